@@ -1,0 +1,85 @@
+"""The one error family of mergecast.
+
+Every error names the thing, the problem with the value received, and the remedy, in one line.
+Inner code raises with what it knows; an outer layer adds context once, by `about`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Self
+
+
+class MergecastError(Exception):
+    """Base class: something a user can act on.
+
+    Parameters
+    ----------
+    thing : what the error is about: a file, a parameter, a column.
+    problem : what is wrong with it, with the value received.
+    remedy : what to do about it.
+    """
+
+    exit_code = 2
+
+    def __init__(self, thing: object, problem: str, remedy: str = "") -> None:
+        self.thing = str(thing)
+        self.problem = problem.strip().rstrip(".")
+        self.remedy = remedy.strip().rstrip(".")
+        super().__init__(self.thing, self.problem, self.remedy)
+
+    def __str__(self) -> str:
+        head = f"{self.thing}: {self.problem}" if self.thing else self.problem
+        line = f"{head}; {self.remedy}" if self.remedy else head
+        return " ".join(line.split())
+
+    def about(self, context: object) -> Self:
+        """The same error with `context` (the file, the table) put before the thing."""
+        thing = f"{context}: {self.thing}" if self.thing else str(context)
+        return type(self)(thing, self.problem, self.remedy)
+
+
+class UsageError(MergecastError):
+    """A wrong argument, option or configuration value (exit code 2)."""
+
+    exit_code = 2
+
+    @classmethod
+    def unknown(cls, kind: str, name: str, known: Iterable[str], remedy: str = "") -> Self:
+        """An unknown name: what was asked for, what exists, and the nearest match."""
+        names = list(known)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        listing = ", ".join(names) if names else "none"
+        return cls(f"{kind} {name!r}", "unknown", remedy or f"{hint}known: {listing}")
+
+
+class CheckpointError(MergecastError):
+    """A checkpoint that cannot be used: corrupt, unsafe, missing or of a refused kind."""
+
+    exit_code = 4
+
+
+class FamilyError(MergecastError):
+    """Checkpoints that do not belong together, or too few of them to go on."""
+
+    exit_code = 4
+
+
+class TableError(MergecastError):
+    """A pair, outcome or published-results table that breaks its schema."""
+
+    exit_code = 2
+
+
+class UndefinedError(MergecastError):
+    """A value that does not exist for this input; becomes *missing with a reason*."""
+
+    exit_code = 4
+
+
+class ResourceError(MergecastError):
+    """Disk, memory or permission trouble (exit code 5)."""
+
+    exit_code = 5
