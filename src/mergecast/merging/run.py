@@ -132,7 +132,7 @@ def apply(
     )
     try:
         delta = method.kernel(tensors, **params)
-    except torch._C._LinAlgError as error:
+    except RuntimeError as error:
         raise FamilyError(
             f"parameter {block.name!r}",
             f"method {method.name!r} failed: {str(error).splitlines()[0]}",
