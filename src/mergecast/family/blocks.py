@@ -111,5 +111,28 @@ class ParamBlock:
                 parts = [self._read_delta(i, base, start) for i in range(len(self.members))]
                 yield base, np.stack(parts)
 
+    def gram(self) -> Array:
+        """Gram matrix (N, N) of the deltas, accumulated in float64; NaN where one is not finite.
+
+        Chunks are summed in a fixed order, so the result does not depend on threads.
+        """
+        total = np.zeros((len(self.members), len(self.members)))
+        with np.errstate(invalid="ignore", over="ignore"):
+            for _, deltas in self.chunks():
+                doubles = deltas.astype(np.float64)
+                total += doubles @ doubles.T
+        return total
+
+    def base_norm(self) -> float:
+        """Norm of the base's values, accumulated in float64."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            parts = [float(np.square(base, dtype=np.float64).sum()) for base, _ in self.chunks()]
+        return float(np.sqrt(np.sum(parts)))
+
+    def non_finite(self, gram: Array) -> list[str]:
+        """Members whose delta holds NaN or infinity: their norm in `gram` then is not finite."""
+        finite = np.isfinite(np.diagonal(gram))
+        return [label for label, fine in zip(self.members, finite, strict=True) if not fine]
+
     def __repr__(self) -> str:
         return f"ParamBlock({self.name!r}, shape={self.shape}, models={len(self.members)})"

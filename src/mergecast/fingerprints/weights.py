@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from math import sqrt
+from typing import Literal
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -56,11 +58,15 @@ class WeightFingerprints:
     members : labels of the N models.
     grams : parameter to the Gram matrix (N, N) of the deltas, float64, in parameter order.
     matrices : one entry per two-dimensional parameter, in parameter order.
+    base_norm : norm of the base's shared parameters.
+    refused : label to reason of models whose values are not finite.
     """
 
     members: tuple[str, ...]
     grams: dict[str, Array]
     matrices: tuple[MatrixOverlaps, ...]
+    base_norm: float
+    refused: dict[str, str] = field(default_factory=dict)
 
     @property
     def gram(self) -> Array:
@@ -75,6 +81,7 @@ def collect(
     k: int = DIRECTIONS,
     values: int = VALUES,
     workers: int = 2,
+    on_error: Literal["raise", "refuse"] = "raise",
     progress: Progress | None = None,
 ) -> WeightFingerprints:
     """Fingerprint a family's weights in one pass over its blocks.
@@ -84,46 +91,40 @@ def collect(
     k : singular directions compared at each end.
     values : singular values compared.
     workers : threads; results do not depend on their number.
+    on_error : ``refuse`` lists models with non-finite values in `WeightFingerprints.refused`.
     progress : called with (parameters done, parameters).
 
     Raises
     ------
     FamilyError
-        Non-finite values, with model and parameter.
+        A model holds NaN or infinity (``on_error="raise"``), or all do.
     """
     grams: dict[str, Array] = {}
     matrices: list[MatrixOverlaps] = []
+    squared_norm = 0.0
+    refused: dict[str, str] = {}
     # One BLAS thread per worker: the work is many small problems, not one large one.
     with threadpool_limits(1), ThreadPoolExecutor(workers, "fingerprint") as pool:
         for done, block in enumerate(family.blocks(), start=1):
+            squared_norm += block.base_norm() ** 2
             spectra = _submit_spectra(pool, block, k)
-            grams[block.name] = gram_of(block)
-            check_finite(block, grams[block.name])
+            grams[block.name] = block.gram()
+            for label in block.non_finite(grams[block.name]):
+                refused.setdefault(label, f"parameter {block.name!r} holds NaN or infinity")
+            if refused and on_error == "raise":
+                raise _non_finite_error(refused)
             if len(block.shape) == 2:
                 matrices.append(_overlaps(block, list(spectra), values))
             if progress:
                 progress(done, len(family.shared))
-    return WeightFingerprints(family.names, grams, tuple(matrices))
+    if len(refused) == family.size:
+        raise _non_finite_error(refused)
+    return WeightFingerprints(family.names, grams, tuple(matrices), sqrt(squared_norm), refused)
 
 
-def gram_of(block: ParamBlock) -> Array:
-    """Gram matrix (N, N) of a block's deltas, accumulated in float64."""
-    total = np.zeros((len(block.members),) * 2)
-    for _, deltas in block.chunks():
-        doubles = deltas.astype(np.float64)
-        total += doubles @ doubles.T
-    return total
-
-
-def check_finite(block: ParamBlock, gram: Array) -> None:
-    """Raise FamilyError if a delta of the block holds NaN or infinity (its norm then does)."""
-    for label, norm in zip(block.members, np.diagonal(gram), strict=True):
-        if not np.isfinite(norm):
-            raise FamilyError(
-                f"model {label!r}",
-                f"parameter {block.name!r} or the base's holds NaN or infinity",
-                "leave this model out, or fetch it again",
-            )
+def _non_finite_error(refused: dict[str, str]) -> FamilyError:
+    label, reason = next(iter(refused.items()))
+    return FamilyError(f"model {label!r}", reason, "leave this model out, or fetch it again")
 
 
 def _submit_spectra(
@@ -133,8 +134,8 @@ def _submit_spectra(
     if len(block.shape) != 2:
         return iter(())
     shape = (block.shape[0], block.shape[1])
-    norm = float(np.linalg.norm(block.base.astype(np.float64)))
-    floor = rounding_floor(norm, shape) if block.base.dtype == np.float32 else 0.0
+    is_float32 = block.base.dtype == np.float32
+    floor = rounding_floor(block.base_norm(), shape) if is_float32 else 0.0
 
     def one(i: int) -> Spectrum | str:
         delta = block.delta(i)

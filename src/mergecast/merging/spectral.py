@@ -49,8 +49,8 @@ def isotropic(
     if not block.is_matrix:
         return block.deltas.mean(0)
     u, s, vh = torch.linalg.svd(block.deltas.sum(0), full_matrices=False)
-    nearest_isometry: torch.Tensor = u @ vh
-    return nearest_isometry * (s.mean() * scaling)
+    merged: torch.Tensor = (u @ vh) * (s.mean() * scaling)
+    return merged
 
 
 @merging_method(

@@ -95,8 +95,10 @@ class WeightPair:
 
 
 def pairs(fingerprints: WeightFingerprints) -> Iterator[WeightPair]:
-    """Every unordered pair once, both labels in sorted order, pairs in sorted order."""
-    order = sorted(range(len(fingerprints.members)), key=lambda i: fingerprints.members[i])
+    """Every unordered pair of usable models once, labels and pairs in sorted order."""
+    members = fingerprints.members
+    usable = [i for i, label in enumerate(members) if label not in fingerprints.refused]
+    order = sorted(usable, key=lambda i: members[i])
     gram = fingerprints.gram
     for a, i in enumerate(order):
         for j in order[a + 1 :]:
