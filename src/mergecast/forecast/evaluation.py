@@ -104,7 +104,7 @@ def evaluate(
     notes = dict.fromkeys(note for rows in data.values() for note in rows.notes)
     frame = pd.DataFrame(results, columns=RESULT_COLUMNS)
     frame[_COUNTS] = frame[_COUNTS].fillna(0).astype("int64")
-    frame["note"] = frame["note"].fillna("")
+    frame["note"] = [note if isinstance(note, str) else "" for note in frame["note"]]
     return Evaluation(protocol, frame, pd.concat(tables, ignore_index=True), list(notes))
 
 

@@ -41,7 +41,7 @@ def task_groups(X: Any) -> npt.NDArray[np.str_]:
 class _PenalisedLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A linear model with one penalty; abstract over the solver of its path."""
 
-    def __init__(self, n_penalties: int = 30, n_folds: int = 5) -> None:
+    def __init__(self, n_penalties: int = 20, n_folds: int = 5) -> None:
         self.n_penalties = n_penalties
         self.n_folds = n_folds
 
@@ -72,9 +72,7 @@ class _PenalisedLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _standardised(self, X: Floats) -> Floats:
         return (X - self.mean_) / self.scale_
 
-    def _choose(
-        self, X: Floats, y: Floats, groups: npt.NDArray[np.str_], grid: Floats
-    ) -> float:
+    def _choose(self, X: Floats, y: Floats, groups: npt.NDArray[np.str_], grid: Floats) -> float:
         """The penalty of least squared error on held-out tasks; the largest of equals.
 
         With too few tasks to hold any out nothing speaks for a weaker penalty than the largest.
@@ -117,9 +115,9 @@ class TaskRidge(_PenalisedLinear):
         return np.logspace(3, -3, self.n_penalties)
 
     def _path(self, Z: Floats, y: Floats, penalties: Floats) -> Floats:
-        # One target a penalty: scikit-learn then decomposes Z once for the whole grid.
+        # One target a penalty: scikit-learn then forms the Gram matrix once for the whole grid.
         targets = np.tile(y[:, None], (1, len(penalties)))
-        coefs = ridge_regression(Z, targets, alpha=penalties * len(y), solver="svd")
+        coefs = ridge_regression(Z, targets, alpha=penalties * len(y), solver="cholesky")
         return np.asarray(coefs).reshape(len(penalties), -1)
 
 
@@ -132,7 +130,7 @@ class TaskLasso(_PenalisedLinear):
     Parameters
     ----------
     n_penalties : length of the grid, from the least penalty that leaves no coefficient down to a
-        thousandth of it.
+        hundredth of it.
     n_folds : blocks of tasks held out to choose the penalty.
 
     Attributes
@@ -143,7 +141,9 @@ class TaskLasso(_PenalisedLinear):
     def _grid(self, Z: Floats, y: Floats) -> Floats:
         top = float(np.abs(Z.T @ y).max(initial=0.0)) / len(y)
         # A hair above, so that the first of the grid is the constant beyond rounding.
-        return np.geomspace(top * (1 + 1e-9), top * 1e-3, self.n_penalties) if top > 0 else np.ones(1)
+        return (
+            np.geomspace(top * (1 + 1e-9), top * 1e-2, self.n_penalties) if top > 0 else np.ones(1)
+        )
 
     def _path(self, Z: Floats, y: Floats, penalties: Floats) -> Floats:
         # The Gram matrix (p is small) makes a coordinate step independent of the number of rows.

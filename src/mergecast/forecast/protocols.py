@@ -38,9 +38,7 @@ class Protocol:
     summary: str
 
 
-def out_of_fold(
-    rows: TrainingRows, predictor: Predictor, protocol: Protocol
-) -> pd.DataFrame:
+def out_of_fold(rows: TrainingRows, predictor: Predictor, protocol: Protocol) -> pd.DataFrame:
     """Predict every row of every fold by a model that was fitted without the fold.
 
     Returns DataFrame[fold, suite, left, right, member, predicted, measured]; under LOTO a pair
@@ -58,9 +56,7 @@ def out_of_fold(
     return pd.concat(tables, ignore_index=True)
 
 
-def _task_folds(
-    splitter: LeaveOneTaskOut | LeaveTwoTasksOut, rows: TrainingRows
-) -> Iterator[Fold]:
+def _task_folds(splitter: LeaveOneTaskOut | LeaveTwoTasksOut, rows: TrainingRows) -> Iterator[Fold]:
     groups = rows.groups
     names = splitter.fold_names(groups)
     for name, (train, test) in zip(names, splitter.split(groups=groups), strict=True):

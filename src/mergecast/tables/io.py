@@ -56,7 +56,7 @@ def write_pairs(pairs: pd.DataFrame, path: str | Path) -> Path:
         if missing.empty:
             _sidecar(path).unlink(missing_ok=True)
         else:
-            _replace(_sidecar(path), lambda target: missing.to_csv(target, index=False))
+            replace_file(_sidecar(path), lambda target: missing.to_csv(target, index=False))
     return _write(checked, path)
 
 
@@ -68,7 +68,9 @@ def write_outcomes(outcomes: pd.DataFrame, path: str | Path) -> Path:
 def _format(path: Path) -> str:
     if path.suffix not in (".parquet", ".csv"):
         raise TableError(
-            path, f"unknown table format {path.suffix or 'without a suffix'}", "use .parquet or .csv"
+            path,
+            f"unknown table format {path.suffix or 'without a suffix'}",
+            "use .parquet or .csv",
         )
     return path.suffix
 
@@ -124,14 +126,17 @@ def _numbers(column: pd.Series, path: Path) -> pd.Series:
 
 def _write(df: pd.DataFrame, path: Path) -> Path:
     if _format(path) == ".parquet":
-        _replace(path, lambda target: df.to_parquet(target, engine="pyarrow", index=False))
+        replace_file(path, lambda target: df.to_parquet(target, engine="pyarrow", index=False))
     else:
-        _replace(path, lambda target: df.to_csv(target, index=False))
+        replace_file(path, lambda target: df.to_csv(target, index=False))
     return path
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside `path`, then move over it: a reader sees the old file or the new one."""
+def replace_file(path: Path, write: Callable[[Path], object]) -> Path:
+    """Write beside `path`, then move over it: a reader sees the old file or the new one.
+
+    Missing folders are made. Raises ResourceError where the file system refuses.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -142,7 +147,7 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
             with temporary.open("rb+") as written:
                 os.fsync(written.fileno())
             temporary.chmod(0o644)
-            temporary.replace(path)
+            return temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:

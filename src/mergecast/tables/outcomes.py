@@ -80,7 +80,9 @@ def member_outcomes(outcomes: pd.DataFrame) -> pd.DataFrame:
     )[keep]
     keys = ["suite", "method", "left", "right", "member"]
     # skipna=False: a member whose retention is undefined for one seed is undefined, not luckier.
-    means = frame.groupby(keys, sort=True)["retention"].agg(lambda values: values.mean(skipna=False))
+    means = frame.groupby(keys, sort=True)["retention"].agg(
+        lambda values: values.mean(skipna=False)
+    )
     return means.reset_index()
 
 

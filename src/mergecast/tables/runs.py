@@ -103,7 +103,11 @@ def _missing(pairs: pd.DataFrame, metrics: Sequence[str]) -> list[dict[str, str]
     ]
     absent = [key for key in metrics if key not in pairs.columns]
     entries += [
-        {**{str(k): str(v) for k, v in row.items()}, "key": key, "reason": "not measured in this suite"}
+        {
+            **{str(k): str(v) for k, v in row.items()},
+            "key": key,
+            "reason": "not measured in this suite",
+        }
         for row in suites
         for key in absent
     ]

@@ -58,7 +58,9 @@ def float_column(df: pd.DataFrame, column: str, table: str, *, missing: bool) ->
         refuse(table, column, f"not finite ({values[row]})", "store undefined values as NaN", row)
     absent = np.flatnonzero(np.isnan(values))
     if absent.size and not missing:
-        refuse(table, column, "NaN is not allowed here", "remove or measure the row", int(absent[0]))
+        refuse(
+            table, column, "NaN is not allowed here", "remove or measure the row", int(absent[0])
+        )
     return pd.Series(values, index=series.index)
 
 
@@ -68,7 +70,9 @@ def integer_column(df: pd.DataFrame, column: str, table: str, *, low: int) -> pd
     wrong = np.flatnonzero((values != np.floor(values)) | (values < low))
     if wrong.size:
         row = int(wrong[0])
-        refuse(table, column, f"expected an integer of at least {low}, found {values[row]:g}", "", row)
+        refuse(
+            table, column, f"expected an integer of at least {low}, found {values[row]:g}", "", row
+        )
     return values.astype("int64")
 
 
