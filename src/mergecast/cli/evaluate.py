@@ -1,0 +1,92 @@
+"""`mergecast evaluate`: validate predictors on merges that were done, beside the baselines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mergecast.forecast.evaluation import Evaluation
+
+EPILOG = """Examples:
+
+mergecast evaluate runs/digits
+
+mergecast evaluate runs/digits --protocol l2to --method ties --json
+"""
+
+
+def command(
+    directories: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR...", help="Suite folders with pairs and outcomes tables."),
+    ],
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="loto: one task unseen; l2to: both tasks of a pair unseen; suite: all of a suite."
+        ),
+    ] = "loto",
+    predictor: Annotated[
+        list[str] | None, typer.Option(help="Predictor (repeat); by default all of them.")
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Merging method (repeat); by default all there are.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Validate predictors on merges that were done, beside constant and partner mean."""
+    from mergecast.cli.counting import counting
+    from mergecast.forecast.evaluation import evaluate
+    from mergecast.tables.runs import load_run
+
+    pairs, outcomes = load_run(*directories)
+    with counting("evaluating") as advance:
+        evaluation = evaluate(pairs, outcomes, protocol, predictor, method, progress=advance)
+    if as_json:
+        typer.echo(json.dumps(evaluation.to_dict(), indent=2, allow_nan=False))
+    else:
+        _print(evaluation)
+
+
+def _print(evaluation: Evaluation) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from mergecast.forecast.protocols import PROTOCOLS
+
+    summary = PROTOCOLS.get(evaluation.protocol).summary
+    table = Table(title=f"{evaluation.protocol}: {summary}", title_justify="left")
+    table.add_column("method")
+    table.add_column("predictor")
+    for heading in ("per-fold r", "undefined", "pooled r", "MAE", "coverage", "pairs", "folds"):
+        table.add_column(heading, justify="right")
+    for method, rows in evaluation.results.groupby("method", sort=False):
+        for i, (_, row) in enumerate(rows.iterrows()):
+            table.add_row(str(method) if i == 0 else "", *_cells(row))
+        table.add_section()
+    console = Console()
+    console.print(table)
+    notes = dict.fromkeys([*evaluation.results["note"], *evaluation.notes])
+    for note in notes:
+        if note:
+            console.print(f"note: {note}", highlight=False)
+
+
+def _cells(row: pd.Series) -> list[str]:
+    cells = [str(row["predictor"]) + (" (warm)" if row["warm"] else "")]
+    if row["note"]:
+        return [*cells, "n/a", "n/a", "n/a", "n/a", "n/a", str(row["n_pairs"]), "n/a"]
+    cells += [_number(row["per_fold_r"], 3), str(row["n_undefined_folds"])]
+    cells += [_number(row["pooled_r"], 3), _number(row["mae"], 4), _number(row["coverage"], 2)]
+    return [*cells, str(row["n_pairs"]), str(row["n_folds"])]
+
+
+def _number(value: float, digits: int) -> str:
+    # NaN alone is unequal to itself; an undefined number is shown as a dash, never as 0.
+    return "–" if value != value else f"{value:.{digits}f}"

@@ -1,0 +1,78 @@
+"""`mergecast fit`: learn a forecaster from suites that were run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mergecast.forecast.schema import ForecasterFile
+
+EPILOG = """Examples:
+
+mergecast fit runs/digits -o digits.json
+
+mergecast fit runs/digits runs/text -o all.json --predictor lasso
+"""
+
+_CAPTION = (
+    "MAE: mean absolute error of a pair's retention, both tasks left out (L2TO). "
+    "Strongest metrics: retention per standard deviation."
+)
+
+
+def command(
+    directories: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR...", help="Suite folders with pairs and outcomes tables."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Forecaster file (JSON).")],
+    predictor: Annotated[
+        str, typer.Option(help="auto, constant, ridge or lasso; auto chooses for each method.")
+    ] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the forecaster file.")] = False,
+) -> None:
+    """Learn a forecaster from the merges of one or more suites."""
+    from mergecast.cli.counting import counting
+    from mergecast.forecast.forecaster import Forecaster
+    from mergecast.tables.runs import load_run
+
+    pairs, outcomes = load_run(*directories)
+    with counting("fitting") as advance:
+        forecaster = Forecaster.fit(pairs, outcomes, predictor, progress=advance)
+    path = forecaster.save(output)
+    if as_json:
+        typer.echo(forecaster.file.model_dump_json(indent=2))
+        return
+    _print(forecaster.file, path)
+
+
+def _print(file: ForecasterFile, path: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"{path}: {len(file.training.tasks)} tasks of {', '.join(file.training.suites)}"
+    table = Table(title=title, title_justify="left", caption=_CAPTION, caption_justify="left")
+    table.add_column("method")
+    table.add_column("predictor")
+    for heading in ("pairs", "MAE", "constant", "± 90 %"):
+        table.add_column(heading, justify="right")
+    table.add_column("strongest metrics")
+    for method, model in file.methods.items():
+        half = next(q.half_width for q in model.residual_quantiles if q.level == 0.9)
+        used = sorted(model.features, key=lambda feature: -abs(feature.coefficient))[:3]
+        table.add_row(
+            method,
+            model.predictor,
+            str(model.n_pairs),
+            f"{model.validation[model.predictor].mae:.4f}",
+            f"{model.validation['constant'].mae:.4f}",
+            "too few" if half is None else f"{half:.3f}",
+            ", ".join(f"{f.name} ({f.coefficient:+.3f})" for f in used if f.coefficient) or "none",
+        )
+    console = Console()
+    console.print(table)
+    for note in file.training.notes:
+        console.print(f"note: {note}", highlight=False)

@@ -1,0 +1,1 @@
+"""Forecast retention from metrics, and validate it against tasks never seen."""

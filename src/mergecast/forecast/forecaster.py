@@ -1,0 +1,306 @@
+"""The Forecaster: fitted on merges that were done, it says what others would do."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from mergecast import __version__
+from mergecast.errors import UndefinedError, UsageError
+from mergecast.forecast.design import (
+    TrainingRows,
+    member_rows,
+    reason_missing,
+    training_rows,
+)
+from mergecast.forecast.evaluation import Progress, scores
+from mergecast.forecast.intervals import LEVEL, conformal_half_width
+from mergecast.forecast.linear import Floats, without_identity
+from mergecast.forecast.predictors import PREDICTORS
+from mergecast.forecast.protocols import PROTOCOLS, out_of_fold
+from mergecast.forecast.result import ROW_COLUMNS, THRESHOLD, Forecast, recommend
+from mergecast.forecast.schema import (
+    SCHEMA,
+    VERSION,
+    Feature,
+    ForecasterFile,
+    MethodModel,
+    Quantile,
+    Score,
+    Training,
+    read_forecaster,
+    write_forecaster,
+)
+from mergecast.tables.pairs import validate_pairs
+
+# From the plainest on: a tie goes to the earlier one.
+CANDIDATES = ["constant", "ridge", "lasso"]
+LEVELS = [0.5, 0.8, LEVEL, 0.95]
+N_REASONS = 3
+
+# A metric recomputed on the training pairs may differ in its last digits.
+_RANGE_SLACK = 1e-9
+
+
+class Forecaster:
+    """Retention forecasts for pairs of models never seen, one linear model a merging method.
+
+    Attributes
+    ----------
+    file : everything it knows, as it is stored.
+
+    Examples
+    --------
+    >>> pairs, outcomes = load_run("runs/digits")                              # doctest: +SKIP
+    >>> Forecaster.fit(pairs, outcomes).save("digits.json")                    # doctest: +SKIP
+    >>> Forecaster.load("digits.json").forecast(new_pairs).pairs               # doctest: +SKIP
+    """
+
+    def __init__(self, file: ForecasterFile) -> None:
+        self.file = file
+
+    @classmethod
+    def fit(
+        cls,
+        pairs: pd.DataFrame,
+        outcomes: pd.DataFrame,
+        predictor: str = "auto",
+        progress: Progress | None = None,
+    ) -> Self:
+        """Learn from the pairs of one or more suites.
+
+        Parameters
+        ----------
+        pairs, outcomes : tables as in `mergecast.tables`.
+        predictor : ``constant``, ``ridge``, ``lasso``, or ``auto``: for each method the one of
+            least mean absolute error with both tasks left out (L2TO), since a forecast is asked
+            for models that were never seen.
+        progress : called with (methods done, in all).
+
+        Raises
+        ------
+        TableError, UsageError
+            As `training_rows`; an unknown predictor; fewer than four tasks.
+        """
+        names = _candidates(predictor)
+        data = training_rows(pairs, outcomes)
+        methods = {}
+        for method, rows in data.items():
+            methods[method] = _fit_method(rows, names)
+            if progress is not None:
+                progress(len(methods), len(data))
+        keys = pd.concat([rows.keys for rows in data.values()])
+        notes = dict.fromkeys(note for rows in data.values() for note in rows.notes)
+        return cls(
+            ForecasterFile(
+                schema_name=SCHEMA,
+                schema_version=VERSION,
+                mergecast_version=__version__,
+                target="retention",
+                protocol="l2to",
+                training=Training(
+                    suites=sorted(keys["suite"].unique()),
+                    tasks=sorted(keys["member"].unique()),
+                    notes=list(notes),
+                ),
+                methods=methods,
+            )
+        )
+
+    def forecast(
+        self, pairs: pd.DataFrame, *, level: float = LEVEL, threshold: float = THRESHOLD
+    ) -> Forecast:
+        """Forecast every pair under every method.
+
+        Parameters
+        ----------
+        pairs : a pair table of new models.
+        level : nominal level of the intervals, one that the file has (0.5, 0.8, 0.9, 0.95).
+        threshold : advise against merging where the best method's worst member keeps less.
+
+        Raises
+        ------
+        TableError
+            The table breaks its schema.
+        UsageError
+            A level that the file lacks.
+        UndefinedError
+            Nothing can be forecast: every method misses a metric it needs, for every pair.
+        """
+        checked = validate_pairs(pairs)
+        seen = member_rows(checked)
+        tables = [
+            _forecast_method(method, model, checked, seen, level)
+            for method, model in sorted(self.file.methods.items())
+        ]
+        rows = pd.concat(tables, ignore_index=True)
+        rows = rows.sort_values(["suite", "left", "right", "method"], kind="stable")
+        rows = rows.reset_index(drop=True)
+        if rows["retention"].isna().all():
+            raise UndefinedError(
+                "forecast",
+                f"no method can be forecast: {rows['note'].iloc[0]}",
+                "compute the metrics that the forecaster was fitted on",
+            )
+        return Forecast(rows, recommend(rows, threshold), level, threshold)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the forecaster as JSON, atomically; raises ResourceError."""
+        return write_forecaster(self.file, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a forecaster; a file that is none raises UsageError."""
+        return cls(read_forecaster(path))
+
+
+def _candidates(predictor: str) -> list[str]:
+    if predictor == "auto":
+        return CANDIDATES
+    if predictor not in CANDIDATES:
+        raise UsageError.unknown("predictor", predictor, ["auto", *CANDIDATES])
+    # The constant stays in: its numbers stand beside those of any other.
+    return list(dict.fromkeys(["constant", predictor]))
+
+
+def _fit_method(rows: TrainingRows, names: list[str]) -> MethodModel:
+    held_out = {
+        name: out_of_fold(rows, PREDICTORS.get(name), PROTOCOLS.get("l2to")) for name in names
+    }
+    found = {name: scores(table) for name, table in held_out.items()}
+    # `names` is ["constant", x] for a given predictor x, whose place is last whatever its error.
+    auto = names == CANDIDATES
+    best = min(names, key=lambda name: found[name]["mae"]) if auto else names[-1]
+    residuals = (held_out[best]["predicted"] - held_out[best]["measured"]).abs().to_numpy()
+    estimator = PREDICTORS.get(best).make().fit(rows.X, rows.y)
+    X = without_identity(rows.X)
+    coef = getattr(estimator, "coef_", np.zeros(X.shape[1]))
+    features = [
+        Feature(
+            name=str(key),
+            coefficient=float(weight),
+            mean=float(X[key].mean()),
+            scale=float(X[key].std(ddof=0)),
+            low=float(X[key].min()),
+            high=float(X[key].max()),
+        )
+        for key, weight in zip(X.columns, coef, strict=True)
+    ]
+    constant = found["constant"]["mae"]
+    how = "least" if auto else "as asked,"
+    return MethodModel(
+        predictor=best,
+        why=(
+            f"{how} L2TO mean absolute error {found[best]['mae']:.4f}, constant {constant:.4f}"
+            if best != "constant"
+            else f"no metric beat the constant ({constant:.4f} L2TO mean absolute error)"
+        ),
+        intercept=float(rows.y.mean()),
+        features=features,
+        residual_quantiles=[_quantile(residuals, level) for level in LEVELS],
+        n_residuals=len(residuals),
+        validation={
+            name: Score(mae=score["mae"], pooled_r=_or_none(score["pooled_r"]))
+            for name, score in found.items()
+        },
+        n_pairs=rows.n_pairs,
+    )
+
+
+def _quantile(residuals: Floats, level: float) -> Quantile:
+    return Quantile(level=level, half_width=_or_none(conformal_half_width(residuals, level)))
+
+
+def _or_none(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _half_width(model: MethodModel, level: float) -> float:
+    for quantile in model.residual_quantiles:
+        if math.isclose(quantile.level, level):
+            return math.inf if quantile.half_width is None else quantile.half_width
+    known = ", ".join(f"{quantile.level:g}" for quantile in model.residual_quantiles)
+    raise UsageError(f"level {level:g}", "not stored in the forecaster", f"use one of {known}")
+
+
+def _forecast_method(
+    method: str, model: MethodModel, pairs: pd.DataFrame, seen: pd.DataFrame, level: float
+) -> pd.DataFrame:
+    half = _half_width(model, level)
+    used = [feature for feature in model.features if feature.coefficient != 0]
+    values = seen.reindex(columns=[feature.name for feature in model.features])
+    contributions = np.column_stack(
+        [
+            feature.coefficient * (values[feature.name].to_numpy() - feature.mean) / feature.scale
+            for feature in used
+        ]
+        or [np.zeros((len(seen), 0))]
+    )
+    # NaN in any needed metric makes the sum, hence the row, NaN.
+    retention = np.maximum(model.intercept + contributions.sum(axis=1), 0.0)
+    table = seen[["suite", "left", "right", "member"]].copy()
+    table["method"] = method
+    table["retention"] = retention
+    table["lower"] = np.maximum(retention - half, 0.0)
+    table["upper"] = retention + half
+    table["out_of_range"] = _out_of_range(model.features, values)
+    table["reasons"] = [
+        _reasons(used, values.iloc[row], contributions[row]) for row in range(len(seen))
+    ]
+    needed = {feature.name for feature in used}
+    table["note"] = [
+        _note(method, model, pairs, seen.iloc[row], needed) for row in range(len(seen))
+    ]
+    return table[ROW_COLUMNS]
+
+
+def _out_of_range(features: list[Feature], values: pd.DataFrame) -> list[list[str]]:
+    """For each row the metrics outside their training range, the farthest (in widths) first."""
+    outside: list[list[tuple[float, str]]] = [[] for _ in range(len(values))]
+    for feature in features:
+        column = values[feature.name].to_numpy()
+        width = feature.high - feature.low
+        slack = _RANGE_SLACK * max(width, abs(feature.low), abs(feature.high))
+        excess = np.maximum(column - feature.high, feature.low - column)
+        for row in np.flatnonzero(excess > slack):
+            distance = excess[row] / width if width > 0 else math.inf
+            outside[row].append((-distance, feature.name))
+    return [[name for _, name in sorted(row)] for row in outside]
+
+
+def _reasons(
+    used: list[Feature], values: pd.Series, contributions: Floats
+) -> list[dict[str, str | float]]:
+    if np.isnan(contributions).any():
+        return []
+    order = np.argsort(-np.abs(contributions), kind="stable")[:N_REASONS]
+    return [
+        {
+            "metric": used[i].name,
+            "value": float(values[used[i].name]),
+            "contribution": float(contributions[i]),
+        }
+        for i in order
+        if contributions[i] != 0
+    ]
+
+
+def _note(
+    method: str, model: MethodModel, pairs: pd.DataFrame, row: pd.Series, needed: set[str]
+) -> str:
+    if not needed:
+        return (
+            f"no metric beat the constant for {method}: "
+            f"the mean retention of its {model.n_pairs} training pairs"
+        )
+    for key in sorted(needed):
+        if key not in row.index:
+            return f"metric {key} missing: not in the pair table"
+        if pd.isna(row[key]):
+            reason = reason_missing(pairs, row["suite"], row["left"], row["right"], key)
+            return f"metric {key} missing: {reason}"
+    return ""

@@ -1,0 +1,142 @@
+"""The forecaster file: JSON with a schema, so that a forecast can be read, checked and kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mergecast.errors import ResourceError, UsageError
+from mergecast.tables.io import replace_file
+
+SCHEMA = "mergecast.forecaster"
+VERSION = 1
+_REMEDY = "write one with `mergecast fit`"
+
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class Feature(_Strict):
+    """A metric of a fit: its effect, and where it lay in training."""
+
+    name: str
+    coefficient: float = Field(description="retention per standard deviation of the metric")
+    mean: float
+    scale: NonNegative = Field(description="standard deviation; 0 if constant in training")
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Feature:
+        if self.coefficient != 0 and self.scale == 0:
+            raise ValueError(f"feature {self.name!r} has an effect but no spread")
+        if self.low > self.high:
+            raise ValueError(f"feature {self.name!r} has low above high")
+        return self
+
+
+class Quantile(_Strict):
+    """Half the width of an interval; null where there are too few residuals for the level."""
+
+    level: float = Field(gt=0, lt=1)
+    half_width: NonNegative | None
+
+
+class Score(_Strict):
+    """How a predictor did on pairs of tasks that it had not seen."""
+
+    mae: NonNegative
+    pooled_r: float | None
+
+
+class MethodModel(_Strict):
+    """The forecast of one merging method: intercept + Σ coefficient (metric − mean) / scale."""
+
+    predictor: str
+    why: str
+    intercept: float
+    features: list[Feature]
+    residual_quantiles: list[Quantile]
+    n_residuals: Count
+    validation: dict[str, Score]
+    n_pairs: Count
+
+
+class Training(_Strict):
+    """What the forecaster has seen."""
+
+    suites: list[str]
+    tasks: list[str]
+    notes: list[str]
+
+
+class ForecasterFile(_Strict):
+    """The whole file."""
+
+    schema_name: Literal["mergecast.forecaster"]
+    schema_version: Literal[1]
+    mergecast_version: str
+    target: Literal["retention"]
+    protocol: Literal["l2to"]
+    training: Training
+    methods: dict[str, MethodModel] = Field(min_length=1)
+
+
+def write_forecaster(file: ForecasterFile, path: str | Path) -> Path:
+    """Write the file atomically; raises ResourceError."""
+    text = file.model_dump_json(indent=2) + "\n"
+    return replace_file(Path(path), lambda target: target.write_text(text, encoding="utf-8"))
+
+
+def read_forecaster(path: str | Path) -> ForecasterFile:
+    """Read and check a forecaster file.
+
+    Raises
+    ------
+    UsageError
+        No such file, not JSON, another schema, a newer version, NaN or a field that breaks the
+        schema.
+    ResourceError
+        The file cannot be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(path, "is a folder" if path.is_dir() else "no such file", _REMEDY)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+    except OSError as error:
+        raise ResourceError(path, f"cannot be read: {error.strerror}", "check the file") from error
+    except ValueError as error:  # JSON, UTF-8, NaN
+        raise UsageError(path, f"not valid JSON: {error}", _REMEDY) from error
+    _check_version(path, data)
+    try:
+        return ForecasterFile.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise UsageError(path, f"field {where}: {first['msg']}", _REMEDY) from error
+
+
+def _check_version(path: Path, data: Any) -> None:
+    name = data.get("schema_name") if isinstance(data, dict) else None
+    if name != SCHEMA:
+        raise UsageError(path, f"not a forecaster file: schema_name is {name!r}", _REMEDY)
+    version = data.get("schema_version")
+    if isinstance(version, int) and version > VERSION:
+        made = data.get("mergecast_version", "unknown")
+        raise UsageError(
+            path,
+            f"schema version {version} (mergecast {made}) is newer than {VERSION}, the last known",
+            "upgrade mergecast",
+        )
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not allowed")

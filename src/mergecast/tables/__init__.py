@@ -1,0 +1,1 @@
+"""Pair and outcome tables: the frozen boundary between torch and the forecast."""

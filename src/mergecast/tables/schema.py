@@ -1,0 +1,85 @@
+"""Checks that both tables share: columns, text keys, numbers; every error names table, column, row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+import numpy as np
+import pandas as pd
+
+from mergecast.errors import TableError
+
+
+def refuse(
+    table: str, column: str, problem: str, remedy: str = "", row: object | None = None
+) -> NoReturn:
+    """Raise a TableError that names table, column and (where there is one) row, counted from 0."""
+    where = f"{table} table, column {column!r}"
+    if row is not None:
+        where += f", row {row}"
+    raise TableError(where, problem, remedy)
+
+
+def require_columns(df: pd.DataFrame, columns: Sequence[str], table: str) -> None:
+    """Raise TableError when a column is absent or stands twice."""
+    repeated = df.columns[df.columns.duplicated()]
+    if len(repeated):
+        refuse(table, str(repeated[0]), "stands more than once", "keep one of them")
+    for column in columns:
+        if column not in df.columns:
+            found = ", ".join(map(str, df.columns)) or "none"
+            refuse(table, column, "missing", f"columns found: {found}")
+
+
+def text_column(df: pd.DataFrame, column: str, table: str, *, empty: bool = False) -> pd.Series:
+    """The column as strings; raises TableError at the first value that is not (non-empty) text."""
+    for row, value in enumerate(df[column]):
+        if not isinstance(value, str):
+            refuse(table, column, f"expected text, found {value!r}", "write names as text", row)
+        if not empty and not value.strip():
+            refuse(table, column, "empty name", "name the suite, model, task or method", row)
+    return df[column].astype(object).astype(str)
+
+
+def float_column(df: pd.DataFrame, column: str, table: str, *, missing: bool) -> pd.Series:
+    """The column as float64; infinities, and NaN unless `missing`, raise TableError."""
+    series = df[column]
+    numeric = pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series)
+    if not numeric:
+        # A column of None only is what a table writer makes of "all missing".
+        if missing and bool(series.isna().all()):
+            return pd.Series(np.nan, index=series.index, dtype="float64")
+        refuse(table, column, f"expected numbers, found dtype {series.dtype}", "store it as float")
+    values = series.to_numpy(dtype="float64", na_value=np.nan)
+    infinite = np.flatnonzero(np.isinf(values))
+    if infinite.size:
+        row = int(infinite[0])
+        refuse(table, column, f"not finite ({values[row]})", "store undefined values as NaN", row)
+    absent = np.flatnonzero(np.isnan(values))
+    if absent.size and not missing:
+        refuse(
+            table, column, "NaN is not allowed here", "remove or measure the row", int(absent[0])
+        )
+    return pd.Series(values, index=series.index)
+
+
+def integer_column(df: pd.DataFrame, column: str, table: str, *, low: int) -> pd.Series:
+    """The column as int64, each value at least `low`; raises TableError otherwise."""
+    values = float_column(df, column, table, missing=False)
+    wrong = np.flatnonzero((values != np.floor(values)) | (values < low))
+    if wrong.size:
+        row = int(wrong[0])
+        refuse(
+            table, column, f"expected an integer of at least {low}, found {values[row]:g}", "", row
+        )
+    return values.astype("int64")
+
+
+def refuse_duplicates(df: pd.DataFrame, keys: list[str], table: str) -> None:
+    """Raise TableError at the first row whose `keys` stand in an earlier row."""
+    repeated = np.flatnonzero(df.duplicated(keys).to_numpy())
+    if repeated.size:
+        row = int(repeated[0])
+        values = ", ".join(f"{key} {df[key].iloc[row]!r}" for key in keys)
+        refuse(table, keys[-1], f"duplicate of an earlier row: {values}", "keep one row", row)
