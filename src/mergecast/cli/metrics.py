@@ -47,7 +47,7 @@ def command(
     from mergecast.family.preflight import delta_findings
     from mergecast.fingerprints.weights import collect
     from mergecast.pairmetrics import table_of
-    from mergecast.tables.pairs import write_pairs
+    from mergecast.tables.io import write_pairs
 
     family = open_family(base, models, private, strict)
     with progress("weights") as report:
