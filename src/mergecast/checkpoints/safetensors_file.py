@@ -151,7 +151,7 @@ def _validate(path: Path) -> None:
             pass
     except SafetensorError as error:
         reason = str(error)
-        if "MetadataIncompleteBuffer" in reason or "InvalidHeaderLength" in reason:
+        if "incomplete metadata" in reason or "MetadataIncompleteBuffer" in reason:
             problem = f"truncated or padded: its {size} bytes are not what the header declares"
         else:
             problem = f"not a safetensors file ({reason})"

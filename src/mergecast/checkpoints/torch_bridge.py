@@ -21,7 +21,7 @@ def to_array(tensor: torch.Tensor) -> Array:
 
     tensor = tensor.detach().cpu().contiguous()
     dtype = _BY_NAME[str(tensor.dtype).removeprefix("torch.")]
-    if dtype.kind in "fiub" and dtype.isbuiltin:
+    if dtype.isbuiltin == 1:
         return tensor.numpy()
     if tensor.dim() == 0:
         return tensor.reshape(1).view(torch.uint8).numpy().view(dtype).reshape(())
@@ -34,7 +34,7 @@ def to_tensor(array: Array) -> torch.Tensor:
 
     if not array.flags.c_contiguous:
         array = np.ascontiguousarray(array)
-    if array.dtype.isbuiltin:
+    if array.dtype.isbuiltin == 1:
         return torch.from_numpy(array)
     torch_dtype: torch.dtype = getattr(torch, array.dtype.name)
     return torch.from_numpy(array.reshape(-1).view(np.uint8)).view(torch_dtype).reshape(array.shape)

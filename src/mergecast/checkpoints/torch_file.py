@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,11 +98,11 @@ def _load(path: Path) -> Any:
     try:
         if path.stat().st_size == 0:
             raise CheckpointError(path, "is empty (0 bytes)", "copy or download it again")
-        mapped = torch.serialization._is_zipfile(path.open("rb"))
+        mapped = zipfile.is_zipfile(path)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL (\S+)", str(error))
-        if found or "Unsupported" in str(error):
+        if found or "Unsupported class" in str(error):
             what = f" ({found.group(1)})" if found else ""
             raise CheckpointError(
                 path,

@@ -130,14 +130,14 @@ def apply(
         block.members,
         seed,
     )
-    try:
-        delta = method.kernel(tensors, **params)
-    except RuntimeError as error:
-        raise FamilyError(
-            f"parameter {block.name!r}",
-            f"method {method.name!r} failed: {str(error).splitlines()[0]}",
-            "run `mergecast check` for non-finite values",
-        ) from error
+    for label, delta in zip(block.members, tensors.deltas, strict=True):
+        if not _is_finite(delta):
+            raise FamilyError(
+                f"model {label!r}",
+                f"parameter {block.name!r} or the base's holds NaN or infinity",
+                "leave this model out, or fetch it again",
+            )
+    delta = method.kernel(tensors, **params)
     if delta.shape != tensors.base.shape:
         raise UsageError(
             f"merging method {method.name!r}",
@@ -145,20 +145,24 @@ def apply(
             "return a delta of the block's shape",
         )
     merged = tensors.base + delta
-    if not bool(torch.isfinite(merged).all()):
-        raise FamilyError(
-            f"parameter {block.name!r}",
-            f"merging {'+'.join(block.members)} by {method.name!r} gave non-finite values",
-            "run `mergecast check` on these models",
-        )
     array: Array = merged.cpu().numpy()
     with np.errstate(over="ignore"):
-        stored = array.astype(block.dtype)
-    if block.dtype.name == "float16" and not bool(np.isfinite(stored).all()):
+        stored = array.astype(block.dtype, copy=False)
+    if not _is_finite(merged) or (stored.dtype.name == "float16" and np.isinf(stored).any()):
         raise FamilyError(
-            f"parameter {block.name!r}", "merged values overflow float16", "use a bfloat16 base"
+            f"parameter {block.name!r}",
+            f"merged by {method.name!r} it overflows {block.dtype.name}",
+            "lower the method's scaling, or use a base of wider dtype",
         )
     return stored
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """Whether all elements are finite; one pass without a temporary of the tensor's size."""
+    if tensor.numel() == 0:
+        return True
+    low, high = tensor.aminmax()
+    return bool(torch.isfinite(low) and torch.isfinite(high))
 
 
 def _merged_blocks(
