@@ -44,7 +44,7 @@ def _permute(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _noise(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return np.clip(images + rng.normal(0.0, 0.35, images.shape), 0.0, 1.0)
+    return np.clip(images + rng.normal(0.0, 0.25, images.shape), 0.0, 1.0)
 
 
 def _left_half(images: np.ndarray, _rng: np.random.Generator) -> np.ndarray:
