@@ -58,17 +58,13 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads, hidden) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 
-    def tokens(self, embedded: Tensor) -> Tensor:
-        """Embedded patches (n, tokens, width), without position, to normalised output tokens."""
-        x = embedded + self.position
-        for block in self.blocks:
-            x = block(x)
-        out: Tensor = self.norm(x)
-        return out
-
     def forward(self, images: Tensor) -> Tensor:
         """Images (n, 8, 8) in [0, 1] to features (n, width)."""
-        return self.tokens(self.embed(patches(images))).mean(dim=1)
+        x = self.embed(patches(images)) + self.position
+        for block in self.blocks:
+            x = block(x)
+        out: Tensor = self.norm(x).mean(dim=1)
+        return out
 
 
 def patches(images: Tensor) -> Tensor:
