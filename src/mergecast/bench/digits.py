@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from mergecast.bench.digits_data import TASKS, TaskData, task_data
 from mergecast.bench.digits_model import Encoder, build_encoder
@@ -89,7 +89,10 @@ class Digits(Suite[DigitsRecipe]):
         )
         for chosen in _batches(len(train.labels), recipe.base_batch, recipe.base_steps, draw):
             images = _turned(train.images[chosen], recipe.inverted_share, draw)
-            _step(optimizer, F.cross_entropy(_classify(encoder, head, images), train.labels[chosen]))
+            _step(
+                optimizer,
+                functional.cross_entropy(_classify(encoder, head, images), train.labels[chosen]),
+            )
         return _weights(encoder)
 
     def head(
@@ -107,7 +110,8 @@ class Digits(Suite[DigitsRecipe]):
             [weight, bias], lr=recipe.head_rate, weight_decay=recipe.weight_decay
         )
         for _ in range(recipe.head_steps):
-            _step(optimizer, F.cross_entropy(F.linear(features, weight, bias), data.train.labels))
+            logits = functional.linear(features, weight, bias)
+            _step(optimizer, functional.cross_entropy(logits, data.train.labels))
         return {"head.weight": weight.detach(), "head.bias": bias.detach()}
 
     def fine_tune(
@@ -128,7 +132,7 @@ class Digits(Suite[DigitsRecipe]):
         draw = generator(seed, "fine-tune", task)
         for chosen in _batches(len(train.labels), recipe.batch, recipe.steps, draw):
             logits = _classify(encoder, head, train.images[chosen])
-            _step(optimizer, F.cross_entropy(logits, train.labels[chosen]))
+            _step(optimizer, functional.cross_entropy(logits, train.labels[chosen]))
             schedule.step()
         return _weights(encoder)
 
@@ -177,7 +181,7 @@ def _weights(encoder: Encoder) -> dict[str, Tensor]:
 
 
 def _classify(encoder: Encoder, head: Mapping[str, Tensor], images: Tensor) -> Tensor:
-    return F.linear(encoder(images), head["head.weight"], head["head.bias"])
+    return functional.linear(encoder(images), head["head.weight"], head["head.bias"])
 
 
 def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
