@@ -8,7 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mergecast.bench.folder import RunFile, describe, read_run, write_run
+from mergecast.bench.folder import RunFile, read_run, write_run
 from mergecast.bench.suite import Recipe
 from mergecast.bench.suites import open_suite
 from mergecast.bench.tables import outcomes_table, tasks_table
@@ -17,7 +17,7 @@ from mergecast.errors import ResourceError, UsageError
 from mergecast.runtime.lock import folder_lock
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.store import write_atomically
-from mergecast.runtime.workers import map_units
+from mergecast.runtime.workers import Workers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,16 +67,14 @@ def run_suite(
     run, chosen = _plan(name, Path(out), tasks, seed, recipe)
     plan = RunFile(run, chosen, _known_methods(methods))
     progress = progress or Silent()
-    with folder_lock(run.folder):
+    with folder_lock(run.folder), Workers(workers) as pool:
         write_run(plan)
         run.store.clean()
-        [base] = _finish("pre-train", [BaseUnit(run)], 1, progress)
+        [base] = _finish("pre-train", [BaseUnit(run)], pool, progress)
         model_units = _model_units(plan, base)
-        models = dict(
-            zip(chosen, _finish("fine-tune", model_units, workers, progress), strict=True)
-        )
+        models = dict(zip(chosen, _finish("fine-tune", model_units, pool, progress), strict=True))
         outcome_units = _outcome_units(plan, base, models)
-        outcomes = _finish("merge and evaluate", outcome_units, workers, progress)
+        outcomes = _finish("merge and evaluate", outcome_units, pool, progress)
         _write_table(run.folder / "tasks.parquet", tasks_table(models))
         table = outcomes_table(outcome_units, outcomes, models)
         for entry in table.attrs["missing"]:
@@ -92,12 +90,14 @@ def run_suite(
     return run.folder
 
 
-def suite_status(out: str | Path) -> dict[str, tuple[int, int]]:
+def suite_status(out: str | Path, name: str | None = None) -> dict[str, tuple[int, int]]:
     """Units (done, total) of each stage of the run in `out`; reads only.
 
-    Raises UsageError when the folder holds no run.
+    Raises UsageError when the folder holds no run, or one of another suite than `name`.
     """
     plan = read_run(Path(out))
+    if name is not None and open_suite(name).name != plan.run.suite_name:
+        raise UsageError(out, f"holds a run of {plan.run.suite_name}, not {name}", "name that one")
     store = plan.run.store
     base = store.get(BaseUnit(plan.run).spec)
     status = {
@@ -149,13 +149,13 @@ def _known_methods(methods: Sequence[str]) -> tuple[str, ...]:
 
 
 def _finish(
-    stage: str, units: Sequence[Unit], workers: int, progress: Progress
+    stage: str, units: Sequence[Unit], pool: Workers, progress: Progress
 ) -> list[dict[str, Any]]:
     """The stored results of `units`, after computing those that were not there."""
     found = [unit.run.store.get(unit.spec) for unit in units]
     todo = [unit for unit, result in zip(units, found, strict=True) if result is None]
     advance = progress.stage(stage, len(units), len(units) - len(todo))
-    map_units(compute, todo, workers, advance)
+    pool.map(compute, todo, advance)
     results = []
     for unit, result in zip(units, found, strict=True):
         final = unit.run.store.get(unit.spec) if result is None else result
@@ -209,7 +209,7 @@ def _write_pairs(
     advance = progress.stage("pair metrics", 1, int(done))
     if not done:
         from mergecast.family import Family
-        from mergecast.metrics import compute_metrics
+        from mergecast.pairmetrics import compute_metrics
 
         paths = {task: run.folder / ModelUnit(run, task, "").file for task in plan.tasks}
         family = Family.open(run.folder / BASE_FILE, paths)
@@ -221,6 +221,3 @@ def _write_pairs(
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:
     write_atomically(path, lambda temporary: table.to_parquet(temporary, index=False))
-
-
-__all__ = ["SIX", "describe", "run_suite", "suite_status"]

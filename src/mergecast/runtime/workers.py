@@ -6,13 +6,13 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait as wait_for
 from types import FrameType
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from mergecast.errors import ResourceError, UsageError
 
@@ -20,6 +20,65 @@ S = TypeVar("S")
 R = TypeVar("R")
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Workers:
+    """At most `count` processes with one thread each; with 1, this process does the work.
+
+    A context manager: processes start at the first `map` that needs them, stay for the next one
+    (starting one costs seconds of imports), and are stopped at the end.
+
+    Raises UsageError when `count` is below 1.
+    """
+
+    def __init__(self, count: int) -> None:
+        if count < 1:
+            raise UsageError("workers", f"{count} is not a number of processes", "use 1 or more")
+        self.count = count
+        self._executor: ProcessPoolExecutor | None = None
+        self._scope = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._scope.enter_context(_sigterm_exits())
+        self._scope.enter_context(_one_thread() if self.count == 1 else _one_thread_for_children())
+        self._scope.callback(self._stop)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._scope.close()
+
+    def map(
+        self,
+        function: Callable[[S], R],
+        specs: Sequence[S],
+        progress: Callable[[int], object] | None = None,
+    ) -> list[R]:
+        """`function` of every spec, in the order of `specs`; see `map_units`."""
+        if self.count == 1:
+            return [_advance(function(spec), progress) for spec in specs]
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(
+                self.count, get_context("spawn"), initializer=_start_worker
+            )
+        try:
+            futures = [self._executor.submit(function, spec) for spec in specs]
+            for future in as_completed(futures):
+                _advance(future.result(), progress)
+            return [future.result() for future in futures]
+        except BrokenProcessPool as error:
+            raise ResourceError(
+                "a worker process",
+                "ended without a result (killed, or out of memory)",
+                "run again to continue; use fewer workers if memory is short",
+            ) from error
+
+    def _stop(self) -> None:
+        """End workers at once: what they finished is in the store, what they began is not."""
+        if self._executor is None:
+            return
+        for process in list((self._executor._processes or {}).values()):
+            process.terminate()
+        self._executor.shutdown(wait=True, cancel_futures=True)
 
 
 def map_units(
@@ -41,53 +100,14 @@ def map_units(
     dropped. SIGINT raises KeyboardInterrupt and SIGTERM SystemExit(143), after the workers have
     been stopped. Workers end by themselves when this process is killed.
     """
-    if workers < 1:
-        raise UsageError("workers", f"{workers} is not a number of processes", "use 1 or more")
-    with _sigterm_exits():
-        if workers == 1 or len(specs) <= 1:
-            with _one_thread():
-                return [_advance(function(spec), progress) for spec in specs]
-        return _map_processes(function, specs, min(workers, len(specs)), progress)
+    with Workers(workers) as pool:
+        return pool.map(function, specs, progress)
 
 
 def _advance(result: R, progress: Callable[[int], object] | None) -> R:
     if progress is not None:
         progress(1)
     return result
-
-
-def _map_processes(
-    function: Callable[[S], R],
-    specs: Sequence[S],
-    workers: int,
-    progress: Callable[[int], object] | None,
-) -> list[R]:
-    with _one_thread_for_children():
-        executor = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker)
-        try:
-            futures = [executor.submit(function, spec) for spec in specs]
-            pending: set[Future[R]] = set(futures)
-            while pending:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in done:
-                    _advance(future.result(), progress)
-            executor.shutdown(wait=True)
-            return [future.result() for future in futures]
-        except BrokenProcessPool as error:
-            raise ResourceError(
-                "a worker process",
-                "ended without a result (killed, or out of memory)",
-                "run again to continue; use fewer workers if memory is short",
-            ) from error
-        finally:
-            _stop(executor)
-
-
-def _stop(executor: ProcessPoolExecutor) -> None:
-    """End workers at once: what they finished is in the store, what they have begun is not."""
-    for process in list((executor._processes or {}).values()):
-        process.terminate()
-    executor.shutdown(wait=True, cancel_futures=True)
 
 
 def _start_worker() -> None:
