@@ -36,13 +36,13 @@ class DigitsRecipe(Recipe):
     batch: int = Field(32, ge=1)
     weight_decay: float = Field(0.01, ge=0)
 
-    base_steps: int = Field(300, ge=0)
+    base_steps: int = Field(400, ge=0)
     base_batch: int = Field(64, ge=1)
     base_rate: float = Field(1e-3, gt=0)
     inverted_share: float = Field(0.25, ge=0, le=1)
 
-    head_steps: int = Field(1000, ge=1)
-    head_rate: float = Field(3e-2, gt=0)
+    head_steps: int = Field(200, ge=1)
+    head_rate: float = Field(1e-2, gt=0)
 
     steps: int = Field(300, ge=1)
     rate: float = Field(1e-3, gt=0)

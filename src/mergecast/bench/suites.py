@@ -7,6 +7,8 @@ from typing import Any
 from mergecast.bench.digits import Digits
 from mergecast.bench.suite import SUITES, Suite
 
+__all__ = ["SUITES", "open_suite"]
+
 SUITES.add(Digits.name, Digits())
 
 
