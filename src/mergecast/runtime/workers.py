@@ -97,8 +97,8 @@ def map_units(
     progress : called in this process with the number of units that just finished.
 
     An error of a unit is raised here as it was raised there, and units not yet started are
-    dropped. SIGINT raises KeyboardInterrupt and SIGTERM SystemExit(143), after the workers have
-    been stopped. Workers end by themselves when this process is killed.
+    dropped. SIGINT raises KeyboardInterrupt and SIGTERM SystemExit(143) (or what the program's own
+    handler raises), after the workers have been stopped. Workers end by themselves when this process is killed.
     """
     with Workers(workers) as pool:
         return pool.map(function, specs, progress)
@@ -158,16 +158,20 @@ def _one_thread_for_children() -> Iterator[None]:
 
 @contextmanager
 def _sigterm_exits() -> Iterator[None]:
-    """SIGTERM as an exception, so that clean-up runs; only the main thread may set handlers."""
-    if threading.current_thread() is not threading.main_thread():
+    """SIGTERM as an exception, so that clean-up runs, unless the program handles it by itself.
+
+    Only the main thread may set handlers.
+    """
+    main_thread = threading.current_thread() is threading.main_thread()
+    if not main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
 
     def leave(signum: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + signum)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGTERM, leave)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
