@@ -132,9 +132,11 @@ def _without_missing(pairs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     metrics = list(rows.columns.drop([*ROW_KEYS, "partner"]))
     absent = rows[metrics].isna()
     sparse = [key for key in metrics if absent[key].mean() > MAX_MISSING_SHARE]
+    pair = np.arange(len(rows)) // 2
+    in_pairs = absent.groupby(pair).any().sum()
     notes = [
-        f"metric {key} left out: missing in {absent[key].groupby(np.arange(len(rows)) // 2).any().sum()}"
-        f" of {len(pairs)} pairs ({_usual_reason(pairs, rows, key)})"
+        f"metric {key} left out: missing in {in_pairs[key]} of {len(pairs)} pairs "
+        f"({_usual_reason(pairs, rows, key)})"
         for key in sparse
     ]
     kept = [key for key in metrics if key not in sparse]
@@ -145,7 +147,7 @@ def _without_missing(pairs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
             "compute metrics with `mergecast metrics`",
         )
     gaps = absent[kept]
-    incomplete = gaps.any(axis=1).groupby(np.arange(len(rows)) // 2).transform("any").to_numpy()
+    incomplete = gaps.any(axis=1).groupby(pair).transform("any").to_numpy()
     for first in np.flatnonzero(incomplete)[::2]:
         suite, left, right = rows.loc[first, ["suite", "left", "right"]]
         missing = [key for key in kept if gaps.loc[first : first + 1, key].any()]

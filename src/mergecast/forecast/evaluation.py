@@ -87,8 +87,8 @@ def evaluate(
     total = len(data) * len(chosen)
     for method, rows in data.items():
         for predictor in chosen:
-            head = {"protocol": protocol, "method": method, "predictor": predictor.name}
-            head["warm"] = predictor.warm
+            head: dict[str, Any] = {"protocol": protocol, "method": method}
+            head |= {"predictor": predictor.name, "warm": predictor.warm}
             if not applies(predictor, scheme):
                 results.append({**head, "n_pairs": rows.n_pairs, "note": NOT_APPLICABLE})
             else:

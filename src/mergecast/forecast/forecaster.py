@@ -14,15 +14,15 @@ from mergecast.errors import UndefinedError, UsageError
 from mergecast.forecast.design import (
     TrainingRows,
     member_rows,
-    reason_missing,
     training_rows,
 )
 from mergecast.forecast.evaluation import Progress, scores
 from mergecast.forecast.intervals import LEVEL, conformal_half_width
 from mergecast.forecast.linear import Floats, without_identity
+from mergecast.forecast.method_forecast import forecast_method
 from mergecast.forecast.predictors import PREDICTORS
 from mergecast.forecast.protocols import PROTOCOLS, out_of_fold
-from mergecast.forecast.result import ROW_COLUMNS, THRESHOLD, Forecast, recommend
+from mergecast.forecast.result import THRESHOLD, Forecast, recommend
 from mergecast.forecast.schema import (
     SCHEMA,
     VERSION,
@@ -40,10 +40,6 @@ from mergecast.tables.pairs import validate_pairs
 # From the plainest on: a tie goes to the earlier one.
 CANDIDATES = ["constant", "ridge", "lasso"]
 LEVELS = [0.5, 0.8, LEVEL, 0.95]
-N_REASONS = 3
-
-# A metric recomputed on the training pairs may differ in its last digits.
-_RANGE_SLACK = 1e-9
 
 
 class Forecaster:
@@ -134,7 +130,7 @@ class Forecaster:
         checked = validate_pairs(pairs)
         seen = member_rows(checked)
         tables = [
-            _forecast_method(method, model, checked, seen, level)
+            forecast_method(method, model, checked, seen, level)
             for method, model in sorted(self.file.methods.items())
         ]
         rows = pd.concat(tables, ignore_index=True)
@@ -217,90 +213,3 @@ def _quantile(residuals: Floats, level: float) -> Quantile:
 
 def _or_none(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def _half_width(model: MethodModel, level: float) -> float:
-    for quantile in model.residual_quantiles:
-        if math.isclose(quantile.level, level):
-            return math.inf if quantile.half_width is None else quantile.half_width
-    known = ", ".join(f"{quantile.level:g}" for quantile in model.residual_quantiles)
-    raise UsageError(f"level {level:g}", "not stored in the forecaster", f"use one of {known}")
-
-
-def _forecast_method(
-    method: str, model: MethodModel, pairs: pd.DataFrame, seen: pd.DataFrame, level: float
-) -> pd.DataFrame:
-    half = _half_width(model, level)
-    used = [feature for feature in model.features if feature.coefficient != 0]
-    values = seen.reindex(columns=[feature.name for feature in model.features])
-    contributions = np.column_stack(
-        [
-            feature.coefficient * (values[feature.name].to_numpy() - feature.mean) / feature.scale
-            for feature in used
-        ]
-        or [np.zeros((len(seen), 0))]
-    )
-    # NaN in any needed metric makes the sum, hence the row, NaN.
-    retention = np.maximum(model.intercept + contributions.sum(axis=1), 0.0)
-    table = seen[["suite", "left", "right", "member"]].copy()
-    table["method"] = method
-    table["retention"] = retention
-    table["lower"] = np.maximum(retention - half, 0.0)
-    table["upper"] = retention + half
-    table["out_of_range"] = _out_of_range(model.features, values)
-    table["reasons"] = [
-        _reasons(used, values.iloc[row], contributions[row]) for row in range(len(seen))
-    ]
-    needed = {feature.name for feature in used}
-    table["note"] = [
-        _note(method, model, pairs, seen.iloc[row], needed) for row in range(len(seen))
-    ]
-    return table[ROW_COLUMNS]
-
-
-def _out_of_range(features: list[Feature], values: pd.DataFrame) -> list[list[str]]:
-    """For each row the metrics outside their training range, the farthest (in widths) first."""
-    outside: list[list[tuple[float, str]]] = [[] for _ in range(len(values))]
-    for feature in features:
-        column = values[feature.name].to_numpy()
-        width = feature.high - feature.low
-        slack = _RANGE_SLACK * max(width, abs(feature.low), abs(feature.high))
-        excess = np.maximum(column - feature.high, feature.low - column)
-        for row in np.flatnonzero(excess > slack):
-            distance = excess[row] / width if width > 0 else math.inf
-            outside[row].append((-distance, feature.name))
-    return [[name for _, name in sorted(row)] for row in outside]
-
-
-def _reasons(
-    used: list[Feature], values: pd.Series, contributions: Floats
-) -> list[dict[str, str | float]]:
-    if np.isnan(contributions).any():
-        return []
-    order = np.argsort(-np.abs(contributions), kind="stable")[:N_REASONS]
-    return [
-        {
-            "metric": used[i].name,
-            "value": float(values[used[i].name]),
-            "contribution": float(contributions[i]),
-        }
-        for i in order
-        if contributions[i] != 0
-    ]
-
-
-def _note(
-    method: str, model: MethodModel, pairs: pd.DataFrame, row: pd.Series, needed: set[str]
-) -> str:
-    if not needed:
-        return (
-            f"no metric beat the constant for {method}: "
-            f"the mean retention of its {model.n_pairs} training pairs"
-        )
-    for key in sorted(needed):
-        if key not in row.index:
-            return f"metric {key} missing: not in the pair table"
-        if pd.isna(row[key]):
-            reason = reason_missing(pairs, row["suite"], row["left"], row["right"], key)
-            return f"metric {key} missing: {reason}"
-    return ""

@@ -35,8 +35,9 @@ def add_intervals(predictions: pd.DataFrame, level: float = LEVEL) -> pd.DataFra
     """Out-of-fold predictions with `lower` and `upper`, each from folds that share no task with it.
 
     `predictions` as `out_of_fold` returns under ``l2to``. The half width of a row comes from the
-    residuals of all pairs that touch neither of its tasks, so that its own outcome, and those of
-    its models' other merges, cannot narrow it. Bounds are clipped at 0 below, as retention is.
+    residuals of all pairs that touch neither of its tasks: the row's own residual, and those of its
+    models' other merges, take no part. (The models behind those residuals may have been fitted with
+    it, as any forecaster's are.) Bounds are clipped at 0 below, as retention is.
     """
     residual = (predictions["predicted"] - predictions["measured"]).abs().to_numpy()
     pairs = predictions[["left", "right"]].to_numpy(dtype=str)

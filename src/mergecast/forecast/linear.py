@@ -30,12 +30,11 @@ def without_identity(X: Any) -> Any:
     return X
 
 
-def task_groups(X: Any) -> npt.NDArray[np.str_]:
-    """The two tasks of each row, (n, 2), from the identity columns; else two tasks of its own."""
+def task_groups(X: Any, n: int) -> npt.NDArray[np.str_]:
+    """The two tasks of each of n rows, from the identity columns; else two tasks of its own."""
     if isinstance(X, pd.DataFrame) and {"member", "partner"} <= set(X.columns):
         return X[["member", "partner"]].to_numpy(dtype=str)
-    width = len(str(len(X)))
-    return np.array([(f"{i:0{width}}a", f"{i:0{width}}b") for i in range(len(X))])
+    return np.arange(2 * n).reshape(n, 2).astype(str)
 
 
 class _PenalisedLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -53,8 +52,9 @@ class _PenalisedLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         X : (n, p) finite numbers, or a frame that also has identity columns.
         y : (n,) retention.
         """
-        groups = task_groups(X)
+        frame = X
         X, y = validate_data(self, without_identity(X), y, dtype=np.float64, y_numeric=True)
+        groups = task_groups(frame, len(y))
         self.mean_, self.scale_ = standardisation(X)
         Z, centre = self._standardised(X), float(y.mean())
         grid = self._grid(Z, y - centre)
@@ -111,7 +111,7 @@ class TaskRidge(_PenalisedLinear):
     penalty_ : the chosen penalty.
     """
 
-    def _grid(self, Z: Floats, y: Floats) -> Floats:
+    def _grid(self, Z: Floats, y: Floats) -> Floats:  # noqa: ARG002  # fixed
         return np.logspace(3, -3, self.n_penalties)
 
     def _path(self, Z: Floats, y: Floats, penalties: Floats) -> Floats:
@@ -140,10 +140,12 @@ class TaskLasso(_PenalisedLinear):
 
     def _grid(self, Z: Floats, y: Floats) -> Floats:
         top = float(np.abs(Z.T @ y).max(initial=0.0)) / len(y)
+        spread = float(y.std())
+        if top <= 1e-10 * spread:
+            # Rounding alone correlates: the constant, by a penalty that nothing can outweigh.
+            return np.array([spread or 1.0])
         # A hair above, so that the first of the grid is the constant beyond rounding.
-        return (
-            np.geomspace(top * (1 + 1e-9), top * 1e-2, self.n_penalties) if top > 0 else np.ones(1)
-        )
+        return np.geomspace(top * (1 + 1e-9), top * 1e-2, self.n_penalties)
 
     def _path(self, Z: Floats, y: Floats, penalties: Floats) -> Floats:
         # The Gram matrix (p is small) makes a coordinate step independent of the number of rows.

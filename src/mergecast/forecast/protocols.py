@@ -65,7 +65,7 @@ def _task_folds(splitter: LeaveOneTaskOut | LeaveTwoTasksOut, rows: TrainingRows
 
 def _suite_folds(rows: TrainingRows) -> Iterator[Fold]:
     suite = rows.keys["suite"].to_numpy(dtype=str)
-    names = np.unique(suite)
+    names = np.unique(suite).tolist()
     if len(names) < 2:
         raise UsageError(
             "protocol 'suite'",
@@ -73,7 +73,7 @@ def _suite_folds(rows: TrainingRows) -> Iterator[Fold]:
             "give two or more suite folders",
         )
     for name in names:
-        yield str(name), np.flatnonzero(suite != name), np.flatnonzero(suite == name)
+        yield name, np.flatnonzero(suite != name), np.flatnonzero(suite == name)
 
 
 PROTOCOLS: Registry[Protocol] = Registry("protocol")

@@ -93,7 +93,7 @@ def recommend(rows: pd.DataFrame, threshold: float = THRESHOLD) -> pd.DataFrame:
         for method, members in pair.groupby("method", sort=True):
             if members["retention"].isna().any():
                 continue
-            worst = members.loc[members["retention"].idxmin()]
+            worst = members.iloc[int(members["retention"].argmin())]
             mean = float(members["retention"].mean())
             order = (-round(mean, _TIE_DIGITS), -float(worst["lower"]), str(method))
             candidates.append((order, mean, worst))

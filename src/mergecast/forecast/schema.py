@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Final, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mergecast.errors import ResourceError, UsageError
 from mergecast.tables.io import replace_file
 
-SCHEMA = "mergecast.forecaster"
-VERSION = 1
+SCHEMA: Final = "mergecast.forecaster"
+VERSION: Final = 1
 _REMEDY = "write one with `mergecast fit`"
 
 NonNegative = Annotated[float, Field(ge=0)]

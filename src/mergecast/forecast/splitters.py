@@ -28,7 +28,7 @@ class _TaskSplitter(BaseCrossValidator):  # type: ignore[misc]  # scikit-learn h
     # The documented way to have `cross_validate` hand `groups` to a splitter.
     __metadata_request__split: ClassVar[dict[str, bool]] = {"groups": True}
 
-    def split(self, X: Any = None, y: Any = None, groups: Any = None) -> Iterator[Split]:
+    def split(self, X: Any = None, y: Any = None, groups: Any = None) -> Iterator[Split]:  # noqa: ARG002
         """Yield (train, test) row indices, folds in order of sorted task names.
 
         Parameters
@@ -51,7 +51,7 @@ class _TaskSplitter(BaseCrossValidator):  # type: ignore[misc]  # scikit-learn h
                 )
             yield np.flatnonzero(train), np.flatnonzero(test)
 
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:  # noqa: ARG002
         """The number of folds; `groups` as in `split`."""
         return sum(1 for _ in self._folds(_as_pairs(groups)))
 
@@ -78,7 +78,7 @@ class LeaveOneTaskOut(_TaskSplitter):
 
     def _folds(self, pairs: npt.NDArray[np.str_]) -> Iterator[tuple[str, Mask, Mask]]:
         for task in np.unique(pairs):
-            test = (pairs == task).any(axis=1)
+            test = _touches(pairs, [str(task)])
             yield str(task), test, ~test
 
 
@@ -95,7 +95,7 @@ class LeaveTwoTasksOut(_TaskSplitter):
         for first, second in combinations(np.unique(pairs), 2):
             test = (ordered[:, 0] == first) & (ordered[:, 1] == second)
             if test.any():
-                yield f"{first}+{second}", test, ~np.isin(pairs, [first, second]).any(axis=1)
+                yield f"{first}+{second}", test, ~_touches(pairs, [first, second])
 
 
 class TaskKFold(_TaskSplitter):
@@ -113,10 +113,13 @@ class TaskKFold(_TaskSplitter):
         tasks = np.unique(pairs)
         n_folds = min(self.n_folds, len(tasks))
         for fold in range(n_folds):
-            block = tasks[fold::n_folds]
-            test = np.isin(pairs, block).any(axis=1)
+            test = _touches(pairs, tasks[fold::n_folds])
             if not test.all():
                 yield f"block {fold + 1}", test, ~test
+
+
+def _touches(pairs: npt.NDArray[np.str_], tasks: npt.ArrayLike) -> Mask:
+    return np.asarray(np.isin(pairs, tasks).any(axis=1))
 
 
 def _as_pairs(groups: Any) -> npt.NDArray[np.str_]:
@@ -130,6 +133,6 @@ def _as_pairs(groups: Any) -> npt.NDArray[np.str_]:
     alike = np.flatnonzero(pairs[:, 0] == pairs[:, 1])
     if alike.size:
         raise UsageError(
-            f"groups, row {alike[0]}", f"task {pairs[alike[0], 0]!r} twice", "give two tasks"
+            f"groups, row {alike[0]}", f"task {str(pairs[alike[0], 0])!r} twice", "give two tasks"
         )
     return pairs

@@ -66,14 +66,14 @@ def member_outcomes(outcomes: pd.DataFrame) -> pd.DataFrame:
     DataFrame[suite, method, left, right, member, retention], sorted by these keys.
     """
     checked = validate_outcomes(outcomes)
-    names = checked["members"].str.split("+")
-    keep = names.str.len() == 2
+    names = checked["members"].str.partition("+")
+    keep = checked["members"].str.count(r"\+") == 1
     frame = pd.DataFrame(
         {
             "suite": checked["suite"],
             "method": checked["method"],
-            "left": names.str[0],
-            "right": names.str[-1],
+            "left": names[0],
+            "right": names[2],
             "member": checked["task"],
             "retention": checked["retention"],
         }

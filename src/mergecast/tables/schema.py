@@ -1,4 +1,4 @@
-"""Checks that both tables share: columns, text keys, numbers; every error names table, column, row."""
+"""Checks that both tables share; every error names the table, the column and the row."""
 
 from __future__ import annotations
 

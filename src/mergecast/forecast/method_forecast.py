@@ -1,0 +1,112 @@
+"""One merging method's linear model applied to pairs: numbers, intervals, range and reasons."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from mergecast.errors import UsageError
+from mergecast.forecast.design import reason_missing
+from mergecast.forecast.linear import Floats
+from mergecast.forecast.result import ROW_COLUMNS
+from mergecast.forecast.schema import Feature, MethodModel
+
+N_REASONS = 3
+
+# A metric recomputed on the training pairs may differ in its last digits.
+_RANGE_SLACK = 1e-9
+
+
+def forecast_method(
+    method: str, model: MethodModel, pairs: pd.DataFrame, seen: pd.DataFrame, level: float
+) -> pd.DataFrame:
+    """Forecast member rows under one method; columns as `Forecast.rows`.
+
+    Parameters
+    ----------
+    method, model : the method's name, and its part of the forecaster file.
+    pairs : the validated pair table, for the recorded reasons of missing metrics.
+    seen : the same table by member, as `member_rows` returns it.
+    level : nominal level of the intervals; one that the file lacks raises UsageError.
+    """
+    half = _half_width(model, level)
+    used = [feature for feature in model.features if feature.coefficient != 0]
+    names = [feature.name for feature in used]
+    values = seen.reindex(columns=names).to_numpy(dtype="float64")
+    weights = np.array([feature.coefficient for feature in used])
+    means = np.array([feature.mean for feature in used])
+    scales = np.array([feature.scale for feature in used])
+    contributions = weights * (values - means) / scales
+    # NaN in any needed metric makes the sum, hence the row, NaN.
+    retention = np.maximum(model.intercept + contributions.sum(axis=1), 0.0)
+    table = seen[["suite", "left", "right", "member"]].copy()
+    table["method"] = method
+    table["retention"] = retention
+    table["lower"] = np.maximum(retention - half, 0.0)
+    table["upper"] = retention + half
+    table["out_of_range"] = pd.Series(_out_of_range(model.features, seen), index=table.index)
+    reasons = [_reasons(names, *row) for row in zip(values, contributions, strict=True)]
+    table["reasons"] = pd.Series(reasons, index=table.index, dtype=object)
+    table["note"] = [_note(method, model, pairs, seen.iloc[row], names) for row in range(len(seen))]
+    return table[ROW_COLUMNS]
+
+
+def _half_width(model: MethodModel, level: float) -> float:
+    for quantile in model.residual_quantiles:
+        if math.isclose(quantile.level, level):
+            return math.inf if quantile.half_width is None else quantile.half_width
+    known = ", ".join(f"{quantile.level:g}" for quantile in model.residual_quantiles)
+    raise UsageError(f"level {level:g}", "not stored in the forecaster", f"use one of {known}")
+
+
+def _out_of_range(features: list[Feature], seen: pd.DataFrame) -> list[list[str]]:
+    """For each row the metrics outside their training range, the farthest (in widths) first."""
+    outside: list[list[tuple[float, str]]] = [[] for _ in range(len(seen))]
+    for feature in features:
+        if feature.name not in seen.columns:
+            continue
+        column = seen[feature.name].to_numpy(dtype="float64")
+        width = feature.high - feature.low
+        slack = _RANGE_SLACK * max(width, abs(feature.low), abs(feature.high))
+        excess = np.maximum(column - feature.high, feature.low - column)
+        for row in np.flatnonzero(excess > slack):
+            distance = excess[row] / width if width > 0 else math.inf
+            outside[row].append((-distance, feature.name))
+    return [[name for _, name in sorted(row)] for row in outside]
+
+
+def _reasons(
+    names: list[str], values: Floats, contributions: Floats
+) -> list[dict[str, str | float]]:
+    """The metrics of one row that moved its number most, by |contribution|."""
+    if np.isnan(contributions).any():
+        return []
+    order = np.argsort(-np.abs(contributions), kind="stable")[:N_REASONS]
+    return [
+        {
+            "metric": names[i],
+            "value": float(values[i]),
+            "contribution": float(contributions[i]),
+        }
+        for i in order
+        if contributions[i] != 0
+    ]
+
+
+def _note(
+    method: str, model: MethodModel, pairs: pd.DataFrame, row: pd.Series, needed: list[str]
+) -> str:
+    if not needed:
+        return (
+            f"no metric beat the constant for {method}: "
+            f"the mean retention of its {model.n_pairs} training pairs"
+        )
+    for key in needed:
+        if key not in row.index:
+            return f"metric {key} missing: not in the pair table"
+        if pd.isna(row[key]):
+            reason = reason_missing(pairs, row["suite"], row["left"], row["right"], key)
+            return f"metric {key} missing: {reason}"
+    return ""

@@ -1,0 +1,7 @@
+import pytest
+from synthetic_suite import build_suite
+
+
+@pytest.fixture
+def make_suite():
+    return build_suite

@@ -1,0 +1,82 @@
+import json
+
+import pytest
+
+from mergecast.errors import UsageError
+from mergecast.forecast.forecaster import Forecaster
+from mergecast.forecast.schema import read_forecaster
+
+
+def feature(**values):
+    return {"name": "a", "coefficient": 0, "mean": 0, "scale": 0, "low": 0, "high": 0} | values
+
+
+@pytest.fixture
+def stored(make_suite, tmp_path):
+    path = Forecaster.fit(*make_suite(n_tasks=4), "ridge").save(tmp_path / "f.json")
+    return path, json.loads(path.read_text())
+
+
+def test_the_file_names_its_schema_and_what_it_has_seen(stored):
+    _, data = stored
+    assert (data["schema_name"], data["schema_version"]) == ("mergecast.forecaster", 1)
+    assert data["training"]["tasks"] == ["t00", "t01", "t02", "t03"]
+    assert data["training"]["suites"] == ["toy"]
+    model = data["methods"]["ties"]
+    assert set(model["validation"]) == {"constant", "ridge"}
+    assert {q["level"] for q in model["residual_quantiles"]} == {0.5, 0.8, 0.9, 0.95}
+    assert set(model["features"][0]) == {"name", "coefficient", "mean", "scale", "low", "high"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not valid JSON"),
+        ("{", "not valid JSON"),
+        ("[1, 2]", "not a forecaster file: schema_name is None"),
+        ('{"schema_name": "mergecast.report"}', "schema_name is 'mergecast.report'"),
+        ('{"a": NaN}', "not valid JSON: NaN is not allowed"),
+        ('{"schema_name": "mergecast.forecaster"}', "field schema_version: Field required"),
+        (
+            '{"schema_name": "mergecast.forecaster", "schema_version": 9, '
+            '"mergecast_version": "4"}',
+            r"schema version 9 \(mergecast 4\) is newer than 1, the last known; upgrade",
+        ),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_line_that_names_it(text, message, tmp_path):
+    path = tmp_path / "bad.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=f"bad.json: .*{message}") as caught:
+        read_forecaster(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"intercept": "high"}, "methods.ties.intercept"),
+        ({"intercept": 1e999}, "not valid JSON|finite"),
+        ({"surprise": 1}, "methods.ties.surprise"),
+        ({"features": [feature(coefficient=1, low=0)]},
+         "'a' has an effect but no spread"),
+        ({"features": [feature(coefficient=0, low=1)]},
+         "'a' has low above high"),
+    ],
+)  # fmt: skip
+def test_a_field_that_breaks_the_schema_is_named(change, message, stored):
+    path, data = stored
+    data["methods"]["ties"] |= change
+    path.write_text(json.dumps(data))
+    with pytest.raises(UsageError, match=message):
+        read_forecaster(path)
+
+
+def test_a_missing_file_a_folder_and_bytes_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="no such file; write one with `mergecast fit`"):
+        read_forecaster(tmp_path / "absent.json")
+    with pytest.raises(UsageError, match="is a folder"):
+        read_forecaster(tmp_path)
+    (tmp_path / "b.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="not valid JSON"):
+        read_forecaster(tmp_path / "b.json")

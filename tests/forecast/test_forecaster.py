@@ -1,0 +1,169 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from synthetic_suite import build_suite
+
+from mergecast.errors import TableError, UndefinedError, UsageError
+from mergecast.forecast.forecaster import Forecaster
+
+
+@pytest.fixture(scope="module")
+def suite():
+    return build_suite("metric", n_tasks=7, methods=("dare", "ties"))
+
+
+@pytest.fixture(scope="module")
+def forecaster(suite):
+    return Forecaster.fit(*suite)
+
+
+@pytest.fixture
+def new_pairs(make_suite):
+    return make_suite("metric", n_tasks=3, seed=9, suite="")[0]
+
+
+def test_it_forecasts_models_it_has_never_seen(forecaster, make_suite):
+    pairs, outcomes = make_suite("metric", n_tasks=5, seed=7, methods=("dare", "ties"))
+    rows = forecaster.forecast(pairs).rows
+    truth = outcomes.assign(pair=outcomes["members"]).set_index(["method", "pair", "task"])
+    measured = [
+        truth.loc[(row.method, f"{row.left}+{row.right}", row.member), "retention"]
+        for row in rows.itertuples()
+    ]
+    assert np.abs(rows["retention"] - measured).max() < 0.02
+    inside = (rows["lower"] <= measured) & (measured <= rows["upper"])
+    assert inside.mean() >= 0.8
+
+
+def test_the_best_predictor_on_unseen_tasks_is_chosen_and_says_so(forecaster, make_suite):
+    model = forecaster.file.methods["ties"]
+    assert model.predictor in ("ridge", "lasso")
+    errors = {name: score.mae for name, score in model.validation.items()}
+    assert errors[model.predictor] == min(errors.values())
+    assert "least L2TO mean absolute error" in model.why
+    noise = Forecaster.fit(*make_suite("noise", n_tasks=7, seed=2)).file.methods["ties"]
+    assert noise.predictor == "constant"
+    assert noise.why.startswith("no metric beat the constant")
+
+
+def test_reasons_are_the_metrics_that_moved_the_number_most(forecaster, new_pairs):
+    rows = forecaster.forecast(new_pairs).rows
+    model = forecaster.file.methods["ties"]
+    for row in rows[rows["method"] == "ties"].itertuples():
+        assert row.reasons[0]["metric"] == "reach"
+        sizes = [abs(reason["contribution"]) for reason in row.reasons]
+        assert sizes == sorted(sizes, reverse=True)
+        assert len(sizes) <= 3
+        # Two metrics act here, so the reasons are the whole of the number.
+        assert model.intercept + sum(r["contribution"] for r in row.reasons) == pytest.approx(
+            row.retention
+        )
+
+
+def test_a_constant_forecast_has_no_reasons_and_says_why(make_suite, new_pairs):
+    pairs, outcomes = make_suite("metric", n_tasks=6)
+    constant = Forecaster.fit(pairs, outcomes, "constant")
+    row = constant.forecast(new_pairs).rows.iloc[0]
+    assert row["reasons"] == []
+    assert row["note"].startswith("no metric beat the constant for ties: the mean retention of")
+    assert row["retention"] == pytest.approx(outcomes["retention"].mean())
+
+
+def test_metrics_outside_the_training_range_are_named_farthest_first(forecaster, new_pairs):
+    new_pairs.loc[0, "cosine"] = 50.0
+    new_pairs.loc[0, "flat"] = 4.0
+    new_pairs.loc[0, "reach:left<-right"] = 30.0
+    rows = forecaster.forecast(new_pairs).rows
+    first = rows[(rows["right"] == "t01") & (rows["method"] == "ties")]
+    assert first["out_of_range"].tolist()[0] == ["flat", "cosine", "reach"]
+    assert first["out_of_range"].tolist()[1] == ["flat", "cosine"]
+
+
+def test_training_pairs_are_inside_the_training_range(forecaster, suite):
+    assert not forecaster.forecast(suite[0]).rows["out_of_range"].map(len).any()
+
+
+def test_retention_and_its_interval_are_clipped_at_zero(forecaster, new_pairs):
+    new_pairs.loc[0, "reach:left<-right"] = -100.0
+    row = forecaster.forecast(new_pairs).rows.iloc[0]
+    assert (row["retention"], row["lower"]) == (0.0, 0.0)
+    assert row["upper"] > 0
+
+
+def test_a_missing_metric_makes_the_forecast_missing_with_the_reason(forecaster, new_pairs):
+    new_pairs.loc[0, "reach:left<-right"] = np.nan
+    new_pairs.attrs["missing"] = [
+        {"left": "t00", "right": "t01", "key": "reach:left<-right", "reason": "zero task vector"}
+    ]
+    forecast = forecaster.forecast(new_pairs)
+    row = forecast.rows.iloc[0]
+    assert np.isnan(row[["retention", "lower", "upper"]].astype(float)).all()
+    assert row["note"] == "metric reach missing: zero task vector"
+    assert row["reasons"] == []
+    assert forecast.pairs.loc[0, "advice"] == "no forecast"
+    assert forecast.pairs.loc[1, "advice"] != "no forecast"
+
+
+def test_a_family_without_a_needed_metric_is_refused_by_name(forecaster, new_pairs):
+    with pytest.raises(UndefinedError, match=r"metric \w+ missing: not in the pair table; compute"):
+        forecaster.forecast(new_pairs[["suite", "left", "right", "flat"]])
+    with pytest.raises(TableError, match="pairs table, column 'left': missing"):
+        forecaster.forecast(new_pairs.drop(columns="left"))
+
+
+def test_saved_and_loaded_it_forecasts_the_same(forecaster, new_pairs, tmp_path):
+    path = forecaster.save(tmp_path / "deep" / "f.json")
+    loaded = Forecaster.load(path).forecast(new_pairs)
+    direct = forecaster.forecast(new_pairs)
+    numbers = ["retention", "lower", "upper"]
+    assert np.abs(loaded.rows[numbers] - direct.rows[numbers]).to_numpy().max() <= 1e-12
+    assert loaded.pairs.equals(direct.pairs)
+    json.dumps(loaded.to_dict(), allow_nan=False)
+
+
+def test_the_linear_file_agrees_with_the_estimator(make_suite):
+    from mergecast.forecast.design import training_rows
+    from mergecast.forecast.predictors import PREDICTORS
+
+    pairs, outcomes = make_suite("metric", n_tasks=6)
+    rows = training_rows(pairs, outcomes)["ties"]
+    fitted = PREDICTORS.get("ridge").make().fit(rows.X, rows.y)
+    found = Forecaster.fit(pairs, outcomes, "ridge").forecast(pairs).rows
+    assert np.abs(found["retention"].to_numpy() - fitted.predict(rows.X)).max() < 1e-12
+
+
+def test_too_few_residuals_give_an_infinite_interval(make_suite, tmp_path):
+    pairs, outcomes = make_suite("metric", n_tasks=4)
+    keep = outcomes["members"].isin(["t00+t01", "t02+t03", "t00+t02", "t01+t03"])
+    forecaster = Forecaster.fit(pairs, outcomes[keep], "constant")
+    path = forecaster.save(tmp_path / "f.json")
+    rows = Forecaster.load(path).forecast(pairs).rows
+    assert np.isinf(rows["upper"]).all()
+    assert (rows["lower"] == 0).all()
+    assert "Infinity" not in path.read_text()
+
+
+def test_levels_nest_and_an_unknown_one_is_refused(forecaster, new_pairs):
+    widths = [
+        forecaster.forecast(new_pairs, level=level).rows["upper"].iloc[0]
+        for level in (0.5, 0.8, 0.9, 0.95)
+    ]
+    assert widths == sorted(widths)
+    with pytest.raises(UsageError, match=r"level 0.99: not stored .* use one of 0.5, 0.8, 0.9"):
+        forecaster.forecast(new_pairs, level=0.99)
+
+
+def test_it_needs_four_tasks_and_a_predictor_it_can_store(make_suite):
+    with pytest.raises(UsageError, match=r"no pair is left to train on \(3 tasks in all\)"):
+        Forecaster.fit(*make_suite(n_tasks=3))
+    with pytest.raises(UsageError, match="known: auto, constant, ridge, lasso"):
+        Forecaster.fit(*make_suite(n_tasks=4), "partner_mean")
+
+
+def test_advice_follows_the_worst_member_of_the_best_method(forecaster, new_pairs):
+    merge = forecaster.forecast(new_pairs, threshold=0.0).pairs
+    assert set(merge["advice"]) == {"merge"}
+    refuse = forecaster.forecast(new_pairs, threshold=math.inf).pairs
+    assert set(refuse["advice"]) == {"do not merge"}
