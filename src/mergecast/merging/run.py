@@ -187,14 +187,14 @@ def _merged_blocks(
             raise error.about(f"merge {method_name}") from error
 
     def stream() -> Iterator[tuple[str, Array]]:
-        if workers <= 1 or device != "cpu":
-            yield from map(one, subset.blocks())
-            return
-        with _one_torch_thread(), ThreadPoolExecutor(workers) as pool:
+        # Kernels on a GPU queue up anyway; on the CPU one thread each, so that the result does
+        # not depend on the machine's cores.
+        side_by_side = workers if device == "cpu" else 1
+        with _one_torch_thread(), ThreadPoolExecutor(side_by_side) as pool:
             pending: deque[Future[tuple[str, Array]]] = deque()
             for block in subset.blocks():
                 pending.append(pool.submit(one, block))
-                if len(pending) > workers:
+                if len(pending) > side_by_side:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
