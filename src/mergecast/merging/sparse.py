@@ -82,17 +82,17 @@ def trim(deltas: torch.Tensor, density: float) -> torch.Tensor:
 
     At least one entry is kept, and so is every entry equal to the smallest kept.
     """
-    kept = torch.zeros_like(deltas)
+    kept = torch.empty_like(deltas)
     for i, delta in enumerate(deltas):
         size = delta.abs()
         dropped = delta.numel() - max(1, int(delta.numel() * density))
-        kept[i] = torch.where(size >= kth_smallest(size, dropped + 1), delta, 0.0)
+        torch.mul(delta, size >= kth_smallest(size, dropped + 1), out=kept[i])
     return kept
 
 
 def drop(block: TensorBlock, rate: float, mask: str, rescale: bool) -> torch.Tensor:
     """DARE's dropping: ``(N, *shape)`` with the share `rate` of entries zeroed per member."""
-    kept = torch.zeros_like(block.deltas)
+    kept = torch.empty_like(block.deltas)
     for i, (member, delta) in enumerate(zip(block.members, block.deltas, strict=True)):
         if mask == "magnitude":
             size = delta.abs()
@@ -100,7 +100,7 @@ def drop(block: TensorBlock, rate: float, mask: str, rescale: bool) -> torch.Ten
         else:
             draw = torch.rand(delta.shape, generator=block.generator(member))
             keep = draw.to(delta.device) >= rate
-        kept[i] = torch.where(keep, delta, 0.0)
+        torch.mul(delta, keep, out=kept[i])
     return kept / (1 - rate) if rescale else kept
 
 
@@ -108,14 +108,13 @@ def disjoint_mean(deltas: torch.Tensor, sign: str) -> torch.Tensor:
     """TIES' election and merge: the mean of the nonzero entries that carry the elected sign."""
     votes = deltas.sum(0) if sign == "mass" else deltas.sign().sum(0)
     elected = votes.sign()
-    if bool((elected == 0).any()):
-        majority = elected.sum().sign()
-        elected = torch.where(elected == 0, majority, elected)
+    # Products with masks instead of torch.where, which is several times slower on the CPU.
+    elected = elected + (elected == 0).to(elected.dtype) * elected.sum().sign()
     total = torch.zeros_like(elected)
     count = torch.zeros_like(elected)
     for delta in deltas:
-        agrees = delta * elected > 0
-        total += torch.where(agrees, delta, 0.0)
+        agrees = (delta * elected > 0).to(delta.dtype)
+        total += delta * agrees
         count += agrees
     return total / count.clamp_(min=1)
 
