@@ -1,6 +1,6 @@
 """Merging two ViT-B/16-size float32 models to disk: whole-process seconds and peak memory.
 
-    python benchmarks/merge_speed.py [--repeats 3] [--dir DIR] [--json FILE]
+python benchmarks/merge_speed.py [--repeats 3] [--dir DIR] [--json FILE]
 """
 
 from __future__ import annotations

@@ -123,8 +123,8 @@ def write_safetensors(
 
 
 def _as_array(value: Any) -> Array:
-    if isinstance(value, np.ndarray):
-        return value
+    if isinstance(value, np.ndarray | np.generic):
+        return np.asarray(value)
     from mergecast.checkpoints.torch_bridge import to_array
 
     return to_array(value)

@@ -21,7 +21,7 @@ from mergecast.errors import UndefinedError
 #: Singular values below this share of the largest are rounding of float32 weights.
 RANK_TOLERANCE = 1e-6
 #: Below this share of the largest singular value a Gram matrix is too coarse.
-_GRAM_LIMIT = 1e-5
+GRAM_LIMIT = 1e-5
 #: Standard deviation of the rounding of one float32 operation, relative to its result.
 _ROUNDING = 2.0**-24 / sqrt(3)
 _ROWS = 8192
@@ -83,7 +83,7 @@ def spectrum(delta: Array, k: int = 10, floor: float = 0.0) -> Spectrum:
     eigenvalues, vectors = _ends(gram, min(k, r))
     values = np.sqrt(np.clip(eigenvalues, 0.0, None))
     tolerance = max(RANK_TOLERANCE * values[0], floor)
-    if tolerance < values[-1] < _GRAM_LIMIT * values[0]:
+    if tolerance < values[-1] < GRAM_LIMIT * values[0]:
         return _by_svd(delta, k, tolerance)
     rank = int((values > tolerance).sum())
     top = min(k, rank)
