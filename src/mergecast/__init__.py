@@ -1,3 +1,58 @@
-"""mergecast: forecast what merging fine-tuned neural networks will do, before anyone merges them."""
+"""mergecast: forecast what merging fine-tuned neural networks will do, before it is done.
+
+Names are loaded where they are first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from mergecast.checkpoints.checkpoint import Checkpoint
+    from mergecast.errors import MergecastError
+    from mergecast.family.family import Family
+    from mergecast.merging import METHODS, merge, merging_method, write_merge
+    from mergecast.pairmetrics import METRICS, metric, metric_specs
+    from mergecast.pairmetrics import compute_metrics as metrics
+
+_HOMES = {
+    "Checkpoint": "mergecast.checkpoints.checkpoint",
+    "Family": "mergecast.family.family",
+    "METHODS": "mergecast.merging",
+    "METRICS": "mergecast.pairmetrics",
+    "MergecastError": "mergecast.errors",
+    "merge": "mergecast.merging",
+    "merging_method": "mergecast.merging",
+    "metric": "mergecast.pairmetrics",
+    "metric_specs": "mergecast.pairmetrics",
+    "metrics": "mergecast.pairmetrics:compute_metrics",
+    "write_merge": "mergecast.merging",
+}
+
+__all__ = [
+    "METHODS",
+    "METRICS",
+    "Checkpoint",
+    "Family",
+    "MergecastError",
+    "merge",
+    "merging_method",
+    "metric",
+    "metric_specs",
+    "metrics",
+    "write_merge",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mergecast' has no attribute {name!r}")
+    module, _, attribute = _HOMES[name].partition(":")
+    return getattr(import_module(module), attribute or name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,1 +1,1 @@
-"""The command line: a thin shell, one file a command."""
+"""The command line: a thin shell, one file a command, heavy imports inside."""

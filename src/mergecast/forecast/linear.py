@@ -111,7 +111,7 @@ class TaskRidge(_PenalisedLinear):
     penalty_ : the chosen penalty.
     """
 
-    def _grid(self, Z: Floats, y: Floats) -> Floats:  # noqa: ARG002  # fixed
+    def _grid(self, Z: Floats, y: Floats) -> Floats:  # fixed
         return np.logspace(3, -3, self.n_penalties)
 
     def _path(self, Z: Floats, y: Floats, penalties: Floats) -> Floats:

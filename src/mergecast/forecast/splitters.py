@@ -28,7 +28,7 @@ class _TaskSplitter(BaseCrossValidator):  # type: ignore[misc]  # scikit-learn h
     # The documented way to have `cross_validate` hand `groups` to a splitter.
     __metadata_request__split: ClassVar[dict[str, bool]] = {"groups": True}
 
-    def split(self, X: Any = None, y: Any = None, groups: Any = None) -> Iterator[Split]:  # noqa: ARG002
+    def split(self, X: Any = None, y: Any = None, groups: Any = None) -> Iterator[Split]:
         """Yield (train, test) row indices, folds in order of sorted task names.
 
         Parameters
@@ -51,7 +51,7 @@ class _TaskSplitter(BaseCrossValidator):  # type: ignore[misc]  # scikit-learn h
                 )
             yield np.flatnonzero(train), np.flatnonzero(test)
 
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:  # noqa: ARG002
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """The number of folds; `groups` as in `split`."""
         return sum(1 for _ in self._folds(_as_pairs(groups)))
 

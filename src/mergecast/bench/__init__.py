@@ -1,0 +1,1 @@
+"""Suites: fine-tune, merge, evaluate; what a merge really did, as tables."""

@@ -1,0 +1,223 @@
+"""Run a suite in a folder: pre-train, fine-tune, merge all pairs, evaluate, write the tables."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mergecast.bench.folder import RunFile, read_run, write_run
+from mergecast.bench.suite import Recipe
+from mergecast.bench.suites import open_suite
+from mergecast.bench.tables import outcomes_table, tasks_table
+from mergecast.bench.units import BASE_FILE, BaseUnit, ModelUnit, OutcomeUnit, Run, Unit, compute
+from mergecast.errors import ResourceError, UsageError
+from mergecast.runtime.lock import folder_lock
+from mergecast.runtime.progress import Progress, Silent
+from mergecast.runtime.store import write_atomically
+from mergecast.runtime.workers import Workers
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+SIX = ("weight_avg", "task_arithmetic", "ties", "dare", "tsv", "isotropic")
+"""The merging methods of the suites, in the order of the tables."""
+
+
+def run_suite(
+    name: str,
+    out: str | Path,
+    *,
+    tasks: Sequence[str] | None = None,
+    methods: Sequence[str] = SIX,
+    seed: int = 0,
+    workers: int = 2,
+    recipe: Recipe | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Run the suite `name` in the folder `out`, going on from whatever is finished there.
+
+    Parameters
+    ----------
+    tasks : a cut of the suite's tasks, at least two; all by default. The order does not matter.
+    methods : merging methods by name.
+    recipe : the suite's own recipe type; its defaults when None.
+    workers : processes with one thread each. The tables do not depend on it.
+
+    Returns
+    -------
+    The folder, with ``base.safetensors``, ``models/<task>.safetensors``, ``tasks.parquet``,
+    ``outcomes.parquet``, ``pairs.parquet`` and ``suite.json``.
+
+    Raises
+    ------
+    UsageError
+        An unknown suite, task or method, or a folder that holds another suite, recipe or seed.
+    ResourceError
+        Another process works in the folder, it cannot be written, or a worker was killed.
+
+    Examples
+    --------
+    >>> run_suite("digits-14", "runs/digits", tasks=["upright", "parity"])  # doctest: +SKIP
+    """
+    run, chosen = _plan(name, Path(out), tasks, seed, recipe)
+    plan = RunFile(run, chosen, _known_methods(methods))
+    progress = progress or Silent()
+    with folder_lock(run.folder), Workers(workers) as pool:
+        write_run(plan)
+        run.store.clean()
+        [base] = _finish("pre-train", [BaseUnit(run)], pool, progress)
+        model_units = _model_units(plan, base)
+        models = dict(zip(chosen, _finish("fine-tune", model_units, pool, progress), strict=True))
+        outcome_units = _outcome_units(plan, base, models)
+        outcomes = _finish("merge and evaluate", outcome_units, pool, progress)
+        _write_table(run.folder / "tasks.parquet", tasks_table(models))
+        table = outcomes_table(outcome_units, outcomes, models)
+        for entry in table.attrs["missing"]:
+            log.warning(
+                "%s of %s has no score on %s: %s",
+                entry["method"],
+                entry["members"],
+                entry["task"],
+                entry["reason"],
+            )
+        _write_table(run.folder / "outcomes.parquet", table)
+        _write_pairs(plan, base, models, workers, progress)
+    return run.folder
+
+
+def suite_status(out: str | Path, name: str | None = None) -> dict[str, tuple[int, int]]:
+    """Units (done, total) of each stage of the run in `out`; reads only.
+
+    Raises UsageError when the folder holds no run, or one of another suite than `name`.
+    """
+    plan = read_run(Path(out))
+    if name is not None and open_suite(name).name != plan.run.suite_name:
+        raise UsageError(out, f"holds a run of {plan.run.suite_name}, not {name}", "name that one")
+    store = plan.run.store
+    base = store.get(BaseUnit(plan.run).spec)
+    status = {
+        "base": (int(base is not None), 1),
+        "models": (0, len(plan.tasks)),
+        "outcomes": (0, len(plan.methods) * len(plan.tasks) * (len(plan.tasks) - 1) // 2),
+        "pairs": (0, 1),
+    }
+    if base is None:
+        return status
+    found = {unit.task: store.get(unit.spec) for unit in _model_units(plan, base)}
+    models = {task: record for task, record in found.items() if record is not None}
+    status["models"] = (len(models), len(plan.tasks))
+    outcomes = [store.get(unit.spec) for unit in _outcome_units(plan, base, models)]
+    status["outcomes"] = (sum(record is not None for record in outcomes), status["outcomes"][1])
+    if len(models) == len(plan.tasks):
+        pairs = store.get(_pairs_spec(plan, base, models))
+        status["pairs"] = (int(pairs is not None), 1)
+    return status
+
+
+def _plan(
+    name: str, out: Path, tasks: Sequence[str] | None, seed: int, recipe: Recipe | None
+) -> tuple[Run, tuple[str, ...]]:
+    suite = open_suite(name)
+    chosen = tuple(sorted(suite.tasks if tasks is None else tasks))
+    for task in chosen:
+        if task not in suite.tasks:
+            raise UsageError.unknown("task", task, suite.tasks)
+    if len(set(chosen)) != len(chosen) or len(chosen) < 2:
+        raise UsageError("tasks", f"are {list(chosen)}", "name at least two, each once")
+    if recipe is None:
+        recipe = suite.recipe_type()
+    elif not isinstance(recipe, suite.recipe_type):
+        raise UsageError(
+            "recipe", f"is a {type(recipe).__name__}", f"{name} takes {suite.recipe_type.__name__}"
+        )
+    return Run(out, name, recipe, seed), chosen
+
+
+def _known_methods(methods: Sequence[str]) -> tuple[str, ...]:
+    from mergecast.merging import METHODS
+
+    for method in methods:
+        METHODS.get(method)
+    if len(set(methods)) != len(methods) or not methods:
+        raise UsageError("methods", f"are {list(methods)}", "name at least one, each once")
+    return tuple(methods)
+
+
+def _finish(
+    stage: str, units: Sequence[Unit], pool: Workers, progress: Progress
+) -> list[dict[str, Any]]:
+    """The stored results of `units`, after computing those that were not there."""
+    found = [unit.run.store.get(unit.spec) for unit in units]
+    todo = [unit for unit, result in zip(units, found, strict=True) if result is None]
+    advance = progress.stage(stage, len(units), len(units) - len(todo))
+    pool.map(compute, todo, advance)
+    results = []
+    for unit, result in zip(units, found, strict=True):
+        final = unit.run.store.get(unit.spec) if result is None else result
+        if final is None:
+            raise ResourceError(
+                unit.run.folder,
+                f"a finished unit of stage {stage!r} cannot be read back",
+                "check the disk, then run again",
+            )
+        results.append(final)
+    return results
+
+
+def _model_units(plan: RunFile, base: dict[str, Any]) -> list[ModelUnit]:
+    return [ModelUnit(plan.run, task, base["sha256"]) for task in plan.tasks]
+
+
+def _outcome_units(
+    plan: RunFile, base: dict[str, Any], models: dict[str, dict[str, Any]]
+) -> list[OutcomeUnit]:
+    """Every method and pair of the models there are, tasks sorted."""
+    return [
+        OutcomeUnit(
+            plan.run, method, pair, base["sha256"], tuple(models[task]["sha256"] for task in pair)
+        )
+        for method in plan.methods
+        for pair in combinations(sorted(models), 2)
+    ]
+
+
+def _pairs_spec(
+    plan: RunFile, base: dict[str, Any], models: dict[str, dict[str, Any]]
+) -> dict[str, object]:
+    digests = {task: record["sha256"] for task, record in models.items()}
+    return plan.run.spec("pairs", base=base["sha256"], models=digests)
+
+
+def _write_pairs(
+    plan: RunFile,
+    base: dict[str, Any],
+    models: dict[str, dict[str, Any]],
+    workers: int,
+    progress: Progress,
+) -> None:
+    """The pair table, from the store when these very models have been measured before."""
+    import pandas as pd
+
+    run, spec = plan.run, _pairs_spec(plan, base, models)
+    kept = f"units/{run.store.key(spec)}.parquet"
+    done = run.store.get(spec) is not None
+    advance = progress.stage("pair metrics", 1, int(done))
+    if not done:
+        from mergecast.family import Family
+        from mergecast.pairmetrics import compute_metrics
+
+        paths = {task: run.folder / ModelUnit(run, task, "").file for task in plan.tasks}
+        family = Family.open(run.folder / BASE_FILE, paths)
+        table = compute_metrics(family, suite=run.suite_name, workers=workers)
+        run.store.put_file(spec, kept, lambda path: table.to_parquet(path, index=False), {})
+        advance(1)
+    _write_table(run.folder / "pairs.parquet", pd.read_parquet(run.folder / kept))
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    write_atomically(path, lambda temporary: table.to_parquet(temporary, index=False))

@@ -1,0 +1,148 @@
+"""`Checkpoint`: one model's tensors, read lazily, whatever the file format."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mergecast.checkpoints import dtypes
+from mergecast.errors import CheckpointError, UsageError
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """What a checkpoint's header says of one tensor; nothing of its values.
+
+    Attributes
+    ----------
+    name : the parameter's name.
+    shape : its dimensions; ``()`` for a scalar.
+    dtype : the stored element type (``ml_dtypes`` for bfloat16 and 8-bit floats).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes as stored."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def is_floating(self) -> bool:
+        """Whether this is a floating-point tensor (not an integer buffer)."""
+        return dtypes.is_floating(self.dtype)
+
+
+class Checkpoint(ABC):
+    """One model's tensors: names, shapes and dtypes at once, values one tensor at a time.
+
+    Use `Checkpoint.open`; subclasses are one file format each.
+
+    Attributes
+    ----------
+    path : the file or folder it was opened from.
+    infos : name to `TensorInfo`, in sorted order of names; tied tensors appear once, under the
+        first of their names in sorted order.
+    tied : every other name of a tied tensor, to the name it is kept under.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        infos: Mapping[str, TensorInfo],
+        tied: Mapping[str, str] | None = None,
+    ) -> None:
+        if not infos:
+            raise CheckpointError(path, "holds no tensors", "point at a checkpoint with weights")
+        self.path = path
+        self.infos: dict[str, TensorInfo] = {name: infos[name] for name in sorted(infos)}
+        self.tied: dict[str, str] = dict(sorted((tied or {}).items()))
+
+    @staticmethod
+    def open(path: str | Path, base: Checkpoint | None = None) -> Checkpoint:
+        """Open a checkpoint by what is on disk.
+
+        Parameters
+        ----------
+        path : a ``.safetensors`` file; a ``.pt``, ``.pth`` or ``.bin`` file (tensors only, no
+            code is run); a Hugging Face folder, single or sharded; a PEFT LoRA adapter folder.
+        base : the base model, needed for a LoRA adapter only.
+
+        Raises
+        ------
+        CheckpointError
+            The file is missing, empty, corrupt, of a refused kind, or holds code.
+
+        Examples
+        --------
+        >>> Checkpoint.open("model.safetensors").names  # doctest: +SKIP
+        ['embed.weight', 'head.weight']
+        """
+        from mergecast.checkpoints.formats import open_checkpoint
+
+        return open_checkpoint(Path(path), base)
+
+    @property
+    def names(self) -> list[str]:
+        """Tensor names in sorted order, tied ones once."""
+        return list(self.infos)
+
+    def info(self, name: str) -> TensorInfo:
+        """The header entry of `name`; raises UsageError with the nearest name otherwise."""
+        if name not in self.infos:
+            raise UsageError.unknown("parameter", name, self.infos).about(self.path)
+        return self.infos[name]
+
+    def array(self, name: str) -> Array:
+        """One whole tensor in its stored dtype and shape, in memory of its own."""
+        info = self.info(name)
+        return self._read(info, 0, info.size).reshape(info.shape)
+
+    def floats(self, name: str, start: int = 0, stop: int | None = None) -> Array:
+        """Elements ``start:stop`` of the flattened tensor as float32 (float64 if stored so)."""
+        info = self.info(name)
+        flat = self._read(info, start, info.size if stop is None else stop)
+        return flat.astype(dtypes.working(info.dtype), copy=False)
+
+    def delta(self, name: str, base: Array, start: int = 0) -> Array:
+        """This model minus `base` on ``len(base)`` flat elements from `start`.
+
+        Parameters
+        ----------
+        base : flat float32 or float64 elements of the base model's tensor.
+
+        Returns
+        -------
+        Array of ``base``'s length, float32 unless either side is stored in float64.
+        """
+        own = self.floats(name, start, start + base.size)
+        if own.dtype == base.dtype:
+            return np.subtract(own, base, out=own)
+        return own - base
+
+    def dense_update(self, name: str) -> bool:
+        """False where this model is known to equal its base on `name` without reading it."""
+        return name in self.infos
+
+    @abstractmethod
+    def _read(self, info: TensorInfo, start: int, stop: int) -> Array:
+        """Flat elements ``start:stop`` in the stored dtype; the caller owns the array."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r}, tensors={len(self.infos)})"

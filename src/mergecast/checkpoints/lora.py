@@ -1,0 +1,241 @@
+"""PEFT LoRA adapters as task vectors: ΔW = scaling·B·A on the base, one parameter at a time.
+
+Reference: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models" (arXiv 2106.09685);
+rsLoRA scaling α/√r from Kalajdzievski (arXiv 2312.03732). Adapter layout as PEFT writes it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mergecast.checkpoints import dtypes
+from mergecast.checkpoints.checkpoint import Array, Checkpoint, TensorInfo
+from mergecast.errors import CheckpointError
+
+_PREFIX = "base_model.model."
+_FACTOR = re.compile(r"^(?P<module>.+)\.lora_(?P<emb>embedding_)?(?P<side>[AB])(\.weight)?$")
+_REFUSED = {
+    "use_dora": "DoRA, which rescales whole columns of W and has no ΔW = s·B·A",
+    "use_qalora": "QALoRA, whose pooled inputs have no ΔW = s·B·A",
+    "lora_bias": "LoRA with a bias on B",
+    "layer_replication": "layer replication, which changes the architecture",
+    "trainable_token_indices": "trainable tokens",
+    "target_parameters": "LoRA on bare parameters",
+    "alora_invocation_tokens": "activated LoRA, whose ΔW applies to some tokens only",
+}
+
+
+@dataclass(frozen=True)
+class _Update:
+    """ΔW of one parameter: names of the two factors, their scale and the weight's layout."""
+
+    factor_a: str
+    factor_b: str
+    scaling: float
+    transposed: bool
+
+
+class LoraCheckpoint(Checkpoint):
+    """A base model with a LoRA adapter on it.
+
+    `array` gives W + ΔW in the base's dtype; `delta` gives ΔW itself, free of the rounding of
+    that sum. Parameters that the adapter replaces whole (``modules_to_save``, biases) come from
+    the adapter's file.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        base: Checkpoint,
+        adapter: Checkpoint,
+        updates: Mapping[str, _Update],
+        replaced: Mapping[str, str],
+    ) -> None:
+        infos = dict(base.infos)
+        for name, source in replaced.items():
+            info = adapter.info(source)
+            infos[name] = TensorInfo(name, info.shape, info.dtype)
+        super().__init__(path, infos, base.tied)
+        self._base = base
+        self._adapter = adapter
+        self._updates = dict(updates)
+        self._replaced = dict(replaced)
+
+    def rank(self, name: str) -> int | None:
+        """The rank of ΔW on `name`, or None where the adapter does not touch it by factors."""
+        update = self._updates.get(name)
+        return self._adapter.info(update.factor_a).shape[0] if update else None
+
+    def delta(self, name: str, base: Array, start: int = 0) -> Array:
+        """ΔW on flat elements from `start`; see `Checkpoint.delta`."""
+        if name in self._updates:
+            return self._product(name).reshape(-1)[start : start + base.size].astype(base.dtype)
+        if name in self._replaced:
+            return super().delta(name, base, start)
+        return np.zeros(base.size, dtype=base.dtype)
+
+    def dense_update(self, name: str) -> bool:
+        """False for parameters the adapter leaves alone."""
+        return name in self._updates or name in self._replaced
+
+    def _read(self, info: TensorInfo, start: int, stop: int) -> Array:
+        if info.name in self._replaced:
+            source = self._adapter.info(self._replaced[info.name])
+            return self._adapter._read(source, start, stop)
+        stored = self._base._read(self._base.info(info.name), start, stop)
+        if info.name not in self._updates:
+            return stored
+        total = stored.astype(np.float64) + self._product(info.name).reshape(-1)[start:stop]
+        return total.astype(info.dtype)
+
+    def _product(self, name: str) -> Array:
+        """scaling·B·A in the parameter's shape, computed in float64 for float32 factors' sake."""
+        update = self._updates[name]
+        a = self._adapter.array(update.factor_a).astype(np.float64)
+        b = self._adapter.array(update.factor_b).astype(np.float64)
+        product = update.scaling * (b.reshape(b.shape[0], -1) @ a.reshape(a.shape[0], -1))
+        if update.transposed:
+            product = product.T
+        return np.ascontiguousarray(product).reshape(self.info(name).shape)
+
+
+def open_lora(folder: Path, base: Checkpoint) -> LoraCheckpoint:
+    """Open a PEFT adapter folder on its base; raises CheckpointError for what is not LoRA."""
+    from mergecast.checkpoints.safetensors_file import open_safetensors
+    from mergecast.checkpoints.torch_file import open_torch
+
+    config = _read_adapter_config(folder)
+    if (folder / "adapter_model.safetensors").is_file():
+        adapter: Checkpoint = open_safetensors(folder / "adapter_model.safetensors")
+    elif (folder / "adapter_model.bin").is_file():
+        adapter = open_torch(folder / "adapter_model.bin")
+    else:
+        raise CheckpointError(
+            folder, "has no adapter_model.safetensors or .bin", "copy or download it again"
+        )
+    factors: dict[tuple[str, bool], dict[str, str]] = {}
+    replaced: dict[str, str] = {}
+    for name in adapter.names:
+        if "lora_magnitude_vector" in name:
+            raise _refuse(folder, _REFUSED["use_dora"])
+        match = _FACTOR.match(name)
+        if match:
+            sides = factors.setdefault((match["module"], bool(match["emb"])), {})
+            sides[match["side"]] = name
+        elif ".lora_" in name:
+            raise _refuse(folder, f"the tensor {name!r}")
+        else:
+            replaced[_base_name(name.replace(".modules_to_save.", "."), base, new=True)] = name
+    updates = {}
+    for (module, is_embedding), sides in factors.items():
+        target = _base_name(f"{module}.weight", base, new=False, folder=folder)
+        updates[target] = _update(folder, config, adapter, base, module, sides, is_embedding)
+    return LoraCheckpoint(folder, base, adapter, updates, replaced)
+
+
+def _update(
+    folder: Path,
+    config: dict[str, Any],
+    adapter: Checkpoint,
+    base: Checkpoint,
+    module: str,
+    sides: dict[str, str],
+    is_embedding: bool,
+) -> _Update:
+    if set(sides) != {"A", "B"}:
+        raise CheckpointError(
+            folder, f"module {module!r} has only factor {min(sides)}", "copy the adapter again"
+        )
+    a, b = adapter.info(sides["A"]), adapter.info(sides["B"])
+    plain = module.removeprefix(_PREFIX)
+    declared = int(_by_pattern(config.get("rank_pattern"), plain, config["r"]))
+    rank = a.shape[0]
+    if rank != declared or b.shape[1] != rank:
+        raise CheckpointError(
+            folder,
+            f"module {module!r} holds factors A {list(a.shape)} and B {list(b.shape)}, while the "
+            f"config says rank {declared}",
+            "fix r or rank_pattern in adapter_config.json",
+        )
+    alpha = float(_by_pattern(config.get("alpha_pattern"), plain, config["lora_alpha"]))
+    scaling = alpha / (sqrt(rank) if config.get("use_rslora") else rank)
+    transposed = is_embedding or bool(config.get("fan_in_fan_out"))
+    name = _base_name(f"{module}.weight", base, new=False, folder=folder)
+    shape = base.info(name).shape
+    got = (b.shape[0], *a.shape[1:])
+    want = shape[::-1] if transposed else shape
+    if got != want or not dtypes.is_floating(base.info(name).dtype):
+        raise CheckpointError(
+            folder,
+            f"ΔW of {module!r} is {list(got)}, but the base's {name!r} is {list(shape)}",
+            "use the base model this adapter was trained on",
+        )
+    return _Update(sides["A"], sides["B"], scaling, transposed)
+
+
+def _by_pattern(patterns: Mapping[str, Any] | None, module: str, default: Any) -> Any:
+    """PEFT's rule: the first pattern that matches the end of the module's path."""
+    for pattern, value in (patterns or {}).items():
+        if re.match(rf"(.*\.)?({pattern})$", module):
+            return value
+    return default
+
+
+def _base_name(name: str, base: Checkpoint, *, new: bool, folder: Path | None = None) -> str:
+    """The base's name for an adapter's: PEFT's prefix off, then wrappers the base lacks."""
+    plain = name.removeprefix(_PREFIX).replace(".base_layer.", ".")
+    candidate = plain
+    while True:
+        if candidate in base.infos:
+            return candidate
+        if candidate in base.tied:
+            return base.tied[candidate]
+        if "." not in candidate:
+            break
+        candidate = candidate.partition(".")[2]
+    wrapped = [known for known in base.infos if known.endswith("." + plain)]
+    if len(wrapped) == 1:
+        return wrapped[0]
+    if new:
+        return plain
+    raise CheckpointError(
+        folder or "",
+        f"adapts {plain!r}, which the base {base.path} does not have",
+        "use the base model this adapter was trained on",
+    )
+
+
+def _read_adapter_config(folder: Path) -> dict[str, Any]:
+    path = folder / "adapter_config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        kind = config["peft_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            path, f"is not a PEFT config ({type(error).__name__}: {error})", "fetch it again"
+        ) from error
+    if kind != "LORA":
+        raise _refuse(folder, f"a {kind} adapter")
+    for key, what in _REFUSED.items():
+        if config.get(key):
+            raise _refuse(folder, what)
+    for key in ("r", "lora_alpha"):
+        if not isinstance(config.get(key), int | float):
+            raise CheckpointError(path, f"has no number {key!r}", "fetch it again")
+    return config
+
+
+def _refuse(folder: Path, what: str) -> CheckpointError:
+    return CheckpointError(
+        folder,
+        f"is {what}, which is not read as a task vector",
+        "merge the adapter into its base (PEFT's merge_and_unload) and give the result",
+    )

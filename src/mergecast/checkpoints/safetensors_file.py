@@ -1,0 +1,162 @@
+"""``.safetensors`` files, alone or as the shards of an index.
+
+The safetensors library validates the header; bytes are then read with positioned reads rather
+than through its memory map, so that resident memory stays at what is in use: twenty mapped
+models would count as twenty models.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mergecast.checkpoints import dtypes
+from mergecast.checkpoints.checkpoint import Array, Checkpoint, TensorInfo
+from mergecast.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class _Location:
+    file: Path
+    offset: int
+
+
+class SafetensorsCheckpoint(Checkpoint):
+    """Tensors of one or more safetensors files."""
+
+    def __init__(
+        self,
+        path: Path,
+        infos: Mapping[str, TensorInfo],
+        locations: Mapping[str, _Location],
+        tied: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(path, infos, tied)
+        self._locations = dict(locations)
+
+    def file_of(self, name: str) -> str:
+        """The name of the file that holds `name` (the shard, for a sharded model)."""
+        return self._locations[self.info(name).name].file.name
+
+    def _read(self, info: TensorInfo, start: int, stop: int) -> Array:
+        location = self._locations[info.name]
+        out = np.empty(stop - start, dtype=info.dtype)
+        view = out.view(np.uint8).data
+        position = location.offset + start * info.dtype.itemsize
+        done = 0
+        try:
+            descriptor = os.open(location.file, os.O_RDONLY)
+            try:
+                while done < len(view):
+                    count = os.preadv(descriptor, [view[done:]], position + done)
+                    if count == 0:
+                        break
+                    done += count
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise CheckpointError(
+                location.file, f"cannot be read: {error.strerror}", "check the file"
+            ) from error
+        if done < len(view):
+            raise CheckpointError(
+                location.file,
+                f"ends inside tensor {info.name!r} ({done} of {len(view)} bytes)",
+                "copy or download it again",
+            )
+        return out
+
+
+def open_safetensors(path: Path) -> SafetensorsCheckpoint:
+    """One ``.safetensors`` file."""
+    infos, locations = _read_header(path)
+    return SafetensorsCheckpoint(path, infos, locations)
+
+
+def open_sharded(index: Path) -> SafetensorsCheckpoint:
+    """The shards that ``*.safetensors.index.json`` lists."""
+    weight_map = read_index(index)
+    shards = sorted(set(weight_map.values()))
+    infos: dict[str, TensorInfo] = {}
+    locations: dict[str, _Location] = {}
+    for shard in shards:
+        shard_infos, shard_locations = _read_header(index.parent / shard)
+        listed = {name for name, file in weight_map.items() if file == shard}
+        if listed != set(shard_infos):
+            odd = sorted(listed ^ set(shard_infos))[0]
+            side = "only the index" if odd in listed else "only the shard"
+            raise CheckpointError(
+                index.parent / shard,
+                f"disagrees with {index.name}: {side} names {odd!r}",
+                "copy or download the folder again",
+            )
+        infos.update(shard_infos)
+        locations.update(shard_locations)
+    return SafetensorsCheckpoint(index.parent, infos, locations)
+
+
+def read_index(index: Path) -> dict[str, str]:
+    """The weight map of a Hugging Face shard index; every shard it names is a file beside it."""
+    try:
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        pairs = {str(name): str(file) for name, file in weight_map.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            index,
+            f"is not a shard index with a 'weight_map' ({type(error).__name__}: {error})",
+            "copy or download it again",
+        ) from error
+    for shard in sorted(set(pairs.values())):
+        if Path(shard).name != shard:
+            raise CheckpointError(
+                index, f"names a shard outside its folder: {shard!r}", "use plain file names"
+            )
+        if not (index.parent / shard).is_file():
+            raise CheckpointError(
+                index.parent / shard, f"missing, though {index.name} lists it", "fetch this shard"
+            )
+    return pairs
+
+
+def _read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, _Location]]:
+    _validate(path)
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(length))
+    infos: dict[str, TensorInfo] = {}
+    locations: dict[str, _Location] = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        dtype = dtypes.from_safetensors(entry["dtype"], f"{path}: tensor {name!r}")
+        infos[name] = TensorInfo(name, tuple(entry["shape"]), dtype)
+        locations[name] = _Location(path, 8 + length + entry["data_offsets"][0])
+    return infos, locations
+
+
+def _validate(path: Path) -> None:
+    """Let the safetensors library check header, offsets and length; say its verdict plainly."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            raise CheckpointError(path, "is empty (0 bytes)", "copy or download it again")
+        with safe_open(path, framework="numpy"):
+            pass
+    except SafetensorError as error:
+        reason = str(error)
+        if "incomplete metadata" in reason or "MetadataIncompleteBuffer" in reason:
+            problem = f"truncated or padded: its {size} bytes are not what the header declares"
+        else:
+            problem = f"not a safetensors file ({reason})"
+        raise CheckpointError(path, problem, "copy or download it again") from error
+    except OSError as error:
+        raise CheckpointError(
+            path, f"cannot be opened: {error.strerror or error}", "check path and permissions"
+        ) from error

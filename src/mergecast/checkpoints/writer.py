@@ -1,0 +1,243 @@
+"""Writing checkpoints: safetensors, streamed, and in place only when complete.
+
+Everything is written beside its destination and moved there at the end, so an interrupted write
+leaves the old output or none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from mergecast.checkpoints import dtypes
+from mergecast.checkpoints.checkpoint import Array, TensorInfo
+from mergecast.errors import ResourceError, UsageError
+
+_METADATA = {"format": "pt"}
+#: File that marks a folder as written here, and so as replaceable.
+MARKER = "mergecast.json"
+
+
+class SafetensorsWriter:
+    """One safetensors file, tensors written one at a time in any order.
+
+    The header is written first from names, shapes and dtypes; the file appears under its name
+    when the context ends without an error and every tensor was written.
+
+    Examples
+    --------
+    >>> with SafetensorsWriter(path, infos) as writer:  # doctest: +SKIP
+    ...     writer.write("weight", array)
+    """
+
+    def __init__(
+        self, path: Path, infos: Sequence[TensorInfo], metadata: Mapping[str, str] | None = None
+    ) -> None:
+        self.path = path
+        ordered = sorted(infos, key=lambda info: (-info.dtype.itemsize, info.name))
+        header: dict[str, Any] = {"__metadata__": {**_METADATA, **(metadata or {})}}
+        self._infos = {info.name: info for info in ordered}
+        self._offsets: dict[str, int] = {}
+        position = 0
+        for info in ordered:
+            self._offsets[info.name] = position
+            header[info.name] = {
+                "dtype": dtypes.to_safetensors(info.dtype),
+                "shape": list(info.shape),
+                "data_offsets": [position, position + info.nbytes],
+            }
+            position += info.nbytes
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        self._preamble = len(text).to_bytes(8, "little") + text
+        self._missing = set(self._infos)
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        with _as_resource_error(self.path):
+            self._descriptor = os.open(
+                self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644
+            )
+            self._put(memoryview(self._preamble), 0)
+        return self
+
+    def write(self, name: str, array: Array) -> None:
+        """Write one tensor; shape and dtype must be the declared ones."""
+        info = self._infos[name]
+        if array.shape != info.shape or array.dtype != info.dtype:
+            raise UsageError(
+                f"tensor {name!r}",
+                f"is {array.dtype.name} {list(array.shape)}, declared {info.dtype.name} "
+                f"{list(info.shape)}",
+                "write it in its declared dtype and shape",
+            )
+        raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        with _as_resource_error(self.path):
+            self._put(raw.data, len(self._preamble) + self._offsets[name])
+        self._missing.discard(name)
+
+    def _put(self, view: memoryview, offset: int) -> None:
+        done = 0
+        while done < len(view):
+            done += os.pwrite(self._descriptor, view[done:], offset + done)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None and self._missing:
+                raise UsageError(
+                    self.path, f"tensor {min(self._missing)!r} was never written", "write them all"
+                )
+            if kind is None:
+                with _as_resource_error(self.path):
+                    os.fsync(self._descriptor)
+                    self._temporary.replace(self.path)
+        finally:
+            os.close(self._descriptor)
+            self._temporary.unlink(missing_ok=True)
+
+
+def write_safetensors(
+    path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write named tensors (NumPy arrays or CPU torch tensors) to one file, atomically."""
+    arrays = {name: _as_array(value) for name, value in tensors.items()}
+    infos = [TensorInfo(name, array.shape, array.dtype) for name, array in arrays.items()]
+    with SafetensorsWriter(Path(path), infos, metadata) as writer:
+        for name, array in arrays.items():
+            writer.write(name, array)
+
+
+def _as_array(value: Any) -> Array:
+    if isinstance(value, np.ndarray):
+        return value
+    from mergecast.checkpoints.torch_bridge import to_array
+
+    return to_array(value)
+
+
+class FolderWriter:
+    """A model folder: one ``model.safetensors`` or shards with their index, and side files.
+
+    Parameters
+    ----------
+    folder : where the folder appears once complete.
+    infos : every tensor that will be written.
+    shards : tensor name to file name; None writes ``model.safetensors`` alone.
+    side_files : files to copy beside the weights (config, tokenizer).
+    record : what is kept in ``mergecast.json``: how this folder was made.
+    overwrite : replace a folder that mergecast did not write.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        infos: Sequence[TensorInfo],
+        *,
+        shards: Mapping[str, str] | None = None,
+        side_files: Sequence[Path] = (),
+        record: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self.folder = folder
+        self._infos = {info.name: info for info in infos}
+        self._shards = {name: (shards or {}).get(name, "model.safetensors") for name in self._infos}
+        self._side_files = side_files
+        self._record = dict(record or {})
+        self._writers: dict[str, SafetensorsWriter] = {}
+        if folder.exists() and not overwrite and not _is_ours_or_empty(folder):
+            raise UsageError(
+                folder,
+                f"exists and was not written by mergecast (no {MARKER})",
+                "choose another folder or pass --overwrite",
+            )
+
+    @contextmanager
+    def open(self) -> Iterator[FolderWriter]:
+        """Write inside this context; the folder is put in place when it ends well."""
+        parent = self.folder.absolute().parent
+        with _as_resource_error(self.folder):
+            parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}.", dir=parent))
+        try:
+            with ExitStack() as stack:
+                for writer in self._open_writers(temporary):
+                    stack.enter_context(writer)
+                yield self
+            with _as_resource_error(self.folder):
+                self._finish(temporary)
+                _replace_folder(temporary, self.folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def write(self, name: str, array: Array) -> None:
+        """Write one tensor into its file."""
+        self._writers[self._shards[name]].write(name, array)
+
+    def _open_writers(self, temporary: Path) -> list[SafetensorsWriter]:
+        for file in sorted(set(self._shards.values())):
+            infos = [self._infos[name] for name, shard in self._shards.items() if shard == file]
+            self._writers[file] = SafetensorsWriter(temporary / file, infos)
+        return list(self._writers.values())
+
+    def _finish(self, temporary: Path) -> None:
+        if len(self._writers) > 1:
+            index = {
+                "metadata": {"total_size": sum(info.nbytes for info in self._infos.values())},
+                "weight_map": dict(sorted(self._shards.items())),
+            }
+            _write_json(temporary / "model.safetensors.index.json", index)
+        for file in self._side_files:
+            shutil.copyfile(file, temporary / file.name)
+        _write_json(temporary / MARKER, self._record)
+        temporary.chmod(0o755)
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _is_ours_or_empty(folder: Path) -> bool:
+    return folder.is_dir() and ((folder / MARKER).is_file() or not any(folder.iterdir()))
+
+
+def _replace_folder(new: Path, final: Path) -> None:
+    """Put `new` at `final`; an old folder steps aside first and is deleted last."""
+    if not final.exists():
+        new.rename(final)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{final.name}.old.", dir=final.absolute().parent))
+    final.rename(aside / "old")
+    try:
+        new.rename(final)
+    except OSError:
+        (aside / "old").rename(final)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _as_resource_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ResourceError(
+            path,
+            f"cannot be written: {error.strerror or error}",
+            "check free space and permissions",
+        ) from error

@@ -1,0 +1,70 @@
+"""``mergecast check``: preflight."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from mergecast.cli.console import (
+    BaseArgument,
+    JsonOption,
+    ModelsArgument,
+    PrivateOption,
+    StrictOption,
+    print_json,
+    progress,
+)
+
+if TYPE_CHECKING:
+    from mergecast.family.preflight import Preflight
+
+
+def command(
+    base: BaseArgument,
+    models: ModelsArgument,
+    private: PrivateOption = None,
+    strict: StrictOption = True,
+    json: JsonOption = False,
+) -> None:
+    """Say what would spoil a merge of these models; nothing is merged.
+
+    Exit code 0: all usable; 3: some are not; 4: none is, or the base is wrong.
+
+    Examples:
+
+      mergecast check base.safetensors a.safetensors b.safetensors
+
+      mergecast check bert-base/ finetuned-*/ --private 'classifier.*' --json
+    """
+    from mergecast.family.preflight import check
+
+    with progress("reading") as report:
+        preflight = check(base, models, private=private or (), strict=strict, progress=report)
+    if json:
+        print_json(preflight.to_dict())
+    else:
+        _print(preflight)
+    if not preflight.usable:
+        raise typer.Exit(4)
+    if preflight.refused:
+        raise typer.Exit(3)
+
+
+def _print(preflight: Preflight) -> None:
+    family = preflight.family
+    infos = family.base.infos
+    elements = sum(infos[name].size for name in family.shared)
+    print(f"base    {family.base.path}")
+    print(f"shared  {len(family.shared)} parameters, {elements:,} elements")
+    for exclusion in family.alignment.excluded:
+        print(f"{exclusion.kind:7} {exclusion.name}: {exclusion.reason}")
+    width = max(len(label) for label in (*family.names, *preflight.refused))
+    for label in sorted({*family.names, *preflight.refused}):
+        verdict = "usable " if label in preflight.usable else "REFUSED"
+        norm = preflight.relative_norms.get(label)
+        size = "" if norm is None else f"  ‖τ‖/‖θ₀‖ = {norm:.4f}"
+        print(f"{verdict} {label:{width}}{size}".rstrip())
+    for finding in preflight.findings:
+        remedy = f"; {finding.remedy}" if finding.remedy else ""
+        print(f"{finding.severity}: {finding.about}: {finding.rule}: {finding.message}{remedy}")

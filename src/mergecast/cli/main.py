@@ -1,0 +1,84 @@
+"""``mergecast``: mounts the commands and turns every failure into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from typing import NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from mergecast import __version__
+from mergecast.cli import check, merge, metrics
+from mergecast.errors import MergecastError
+
+app = typer.Typer(
+    name="mergecast",
+    help="Forecast what merging fine-tuned neural networks will do, before you merge them.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("check")(check.command)
+app.command("metrics")(metrics.command)
+app.command("merge")(merge.command)
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
+) -> None:
+    """Forecast what merging fine-tuned neural networks will do, before you merge them."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as an exception, so that half-written output is cleaned up."""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    signal.signal(signal.SIGTERM, lambda *_: _terminate())
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run with `arguments`; returns the exit code and prints at most one line of error."""
+    try:
+        code = app(arguments or ["--help"], standalone_mode=False, prog_name="mergecast")
+        sys.stdout.flush()
+    except MergecastError as error:
+        return _fail(str(error), error.exit_code)
+    except TyperException as error:
+        return _fail(f"{error.format_message().rstrip('.')}; see mergecast --help", 2)
+    except (typer.Abort, KeyboardInterrupt):
+        return _fail("interrupted", 130)
+    except _Terminated:
+        return _fail("terminated", 143)
+    except BrokenPipeError:
+        # The reader went away (`| head`); what is left must not be flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except MemoryError:
+        return _fail("out of memory; use fewer models at a time or fewer workers", 5)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}; check path, space and permissions", 5)
+    except Exception as error:
+        traceback.print_exc()
+        return _fail(f"internal error ({type(error).__name__}); please report the lines above", 1)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"mergecast: error: {message}", file=sys.stderr)
+    return code
+
+
+def _terminate() -> NoReturn:
+    raise _Terminated

@@ -1,0 +1,93 @@
+"""``mergecast merge``: a merged checkpoint on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mergecast.cli.console import (
+    BaseArgument,
+    DeviceOption,
+    JsonOption,
+    ModelsArgument,
+    PrivateOption,
+    SeedOption,
+    StrictOption,
+    WorkersOption,
+    check_device,
+    parse_parameters,
+    print_json,
+    progress,
+)
+
+
+def command(
+    base: BaseArgument,
+    models: ModelsArgument,
+    method: Annotated[str, typer.Option("--method", help="Merging method, e.g. ties.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")],
+    param: Annotated[
+        list[str] | None,
+        typer.Option("--param", metavar="K=V", help="A parameter of the method; repeatable."),
+    ] = None,
+    private: PrivateOption = None,
+    strict: StrictOption = True,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a folder mergecast did not write.")
+    ] = False,
+    seed: SeedOption = 0,
+    device: DeviceOption = "cpu",
+    workers: WorkersOption = 2,
+    json: JsonOption = False,
+) -> None:
+    """Merge models into one checkpoint, one parameter at a time.
+
+    The folder gets the weights as safetensors (sharded as the base is), the base's config and
+    tokenizer files, and mergecast.json, which says how it was made. Task heads stay with their
+    models. One unusable model stops the merge: a merge of fewer models is another merge.
+
+    Examples:
+
+      mergecast merge --method ties base.safetensors a.safetensors b.safetensors -o merged/
+
+      mergecast merge --method task_arithmetic --param scaling=0.4 bert-base/ a/ b/ c/ -o merged/
+    """
+    from mergecast.family.family import Family
+    from mergecast.merging import METHODS, write_merge
+
+    chosen = METHODS.get(method)
+    parameters = chosen.validate(parse_parameters(param))
+    check_device(device)
+    family = Family.open(base, models, private=private or (), strict=strict)
+    with progress(f"merging by {method}") as report:
+        folder = write_merge(
+            family,
+            method,
+            out,
+            params=parameters,
+            seed=seed,
+            device=device,
+            workers=workers,
+            overwrite=overwrite,
+            progress=report,
+        )
+    excluded = family.alignment.excluded
+    if json:
+        print_json(
+            {
+                "out": folder,
+                "method": method,
+                "params": parameters,
+                "members": list(family.names),
+                "merged": len(family.shared),
+                "excluded": [vars(exclusion) for exclusion in excluded],
+            }
+        )
+        return
+    given = ", ".join(f"{k}={v}" for k, v in parameters.items())
+    print(f"{'+'.join(family.names)} by {method}({given}) → {folder}")
+    print(f"{len(family.shared)} parameters merged, {len(excluded)} left out")
+    for exclusion in excluded:
+        print(f"{exclusion.kind:7} {exclusion.name}: {exclusion.reason}")

@@ -1,0 +1,201 @@
+"""`Family`: a base model and its fine-tuned models, aligned, as a stream of parameter blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+from mergecast.checkpoints.checkpoint import Array, Checkpoint
+from mergecast.errors import CheckpointError, FamilyError, MergecastError, UsageError
+from mergecast.family.alignment import Alignment, Exclusion, align, mismatch
+from mergecast.family.blocks import ParamBlock
+
+
+class Family:
+    """A base model and N models fine-tuned from it.
+
+    Attributes
+    ----------
+    base : the base checkpoint.
+    models : label to checkpoint, in the order given.
+    alignment : shared and excluded parameters, with reasons.
+    refused : label to error of the models left out (``on_error="refuse"``).
+    """
+
+    def __init__(
+        self,
+        base: Checkpoint,
+        models: Mapping[str, Checkpoint],
+        alignment: Alignment,
+        refused: Mapping[str, MergecastError] | None = None,
+    ) -> None:
+        self.base = base
+        self.models = dict(models)
+        self.alignment = alignment
+        self.refused = dict(refused or {})
+
+    @classmethod
+    def open(
+        cls,
+        base: str | Path | Checkpoint,
+        models: Sequence[str | Path] | Mapping[str, str | Path],
+        *,
+        private: Sequence[str] = (),
+        strict: bool = True,
+        on_error: Literal["raise", "refuse"] = "raise",
+    ) -> Family:
+        """Open checkpoints and align them by parameter name.
+
+        Parameters
+        ----------
+        base : path of the base model, or a `Checkpoint`.
+        models : paths, labelled by file or folder name; or label to path.
+        private : glob patterns of parameters that belong to tasks (heads).
+        strict : refuse models whose parameters differ from the base's outside task heads.
+        on_error : ``refuse`` keeps the usable models and lists the others in `refused`.
+
+        Raises
+        ------
+        CheckpointError, FamilyError
+            The base is unusable; a model is (``on_error="raise"``); no model is left.
+        """
+        if not isinstance(base, Checkpoint):
+            base = Checkpoint.open(base)
+        paths = models if isinstance(models, Mapping) else _label(models)
+        if not paths:
+            raise UsageError("models", "none given", "give at least one fine-tuned checkpoint")
+        opened: dict[str, Checkpoint] = {}
+        refused: dict[str, MergecastError] = {}
+        for label, path in paths.items():
+            if "+" in label:
+                raise UsageError(f"model label {label!r}", "contains '+'", "rename it")
+            try:
+                opened[label] = _open_model(base, Path(path), private, strict)
+            except (CheckpointError, FamilyError) as error:
+                if on_error == "raise":
+                    raise
+                refused[label] = error
+        if not opened:
+            reasons = "; ".join(str(error) for error in refused.values())
+            raise FamilyError("models", f"none usable: {reasons}", "fix or leave out these files")
+        return cls(base, opened, align(base, opened, private, strict), refused)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Labels of the models, in the order given."""
+        return tuple(self.models)
+
+    @property
+    def size(self) -> int:
+        """Number of models, without the base."""
+        return len(self.models)
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Floating-point parameters of the same shape in base and all models, sorted."""
+        return self.alignment.shared
+
+    @property
+    def private(self) -> tuple[Exclusion, ...]:
+        """Parameters that belong to single models (heads) or were left out, with reasons."""
+        return tuple(e for e in self.alignment.excluded if e.kind == "private")
+
+    @property
+    def buffers(self) -> tuple[Exclusion, ...]:
+        """Integer tensors, set aside and kept from the base."""
+        return tuple(e for e in self.alignment.excluded if e.kind == "buffer")
+
+    def subset(self, names: Sequence[str]) -> Family:
+        """The family with only the models `names`, in that order, same alignment."""
+        for name in names:
+            if name not in self.models:
+                raise UsageError.unknown("model", name, self.models)
+        if len(set(names)) != len(names) or not names:
+            raise UsageError("members", f"are {list(names)}", "name each model once, at least one")
+        return Family(self.base, {name: self.models[name] for name in names}, self.alignment)
+
+    def blocks(self, names: Sequence[str] | None = None) -> Iterator[ParamBlock]:
+        """Shared parameters (or those in `names`) as blocks, the next one read ahead."""
+        chosen = self.shared if names is None else names
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
+            ahead = None
+            for name in chosen:
+                following = pool.submit(self._loaded_block, name)
+                if ahead is not None:
+                    yield ahead.result()
+                ahead = following
+            if ahead is not None:
+                yield ahead.result()
+
+    def block(self, name: str) -> ParamBlock:
+        """One shared parameter as a block; nothing is read yet."""
+        info = self.base.info(name)
+        labels = list(self.models)
+
+        def read_delta(i: int, base: Array, start: int) -> Array:
+            label = labels[i]
+            own = self.alignment.aliases.get(label, {}).get(name, name)
+            try:
+                return self.models[label].delta(own, base, start)
+            except MergecastError as error:
+                raise error.about(f"model {label!r}") from error
+
+        return ParamBlock(
+            name,
+            info.shape,
+            labels,
+            info.dtype,
+            lambda start, stop: self.base.floats(name, start, stop),
+            read_delta,
+        )
+
+    def _loaded_block(self, name: str) -> ParamBlock:
+        block = self.block(name)
+        if block.fits_in_memory:
+            _ = block.deltas
+        return block
+
+    def __repr__(self) -> str:
+        return f"Family({str(self.base.path)!r}, models={list(self.models)})"
+
+
+def _open_model(base: Checkpoint, path: Path, private: Sequence[str], strict: bool) -> Checkpoint:
+    model = Checkpoint.open(path, base=base)
+    problem = mismatch(base, model, private) if strict else None
+    if problem:
+        raise problem
+    if not any(
+        name in model.infos and info.is_floating and model.infos[name].shape == info.shape
+        for name, info in base.infos.items()
+    ):
+        raise FamilyError(
+            path,
+            f"shares no floating-point parameter with the base {base.path}",
+            "use the base model this checkpoint was fine-tuned from",
+        )
+    return model
+
+
+def _label(paths: Sequence[str | Path]) -> dict[str, str | Path]:
+    """Labels from file stems or folder names; equal ones take their parent folder's name too."""
+    plain = [_stem(Path(path)) for path in paths]
+    labels: dict[str, str | Path] = {}
+    for path, label in zip(paths, plain, strict=True):
+        unique = label
+        if plain.count(label) > 1:
+            unique = f"{Path(path).absolute().parent.name}/{label}"
+        if unique in labels:
+            raise UsageError(
+                f"model {path}", f"given twice (label {unique!r})", "give each model once"
+            )
+        labels[unique] = path
+    return labels
+
+
+def _stem(path: Path) -> str:
+    name = path.absolute().name
+    for suffix in (".safetensors", ".pt", ".pth", ".bin"):
+        name = name.removesuffix(suffix)
+    return name.replace("+", "_")

@@ -1,0 +1,295 @@
+"""Preflight: what is wrong with a family before anything is merged or measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from mergecast.checkpoints import dtypes
+from mergecast.checkpoints.checkpoint import Array, Checkpoint
+from mergecast.errors import CheckpointError
+from mergecast.family.alignment import is_head
+from mergecast.family.blocks import ParamBlock
+from mergecast.family.family import Family
+
+Severity = Literal["error", "warning", "note"]
+Progress = Callable[[int, int], None]
+
+#: ‖τ‖/‖θ₀‖ of fine-tuned models is 0.001–0.2; two unrelated models of equal norm give 1.4.
+NORM_WARNING, NORM_ERROR = 0.5, 1.0
+#: Fine-tunes for different tasks have cosines near 0; a wrong base adds one vector to all.
+COMMON_WARNING, COMMON_ERROR = 0.7, 0.95
+#: Share of elements of a 16-bit model that equal the base's exactly, in parameters it changed.
+VANISHED_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found.
+
+    Attributes
+    ----------
+    severity : ``error`` (this model should not be used), ``warning`` or ``note``.
+    rule : a short name of the rule.
+    about : the model's label, ``base`` or ``family``.
+    message : what was found, with the value.
+    remedy : what to do.
+    """
+
+    severity: Severity
+    rule: str
+    about: str
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """The verdict on a family.
+
+    Attributes
+    ----------
+    family : the aligned models that could be opened.
+    relative_norms : label to ‖τ‖/‖θ₀‖ over the shared parameters.
+    findings : errors first, then warnings and notes.
+    """
+
+    family: Family
+    relative_norms: dict[str, float]
+    findings: tuple[Finding, ...] = field(default=())
+
+    @property
+    def refused(self) -> list[str]:
+        """Labels of models with an error, sorted."""
+        bad = {f.about for f in self.findings if f.severity == "error"}
+        return sorted(bad - {"base", "family"})
+
+    @property
+    def usable(self) -> list[str]:
+        """Labels of models without an error; none if the base or the family has one."""
+        if any(f.severity == "error" and f.about in {"base", "family"} for f in self.findings):
+            return []
+        return [name for name in self.family.names if name not in self.refused]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        infos = self.family.base.infos
+        return {
+            "base": str(self.family.base.path),
+            "models": {name: str(c.path) for name, c in self.family.models.items()},
+            "usable": self.usable,
+            "refused": self.refused,
+            "shared_parameters": len(self.family.shared),
+            "shared_elements": sum(infos[name].size for name in self.family.shared),
+            "relative_norms": self.relative_norms,
+            "excluded": [vars(e) for e in self.family.alignment.excluded],
+            "findings": [vars(f) for f in self.findings],
+        }
+
+
+def check(
+    base: str | Path,
+    models: Sequence[str | Path] | Mapping[str, str | Path],
+    *,
+    private: Sequence[str] = (),
+    strict: bool = True,
+    progress: Progress | None = None,
+) -> Preflight:
+    """Open, align and read a family once, and report what would spoil a merge.
+
+    Raises
+    ------
+    CheckpointError, FamilyError
+        The base cannot be opened, or no model can be used at all.
+    """
+    family = Family.open(base, models, private=private, strict=strict, on_error="refuse")
+    findings = [
+        Finding(
+            "error",
+            "unreadable" if isinstance(error, CheckpointError) else "mismatch",
+            label,
+            f"{error.thing}: {error.problem}",
+            error.remedy,
+        )
+        for label, error in family.refused.items()
+    ]
+    findings += _header_findings(family)
+    gram = np.zeros((family.size, family.size))
+    base_square = 0.0
+    vanished = np.zeros((family.size, 2))
+    non_finite: dict[str, list[str]] = {}
+    for done, block in enumerate(family.blocks(), start=1):
+        part = block.gram()
+        square = block.base_norm() ** 2
+        if not np.isfinite(square):
+            non_finite.setdefault("base", []).append(block.name)
+        for label in block.non_finite(part):
+            non_finite.setdefault(label, []).append(block.name)
+        gram += part
+        base_square += square
+        vanished += _vanished(family, block, part)
+        if progress:
+            progress(done, len(family.shared))
+    findings += _non_finite_findings(non_finite)
+    findings += _vanished_findings(family, vanished)
+    finite = [i for i, name in enumerate(family.names) if name not in non_finite]
+    if "base" not in non_finite:
+        names = [family.names[i] for i in finite]
+        findings += delta_findings(names, gram[np.ix_(finite, finite)], sqrt(base_square))
+    norms = {
+        family.names[i]: float(sqrt(gram[i, i] / base_square)) if base_square else float("inf")
+        for i in finite
+        if "base" not in non_finite
+    }
+    order = {"error": 0, "warning": 1, "note": 2}
+    findings.sort(key=lambda f: (order[f.severity], f.about, f.rule))
+    return Preflight(family, norms, tuple(findings))
+
+
+def delta_findings(names: Sequence[str], gram: Array, base_norm: float) -> list[Finding]:
+    """Findings on the task vectors of models, from their Gram matrix (N, N)."""
+    norms = np.sqrt(np.diagonal(gram))
+    findings: list[Finding] = []
+    for name, norm in zip(names, norms, strict=True):
+        ratio = norm / base_norm if base_norm else np.inf
+        if norm == 0:
+            findings.append(
+                Finding(
+                    "error",
+                    "zero task vector",
+                    name,
+                    "equals the base in every shared parameter",
+                    "leave it out: there is nothing to merge",
+                )
+            )
+        elif ratio > NORM_WARNING:
+            findings.append(
+                Finding(
+                    "error" if ratio > NORM_ERROR else "warning",
+                    "wrong base",
+                    name,
+                    f"its distance from the base is {ratio:.2f} of the base's norm, fine-tuning "
+                    "usually stays under 0.2",
+                    "give the base model it was fine-tuned from",
+                )
+            )
+    changed = [i for i, norm in enumerate(norms) if norm > 0]
+    cosines = gram[np.ix_(changed, changed)] / np.outer(norms[changed], norms[changed])
+    findings += _similarity_findings([names[i] for i in changed], cosines)
+    return findings
+
+
+def _similarity_findings(names: Sequence[str], cosines: Array) -> list[Finding]:
+    findings = []
+    above = np.triu_indices(len(names), k=1)
+    for i, j in zip(*above, strict=True):
+        if cosines[i, j] > 1 - 1e-9:
+            findings.append(
+                Finding(
+                    "warning",
+                    "identical task vectors",
+                    names[int(j)],
+                    f"has the same task vector as {names[int(i)]!r}",
+                    "give each model once",
+                )
+            )
+    if len(names) >= 3 and cosines[above].min() > COMMON_WARNING:
+        findings.append(
+            Finding(
+                "error" if cosines[above].min() > COMMON_ERROR else "warning",
+                "common component",
+                "family",
+                f"all task vectors share one direction (smallest cosine "
+                f"{cosines[above].min():.2f}), as they do when the base is not theirs",
+                "give the base model they were fine-tuned from",
+            )
+        )
+    return findings
+
+
+def _header_findings(family: Family) -> list[Finding]:
+    findings: list[Finding] = []
+    for label, checkpoint in (("base", family.base), *family.models.items()):
+        if checkpoint.tied:
+            pairs = ", ".join(f"{a} = {b}" for a, b in checkpoint.tied.items())
+            findings.append(Finding("note", "tied", label, f"tied, counted once: {pairs}"))
+    stored = _dtype_names(family.base, family.shared)
+    for label, model in family.models.items():
+        own = _dtype_names(model, family.shared)
+        if own != stored:
+            findings.append(
+                Finding(
+                    "warning",
+                    "dtype",
+                    label,
+                    f"is stored as {', '.join(own)}, the base as {', '.join(stored)}",
+                    "the difference holds the rounding of both",
+                )
+            )
+    heads = [name for name in family.shared if is_head(name)]
+    if heads:
+        findings.append(
+            Finding(
+                "note",
+                "shared head",
+                "family",
+                f"{len(heads)} head parameter(s) are in every model and will be merged, first "
+                f"{heads[0]!r}",
+                "if they belong to tasks, name them with --private",
+            )
+        )
+    return findings
+
+
+def _dtype_names(checkpoint: Checkpoint, names: Sequence[str]) -> list[str]:
+    infos = checkpoint.infos
+    return sorted({infos[name].dtype.name for name in names if name in infos})
+
+
+def _vanished(family: Family, block: ParamBlock, gram: Array) -> Array:
+    """Per model (elements equal to the base's, elements) where a 16-bit model changed a block."""
+    counts = np.zeros((family.size, 2))
+    for i, model in enumerate(family.models.values()):
+        info = model.infos.get(block.name)
+        if info is None or not dtypes.is_low_precision(info.dtype) or not gram[i, i] > 0:
+            continue
+        zeros = sum(int((deltas[i] == 0).sum()) for _, deltas in block.chunks())
+        counts[i] = zeros, block.size
+    return counts
+
+
+def _vanished_findings(family: Family, counts: Array) -> list[Finding]:
+    findings = []
+    for name, (zeros, total) in zip(family.names, counts, strict=True):
+        if total and zeros / total > VANISHED_SHARE:
+            findings.append(
+                Finding(
+                    "warning",
+                    "vanished deltas",
+                    name,
+                    f"{zeros / total:.0%} of its changed parameters' elements equal the base's: "
+                    "16-bit storage rounded the rest of the fine-tuning away",
+                    "use the float32 checkpoint if there is one",
+                )
+            )
+    return findings
+
+
+def _non_finite_findings(found: Mapping[str, Sequence[str]]) -> list[Finding]:
+    return [
+        Finding(
+            "error",
+            "non-finite",
+            label,
+            f"NaN or infinity in {len(names)} parameter(s), first {names[0]!r}",
+            "fetch it again or leave it out",
+        )
+        for label, names in found.items()
+        # A base that is not finite makes every difference so: say it once.
+        if label == "base" or "base" not in found
+    ]

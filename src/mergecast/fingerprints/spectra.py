@@ -1,0 +1,177 @@
+"""Singular values of a task matrix and its strongest and weakest singular directions.
+
+The eigenvalues of the smaller Gram matrix, in float64, are the squared singular values; only the
+2k wanted eigenvectors are computed. That is several times cheaper than a full SVD in float32
+and, down to σ ≈ 10⁻⁵ σ₁, at least as accurate: the relative error of σ² is about ε·(σ₁/σ)² with
+ε = 2·10⁻¹⁶. Matrices whose wanted directions lie between that and the rank tolerance take a
+full SVD in float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from scipy.linalg import eigh_tridiagonal, lapack
+
+from mergecast.checkpoints.checkpoint import Array
+from mergecast.errors import UndefinedError
+
+#: Singular values below this share of the largest are rounding of float32 weights.
+RANK_TOLERANCE = 1e-6
+#: Below this share of the largest singular value a Gram matrix is too coarse.
+_GRAM_LIMIT = 1e-5
+#: Standard deviation of the rounding of one float32 operation, relative to its result.
+_ROUNDING = 2.0**-24 / sqrt(3)
+_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """One task matrix ``(m, n)``, r = min(m, n), reduced to what pairs compare.
+
+    Attributes
+    ----------
+    values : all singular values, descending, shape (r,), float64.
+    rank : how many of them are above the tolerance.
+    left : strongest left singular vectors as rows, shape (min(k, rank), m).
+    right : strongest right singular vectors as rows, shape (min(k, rank), n).
+    weak : weakest right singular vectors of the thin SVD as rows, shape (min(k, r), n); None
+        where they are not defined.
+    weak_undefined : why `weak` is None; empty otherwise.
+    """
+
+    values: Array
+    rank: int
+    left: Array
+    right: Array
+    weak: Array | None
+    weak_undefined: str
+
+
+def rounding_floor(base_norm: float, shape: tuple[int, int]) -> float:
+    """The spectral norm that rounding weights to float32 leaves in a difference of two models.
+
+    Parameters
+    ----------
+    base_norm : Frobenius norm of the base's matrix of `shape`.
+    """
+    m, n = shape
+    return _ROUNDING * base_norm / sqrt(m * n) * (sqrt(m) + sqrt(n))
+
+
+def spectrum(delta: Array, k: int = 10, floor: float = 0.0) -> Spectrum:
+    """The `Spectrum` of one task matrix.
+
+    Parameters
+    ----------
+    delta : shape (m, n), float32 or float64, finite.
+    k : directions kept at each end.
+    floor : singular values up to this size are noise (`rounding_floor`).
+
+    Raises
+    ------
+    UndefinedError
+        The matrix is zero.
+    """
+    if not delta.any():
+        raise UndefinedError("task matrix", "is zero")
+    tall = delta.shape[0] >= delta.shape[1]
+    r = min(delta.shape)
+    gram = small_gram(delta)
+    eigenvalues, vectors = _ends(gram, min(k, r))
+    values = np.sqrt(np.clip(eigenvalues, 0.0, None))
+    tolerance = max(RANK_TOLERANCE * values[0], floor)
+    if tolerance < values[-1] < _GRAM_LIMIT * values[0]:
+        return _by_svd(delta, k, tolerance)
+    rank = int((values > tolerance).sum())
+    top = min(k, rank)
+    near = vectors[:top]
+    far = _other_side(delta, near, values[:top], tall)
+    left, right = (far, near) if tall else (near, far)
+    undefined = _weak_undefined(values, min(k, r), tolerance, tall)
+    weak = None
+    if not undefined:
+        weak = vectors[-min(k, r) :]
+        if not tall:
+            weak = _other_side(delta, weak, values[-min(k, r) :], tall)
+    return Spectrum(values, rank, left, right, weak, undefined)
+
+
+def small_gram(delta: Array) -> Array:
+    """δᵀδ for tall matrices, δδᵀ for wide ones, in float64, a band of rows at a time if tall."""
+    if delta.shape[0] < delta.shape[1]:
+        wide = delta.astype(np.float64)
+        product: Array = wide @ wide.T
+        return product
+    total = np.zeros((delta.shape[1], delta.shape[1]))
+    for start in range(0, delta.shape[0], _ROWS):
+        band = delta[start : start + _ROWS].astype(np.float64)
+        total += band.T @ band
+    return total
+
+
+def _ends(gram: Array, k: int) -> tuple[Array, Array]:
+    """All eigenvalues, descending, and as rows the eigenvectors of the first and last k.
+
+    LAPACK's steps by hand (reduce, all values by QR iteration, 2k vectors by MRRR, transform
+    back), because its drivers compute either all vectors or one end's values only.
+    """
+    size = gram.shape[0]
+    if size <= 4 * k:
+        values, vectors = np.linalg.eigh(gram)
+        return values[::-1], vectors[:, ::-1].T
+    packed, diagonal, off, tau, info = lapack.dsytrd(gram, lower=1, lwork=64 * size)
+    _check(info, "dsytrd")
+    values, info = lapack.dsterf(diagonal, off)
+    _check(info, "dsterf")
+    parts = [
+        eigh_tridiagonal(diagonal, off, select="i", select_range=ends)[1]
+        for ends in ((size - k, size - 1), (0, k - 1))
+    ]
+    # Q of the reduction is 1 ⊕ the reflectors stored below the first subdiagonal.
+    vectors = np.asfortranarray(np.concatenate([part[:, ::-1] for part in parts], axis=1))
+    reflectors = np.asfortranarray(packed[1:, :-1])
+    turned, _, info = lapack.dormqr("L", "N", reflectors, tau, vectors[1:], 64 * 2 * k)
+    _check(info, "dormqr")
+    vectors[1:] = turned
+    return values[::-1], vectors.T
+
+
+def _other_side(delta: Array, vectors: Array, values: Array, tall: bool) -> Array:
+    """Singular vectors of the other side: δv/σ for tall matrices, δᵀu/σ for wide ones."""
+    doubles = vectors.astype(np.float64) / values[:, None]
+    if not tall:
+        product: Array = doubles @ delta.astype(np.float64)
+        return product
+    bands = [
+        doubles @ delta[start : start + _ROWS].astype(np.float64).T
+        for start in range(0, delta.shape[0], _ROWS)
+    ]
+    return np.concatenate(bands, axis=1)
+
+
+def _by_svd(delta: Array, k: int, tolerance: float) -> Spectrum:
+    left, values, right = np.linalg.svd(delta.astype(np.float64), full_matrices=False)
+    rank = int((values > tolerance).sum())
+    top, bottom = min(k, rank), min(k, len(values))
+    undefined = _weak_undefined(values, bottom, tolerance, delta.shape[0] >= delta.shape[1])
+    weak = None if undefined else right[-bottom:]
+    return Spectrum(values, rank, left[:, :top].T, right[:top], weak, undefined)
+
+
+def _weak_undefined(values: Array, k: int, tolerance: float, tall: bool) -> str:
+    """Why the span of the last k right singular vectors is arbitrary; empty if it is not."""
+    if tall and k == len(values):
+        return ""
+    if not tall and values[-1] <= tolerance:
+        return f"rank {int((values > tolerance).sum())} of {len(values)}"
+    if k < len(values) and values[-k - 1] - values[-k] <= tolerance:
+        return f"singular values {len(values) - k} and {len(values) - k + 1} coincide"
+    return ""
+
+
+def _check(info: int, routine: str) -> None:
+    if info != 0:
+        raise UndefinedError("task matrix", f"LAPACK {routine} failed with info={info}")

@@ -1,0 +1,242 @@
+"""Stream → method → tensors or a written checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mergecast import __version__
+from mergecast.checkpoints.checkpoint import Array, Checkpoint, TensorInfo
+from mergecast.checkpoints.safetensors_file import SafetensorsCheckpoint
+from mergecast.checkpoints.torch_bridge import to_tensor
+from mergecast.checkpoints.writer import FolderWriter
+from mergecast.errors import FamilyError, MergecastError, UsageError
+from mergecast.family.blocks import ParamBlock
+from mergecast.family.family import Family
+from mergecast.merging.method import METHODS, MergingMethod, TensorBlock
+
+Progress = Callable[[int, int], None]
+
+
+def merge(
+    family: Family,
+    method: str,
+    *,
+    members: Sequence[str] | None = None,
+    params: Mapping[str, object] | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+) -> dict[str, torch.Tensor]:
+    """Merge in memory.
+
+    Parameters
+    ----------
+    family : base and models.
+    method : a name in `METHODS`.
+    members : labels of the models to merge; all by default. Their order does not matter.
+    params : the method's parameters; defaults for the rest.
+    seed : seed of random masks.
+    device : where the method runs.
+
+    Returns
+    -------
+    Every parameter of the base: shared ones merged, others as they are in the base, each in the
+    base's dtype.
+    """
+    _, blocks = _merged_blocks(family, method, members, params, seed, device)
+    merged = {name: to_tensor(array) for name, array in blocks}
+    for exclusion in family.alignment.excluded:
+        if exclusion.name in family.base.infos:
+            merged[exclusion.name] = to_tensor(family.base.array(exclusion.name))
+    return {name: merged[name] for name in family.base.names}
+
+
+def write_merge(
+    family: Family,
+    method: str,
+    out: str | Path,
+    *,
+    members: Sequence[str] | None = None,
+    params: Mapping[str, object] | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    workers: int = 2,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Merge to disk, one parameter at a time; see `merge` for the parameters.
+
+    The folder gets ``model.safetensors`` (or the base's shards and index), the base's config and
+    tokenizer files, and ``mergecast.json``, the record of the merge. It appears when complete.
+    """
+    out = Path(out)
+    infos = list(family.base.infos.values())
+    chosen = _members(family, members)
+    record = {
+        "mergecast": __version__,
+        "method": method,
+        "params": METHODS.get(method).validate(params),
+        "seed": seed,
+        "base": str(family.base.path),
+        "members": {name: str(family.models[name].path) for name in chosen},
+        "excluded": [vars(exclusion) for exclusion in family.alignment.excluded],
+    }
+    writer = FolderWriter(
+        out,
+        infos,
+        shards=_shards(family.base),
+        side_files=_side_files(family.base.path),
+        record=record,
+        overwrite=overwrite,
+    )
+    _, blocks = _merged_blocks(family, method, members, params, seed, device, workers)
+    done = 0
+    with writer.open():
+        for name, array in blocks:
+            writer.write(name, array)
+            done += 1
+            if progress:
+                progress(done, len(infos))
+        for exclusion in family.alignment.excluded:
+            if exclusion.name in family.base.infos:
+                writer.write(exclusion.name, family.base.array(exclusion.name))
+                done += 1
+        if progress:
+            progress(done, len(infos))
+    return out
+
+
+def apply(
+    block: ParamBlock,
+    method: MergingMethod,
+    params: Mapping[str, Any],
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Array:
+    """One block merged: base + merged delta, in the base's shape and stored dtype."""
+    tensors = TensorBlock(
+        block.name,
+        torch.from_numpy(block.base).to(device),
+        torch.from_numpy(block.deltas).to(device),
+        block.members,
+        seed,
+    )
+    for label, delta in zip(block.members, tensors.deltas, strict=True):
+        if not _is_finite(delta):
+            raise FamilyError(
+                f"model {label!r}",
+                f"parameter {block.name!r} or the base's holds NaN or infinity",
+                "leave this model out, or fetch it again",
+            )
+    delta = method.kernel(tensors, **params)
+    if delta.shape != tensors.base.shape:
+        raise UsageError(
+            f"merging method {method.name!r}",
+            f"returned shape {list(delta.shape)} for {block.name!r} of {list(block.shape)}",
+            "return a delta of the block's shape",
+        )
+    merged = tensors.base + delta
+    array: Array = merged.cpu().numpy()
+    with np.errstate(over="ignore"):
+        stored = array.astype(block.dtype, copy=False)
+    if not _is_finite(merged) or (stored.dtype.name == "float16" and np.isinf(stored).any()):
+        raise FamilyError(
+            f"parameter {block.name!r}",
+            f"merged by {method.name!r} it overflows {block.dtype.name}",
+            "lower the method's scaling, or use a base of wider dtype",
+        )
+    return stored
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """Whether all elements are finite; one pass without a temporary of the tensor's size."""
+    if tensor.numel() == 0:
+        return True
+    low, high = tensor.aminmax()
+    return bool(torch.isfinite(low) and torch.isfinite(high))
+
+
+def _merged_blocks(
+    family: Family,
+    method_name: str,
+    members: Sequence[str] | None,
+    params: Mapping[str, object] | None,
+    seed: int,
+    device: str,
+    workers: int = 1,
+) -> tuple[MergingMethod, Iterator[tuple[str, Array]]]:
+    method = METHODS.get(method_name)
+    parameters = method.validate(params)
+    chosen = _members(family, members)
+    method.check_members(chosen)
+    subset = family.subset(chosen)
+
+    def one(block: ParamBlock) -> tuple[str, Array]:
+        try:
+            return block.name, apply(block, method, parameters, seed=seed, device=device)
+        except MergecastError as error:
+            raise error.about(f"merge {method_name}") from error
+
+    def stream() -> Iterator[tuple[str, Array]]:
+        # Kernels on a GPU queue up anyway; on the CPU one thread each, so that the result does
+        # not depend on the machine's cores.
+        side_by_side = workers if device == "cpu" else 1
+        with _one_torch_thread(), ThreadPoolExecutor(side_by_side) as pool:
+            pending: deque[Future[tuple[str, Array]]] = deque()
+            for block in subset.blocks():
+                pending.append(pool.submit(one, block))
+                if len(pending) > side_by_side:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+
+    return method, stream()
+
+
+def _members(family: Family, members: Sequence[str] | None) -> tuple[str, ...]:
+    """Members in sorted order, so that the order given changes nothing, not even rounding."""
+    return tuple(sorted(family.names if members is None else family.subset(members).names))
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """One thread per operation while blocks run side by side; restored whatever happens."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _shards(base: Checkpoint) -> dict[str, str] | None:
+    if not isinstance(base, SafetensorsCheckpoint) or not base.path.is_dir():
+        return None
+    return {name: base.file_of(name) for name in base.names}
+
+
+def _side_files(path: Path) -> list[Path]:
+    """Config, tokenizer and generation files beside the weights of a model folder."""
+    if not path.is_dir():
+        return []
+    kept = {".json", ".txt", ".model", ".jinja", ".tiktoken"}
+    return [
+        file
+        for file in sorted(path.iterdir())
+        if file.suffix in kept
+        and not file.name.endswith(".index.json")
+        and file.name not in {"mergecast.json", "adapter_config.json"}
+        and os.access(file, os.R_OK)
+    ]
+
+
+__all__ = ["TensorInfo", "apply", "merge", "write_merge"]

@@ -1,0 +1,1 @@
+"""Where work runs and where finished results are kept."""

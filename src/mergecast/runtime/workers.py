@@ -1,0 +1,177 @@
+"""Running independent units in this process or in a few others, with one thread each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait as wait_for
+from types import FrameType
+from typing import Self, TypeVar
+
+from mergecast.errors import ResourceError, UsageError
+
+S = TypeVar("S")
+R = TypeVar("R")
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Workers:
+    """At most `count` processes with one thread each; with 1, this process does the work.
+
+    A context manager: processes start at the first `map` that needs them, stay for the next one
+    (starting one costs seconds of imports), and are stopped at the end.
+
+    Raises UsageError when `count` is below 1.
+    """
+
+    def __init__(self, count: int) -> None:
+        if count < 1:
+            raise UsageError("workers", f"{count} is not a number of processes", "use 1 or more")
+        self.count = count
+        self._executor: ProcessPoolExecutor | None = None
+        self._scope = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._scope.enter_context(_sigterm_exits())
+        self._scope.enter_context(_one_thread() if self.count == 1 else _one_thread_for_children())
+        self._scope.callback(self._stop)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._scope.close()
+
+    def map(
+        self,
+        function: Callable[[S], R],
+        specs: Sequence[S],
+        progress: Callable[[int], object] | None = None,
+    ) -> list[R]:
+        """`function` of every spec, in the order of `specs`; see `map_units`."""
+        if self.count == 1:
+            return [_advance(function(spec), progress) for spec in specs]
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(
+                self.count, get_context("spawn"), initializer=_start_worker
+            )
+        try:
+            futures = [self._executor.submit(function, spec) for spec in specs]
+            for future in as_completed(futures):
+                _advance(future.result(), progress)
+            return [future.result() for future in futures]
+        except BrokenProcessPool as error:
+            raise ResourceError(
+                "a worker process",
+                "ended without a result (killed, or out of memory)",
+                "run again to continue; use fewer workers if memory is short",
+            ) from error
+
+    def _stop(self) -> None:
+        """End workers at once: what they finished is in the store, what they began is not."""
+        if self._executor is None:
+            return
+        for process in list((self._executor._processes or {}).values()):
+            process.terminate()
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def map_units(
+    function: Callable[[S], R],
+    specs: Sequence[S],
+    workers: int = 1,
+    progress: Callable[[int], object] | None = None,
+) -> list[R]:
+    """`function` of every spec, in the order of `specs`, by at most `workers` processes.
+
+    Parameters
+    ----------
+    function : defined at module level, since workers import it; it stores what must outlive a
+        kill by itself.
+    workers : 1 runs everything in this process, one thread; the results are the same.
+    progress : called in this process with the number of units that just finished.
+
+    An error of a unit is raised here as it was raised there, and units not yet started are
+    dropped. SIGINT raises KeyboardInterrupt and SIGTERM SystemExit(143) (or what the program's own
+    handler raises), after the workers have been stopped. Workers end by themselves when this process is killed.
+    """
+    with Workers(workers) as pool:
+        return pool.map(function, specs, progress)
+
+
+def _advance(result: R, progress: Callable[[int], object] | None) -> R:
+    if progress is not None:
+        progress(1)
+    return result
+
+
+def _start_worker() -> None:
+    """Worker side: leave Ctrl-C to the parent, end with the parent, use one thread."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _end_with(sentinel: int) -> None:
+    wait_for([sentinel])
+    os._exit(1)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Numbers must not depend on where a unit runs, so this process computes as a worker does."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(limits=1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _one_thread_for_children() -> Iterator[None]:
+    """Libraries read these variables once, at import: they must be set before a worker starts."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _sigterm_exits() -> Iterator[None]:
+    """SIGTERM as an exception, so that clean-up runs, unless the program handles it by itself.
+
+    Only the main thread may set handlers.
+    """
+    main_thread = threading.current_thread() is threading.main_thread()
+    if not main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def leave(signum: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + signum)
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,114 @@
+"""Written checkpoints read back bit for bit, and an interrupted write leaves the old or none."""
+
+from __future__ import annotations
+
+import json
+
+import ml_dtypes
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from mergecast.checkpoints import Checkpoint, TensorInfo
+from mergecast.checkpoints.writer import FolderWriter, SafetensorsWriter, write_safetensors
+from mergecast.errors import ResourceError, UsageError
+
+TENSORS = {
+    "w": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "half": np.ones(3, dtype=ml_dtypes.bfloat16),
+    "flag": np.array([True, False, True]),
+    "scalar": np.array(1.25),
+    "empty": np.zeros((0, 4), dtype=np.float32),
+}
+INFOS = [TensorInfo(name, array.shape, array.dtype) for name, array in TENSORS.items()]
+
+
+def test_a_file_reads_back_bit_for_bit(tmp_path):
+    write_safetensors(tmp_path / "m.safetensors", TENSORS, {"who": "me"})
+    checkpoint = Checkpoint.open(tmp_path / "m.safetensors")
+    for name, array in TENSORS.items():
+        got = checkpoint.array(name)
+        assert got.dtype == array.dtype
+        assert got.tobytes() == array.tobytes()
+    with safe_open(tmp_path / "m.safetensors", framework="pt") as file:
+        assert file.metadata() == {"format": "pt", "who": "me"}
+        assert file.get_tensor("w").tolist() == TENSORS["w"].tolist()
+
+
+def test_an_interrupted_file_leaves_the_old_one_and_nothing_else(tmp_path):
+    path = tmp_path / "m.safetensors"
+    write_safetensors(path, {"w": np.zeros(2)})
+    before = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt), SafetensorsWriter(path, INFOS) as writer:
+        writer.write("w", TENSORS["w"])
+        raise KeyboardInterrupt
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_forgotten_or_wrong_tensor_is_an_error(tmp_path):
+    with (
+        pytest.raises(UsageError, match="tensor 'empty' was never written"),
+        SafetensorsWriter(tmp_path / "m.safetensors", INFOS) as writer,
+    ):
+        for name in ("w", "half", "flag", "scalar"):
+            writer.write(name, TENSORS[name])
+    with (
+        pytest.raises(UsageError, match=r"is float64 \[2, 3\], declared float32"),
+        SafetensorsWriter(tmp_path / "m.safetensors", INFOS) as writer,
+    ):
+        writer.write("w", TENSORS["w"].astype(np.float64))
+    assert not list(tmp_path.iterdir())
+
+
+def write_folder(folder, **options):
+    with FolderWriter(folder, INFOS, **options).open() as writer:
+        for name, array in TENSORS.items():
+            writer.write(name, array)
+
+
+def test_a_folder_is_sharded_with_an_index_and_keeps_side_files(tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text('{"hidden": 3}')
+    shards = {name: f"model-{1 + (name < 'f')}.safetensors" for name in TENSORS}
+    write_folder(tmp_path / "out", shards=shards, side_files=[config], record={"method": "x"})
+    checkpoint = Checkpoint.open(tmp_path / "out")
+    assert checkpoint.names == sorted(TENSORS)
+    assert json.loads((tmp_path / "out" / "mergecast.json").read_text()) == {"method": "x"}
+    assert (tmp_path / "out" / "config.json").read_text() == '{"hidden": 3}'
+    index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
+    assert index["weight_map"] == dict(sorted(shards.items()))
+    assert index["metadata"]["total_size"] == sum(a.nbytes for a in TENSORS.values())
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    out = tmp_path / "out"
+    write_folder(out)
+    (out / "stale").touch()
+    with pytest.raises(RuntimeError), FolderWriter(out, INFOS).open() as writer:
+        writer.write("w", TENSORS["w"])
+        raise RuntimeError("killed")
+    assert (out / "stale").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    write_folder(out)
+    assert not (out / "stale").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_of_someone_else_is_not_replaced_unasked(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").touch()
+    with pytest.raises(UsageError, match=r"was not written by mergecast.*--overwrite"):
+        write_folder(out)
+    assert (out / "thesis.txt").exists()
+    write_folder(out, overwrite=True)
+    assert not (out / "thesis.txt").exists()
+
+
+def test_a_place_that_cannot_be_written_is_a_resource_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ResourceError, match="cannot be written"):
+        write_folder(tmp_path / "file" / "out")
+    with pytest.raises(ResourceError, match="cannot be written: No such file"):
+        write_safetensors(tmp_path / "none" / "m.safetensors", TENSORS)

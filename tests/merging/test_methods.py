@@ -1,0 +1,236 @@
+"""Each method against its definition on small blocks, and laws that all of them keep."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mergecast.errors import FamilyError, UsageError
+from mergecast.family import ParamBlock
+from mergecast.merging import METHODS, TensorBlock
+from mergecast.merging.run import apply
+from mergecast.merging.sparse import kth_smallest
+from mergecast.merging.spectral import orthogonalise
+
+ALL = METHODS.names()
+SIX = ["weight_avg", "task_arithmetic", "ties", "dare", "tsv", "isotropic"]
+
+
+def block(n=3, shape=(8, 5), seed=0, size=0.1, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(seed)
+    base = torch.randn(shape, generator=generator, dtype=dtype)
+    deltas = size * torch.randn((n, *shape), generator=generator, dtype=dtype)
+    return TensorBlock("w", base, deltas, tuple("abcdefgh"[:n]))
+
+
+def run(name, given_block, **params):
+    method = METHODS.get(name)
+    return method.kernel(given_block, **method.validate(params))
+
+
+def test_the_six_of_the_paper_and_more_are_registered():
+    assert set(SIX) | {"dare_ties", "iso_cts", "slerp"} == set(ALL)
+    for method in METHODS:
+        assert method.reference
+        assert method.summary
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+@pytest.mark.parametrize("shape", [(8, 5), (5, 8), (7,), (), (4, 3, 2, 2), (1, 6), (2, 2)])
+def test_any_method_takes_any_number_of_models_and_any_shape(name, n, shape):
+    merged = run(name, block(n, shape))
+    assert merged.shape == shape
+    assert torch.isfinite(merged).all()
+
+
+@pytest.mark.parametrize("name", ALL)
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000), order=st.permutations(range(4)))
+def test_the_order_of_members_does_not_matter(name, seed, order):
+    # DARE's masks and slerp's path follow labels, so labels move with their deltas.
+    given_block = block(4, (6, 4), seed, dtype=torch.float64)
+    shuffled = TensorBlock(
+        "w",
+        given_block.base,
+        given_block.deltas[list(order)],
+        tuple(given_block.members[i] for i in order),
+    )
+    torch.testing.assert_close(run(name, given_block), run(name, shuffled), atol=1e-9, rtol=1e-7)
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if n != "slerp"])
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000), factor=st.floats(0.01, 100))
+def test_methods_on_deltas_are_homogeneous(name, seed, factor):
+    given_block = block(3, (6, 4), seed, dtype=torch.float64)
+    scaled = TensorBlock("w", given_block.base, factor * given_block.deltas, given_block.members)
+    torch.testing.assert_close(
+        run(name, scaled), factor * run(name, given_block), atol=1e-9, rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", ["weight_avg", "tsv", "slerp"])
+def test_one_model_merged_alone_is_itself(name):
+    alone = block(1, (6, 4), dtype=torch.float64)
+    torch.testing.assert_close(run(name, alone), alone.deltas[0])
+
+
+def test_weight_avg_and_task_arithmetic():
+    b = block()
+    torch.testing.assert_close(run("weight_avg", b), b.deltas.mean(0))
+    torch.testing.assert_close(run("task_arithmetic", b), 0.3 * b.deltas.sum(0))
+    torch.testing.assert_close(run("task_arithmetic", b, scaling=0.5), 0.5 * b.deltas.sum(0))
+
+
+def test_ties_by_hand():
+    deltas = torch.tensor([[4.0, -3.0, 0.1, 2.0, 0.2], [-1.0, -5.0, 6.0, 0.1, 0.2]])
+    b = TensorBlock("w", torch.zeros(5), deltas, ("a", "b"))
+    # Two of five kept each: a keeps 4, -3; b keeps -5, 6.
+    merged = run("ties", b, density=0.4, scaling=1.0)
+    assert merged.tolist() == [4.0, -4.0, 6.0, 0.0, 0.0]
+    full = run("ties", b, density=1.0, scaling=1.0)
+    assert full.tolist() == pytest.approx([4.0, -4.0, 3.05, 1.05, 0.2])
+
+
+def test_ties_sign_rules_differ_where_mass_and_count_do():
+    deltas = torch.tensor([[9.0], [-1.0], [-2.0]])
+    b = TensorBlock("w", torch.zeros(1), deltas, ("a", "b", "c"))
+    assert run("ties", b, density=1.0, scaling=1.0, sign="mass").item() == 9.0
+    assert run("ties", b, density=1.0, scaling=1.0, sign="count").item() == -1.5
+
+
+def test_dare_keeps_its_share_rescaled_and_differs_by_model_and_seed():
+    deltas = torch.ones(2, 100_000)
+    b = TensorBlock("w", torch.zeros(100_000), deltas, ("a", "b"))
+    merged = run("dare", b)
+    values, counts = merged.unique(return_counts=True)
+    assert values.tolist() == pytest.approx([0.0, 5.0, 10.0])
+    assert counts[2].item() / 100_000 == pytest.approx(0.01, abs=0.002)  # independent masks
+    assert merged.mean().item() == pytest.approx(1.0, abs=0.03)
+    assert torch.equal(merged, run("dare", b))
+    other = TensorBlock("w", b.base, deltas, ("a", "b"), seed=1)
+    assert not torch.equal(merged, run("dare", other))
+    elsewhere = TensorBlock("v", b.base, deltas, ("a", "b"))
+    assert not torch.equal(merged, run("dare", elsewhere))
+
+
+def test_dare_by_magnitude_keeps_the_largest():
+    deltas = torch.tensor([[1.0, -4.0, 2.0, 3.0]])
+    b = TensorBlock("w", torch.zeros(4), deltas, ("a",))
+    kept = run("dare", b, drop_rate=0.5, mask="magnitude", rescale=False)
+    assert kept.tolist() == [0.0, -4.0, 0.0, 3.0]
+
+
+def test_dare_without_dropping_is_the_mean_and_dare_ties_is_ties():
+    b = block()
+    torch.testing.assert_close(run("dare", b, drop_rate=0.0), b.deltas.mean(0))
+    torch.testing.assert_close(
+        run("dare_ties", b, drop_rate=0.0), run("ties", b, density=1.0, scaling=1.0)
+    )
+
+
+def test_tsv_keeps_rank_over_n_of_orthogonal_tasks_exactly():
+    # Tasks in orthogonal subspaces of rank 2 = 6 / 3: nothing is lost and nothing interferes.
+    q, _ = torch.linalg.qr(torch.randn(6, 6, dtype=torch.float64))
+    p, _ = torch.linalg.qr(torch.randn(9, 6, dtype=torch.float64))
+    deltas = torch.stack(
+        [
+            q[:, 2 * i : 2 * i + 2]
+            @ torch.diag(torch.tensor([3.0, 1.0], dtype=torch.float64))
+            @ p[:, 2 * i : 2 * i + 2].T
+            for i in range(3)
+        ]
+    )
+    b = TensorBlock("w", torch.zeros(6, 9, dtype=torch.float64), deltas, tuple("abc"))
+    torch.testing.assert_close(run("tsv", b), deltas.sum(0))
+
+
+def test_isotropic_gives_every_direction_the_mean_singular_value():
+    b = block(dtype=torch.float64)
+    merged = run("isotropic", b)
+    values = torch.linalg.svdvals(merged)
+    expected = torch.linalg.svdvals(b.deltas.sum(0)).mean()
+    torch.testing.assert_close(values, expected.expand(5))
+
+
+def test_iso_cts_is_isotropic_of_full_rank_and_iso_c_at_fraction_one():
+    b = block(3, (12, 20), dtype=torch.float64)
+    values = torch.linalg.svdvals(run("iso_cts", b, common_fraction=0.5))
+    torch.testing.assert_close(values, values.mean().expand(12))
+    torch.testing.assert_close(
+        run("iso_cts", b, common_fraction=1.0), run("isotropic", b), atol=1e-9, rtol=1e-7
+    )
+
+
+def test_slerp_follows_the_great_circle():
+    base = torch.zeros(2, dtype=torch.float64)
+    deltas = torch.tensor([[2.0, 0.0], [0.0, 4.0]], dtype=torch.float64)
+    b = TensorBlock("w", base, deltas, ("a", "b"))
+    for t in (0.0, 0.25, 0.5, 1.0):
+        angle, length = t * np.pi / 2, 2 * (1 - t) + 4 * t
+        expected = torch.tensor([length * np.cos(angle), length * np.sin(angle)])
+        torch.testing.assert_close(run("slerp", b, t=t), expected, atol=1e-9, rtol=1e-9)
+
+
+def test_slerp_of_three_is_their_centre_and_of_a_zero_vector_the_line():
+    eye = torch.eye(3, dtype=torch.float64)
+    b = TensorBlock("w", torch.zeros(3, dtype=torch.float64), eye, tuple("abc"))
+    torch.testing.assert_close(run("slerp", b), torch.full((3,), 3**-0.5, dtype=torch.float64))
+    zero = TensorBlock("w", torch.zeros(2), torch.tensor([[0.0, 0.0], [2.0, 2.0]]), ("a", "b"))
+    assert run("slerp", zero).tolist() == [1.0, 1.0]
+
+
+def test_orthogonalise_gives_the_nearest_isometry():
+    tall = torch.randn(7, 3, dtype=torch.float64)
+    q = orthogonalise(tall)
+    torch.testing.assert_close(q.T @ q, torch.eye(3, dtype=torch.float64))
+    torch.testing.assert_close(orthogonalise(tall.T), q.T)
+
+
+def test_kth_smallest_matches_torch():
+    values = torch.randn(1001)
+    for k in (1, 500, 1001):
+        assert kth_smallest(values, k) == values.kthvalue(k).values
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "message"),
+    [
+        (
+            "ties",
+            {"density": 0},
+            "parameter 'density' of ties: is 0; Input should be greater than 0",
+        ),
+        ("ties", {"densty": 0.2}, "parameter of ties 'densty': unknown; did you mean 'density'"),
+        ("ties", {"sign": "most"}, "parameter 'sign' of ties: is 'most'"),
+        (
+            "task_arithmetic",
+            {"scaling": "a lot"},
+            "parameter 'scaling' of task_arithmetic: is 'a lot'",
+        ),
+        ("task_arithmetic", {"scaling": float("nan")}, "parameter 'scaling' of task_arithmetic"),
+        ("dare", {"drop_rate": 1.0}, "less than 1"),
+    ],
+)
+def test_wrong_parameters_are_named(name, params, message):
+    with pytest.raises(UsageError, match=message):
+        METHODS.get(name).validate(params)
+
+
+def test_apply_keeps_the_stored_dtype_and_names_failures():
+    base = np.full((2, 2), 60000, dtype=np.float32)
+    half = ParamBlock.from_arrays("w", base, np.stack([base + 1, base + 2]))
+    half.dtype = np.dtype(np.float16)
+    method = METHODS.get("weight_avg")
+    assert apply(half, method, {}).dtype == np.float16
+    with pytest.raises(FamilyError, match="merged by 'task_arithmetic' it overflows float16"):
+        apply(half, METHODS.get("task_arithmetic"), {"scaling": 9e3})
+    broken = ParamBlock.from_arrays("w", base, np.stack([base, base * np.nan]))
+    for name in ("weight_avg", "ties", "tsv"):  # TIES' sign election alone would drop NaN
+        kernel = METHODS.get(name)
+        with pytest.raises(FamilyError, match="model 'model_1': parameter 'w'.*NaN or infinity"):
+            apply(broken, kernel, kernel.validate())

@@ -1,0 +1,132 @@
+"""Merging a family: in memory and to disk alike, dtype kept, what is left out is the base's."""
+
+from __future__ import annotations
+
+import json
+
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import mergecast as mc
+from conftest import SHAPES, arrays
+from mergecast.checkpoints.writer import write_safetensors
+from mergecast.errors import FamilyError, UsageError
+from mergecast.merging.run import write_merge
+
+
+def test_merge_in_memory_equals_arithmetic_on_state_dicts(family_paths):
+    merged = mc.merge(mc.Family.open(*family_paths), "task_arithmetic", params={"scaling": 0.5})
+    assert list(merged) == sorted([*SHAPES, "position_ids"])
+    for name in SHAPES:
+        base = arrays(0)[name].astype(np.float64)
+        expected = base + 0.5 * sum(arrays(s)[name] - base for s in (1, 2, 3))
+        np.testing.assert_allclose(merged[name].numpy(), expected, rtol=1e-5, atol=1e-6)
+    assert merged["position_ids"].tolist() == list(range(7))
+
+
+@pytest.mark.parametrize("method", ["ties", "tsv", "dare"])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_disk_and_memory_and_any_worker_count_agree(method, workers, family_paths, tmp_path):
+    family = mc.Family.open(*family_paths)
+    seen = []
+    out = mc.write_merge(
+        family, method, tmp_path / "out", workers=workers, progress=lambda *s: seen.append(s)
+    )
+    written = mc.Checkpoint.open(out)
+    for name, tensor in mc.merge(family, method).items():
+        np.testing.assert_array_equal(written.array(name), tensor.numpy())
+    assert seen[-1] == (6, 6)
+
+
+def test_the_order_of_members_changes_not_one_bit(family_paths):
+    family = mc.Family.open(*family_paths)
+    for method in ("weight_avg", "dare", "tsv"):
+        first = mc.merge(family, method, members=["a", "b", "c"])
+        second = mc.merge(family, method, members=["c", "a", "b"])
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_base_s_dtype_shards_and_side_files_are_kept(tmp_path):
+    base, model = tmp_path / "base", tmp_path / "model"
+    for folder, seed in ((base, 0), (model, 1)):
+        folder.mkdir()
+        tensors = {n: torch.from_numpy(np.array(v)) for n, v in arrays(seed).items()}
+        tensors = {n: t.bfloat16() if t.is_floating_point() else t for n, t in tensors.items()}
+        files = {n: f"model-{1 + (n > 'f')}.safetensors" for n in tensors}
+        for file in set(files.values()):
+            save_file({n: t for n, t in tensors.items() if files[n] == file}, folder / file)
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
+        (folder / "config.json").write_text('{"model_type": "x"}')
+        (folder / "tokenizer.json").write_text("{}")
+    out = mc.write_merge(mc.Family.open(base, [model]), "weight_avg", tmp_path / "out")
+    merged = mc.Checkpoint.open(out)
+    assert merged.info("layer.weight").dtype == np.dtype(ml_dtypes.bfloat16)
+    np.testing.assert_array_equal(
+        merged.floats("layer.weight"), mc.Checkpoint.open(model).floats("layer.weight")
+    )
+    assert {p.name for p in out.iterdir()} == {
+        "config.json",
+        "tokenizer.json",
+        "mergecast.json",
+        "model.safetensors.index.json",
+        "model-1.safetensors",
+        "model-2.safetensors",
+    }
+    record = json.loads((out / "mergecast.json").read_text())
+    assert record["method"] == "weight_avg"
+    assert record["members"] == {"model": str(model)}
+
+
+def test_a_private_parameter_of_the_base_stays_the_base_s(tmp_path):
+    def with_head(seed, rows):
+        return {**arrays(seed), "head.weight": np.full((rows, 2), seed, dtype=np.float32)}
+
+    for label, seed, rows in (("base", 0, 2), ("a", 1, 3), ("b", 2, 2)):
+        write_safetensors(tmp_path / f"{label}.safetensors", with_head(seed, rows))
+    family = mc.Family.open(
+        tmp_path / "base.safetensors", [tmp_path / f"{m}.safetensors" for m in "ab"]
+    )
+    assert mc.merge(family, "ties")["head.weight"].tolist() == [[0, 0], [0, 0]]
+
+
+def test_wrong_requests_are_named(family_paths, tmp_path):
+    family = mc.Family.open(*family_paths)
+    with pytest.raises(UsageError, match=r"merging method 'tie': unknown; did you mean 'ties'"):
+        mc.merge(family, "tie")
+    with pytest.raises(UsageError, match="model 'z'"):
+        mc.merge(family, "ties", members=["a", "z"])
+    with pytest.raises(UsageError, match="unknown"):
+        write_merge(family, "ties", tmp_path / "out", params={"x": 1})
+    assert not (tmp_path / "out").exists()
+
+
+def test_non_finite_models_leave_no_output(tmp_path, family_paths):
+    base, models = family_paths
+    broken = arrays(1)
+    broken["scale"] = np.array(np.nan, dtype=np.float32)
+    write_safetensors(tmp_path / "nan.safetensors", broken)
+    family = mc.Family.open(base, [models[0], tmp_path / "nan.safetensors"])
+    with pytest.raises(FamilyError, match="model 'nan': parameter 'scale'.*NaN"):
+        write_merge(family, "ties", tmp_path / "out")
+    assert not [p for p in tmp_path.iterdir() if "out" in p.name]
+
+
+def test_a_plug_in_method_is_validated(family_paths):
+    family = mc.Family.open(*family_paths)
+    with pytest.raises(UsageError, match="parameter 'k' has no default"):
+        mc.merging_method("bad_default", reference="test")(lambda block, k: block)
+        mc.merge(family, "bad_default")
+
+    @mc.merging_method("flat", reference="test", max_members=2)
+    def flat(block, *, scaling: float = 1.0):
+        """Wrong on purpose: loses the shape."""
+        return block.deltas.sum(0).reshape(-1)
+
+    assert mc.METHODS.get("flat").defaults == {"scaling": 1.0}
+    with pytest.raises(UsageError, match="returned shape .* return a delta of the block's shape"):
+        mc.merge(family, "flat", members=["a", "b"])
+    with pytest.raises(UsageError, match="got 3 models, takes at most 2"):
+        mc.merge(family, "flat")
