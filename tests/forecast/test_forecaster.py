@@ -42,7 +42,7 @@ def test_the_best_predictor_on_unseen_tasks_is_chosen_and_says_so(forecaster, ma
     assert model.predictor in ("ridge", "lasso")
     errors = {name: score.mae for name, score in model.validation.items()}
     assert errors[model.predictor] == min(errors.values())
-    assert "least L2TO mean absolute error" in model.why
+    assert model.why.startswith(f"{model.predictor}, least error of constant, ridge, lasso")
     noise = Forecaster.fit(*make_suite("noise", n_tasks=7, seed=2)).file.methods["ties"]
     assert noise.predictor == "constant"
     assert noise.why.startswith("no metric beat the constant")
@@ -62,13 +62,32 @@ def test_reasons_are_the_metrics_that_moved_the_number_most(forecaster, new_pair
         )
 
 
-def test_a_constant_forecast_has_no_reasons_and_says_why(make_suite, new_pairs):
-    pairs, outcomes = make_suite("metric", n_tasks=6)
-    constant = Forecaster.fit(pairs, outcomes, "constant")
-    row = constant.forecast(new_pairs).rows.iloc[0]
+@pytest.mark.parametrize(
+    ("predictor", "cause", "why"),
+    [
+        ("auto", "noise", "no metric beat the constant (L2TO mean absolute error: constant 0."),
+        ("constant", "metric", "constant, as asked (L2TO mean absolute error: constant 0."),
+    ],
+)
+def test_a_constant_forecast_has_no_reasons_and_says_why(
+    predictor, cause, why, make_suite, new_pairs
+):
+    pairs, outcomes = make_suite(cause, n_tasks=7, seed=2)
+    row = Forecaster.fit(pairs, outcomes, predictor).forecast(new_pairs).rows.iloc[0]
     assert row["reasons"] == []
-    assert row["note"].startswith("no metric beat the constant for ties: the mean retention of")
+    assert row["note"].startswith(why)
+    assert row["note"].endswith("the mean retention of the 21 training pairs of ties")
     assert row["retention"] == pytest.approx(outcomes["retention"].mean())
+
+
+def test_a_lasso_that_keeps_no_metric_says_so(make_suite):
+    pairs, outcomes = make_suite("metric", n_tasks=5)
+    flat = pairs[["suite", "left", "right", "flat"]]
+    assert (
+        Forecaster.fit(flat, outcomes, "lasso")
+        .file.methods["ties"]
+        .why.startswith("lasso kept no metric")
+    )
 
 
 def test_metrics_outside_the_training_range_are_named_farthest_first(forecaster, new_pairs):

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mergecast.cli.console import JsonOption, print_json, progress
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from mergecast.forecast.evaluation import Evaluation
-
-EPILOG = """Examples:
-
-mergecast evaluate runs/digits
-
-mergecast evaluate runs/digits --protocol l2to --method ties --json
-"""
 
 
 def command(
@@ -38,18 +32,24 @@ def command(
     method: Annotated[
         list[str] | None, typer.Option(help="Merging method (repeat); by default all there are.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Validate predictors on merges that were done, beside constant and partner mean."""
-    from mergecast.cli.counting import counting
+    """Validate predictors on merges that were done, beside constant and partner mean.
+
+    Examples:
+
+      mergecast evaluate runs/digits
+
+      mergecast evaluate runs/digits --protocol l2to --method ties --json
+    """
     from mergecast.forecast.evaluation import evaluate
     from mergecast.tables.runs import load_run
 
     pairs, outcomes = load_run(*directories)
-    with counting("evaluating") as advance:
+    with progress("evaluating") as advance:
         evaluation = evaluate(pairs, outcomes, protocol, predictor, method, progress=advance)
     if as_json:
-        typer.echo(json.dumps(evaluation.to_dict(), indent=2, allow_nan=False))
+        print_json(evaluation.to_dict())
     else:
         _print(evaluation)
 

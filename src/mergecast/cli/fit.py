@@ -7,15 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mergecast.cli.console import JsonOption, print_json, progress
+
 if TYPE_CHECKING:
     from mergecast.forecast.schema import ForecasterFile
-
-EPILOG = """Examples:
-
-mergecast fit runs/digits -o digits.json
-
-mergecast fit runs/digits runs/text -o all.json --predictor lasso
-"""
 
 _CAPTION = (
     "MAE: mean absolute error of a pair's retention, both tasks left out (L2TO). "
@@ -32,19 +27,25 @@ def command(
     predictor: Annotated[
         str, typer.Option(help="auto, constant, ridge or lasso; auto chooses for each method.")
     ] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the forecaster file.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Learn a forecaster from the merges of one or more suites."""
-    from mergecast.cli.counting import counting
+    """Learn a forecaster from the merges of one or more suites.
+
+    Examples:
+
+      mergecast fit runs/digits -o digits.json
+
+      mergecast fit runs/digits runs/text -o all.json --predictor lasso
+    """
     from mergecast.forecast.forecaster import Forecaster
     from mergecast.tables.runs import load_run
 
     pairs, outcomes = load_run(*directories)
-    with counting("fitting") as advance:
+    with progress("fitting") as advance:
         forecaster = Forecaster.fit(pairs, outcomes, predictor, progress=advance)
     path = forecaster.save(output)
     if as_json:
-        typer.echo(forecaster.file.model_dump_json(indent=2))
+        print_json(forecaster.file.model_dump())
         return
     _print(forecaster.file, path)
 

@@ -186,15 +186,16 @@ def _fit_method(rows: TrainingRows, names: list[str]) -> MethodModel:
         )
         for key, weight in zip(X.columns, coef, strict=True)
     ]
-    constant = found["constant"]["mae"]
-    how = "least" if auto else "as asked,"
+    if best != "constant" and not np.any(coef):
+        why = f"{best} kept no metric"
+    elif best == "constant" and auto:
+        why = "no metric beat the constant"
+    else:
+        why = f"{best}, least error of {', '.join(names)}" if auto else f"{best}, as asked"
+    errors = ", ".join(f"{name} {found[name]['mae']:.4f}" for name in names)
     return MethodModel(
         predictor=best,
-        why=(
-            f"{how} L2TO mean absolute error {found[best]['mae']:.4f}, constant {constant:.4f}"
-            if best != "constant"
-            else f"no metric beat the constant ({constant:.4f} L2TO mean absolute error)"
-        ),
+        why=f"{why} (L2TO mean absolute error: {errors})",
         intercept=float(rows.y.mean()),
         features=features,
         residual_quantiles=[_quantile(residuals, level) for level in LEVELS],

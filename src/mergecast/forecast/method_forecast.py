@@ -99,10 +99,7 @@ def _note(
     method: str, model: MethodModel, pairs: pd.DataFrame, row: pd.Series, needed: list[str]
 ) -> str:
     if not needed:
-        return (
-            f"no metric beat the constant for {method}: "
-            f"the mean retention of its {model.n_pairs} training pairs"
-        )
+        return f"{model.why}: the mean retention of the {model.n_pairs} training pairs of {method}"
     for key in needed:
         if key not in row.index:
             return f"metric {key} missing: not in the pair table"
