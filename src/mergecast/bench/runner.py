@@ -65,7 +65,7 @@ def run_suite(
     >>> run_suite("digits-14", "runs/digits", tasks=["upright", "parity"])  # doctest: +SKIP
     """
     run, chosen = _plan(name, Path(out), tasks, seed, recipe)
-    plan = RunFile(run, chosen, _known_methods(methods))
+    plan = RunFile(run, chosen, _known_methods(methods, run.recipe))
     progress = progress or Silent()
     with folder_lock(run.folder), Workers(workers) as pool:
         write_run(plan)
@@ -138,11 +138,12 @@ def _plan(
     return Run(out, name, recipe, seed), chosen
 
 
-def _known_methods(methods: Sequence[str]) -> tuple[str, ...]:
+def _known_methods(methods: Sequence[str], recipe: Recipe) -> tuple[str, ...]:
+    """The methods, after checking them and the recipe's parameters before hours are spent."""
     from mergecast.merging import METHODS
 
-    for method in methods:
-        METHODS.get(method)
+    for method in {**dict.fromkeys(methods), **recipe.merging}:
+        METHODS.get(method).validate(recipe.merging.get(method))
     if len(set(methods)) != len(methods) or not methods:
         raise UsageError("methods", f"are {list(methods)}", "name at least one, each once")
     return tuple(methods)

@@ -19,6 +19,7 @@ from mergecast.errors import ResourceError, UsageError
 S = TypeVar("S")
 R = TypeVar("R")
 
+# torch takes its number of threads from OMP_NUM_THREADS, or MKL's where it was built with it.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -97,8 +98,9 @@ def map_units(
     progress : called in this process with the number of units that just finished.
 
     An error of a unit is raised here as it was raised there, and units not yet started are
-    dropped. SIGINT raises KeyboardInterrupt and SIGTERM SystemExit(143) (or what the program's own
-    handler raises), after the workers have been stopped. Workers end by themselves when this process is killed.
+    dropped. SIGINT raises KeyboardInterrupt and SIGTERM SystemExit(143), or what the program's
+    own handler raises, after the workers have been stopped. Workers end by themselves when this
+    process is killed.
     """
     with Workers(workers) as pool:
         return pool.map(function, specs, progress)
@@ -111,14 +113,11 @@ def _advance(result: R, progress: Callable[[int], object] | None) -> R:
 
 
 def _start_worker() -> None:
-    """Worker side: leave Ctrl-C to the parent, end with the parent, use one thread."""
+    """Worker side: leave Ctrl-C to the parent, and end when the parent does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    import torch
-
-    torch.set_num_threads(1)
 
 
 def _end_with(sentinel: int) -> None:
