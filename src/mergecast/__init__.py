@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from mergecast.checkpoints.checkpoint import Checkpoint
     from mergecast.errors import MergecastError
     from mergecast.family.family import Family
+    from mergecast.forecast.forecaster import Forecaster
+    from mergecast.forecast.splitters import LeaveOneTaskOut, LeaveTwoTasksOut
     from mergecast.merging import METHODS, merge, merging_method, write_merge
     from mergecast.pairmetrics import METRICS, metric, metric_specs
     from mergecast.pairmetrics import compute_metrics as metrics
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "Checkpoint": "mergecast.checkpoints.checkpoint",
     "Family": "mergecast.family.family",
+    "Forecaster": "mergecast.forecast.forecaster",
+    "LeaveOneTaskOut": "mergecast.forecast.splitters",
+    "LeaveTwoTasksOut": "mergecast.forecast.splitters",
     "METHODS": "mergecast.merging",
     "METRICS": "mergecast.pairmetrics",
     "MergecastError": "mergecast.errors",
@@ -37,6 +42,9 @@ __all__ = [
     "METRICS",
     "Checkpoint",
     "Family",
+    "Forecaster",
+    "LeaveOneTaskOut",
+    "LeaveTwoTasksOut",
     "MergecastError",
     "merge",
     "merging_method",

@@ -70,21 +70,19 @@ def _plain(value: Any) -> Any:
 @contextmanager
 def progress(description: str) -> Iterator[Progress]:
     """A progress bar on stderr, as a function of (done, total); silent without a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda *_: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from mergecast.runtime.progress import progress_bars
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(description, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    with progress_bars() as bars:
+        advance: Callable[[int], None] | None = None
+        before = 0
+
+        def report(done: int, total: int) -> None:
+            nonlocal advance, before
+            advance = advance or bars.stage(description, total)
+            advance(done - before)
+            before = done
+
+        yield report
 
 
 def check_device(device: str) -> None:

@@ -12,7 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from mergecast import __version__
-from mergecast.cli import check, merge, metrics
+from mergecast.cli import bench, check, demo, evaluate, fit, merge, metrics
 from mergecast.errors import MergecastError
 
 app = typer.Typer(
@@ -25,6 +25,10 @@ app = typer.Typer(
 app.command("check")(check.command)
 app.command("metrics")(metrics.command)
 app.command("merge")(merge.command)
+app.add_typer(bench.app, name="bench")
+app.command("fit")(fit.command)
+app.command("evaluate")(evaluate.command)
+app.command("demo")(demo.command)
 
 
 @app.callback()

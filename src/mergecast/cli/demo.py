@@ -1,0 +1,5 @@
+"""placeholder while the demo is written"""
+
+
+def command() -> None:
+    """Placeholder."""
