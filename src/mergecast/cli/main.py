@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import traceback
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
@@ -31,14 +31,23 @@ app.command("evaluate")(evaluate.command)
 app.command("demo")(demo.command)
 
 
-@app.callback()
-def options(
-    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
-) -> None:
-    """Forecast what merging fine-tuned neural networks will do, before you merge them."""
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         print(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Forecast what merging fine-tuned neural networks will do, before you merge them."""
+    del version
 
 
 class _Terminated(BaseException):
