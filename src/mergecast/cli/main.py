@@ -11,9 +11,9 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from mergecast import __version__
 from mergecast.cli import bench, check, demo, evaluate, fit, merge, metrics
 from mergecast.errors import MergecastError
+from mergecast.version import __version__
 
 app = typer.Typer(
     name="mergecast",
