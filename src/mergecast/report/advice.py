@@ -34,7 +34,7 @@ def advice_rows(rows: pd.DataFrame, threshold: float) -> list[dict[str, Any]]:
     # `recommend` breaks ties by the lower bound; without intervals the forecast itself stands in.
     forecast["lower"] = forecast["lower"].fillna(forecast["retention"])
     table = recommend(forecast, threshold)
-    by_pair = {key: group for key, group in rows.groupby(PAIR, sort=False)}
+    by_pair = dict(iter(rows.groupby(PAIR, sort=False)))
     found = []
     for entry in table.to_dict("records"):
         members = by_pair[entry["suite"], entry["left"], entry["right"]]

@@ -106,7 +106,9 @@ def _method(name: str, forecaster: ForecasterFile) -> dict[str, Any]:
 def _verdict(advice: list[dict[str, Any]], threshold: float) -> list[str]:
     counts = Counter(entry["advice"] for entry in advice)
     n = len(advice)
-    head = f"{counts[MERGE]} of {n} pairs" if n > 1 else ("The pair" if counts[MERGE] else "No pair")
+    head = (
+        f"{counts[MERGE]} of {n} pairs" if n > 1 else ("The pair" if counts[MERGE] else "No pair")
+    )
     verb = "is" if n == 1 or counts[MERGE] == 1 else "are"
     found = [
         f"{head} {verb} forecast to keep at least {threshold:.0%} of both members' scores "

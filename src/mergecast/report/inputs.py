@@ -1,4 +1,4 @@
-"""What a run folder holds for its report: both tables, and the task table and `suite.json` if any."""
+"""What a run folder holds for its report: both tables, the task table and `suite.json`."""
 
 from __future__ import annotations
 

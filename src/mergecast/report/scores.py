@@ -21,7 +21,7 @@ _NUMBERS = ["per_fold_r", "pooled_r", "mae", "coverage"]
 
 
 def main_evaluation(evaluations: Sequence[Evaluation]) -> Evaluation:
-    """The evaluation that a report's forecasts come from: ``suite``, then ``l2to``, then ``loto``."""
+    """The evaluation that forecasts are taken from: ``suite``, then ``l2to``, then ``loto``."""
     found = {evaluation.protocol: evaluation for evaluation in evaluations}
     for protocol in _PROTOCOLS:
         if protocol in found:
@@ -37,13 +37,14 @@ def chosen_predictors(evaluation: Evaluation) -> dict[str, str]:
     """
     results = evaluation.results
     cold = results[~results["warm"].astype(bool) & results["mae"].notna()]
-    return {
-        str(method): str(rows.loc[rows["mae"].idxmin(), "predictor"])
-        for method, rows in cold.groupby("method", sort=True)
-    }
+    # A stable sort: rows stand in the order of the registry, from the plainest predictor on.
+    best = cold.sort_values("mae", kind="stable").groupby("method", sort=True)["predictor"].first()
+    return {str(method): str(predictor) for method, predictor in best.items()}
 
 
-def method_scores(outcomes: pd.DataFrame, evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
+def method_scores(
+    outcomes: pd.DataFrame, evaluations: Sequence[Evaluation]
+) -> list[dict[str, Any]]:
     """Per merging method, sorted by name: measured retention and the errors of its forecast.
 
     Returns dicts of `method, predictor, measured` (mean, std, min, n_pairs, sampling_error: of
@@ -110,8 +111,8 @@ def _scores_of(evaluation: Evaluation, method: str, predictor: str) -> dict[str,
         ("constant", "constant"),
         ("partner_mean", "partner_mean"),
     ):
-        known = name in rows.index and rows.loc[name, "mae"] == rows.loc[name, "mae"]
-        found[label] = {key: number(rows.loc[name, key]) for key in _NUMBERS} if known else None
+        scores = {key: number(rows[key].get(name)) for key in _NUMBERS}
+        found[label] = None if scores["mae"] is None else scores
     return found
 
 

@@ -39,7 +39,7 @@ def summarise_run(
     ----------
     inputs : what the run measured.
     evaluations : of the same tables, one a protocol; forecasts and advice are those of the hardest
-        (``suite``, ``l2to``, ``loto``), where each pair is forecast by a model that had not seen it.
+        (``suite``, ``l2to``, ``loto``); each pair is forecast by a fit that had not seen it.
     forecast : of the same pairs by a forecaster fitted on all of them, for the reasons: which
         metrics carry the number. Its numbers are not used.
     date : of the report, today by default.
