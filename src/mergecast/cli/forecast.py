@@ -122,6 +122,7 @@ def _restricted(forecaster: Forecaster, methods: list[str] | None) -> Forecaster
 
 def _pair_metrics(family: Family, workers: int) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
     """The pair table, the refused models with reasons, and what the task vectors show."""
+    from mergecast.errors import FamilyError
     from mergecast.family.preflight import delta_findings
     from mergecast.fingerprints.weights import collect
     from mergecast.pairmetrics import table_of
@@ -131,6 +132,12 @@ def _pair_metrics(family: Family, workers: int) -> tuple[pd.DataFrame, dict[str,
     for label, reason in fingerprints.refused.items():
         note(f"refused {label}: {reason}")
     usable = [i for i, m in enumerate(fingerprints.members) if m not in fingerprints.refused]
+    if len(usable) < 2:
+        raise FamilyError(
+            "family",
+            f"has {len(usable)} usable model{'s' * (len(usable) != 1)}",
+            "a forecast is of pairs: give at least two fine-tuned models",
+        )
     gram = fingerprints.gram[usable][:, usable]
     names = [fingerprints.members[i] for i in usable]
     findings = [

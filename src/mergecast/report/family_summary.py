@@ -48,7 +48,7 @@ def summarise_forecast(
     entries = [_method(name, forecaster) for name in names]
     rows = forecast.rows.rename(columns={"retention": "predicted"}).assign(measured=np.nan)
     advice = advice_rows(rows, forecast.threshold)
-    outside = Counter(m for row in forecast.rows["out_of_range"] for m in set(row))
+    outside = _out_of_range(forecast.rows)
     return {
         "kind": "forecast",
         "header": {
@@ -77,7 +77,7 @@ def summarise_forecast(
         "tasks": [],
         "missing": [plain(entry) for entry in pairs.attrs.get("missing", [])],
         "notes": list(forecaster.training.notes),
-        "warnings": [*warnings, *_warnings(entries, outside, len(rows))],
+        "warnings": [*warnings, *_warnings(entries, outside, len(pairs))],
     }
 
 
@@ -123,12 +123,19 @@ def _verdict(advice: list[dict[str, Any]], threshold: float) -> list[str]:
     return found
 
 
-def _warnings(entries: list[dict[str, Any]], outside: Counter[str], n_rows: int) -> list[str]:
+def _out_of_range(rows: pd.DataFrame) -> Counter[str]:
+    """Metric to the number of pairs in which it lies outside the training range."""
+    columns = zip(rows["suite"], rows["left"], rows["right"], rows["out_of_range"], strict=True)
+    found = {(metric, *pair) for *pair, metrics in columns for metric in metrics}
+    return Counter(metric for metric, *_ in found)
+
+
+def _warnings(entries: list[dict[str, Any]], outside: Counter[str], n_pairs: int) -> list[str]:
     found = [f"{e['method']}: {e['sentence']}" for e in entries if not e["better"]]
     if outside:
         listing = ", ".join(f"{key} ({count})" for key, count in sorted(outside.items()))
         found.append(
             "Outside the forecaster's training range, so that its numbers are extrapolations "
-            f"(metric, rows of {n_rows}): {listing}."
+            f"(metric, pairs of {n_pairs}): {listing}."
         )
     return found

@@ -66,7 +66,9 @@ def _pictures(summary: dict[str, Any]) -> dict[str, Any]:
     members = plots.domain_of(
         [row[k] for row in summary["rows"] for k in ("predicted", "measured")]
     )
-    pairs = plots.domain_of([entry[k] for entry in entries for k in ("predicted", "measured")])
+    pairs = members
+    if measured:
+        pairs = plots.domain_of([entry[k] for entry in entries for k in ("predicted", "measured")])
     methods = [entry["method"] for entry in summary["methods"]]
     by_method = {
         method: [r for r in summary["rows"] if r["method"] == method] for method in methods

@@ -79,7 +79,10 @@ def scatter(rows: list[dict[str, Any]], domain: tuple[float, float]) -> dict[str
 def heatmap(
     entries: list[dict[str, Any]], names: list[str], domain: tuple[float, float]
 ) -> dict[str, Any]:
-    """One method's pairs as a square: measured below the diagonal, forecast above it.
+    """One method's pairs as a square of coloured cells.
+
+    Where anything was measured: measured below the diagonal, forecast above it. Otherwise the cell
+    holds what the row's model is forecast to keep when merged with the column's.
 
     Parameters
     ----------
@@ -89,19 +92,29 @@ def heatmap(
     """
     place = {name: i for i, name in enumerate(names)}
     size = _CELL_BOX / max(len(names), 1)
+    measured = any(entry["measured"] is not None for entry in entries)
     cells = []
     for entry in entries:
-        low, high = sorted((place[entry["left"]], place[entry["right"]]))
-        for kind, row, column in (("measured", high, low), ("predicted", low, high)):
-            value = entry[kind]
-            word = "forecast" if kind == "predicted" else kind
-            shown = "no value" if value is None else f"{value:.3f}"
+        left, right = entry["left"], entry["right"]
+        low, high = sorted((left, right), key=place.__getitem__)
+        if measured:
+            shown = [
+                (high, low, entry["measured"], "measured"),
+                (low, high, entry["predicted"], "forecast"),
+            ]
+        else:
+            shown = [
+                (m["member"], right if m["member"] == left else left, m["predicted"], m["member"])
+                for m in entry["members"]
+            ]
+        for row, column, value, word in shown:
+            text = "no value" if value is None else f"{value:.3f}"
             cells.append(
                 {
-                    "x": _short(column * size),
-                    "y": _short(row * size),
+                    "x": _short(place[column] * size),
+                    "y": _short(place[row] * size),
                     "fill": None if value is None else colour(value, domain),
-                    "label": f"{entry['left']} + {entry['right']}, {word}: {shown}",
+                    "label": f"{left} + {right}, {word}: {text}",
                 }
             )
     labels = [{"text": name, "at": _short((i + 0.5) * size)} for i, name in enumerate(names)]

@@ -31,7 +31,7 @@ def method_table(summary: dict[str, Any]) -> Table:
         title="Retention of a pair: forecast beside measured",
         title_justify="left",
         box=box.SIMPLE_HEAD,
-        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     table.add_column("method", no_wrap=True)
     for heading in ("measured", "error", "gain", "constant", "partner", "r", "inside"):
