@@ -32,6 +32,8 @@ def command(
 
       mergecast demo -o somewhere --seed 1
     """
+    from rich.console import Console
+
     from mergecast.bench.runner import run_suite
     from mergecast.forecast.evaluation import evaluate
     from mergecast.forecast.forecaster import Forecaster
@@ -58,5 +60,5 @@ def command(
     if json:
         print_json(summary)
         return
-    print_run(summary)
+    print_run(summary, Console())
     print(f"report: {page}   forecaster: {out / 'forecaster.json'}")

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from mergecast.cli import bench, check, demo, evaluate, fit, merge, metrics
+from mergecast.cli import bench, check, demo, evaluate, fit, forecast, merge, metrics, report
 from mergecast.errors import MergecastError
 from mergecast.version import __version__
 
@@ -28,6 +28,8 @@ app.command("merge")(merge.command)
 app.add_typer(bench.app, name="bench")
 app.command("fit")(fit.command)
 app.command("evaluate")(evaluate.command)
+app.command("forecast")(forecast.command)
+app.command("report")(report.command)
 app.command("demo")(demo.command)
 
 

@@ -1,0 +1,146 @@
+"""Summaries as terminal tables: what the commands print."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mergecast.report.html import fixed, percent, signed
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+def print_run(summary: dict[str, Any], console: Console, *, warnings: bool = True) -> None:
+    """The end of a run: forecast beside measured for each method, the verdict, the warnings."""
+    console.print(method_table(summary))
+    for sentence in summary["verdict"]:
+        console.print(sentence, highlight=False, markup=False)
+    if warnings:
+        for warning in summary["warnings"]:
+            console.print(f"note: {warning}", highlight=False, markup=False)
+
+
+def method_table(summary: dict[str, Any]) -> Table:
+    """One row a method of a run: measured retention, the forecast's error beside the baselines'."""
+    from rich import box
+    from rich.table import Table
+
+    # Fits 80 columns: without a terminal, rich takes that width.
+    table = Table(
+        title="Retention of a pair: forecast beside measured",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("method", no_wrap=True)
+    for heading in ("measured", "error", "gain", "constant", "partner", "r", "inside"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for entry in summary["methods"]:
+        scores = entry["protocols"][summary["protocol"]]
+        forecast, constant = scores["forecast"] or {}, scores["constant"] or {}
+        partner = (entry["protocols"].get("loto") or {}).get("partner_mean") or {}
+        measured = entry["measured"]
+        table.add_row(
+            _safe(entry["method"]),
+            f"{fixed(measured['mean'])} ± {fixed(measured['std'])}",
+            fixed(forecast.get("mae")),
+            percent(entry["gain"]) if entry["better"] else "none",
+            fixed(constant.get("mae")),
+            fixed(partner.get("mae")),
+            fixed(forecast.get("pooled_r"), 2),
+            percent(forecast.get("coverage")),
+        )
+    unseen = {"l2to": "both tasks", "loto": "one task", "suite": "the suite"}[summary["protocol"]]
+    table.caption = (
+        f"error: mean absolute error of the forecast, {unseen} unseen; gain: how much less "
+        f"that is than of always predicting the mean (constant); partner: error of the partner's "
+        f"mean outcome, one task unseen; inside: measured values in their "
+        f"{percent(summary['level'])} interval"
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def print_forecast(summary: dict[str, Any], console: Console) -> None:
+    """Each pair: the advice, every method's forecast for both members, and what moved it."""
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in summary["rows"]:
+        rows.setdefault((row["left"], row["right"]), []).append(row)
+    for advice in summary["pairs"]:
+        members = rows[advice["left"], advice["right"]]
+        console.print(pair_table(advice, members))
+        for line in _reasons(advice, members):
+            console.print(line, highlight=False, markup=False)
+        console.print()
+    for sentence in summary["verdict"]:
+        console.print(sentence, highlight=False, markup=False)
+
+
+def pair_table(advice: dict[str, Any], rows: list[dict[str, Any]]) -> Table:
+    """One pair of new models: a row a method, best first, both members with their intervals."""
+    from rich.table import Table
+    from rich.text import Text
+
+    left, right = advice["left"], advice["right"]
+    title = Text(f"{left} + {right}: {_advice(advice)}", style="bold")
+    table = Table(title=title, title_justify="left", title_style="")
+    table.add_column("method", no_wrap=True)
+    table.add_column("pair", justify="right")
+    for name in (left, right):
+        table.add_column(Text(name), justify="right")
+    found = []
+    for method in sorted({row["method"] for row in rows}):
+        by_member = {row["member"]: row for row in rows if row["method"] == method}
+        values = [by_member[name]["predicted"] for name in (left, right)]
+        mean = None if None in values else sum(values) / 2
+        # The advised method first, as its mean may tie with another's; what is missing last.
+        order = (method != advice["method"], mean is None, -(mean or 0.0), method)
+        cells = [_interval(by_member[name]) for name in (left, right)]
+        found.append((order, [_safe(method), fixed(mean), *cells]))
+    for _, row in sorted(found, key=lambda item: item[0]):
+        table.add_row(*row)
+    return table
+
+
+def _advice(advice: dict[str, Any]) -> str:
+    if advice["predicted"] is None:
+        return "no forecast"
+    worst = f"{advice['worst_member']} keeps {fixed(advice['worst_predicted'])}"
+    if advice["advice"] == "merge":
+        return f"merge by {advice['method']} ({worst})"
+    return f"do not merge ({worst} under the best method, {advice['method']})"
+
+
+def _interval(row: dict[str, Any]) -> str:
+    if row["predicted"] is None:
+        return "–"
+    upper = "∞" if row["upper"] is None else fixed(row["upper"], 2)
+    text = f"{fixed(row['predicted'], 2)} [{fixed(row['lower'], 2)}, {upper}]"
+    return _safe(text)
+
+
+def _reasons(advice: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
+    """Why: the advised method's member with the lower forecast; and metrics out of range."""
+    shown = [r for r in rows if not advice["method"] or r["method"] == advice["method"]]
+    row = next((r for r in shown if r["member"] == advice["worst_member"]), shown[0])
+    found = []
+    if row["reasons"]:
+        listing = ", ".join(
+            f"{reason['metric']} {signed(reason['contribution'])}" for reason in row["reasons"]
+        )
+        found.append(f"moved most ({row['method']}, {row['member']}): {listing}")
+    elif row["note"]:
+        found.append(f"{row['method']}: {row['note']}")
+    if row["out_of_range"]:
+        found.append(f"out of the training range: {', '.join(row['out_of_range'])}")
+    notes = dict.fromkeys(
+        f"{r['method']}: {r['note']}" for r in rows if r["predicted"] is None and r["note"]
+    )
+    return found + [f"no forecast: {note}" for note in notes]
+
+
+def _safe(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
