@@ -32,7 +32,7 @@ def render_html(summary: dict[str, Any]) -> str:
     )
     environment.filters |= {"fixed": fixed, "signed": signed, "percent": percent}
     page = environment.get_template("page.html.j2")
-    return page.render(s=summary, **_pictures(summary))
+    return page.render(s=summary, **_pictures(summary)) + "\n"
 
 
 def write_html(summary: dict[str, Any], path: str | Path) -> Path:
