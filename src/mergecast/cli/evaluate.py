@@ -55,17 +55,26 @@ def command(
 
 
 def _print(evaluation: Evaluation) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
     from mergecast.forecast.protocols import PROTOCOLS
 
+    results = evaluation.results
+    counted = results[results["n_folds"] > 0]
     summary = PROTOCOLS.get(evaluation.protocol).summary
-    table = Table(title=f"{evaluation.protocol}: {summary}", title_justify="left")
-    table.add_column("method")
-    table.add_column("predictor")
-    for heading in ("per-fold r", "undefined", "pooled r", "MAE", "coverage", "pairs", "folds"):
-        table.add_column(heading, justify="right")
+    table = Table(
+        title=f"{evaluation.protocol}: {summary}",
+        title_justify="left",
+        caption=_caption(evaluation.protocol, counted),
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("method", no_wrap=True)
+    table.add_column("predictor", no_wrap=True)
+    for heading in ("per-fold r", "pooled r", "MAE", "coverage"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for method, rows in evaluation.results.groupby("method", sort=False):
         for i, (_, row) in enumerate(rows.iterrows()):
             table.add_row(str(method) if i == 0 else "", *_cells(row))
@@ -78,13 +87,23 @@ def _print(evaluation: Evaluation) -> None:
             console.print(f"note: {note}", highlight=False)
 
 
+def _caption(protocol: str, counted: pd.DataFrame) -> str:
+    pairs, folds = int(counted["n_pairs"].max()), int(counted["n_folds"].max())
+    lines = [f"{pairs} pairs, {folds} folds; MAE in retention; (warm): knows partners' outcomes"]
+    undefined = counted.groupby("predictor", sort=False)["n_undefined_folds"].max()
+    for predictor, number in undefined[undefined > 0].items():
+        lines.append(f"per-fold r of {predictor} is undefined in {number} folds")
+    if protocol == "l2to":
+        lines.append("coverage: share of members inside their 90 % interval")
+    return "\n".join(lines)
+
+
 def _cells(row: pd.Series) -> list[str]:
     cells = [str(row["predictor"]) + (" (warm)" if row["warm"] else "")]
     if row["note"]:
-        return [*cells, "n/a", "n/a", "n/a", "n/a", "n/a", str(row["n_pairs"]), "n/a"]
-    cells += [_number(row["per_fold_r"], 3), str(row["n_undefined_folds"])]
-    cells += [_number(row["pooled_r"], 3), _number(row["mae"], 4), _number(row["coverage"], 2)]
-    return [*cells, str(row["n_pairs"]), str(row["n_folds"])]
+        return [*cells, "n/a", "n/a", "n/a", "n/a"]
+    cells += [_number(row["per_fold_r"], 3), _number(row["pooled_r"], 3)]
+    return [*cells, _number(row["mae"], 4), _number(row["coverage"], 2)]
 
 
 def _number(value: float, digits: int) -> str:

@@ -6,14 +6,14 @@ import os
 import signal
 import sys
 import traceback
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
-from mergecast import __version__
 from mergecast.cli import bench, check, demo, evaluate, fit, forecast, merge, metrics, report
 from mergecast.errors import MergecastError
+from mergecast.version import __version__
 
 app = typer.Typer(
     name="mergecast",
@@ -33,14 +33,23 @@ app.command("report")(report.command)
 app.command("demo")(demo.command)
 
 
-@app.callback()
-def options(
-    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
-) -> None:
-    """Forecast what merging fine-tuned neural networks will do, before you merge them."""
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         print(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Forecast what merging fine-tuned neural networks will do, before you merge them."""
+    del version
 
 
 class _Terminated(BaseException):

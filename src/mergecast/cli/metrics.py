@@ -44,7 +44,7 @@ def command(
 
       mergecast metrics bert-base/ finetuned-*/ --private 'classifier.*' -o pairs.csv --json
     """
-    from mergecast.family.preflight import delta_findings
+    from mergecast.family.findings import delta_findings
     from mergecast.fingerprints.weights import collect
     from mergecast.pairmetrics import table_of
     from mergecast.tables.io import write_pairs

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from scipy.linalg import eigh_tridiagonal, lapack
 
 from mergecast.checkpoints.checkpoint import Array
 from mergecast.errors import UndefinedError
+from mergecast.fingerprints.tridiagonal import symmetric_ends
 
 #: Singular values below this share of the largest are rounding of float32 weights.
 RANK_TOLERANCE = 1e-6
@@ -113,30 +113,11 @@ def small_gram(delta: Array) -> Array:
 
 
 def _ends(gram: Array, k: int) -> tuple[Array, Array]:
-    """All eigenvalues, descending, and as rows the eigenvectors of the first and last k.
-
-    LAPACK's steps by hand (reduce, all values by QR iteration, 2k vectors by MRRR, transform
-    back), because its drivers compute either all vectors or one end's values only.
-    """
-    size = gram.shape[0]
-    if size <= 4 * k:
+    """All eigenvalues, descending, and as rows the eigenvectors of the first and last k."""
+    if gram.shape[0] <= 4 * k:
         values, vectors = np.linalg.eigh(gram)
         return values[::-1], vectors[:, ::-1].T
-    packed, diagonal, off, tau, info = lapack.dsytrd(gram, lower=1, lwork=64 * size)
-    _check(info, "dsytrd")
-    values, info = lapack.dsterf(diagonal, off)
-    _check(info, "dsterf")
-    parts = [
-        eigh_tridiagonal(diagonal, off, select="i", select_range=ends)[1]
-        for ends in ((size - k, size - 1), (0, k - 1))
-    ]
-    # Q of the reduction is 1 ⊕ the reflectors stored below the first subdiagonal.
-    vectors = np.asfortranarray(np.concatenate([part[:, ::-1] for part in parts], axis=1))
-    reflectors = np.asfortranarray(packed[1:, :-1])
-    turned, _, info = lapack.dormqr("L", "N", reflectors, tau, vectors[1:], 64 * 2 * k)
-    _check(info, "dormqr")
-    vectors[1:] = turned
-    return values[::-1], vectors.T
+    return symmetric_ends(gram, k)
 
 
 def _other_side(delta: Array, vectors: Array, values: Array, tall: bool) -> Array:
@@ -170,8 +151,3 @@ def _weak_undefined(values: Array, k: int, tolerance: float, tall: bool) -> str:
     if k < len(values) and values[-k - 1] - values[-k] <= tolerance:
         return f"singular values {len(values) - k} and {len(values) - k + 1} coincide"
     return ""
-
-
-def _check(info: int, routine: str) -> None:
-    if info != 0:
-        raise UndefinedError("task matrix", f"LAPACK {routine} failed with info={info}")

@@ -9,7 +9,6 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from mergecast import __version__
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.forecast.design import (
     ROW_KEYS,
@@ -37,6 +36,7 @@ from mergecast.forecast.schema import (
     write_forecaster,
 )
 from mergecast.tables.pairs import validate_pairs
+from mergecast.version import __version__
 
 # From the plainest on: a tie goes to the earlier one.
 CANDIDATES = ["constant", "ridge", "lasso"]

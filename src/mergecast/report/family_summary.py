@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mergecast import __version__
 from mergecast.forecast.result import DO_NOT_MERGE, MERGE, Forecast
 from mergecast.forecast.schema import ForecasterFile
 from mergecast.report.advice import PAIR, advice_rows
 from mergecast.report.plain import plain
 from mergecast.report.scores import LEAST_GAIN
 from mergecast.report.verdicts import method_sentence
+from mergecast.version import __version__
 
 
 def summarise_forecast(

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mergecast import __version__
 from mergecast.forecast.evaluation import Evaluation
 from mergecast.forecast.intervals import LEVEL
 from mergecast.forecast.result import THRESHOLD, Forecast
@@ -22,6 +21,7 @@ from mergecast.report.inputs import RunInputs
 from mergecast.report.plain import number, plain, records
 from mergecast.report.scores import chosen_predictors, main_evaluation, method_scores
 from mergecast.report.verdicts import method_sentence, run_verdict, run_warnings
+from mergecast.version import __version__
 
 _ROW = [*PAIR, "method", "member"]
 
