@@ -40,7 +40,7 @@ def test_report_writes_the_page_and_prints_the_table(run_folder, tmp_path, capsy
     assert run(["report", str(run_folder), "-o", str(page)]) == 0
     printed = capsys.readouterr()
     assert f"page: {page}" in printed.out
-    assert "Retention of a pair: forecast beside measured" in printed.out
+    assert "forecast beside measured" in printed.out
     assert printed.err == ""
     text = page.read_text(encoding="utf-8")
     assert "toy: what was forecast, and what the merges did" in text

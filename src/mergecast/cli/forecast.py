@@ -123,7 +123,7 @@ def _restricted(forecaster: Forecaster, methods: list[str] | None) -> Forecaster
 def _pair_metrics(family: Family, workers: int) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
     """The pair table, the refused models with reasons, and what the task vectors show."""
     from mergecast.errors import FamilyError
-    from mergecast.family.preflight import delta_findings
+    from mergecast.family.findings import delta_findings
     from mergecast.fingerprints.weights import collect
     from mergecast.pairmetrics import table_of
 
