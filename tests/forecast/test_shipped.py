@@ -41,7 +41,7 @@ def test_what_is_not_there_is_said(data, tmp_path):
 
 
 def test_a_fit_that_takes_over_an_evaluation_is_the_same_fit():
-    tables = build_suite(n_tasks=5, methods=("ties", "dare"))
+    tables = build_suite(n_tasks=5)
     validation = evaluate(*tables, protocol="l2to")
     assert Forecaster.fit(*tables, validation=validation).file == Forecaster.fit(*tables).file
 
