@@ -11,12 +11,14 @@ DATA = Path(__file__).parents[1] / "data"
 DEFAULT = "digits-14"
 
 
-def shipped_forecasters(folder: Path = DATA) -> list[str]:
+def shipped_forecasters(folder: Path | None = None) -> list[str]:
     """Names of the forecasters that come with the package, sorted."""
-    return sorted(path.stem for path in folder.glob("*.json"))
+    return sorted(path.stem for path in (folder or DATA).glob("*.json"))
 
 
-def load_forecaster(name: str | Path | None = None, folder: Path = DATA) -> tuple[str, Forecaster]:
+def load_forecaster(
+    name: str | Path | None = None, folder: Path | None = None
+) -> tuple[str, Forecaster]:
     """A forecaster by file or by shipped name, with what to call it; the default for None.
 
     A path that exists, has a suffix or a folder in it is a file; all else is a name.
@@ -26,6 +28,7 @@ def load_forecaster(name: str | Path | None = None, folder: Path = DATA) -> tupl
     UsageError
         An unknown name, a file that is no forecaster, or no default.
     """
+    folder = folder or DATA
     names = shipped_forecasters(folder)
     if name is None:
         if DEFAULT not in names:

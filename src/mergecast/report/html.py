@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mergecast.report import plots
+from mergecast.report.scores import LEAST_GAIN
 from mergecast.report.views import pair_entries
 from mergecast.tables.io import replace_file
 
@@ -31,7 +32,7 @@ def render_html(summary: dict[str, Any]) -> str:
     )
     environment.filters |= {"fixed": fixed, "signed": signed, "percent": percent}
     page = environment.get_template("page.html.j2")
-    return page.render(s=summary, **_pictures(summary))
+    return page.render(s=summary, **_pictures(summary)) + "\n"
 
 
 def write_html(summary: dict[str, Any], path: str | Path) -> Path:
@@ -91,4 +92,5 @@ def _pictures(summary: dict[str, Any]) -> dict[str, Any]:
         "side": plots.SIDE,
         "margin": plots.MARGIN,
         "most_labels": _MOST_LABELS,
+        "least_gain": LEAST_GAIN,
     }

@@ -7,6 +7,7 @@ interaction should open at once, print, and be read by a screen reader.
 from __future__ import annotations
 
 import math
+from itertools import count
 from typing import Any
 
 SIDE = 260.0
@@ -131,7 +132,9 @@ def domain_of(values: list[float | None]) -> tuple[float, float]:
 
 def ticks(domain: tuple[float, float]) -> list[float]:
     """Three to seven round values within the domain."""
-    step = next(s for s in (0.05, 0.1, 0.2, 0.5, 1.0, 10.0) if (domain[1] - domain[0]) / s <= 6)
+    span = domain[1] - domain[0]
+    steps = (digit * 10.0**power for power in count(-2) for digit in (1, 2, 5))
+    step = next(step for step in steps if span / step <= 6 + 1e-9)
     first = math.ceil(round(domain[0] / step, 6))
     last = math.floor(round(domain[1] / step, 6))
     return [round(i * step, 6) for i in range(first, last + 1)]

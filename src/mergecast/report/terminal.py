@@ -103,11 +103,15 @@ def _spread(values: dict[str, Any]) -> str:
 
 def print_forecast(summary: dict[str, Any], console: Console) -> None:
     """Each pair: the advice, every method's forecast for both members, and what moved it."""
+    from rich.text import Text
+
     rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in summary["rows"]:
         rows.setdefault((row["left"], row["right"]), []).append(row)
     for advice in summary["pairs"]:
         members = rows[advice["left"], advice["right"]]
+        title = f"{advice['left']} + {advice['right']}: {_advice(advice)}"
+        console.print(Text(title, style="bold"))
         console.print(pair_table(advice, members))
         for line in _reasons(advice, members):
             console.print(line, highlight=False, markup=False)
@@ -122,8 +126,7 @@ def pair_table(advice: dict[str, Any], rows: list[dict[str, Any]]) -> Table:
     from rich.text import Text
 
     left, right = advice["left"], advice["right"]
-    title = Text(f"{left} + {right}: {_advice(advice)}", style="bold")
-    table = Table(title=title, title_justify="left", title_style="")
+    table = Table()
     table.add_column("method", no_wrap=True)
     table.add_column("pair", justify="right")
     for name in (left, right):

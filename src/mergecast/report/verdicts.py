@@ -118,7 +118,8 @@ def _method_warnings(entry: dict[str, Any], protocol: str, level: float) -> list
             f"test samples alone explain {noise:.3f}: little is left to forecast."
         )
     if measured["n_undefined"]:
-        found.append(f"{method}: {measured['n_undefined']} pairs have no defined outcome.")
+        pairs = "pair has" if measured["n_undefined"] == 1 else "pairs have"
+        found.append(f"{method}: {measured['n_undefined']} {pairs} no defined outcome.")
     return found
 
 
