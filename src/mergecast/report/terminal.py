@@ -76,9 +76,9 @@ def excerpt_table(summary: dict[str, Any]) -> Table:
             fixed(pair["measured"], 2),
             fixed(pair["best_measured"], 2),
         )
+    part = f"{len(chosen)} of {len(summary['pairs'])} pairs, lowest and highest forecasts; "
     table.caption = (
-        f"{len(chosen)} of {len(summary['pairs'])} pairs, lowest and highest forecasts; no: the "
-        f"weaker member is forecast below {fixed(summary['threshold'], 2)}; best: measured, by "
+        f"{part if cut else ''}no: the weaker member is forecast below {fixed(summary['threshold'], 2)}; best: measured, by "
         f"the best method in hindsight"
     )
     return table
