@@ -78,8 +78,8 @@ def excerpt_table(summary: dict[str, Any]) -> Table:
         )
     part = f"{len(chosen)} of {len(summary['pairs'])} pairs, lowest and highest forecasts; "
     table.caption = (
-        f"{part if cut else ''}no: the weaker member is forecast below {fixed(summary['threshold'], 2)}; best: measured, by "
-        f"the best method in hindsight"
+        f"{part if cut else ''}no: the weaker member is forecast below "
+        f"{fixed(summary['threshold'], 2)}; best: measured, by the best method in hindsight"
     )
     return table
 
