@@ -16,8 +16,8 @@ def printed(function, summary, width=80, **options):
 def test_a_run_ends_in_forecast_beside_measured():
     text = printed(print_run, run_summary())
     ties = next(line for line in text.splitlines() if line.strip().startswith("ties"))
-    # Error, constant, partner mean with one task unseen, pooled r, coverage.
-    assert {"0.040", "0.100", "0.030", "0.70", "83%"} <= set(ties.split())
+    # Error, constant, pooled r, coverage.
+    assert {"0.040", "0.100", "0.70", "83%"} <= set(ties.split())
     assert "no better than always predicting the mean for dare." in " ".join(text.split())
     assert "note: Only 3 tasks" in text
     assert max(map(len, text.splitlines())) <= 80
