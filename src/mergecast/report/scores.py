@@ -47,10 +47,11 @@ def method_scores(
 ) -> list[dict[str, Any]]:
     """Per merging method, sorted by name: measured retention and the errors of its forecast.
 
-    Returns dicts of `method, predictor, measured` (mean, std, min, n_pairs, sampling_error: of
-    pairs, in retention), `protocols` (protocol to `forecast`, `constant`, `partner_mean`, each
-    `per_fold_r, pooled_r, mae, coverage` or None where it does not apply), `gain` (1 − mae /
-    constant's mae under the main protocol) and `better` (gain of at least `LEAST_GAIN`).
+    Returns dicts of `method, predictor, forecast` (mean, std over pairs, under the main protocol),
+    `measured` (mean, std, min, n_pairs, sampling_error: of pairs, in retention), `protocols`
+    (protocol to `forecast`, `constant`, `partner_mean`, each `per_fold_r, pooled_r, mae, coverage`
+    or None where it does not apply), `gain` (1 − mae / constant's mae under the main protocol) and
+    `better` (gain of at least `LEAST_GAIN`).
     """
     main = main_evaluation(evaluations)
     chosen = chosen_predictors(main)
@@ -66,6 +67,7 @@ def method_scores(
             {
                 "method": method,
                 "predictor": predictor,
+                "forecast": _forecast_spread(main, method, predictor),
                 "measured": {
                     "mean": number(measured.mean()),
                     "std": number(measured.std(ddof=1)),
@@ -80,6 +82,16 @@ def method_scores(
             }
         )
     return found
+
+
+def _forecast_spread(
+    evaluation: Evaluation, method: str, predictor: str
+) -> dict[str, float | None]:
+    """Mean and standard deviation over pairs of what one predictor forecast for a method."""
+    table = evaluation.predictions
+    own = table[(table["method"] == method) & (table["predictor"] == predictor)]
+    pairs = own.groupby(["suite", "left", "right"])["predicted"].mean()
+    return {"mean": number(pairs.mean()), "std": number(pairs.std(ddof=1))}
 
 
 def sampling_errors(outcomes: pd.DataFrame) -> dict[str, float]:

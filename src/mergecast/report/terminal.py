@@ -11,9 +11,14 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+#: Pairs shown at each end of the excerpt.
+_EXCERPT = 4
+
+
 def print_run(summary: dict[str, Any], console: Console, *, warnings: bool = True) -> None:
-    """The end of a run: forecast beside measured for each method, the verdict, the warnings."""
-    console.print(method_table(summary))
+    """The end of a run: forecast beside measured, by method and by pair; verdict and warnings."""
+    console.print(excerpt_table(summary), "")
+    console.print(method_table(summary), "")
     for sentence in summary["verdict"]:
         console.print(sentence, highlight=False, markup=False)
     if warnings:
@@ -22,44 +27,78 @@ def print_run(summary: dict[str, Any], console: Console, *, warnings: bool = Tru
 
 
 def method_table(summary: dict[str, Any]) -> Table:
-    """One row a method of a run: measured retention, the forecast's error beside the baselines'."""
-    from rich import box
-    from rich.table import Table
-
+    """One row a method of a run: forecast, measured, and the error beside the baselines'."""
     # Fits 80 columns: without a terminal, rich takes that width.
-    table = Table(
-        title="Retention of a pair: forecast beside measured",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
+    table = _plain_table("Retention of a pair, by method: forecast beside measured")
     table.add_column("method", no_wrap=True)
-    for heading in ("measured", "error", "gain", "constant", "partner", "r", "inside"):
+    for heading in ("forecast", "measured", "error", "constant", "r", "inside"):
         table.add_column(heading, justify="right", no_wrap=True)
     for entry in summary["methods"]:
         scores = entry["protocols"][summary["protocol"]]
         forecast, constant = scores["forecast"] or {}, scores["constant"] or {}
-        partner = (entry["protocols"].get("loto") or {}).get("partner_mean") or {}
-        measured = entry["measured"]
         table.add_row(
             _safe(entry["method"]),
-            f"{fixed(measured['mean'])} ± {fixed(measured['std'])}",
+            _spread(entry["forecast"]),
+            _spread(entry["measured"]),
             fixed(forecast.get("mae")),
-            percent(entry["gain"]) if entry["better"] else "none",
             fixed(constant.get("mae")),
-            fixed(partner.get("mae")),
             fixed(forecast.get("pooled_r"), 2),
             percent(forecast.get("coverage")),
         )
     unseen = {"l2to": "both tasks", "loto": "one task", "suite": "the suite"}[summary["protocol"]]
     table.caption = (
-        f"error: mean absolute error of the forecast, {unseen} unseen; gain: how much less "
-        f"that is than of always predicting the mean (constant); partner: error of the partner's "
-        f"mean outcome, one task unseen; inside: measured values in their "
+        f"error: mean absolute error of the forecast, {unseen} unseen; constant: of always "
+        f"predicting the mean; r: pooled over pairs; inside: measured values in their "
         f"{percent(summary['level'])} interval"
     )
-    table.caption_justify = "left"
     return table
+
+
+def excerpt_table(summary: dict[str, Any]) -> Table:
+    """The pairs with the lowest and the highest forecasts, each by its advised method."""
+    known = [pair for pair in summary["pairs"] if pair["predicted"] is not None]
+    known.sort(key=lambda pair: (pair["predicted"], pair["left"], pair["right"]))
+    cut = len(known) > 2 * _EXCERPT
+    chosen = [*known[:_EXCERPT], *known[-_EXCERPT:]] if cut else known
+    table = _plain_table("Retention of a pair by the method advised for it")
+    for heading in ("pair", "advice"):
+        table.add_column(heading, no_wrap=True, overflow="ellipsis")
+    for heading in ("forecast", "measured", "best"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for i, pair in enumerate(chosen):
+        if cut and i == _EXCERPT:
+            table.add_section()
+        no = "" if pair["advice"] == "merge" else "no: at best "
+        table.add_row(
+            _safe(f"{pair['left']} + {pair['right']}"),
+            no + _safe(pair["method"]),
+            fixed(pair["predicted"], 2),
+            fixed(pair["measured"], 2),
+            fixed(pair["best_measured"], 2),
+        )
+    table.caption = (
+        f"{len(chosen)} of {len(summary['pairs'])} pairs, lowest and highest forecasts; no: the "
+        f"weaker member is forecast below {fixed(summary['threshold'], 2)}; best: measured, by "
+        f"the best method in hindsight"
+    )
+    return table
+
+
+def _plain_table(title: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(
+        title=title,
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+
+
+def _spread(values: dict[str, Any]) -> str:
+    return f"{fixed(values['mean'], 2)} ± {fixed(values['std'], 2)}"
 
 
 def print_forecast(summary: dict[str, Any], console: Console) -> None:
