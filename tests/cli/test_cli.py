@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import arrays
 from mergecast.checkpoints import Checkpoint
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.cli.main import run
+from tiny_family import arrays
 
 
 @pytest.fixture
