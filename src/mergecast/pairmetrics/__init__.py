@@ -1,7 +1,14 @@
 """Pair metrics: one function a metric on fingerprints, and the table of all pairs."""
 
-from mergecast.pairmetrics import activation, effective_rank, gradient, subspace, task_vector
-from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request, kinds
+from mergecast.pairmetrics import (
+    activation,
+    effective_rank,
+    gradient,
+    subspace,
+    task_vector,
+    weights_kind,
+)
+from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request, Work, kinds
 from mergecast.pairmetrics.spec import METRICS, MetricSpec, metric, metric_specs
 from mergecast.pairmetrics.table import collect_evidence, compute_metrics, table_of
 
@@ -11,6 +18,7 @@ __all__ = [
     "EvidenceKind",
     "MetricSpec",
     "Request",
+    "Work",
     "activation",
     "collect_evidence",
     "compute_metrics",
@@ -22,4 +30,5 @@ __all__ = [
     "subspace",
     "table_of",
     "task_vector",
+    "weights_kind",
 ]
