@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import yaml
+from safetensors.torch import load_file
 from torch import nn
 
 import mergecast as mc
@@ -68,7 +70,8 @@ def samples_of(label: str, rows: int = ROWS):
 def tuned(state: dict[str, torch.Tensor], seed: int) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return {
-        name: value + 0.05 * value.std().nan_to_num(1) * torch.randn(value.shape, generator=generator)
+        name: value
+        + 0.05 * value.std().nan_to_num(1) * torch.randn(value.shape, generator=generator)
         if value.is_floating_point()
         else value
         for name, value in state.items()
@@ -140,12 +143,15 @@ def hugging_face_model(kind: str) -> nn.Module:
 
 
 def _hugging_face(folder: Path, kind: str) -> Built:
-    model = hugging_face_model(kind)
-    model.save_pretrained(folder / "base")
+    hugging_face_model(kind).save_pretrained(folder / "base")
+    written = load_file(folder / "base/model.safetensors")
+    if kind == "clip":  # the names that published checkpoints have
+        written = {f"vision_model.{name}": value for name, value in written.items()}
+        write_safetensors(folder / "base/model.safetensors", written)
     models, tasks = [], {}
     own = {"classifier.weight", "classifier.bias"}
     for seed, (name, classes) in enumerate(CLASSES.items(), 1):
-        state = tuned({n: v.detach() for n, v in model.state_dict().items()}, seed)
+        state = tuned(written, seed)
         if kind == "lm":  # tied in every checkpoint
             state["lm_head.weight"] = state["model.embed_tokens.weight"].clone()
         if kind in {"bert", "vit"}:
@@ -196,9 +202,11 @@ def _lora(folder: Path, kind: str) -> Built:
     hugging_face_model(kind).save_pretrained(folder / "base")
     models, tasks = [], {}
     for seed, (name, classes) in enumerate(CLASSES.items(), 1):
-        adapted = get_peft_model(
-            hugging_face_model(kind), LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers the old way
+            adapted = get_peft_model(
+                hugging_face_model(kind), LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
+            )
         generator = torch.Generator().manual_seed(seed)
         for parameter_name, parameter in adapted.named_parameters():
             if "lora_" in parameter_name:
