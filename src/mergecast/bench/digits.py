@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from mergecast.bench.digits_data import TASKS, TaskData, task_data
 from mergecast.bench.digits_model import Encoder, build_encoder
+from mergecast.bench.digits_task import DigitsTask
 from mergecast.bench.suite import Evaluation, Recipe, Suite, TaskSize
 from mergecast.errors import UndefinedError
 from mergecast.runtime.seeds import generator
@@ -160,6 +161,10 @@ class Digits(Suite[DigitsRecipe]):
             probability=float(true.exp().mean()),
             n_eval=n_eval,
         )
+
+    def task(self, recipe: DigitsRecipe, task: str) -> DigitsTask:
+        """The encoder with the task's head, and its splits."""
+        return DigitsTask(task, private=("head.*",), recipe=recipe)
 
 
 def _data(recipe: DigitsRecipe, task: str) -> TaskData:

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from mergecast.errors import UsageError
 from mergecast.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from mergecast.tasks.task import Task
 
 
 class Recipe(BaseModel):
@@ -123,6 +126,13 @@ class Suite(ABC, Generic[RecipeT]):
         """
         del recipe, members
         return merged
+
+    def task(self, recipe: RecipeT, task: str) -> Task:
+        """How probes run `task`'s models; raises UsageError for a suite without."""
+        del recipe, task
+        raise UsageError(
+            f"suite {self.name!r}", "has no probes", "use the weights tier, or a file of tasks"
+        )
 
 
 SUITES: Registry[Suite[Any]] = Registry("suite")

@@ -1,17 +1,34 @@
 """Pair metrics: one function a metric on fingerprints, and the table of all pairs."""
 
-from mergecast.pairmetrics import effective_rank, subspace, task_vector
+from mergecast.pairmetrics import (
+    activation,
+    effective_rank,
+    gradient,
+    subspace,
+    task_vector,
+    weights_kind,
+)
+from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request, Work, kinds
 from mergecast.pairmetrics.spec import METRICS, MetricSpec, metric, metric_specs
-from mergecast.pairmetrics.table import compute_metrics, table_of
+from mergecast.pairmetrics.table import collect_evidence, compute_metrics, table_of
 
 __all__ = [
+    "EVIDENCE",
     "METRICS",
+    "EvidenceKind",
     "MetricSpec",
+    "Request",
+    "Work",
+    "activation",
+    "collect_evidence",
     "compute_metrics",
     "effective_rank",
+    "gradient",
+    "kinds",
     "metric",
     "metric_specs",
     "subspace",
     "table_of",
     "task_vector",
+    "weights_kind",
 ]

@@ -10,6 +10,8 @@ from mergecast.errors import UsageError
 from mergecast.registry import Registry
 
 Tier = Literal["weights", "activations", "gradients", "probe"]
+#: Cheapest first: a tier includes those before it.
+TIERS: tuple[Tier, ...] = ("weights", "activations", "gradients", "probe")
 Evidence = Callable[[Any], float]
 F = TypeVar("F", bound=Evidence)
 
@@ -22,7 +24,8 @@ class MetricSpec:
     ----------
     key : column name; the published tables' key for the paper's metrics.
     family : group in ablations: task_vector, effective_rank, subspace, activation, gradient, ….
-    tier : the cheapest evidence that it needs.
+    tier : the cheapest tier in which it can be computed.
+    evidence : the kind of evidence that its function takes; see `pairmetrics.evidence`.
     symmetric : whether (i, j) and (j, i) have one value; a directed metric is the effect on the
         first model of the second and fills two columns.
     range : the smallest and largest value possible.
@@ -35,6 +38,7 @@ class MetricSpec:
     key: str
     family: str
     tier: Tier
+    evidence: str
     symmetric: bool
     range: tuple[float, float]
     source: str
@@ -61,11 +65,13 @@ def metric(
     range: tuple[float, float],
     source: str,
     sets: tuple[str, ...] = ("extra",),
+    evidence: str = "",
 ) -> Callable[[F], F]:
     """Register a metric: a decorator of its function.
 
     The function takes the evidence of one ordered pair (`WeightPair` in the weights tier) and
-    returns a float, or raises `UndefinedError` with the reason.
+    returns a float, or raises `UndefinedError` with the reason. `evidence` is the kind it takes
+    where that is not the tier's own.
 
     Examples
     --------
@@ -79,7 +85,12 @@ def metric(
         raise UsageError(f"metric {key!r}", f"range is {range}", "give (low, high) with low < high")
 
     def register(function: F) -> F:
-        METRICS.add(key, MetricSpec(key, family, tier, symmetric, range, source, sets, function))
+        METRICS.add(
+            key,
+            MetricSpec(
+                key, family, tier, evidence or tier, symmetric, range, source, sets, function
+            ),
+        )
         return function
 
     return register

@@ -1,7 +1,7 @@
 """Direction and size of two task vectors."""
 
 from functools import partial
-from math import acos, degrees, inf, sqrt
+from math import acos, degrees, inf
 
 from mergecast.pairmetrics.pair import WeightPair
 from mergecast.pairmetrics.spec import metric
@@ -25,7 +25,8 @@ def task_vector_cosine_similarity(pair: WeightPair) -> float:
 @_paper("task_vector_l2_distance", range=(0, inf))
 def task_vector_l2_distance(pair: WeightPair) -> float:
     """‖τᵢ - τⱼ‖."""
-    return sqrt(max(0.0, pair.norms[0] ** 2 + pair.norms[1] ** 2 - 2 * pair.dot))
+    _ = pair.norms
+    return pair.vectors.distance
 
 
 @_paper("task_vector_dot_product", range=(-inf, inf))
@@ -44,7 +45,7 @@ def weight_space_angle(pair: WeightPair) -> float:
 @_paper("task_vector_magnitude_ratio", range=(0, 1))
 def task_vector_magnitude_ratio(pair: WeightPair) -> float:
     """The smaller of the two norms over the larger."""
-    return min(pair.norms) / max(pair.norms)
+    return pair.vectors.magnitude_ratio
 
 
 @metric(

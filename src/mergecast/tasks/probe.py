@@ -1,0 +1,181 @@
+"""`Probe`: one module instance through which every checkpoint of a family is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from mergecast.errors import CheckpointError, MergecastError, UsageError
+from mergecast.tasks.names import ModuleNames
+from mergecast.tasks.task import Samples, Task
+
+BATCH_SIZE = 32
+
+
+class Probe:
+    """Runs the checkpoints of a task through one module, which holds no weights of its own.
+
+    Weights are bound for the time of a call (`torch.func.functional_call`), so loading another
+    model costs no copy of the module, and a head of another number of classes fits as well.
+
+    Parameters
+    ----------
+    task : says how the module is built and its output read.
+    device : where it runs.
+    module : a module to use instead of building one; its own weights are not touched.
+    """
+
+    def __init__(
+        self, task: Task, device: str | torch.device = "cpu", module: nn.Module | None = None
+    ) -> None:
+        self.task = task
+        self.device = torch.device(device)
+        self.module = build_skeleton(task, self.device) if module is None else module
+        self._names = ModuleNames(self.module)
+        self._state: dict[str, Tensor] = {}
+
+    @property
+    def state(self) -> Mapping[str, Tensor]:
+        """The loaded tensors by the module's names; empty before `load`."""
+        return self._state
+
+    @property
+    def parameter_names(self) -> list[str]:
+        """The module's parameters, tied ones once; buffers are not among them."""
+        return [name for name, _ in self.module.named_parameters()]
+
+    def resolve(self, name: str) -> str | None:
+        """The module's name of a checkpoint's tensor, or None: see `mergecast.tasks.names`."""
+        return self._names.get(name)
+
+    def load(self, parameters: Mapping[str, Tensor]) -> None:
+        """Bind a checkpoint's tensors (by its own names) to the module; floats become float32.
+
+        All parameters stored as float64 stay so, and so do the computations.
+
+        Raises
+        ------
+        CheckpointError
+            A tensor of the architecture is missing, has another shape, or is not known to it
+            (outside the private head).
+        """
+        given = {**self.task.head(), **parameters}
+        floats = [value.dtype for value in given.values() if value.is_floating_point()]
+        dtype = torch.float64 if set(floats) == {torch.float64} else torch.float32
+        state: dict[str, Tensor] = {}
+        known = dict(self.module.state_dict(keep_vars=True))
+        for name, value in given.items():
+            target = self.resolve(name)
+            if target is None:
+                if self._is_private(name):
+                    continue
+                raise self._error(f"has no place for the checkpoint's parameter {name!r}")
+            if value.shape != known[target].shape and not self._is_private(name):
+                raise self._error(
+                    f"expects {name!r} of shape {list(known[target].shape)}, the checkpoint has "
+                    f"{list(value.shape)}"
+                )
+            kind = dtype if value.is_floating_point() else value.dtype
+            state[target] = value.detach().to(self.device, kind)
+        needed = {self._names.own[name] for name, value in known.items() if _matters(value)}
+        missing = sorted(needed - set(state))
+        if missing:
+            raise self._error(
+                f"needs {len(missing)} parameter(s) that the checkpoint lacks, first {missing[0]!r}"
+            )
+        self._state = state
+
+    def forward(self, samples: Samples) -> Tensor:
+        """Logits of one batch at the loaded weights, in eval mode; gradients as autograd is set.
+
+        Raises UsageError when the model does not take the inputs.
+        """
+        if not self._state:
+            raise UsageError("probe", "has no weights yet", "call load first")
+        inputs = self.inputs(samples)
+        with evaluating(self.module):
+            try:
+                output = functional_call(self.module, dict(self._state), (), inputs)
+            except MergecastError:
+                raise
+            except (RuntimeError, ValueError, TypeError, IndexError, KeyError) as error:
+                shapes = ", ".join(f"{k} {list(v.shape)}" for k, v in inputs.items())
+                raise UsageError(
+                    f"task {self.task.name!r}",
+                    f"its model does not take {shapes}: {type(error).__name__}: {error}",
+                    "give inputs of the shape and names that it was trained on",
+                ) from error
+        return self.task.logits(output)
+
+    @torch.no_grad()
+    def logits(
+        self, parameters: Mapping[str, Tensor], samples: Samples, batch_size: int = BATCH_SIZE
+    ) -> Tensor:
+        """Logits of all samples at `parameters`, on the CPU: (n, classes) or (n, L, vocabulary)."""
+        self.load(parameters)
+        return torch.cat([self.forward(batch).cpu() for batch in samples.batches(batch_size)])
+
+    def inputs(self, samples: Samples) -> dict[str, Tensor]:
+        """The inputs on the device, floats in the dtype of the weights."""
+        dtype = next(v.dtype for v in self._state.values() if v.is_floating_point())
+        return {
+            name: value.to(self.device, dtype if value.is_floating_point() else value.dtype)
+            for name, value in samples.inputs.items()
+        }
+
+    def _is_private(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self.task.private)
+
+    def _error(self, problem: str) -> CheckpointError:
+        return CheckpointError(
+            f"task {self.task.name!r}",
+            f"its model {problem}",
+            "build the architecture of the checkpoint; name the head's parameters as private",
+        )
+
+
+def build_skeleton(task: Task, device: torch.device) -> nn.Module:
+    """The task's module with parameters that take no memory; buffers stay, on `device`.
+
+    The global random state, which initialisers use, is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        try:
+            module = task.build()
+        except MergecastError as error:
+            raise error.about(f"task {task.name!r}") from error
+    empty: dict[int, nn.Parameter] = {}
+    for part in module.modules():
+        for name, parameter in part._parameters.items():
+            if parameter is not None:
+                if id(parameter) not in empty:
+                    empty[id(parameter)] = nn.Parameter(
+                        torch.empty_like(parameter, device="meta"), parameter.requires_grad
+                    )
+                part._parameters[name] = empty[id(parameter)]
+        for name, buffer in part._buffers.items():
+            if buffer is not None:
+                part._buffers[name] = buffer.to(device)
+    return module
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Eval mode for `module` and all its parts; each part's own mode is restored."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+def _matters(value: Tensor) -> bool:
+    """Integer buffers (counters, position ids) may stay as they were built."""
+    return isinstance(value, nn.Parameter) or value.is_floating_point()
