@@ -16,6 +16,8 @@ from mergecast.errors import UsageError
 
 if TYPE_CHECKING:
     from mergecast.family.family import Family
+    from mergecast.family.findings import Finding
+    from mergecast.fingerprints.weights import WeightFingerprints
 
 Progress = Callable[[int, int], None]
 
@@ -109,6 +111,16 @@ def open_family(
     for label, error in family.refused.items():
         note(f"refused {label}: {error}")
     return family
+
+
+def weight_findings(fingerprints: WeightFingerprints) -> list[Finding]:
+    """What preflight finds in the task vectors of the models that were not refused."""
+    from mergecast.family.findings import delta_findings
+
+    usable = [i for i, m in enumerate(fingerprints.members) if m not in fingerprints.refused]
+    gram = fingerprints.gram[usable][:, usable]
+    names = [fingerprints.members[i] for i in usable]
+    return delta_findings(names, gram, fingerprints.base_norm)
 
 
 def finish(refused: bool) -> None:

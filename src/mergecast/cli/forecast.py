@@ -18,7 +18,7 @@ from mergecast.cli.console import (
     note,
     open_family,
     print_json,
-    progress,
+    weight_findings,
 )
 
 if TYPE_CHECKING:
@@ -122,30 +122,22 @@ def _restricted(forecaster: Forecaster, methods: list[str] | None) -> Forecaster
 
 def _pair_metrics(family: Family, workers: int) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
     """The pair table, the refused models with reasons, and what the task vectors show."""
-    from mergecast.errors import FamilyError
-    from mergecast.family.findings import delta_findings
-    from mergecast.fingerprints.weights import collect
-    from mergecast.pairmetrics import table_of
+    from mergecast.pairmetrics import Request, collect_evidence, table_of
+    from mergecast.runtime.progress import progress_bars
 
-    with progress("weights") as advance:
-        fingerprints = collect(family, workers=workers, on_error="refuse", progress=advance)
+    with progress_bars() as bars:
+        request = Request(family, workers=workers, on_error="refuse", progress=bars)
+        evidence = collect_evidence(request, "weights")
+    fingerprints = evidence["weights"].fingerprints
     for label, reason in fingerprints.refused.items():
         note(f"refused {label}: {reason}")
-    usable = [i for i, m in enumerate(fingerprints.members) if m not in fingerprints.refused]
-    if len(usable) < 2:
-        raise FamilyError(
-            "family",
-            f"has {len(usable)} usable model{'s' * (len(usable) != 1)}",
-            "a forecast is of pairs: give at least two fine-tuned models",
-        )
-    gram = fingerprints.gram[usable][:, usable]
-    names = [fingerprints.members[i] for i in usable]
+    usable = [label for label in family.names if label not in fingerprints.refused]
+    refused = {label: str(error) for label, error in family.refused.items()}
     findings = [
         f"{finding.about}: {finding.message}; {finding.remedy}"
-        for finding in delta_findings(names, gram, fingerprints.base_norm)
+        for finding in weight_findings(fingerprints)
     ]
-    refused = {label: str(error) for label, error in family.refused.items()}
-    return table_of(fingerprints), refused | fingerprints.refused, findings
+    return table_of(evidence, usable), refused | fingerprints.refused, findings
 
 
 def _write(summary: dict[str, object], folder: Path) -> None:

@@ -20,6 +20,7 @@ from mergecast.cli.console import (
     note,
     open_family,
     print_json,
+    weight_findings,
 )
 
 if TYPE_CHECKING:
@@ -135,14 +136,9 @@ def _load_tasks(path: Path | None) -> dict[str, Task] | None:
 
 def _note_weights(fingerprints: WeightFingerprints) -> None:
     """Refused models, and what preflight finds in the task vectors of the others."""
-    from mergecast.family.findings import delta_findings
-
     for label, reason in fingerprints.refused.items():
         note(f"refused {label}: {reason}")
-    usable = [i for i, m in enumerate(fingerprints.members) if m not in fingerprints.refused]
-    gram = fingerprints.gram[usable][:, usable]
-    names = [fingerprints.members[i] for i in usable]
-    for finding in delta_findings(names, gram, fingerprints.base_norm):
+    for finding in weight_findings(fingerprints):
         note(f"{finding.severity}: {finding.about}: {finding.message}; {finding.remedy}")
 
 
