@@ -102,7 +102,7 @@ def test_a_refused_model_is_reported_and_the_rest_is_forecast(
 def test_one_model_is_no_pair(family_paths, forecaster_file, capsys):
     base, models = family_paths
     assert call(base, models[0], "--forecaster", forecaster_file) == 4
-    assert "give at least two fine-tuned models" in capsys.readouterr().err
+    assert "pairs need at least two fine-tuned models" in capsys.readouterr().err
 
 
 def test_only_the_methods_asked_for(family_paths, forecaster_file, capsys):

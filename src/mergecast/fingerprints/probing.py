@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from mergecast import __version__
+from mergecast.version import __version__
 from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.errors import FamilyError, MergecastError, UsageError
 from mergecast.family.family import Family
