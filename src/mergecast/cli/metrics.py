@@ -21,6 +21,7 @@ from mergecast.cli.console import (
     open_family,
     print_json,
 )
+from mergecast.errors import UsageError
 
 if TYPE_CHECKING:
     from mergecast.fingerprints.weights import WeightFingerprints
@@ -83,6 +84,8 @@ def command(
     kinds(tier)
     if tier != "weights":
         check_device(device)
+        if tasks is None:
+            raise UsageError("--tasks", f"not given, but tier {tier!r} runs models", "give a file")
     found = _load_tasks(tasks)
     heads = {pattern for task in found.values() for pattern in task.private} if found else set()
     family = open_family(base, models, [*(private or ()), *sorted(heads)], strict)
