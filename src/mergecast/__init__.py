@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from mergecast.version import __version__
 
 if TYPE_CHECKING:
     from mergecast.checkpoints.checkpoint import Checkpoint
@@ -46,6 +46,7 @@ __all__ = [
     "LeaveOneTaskOut",
     "LeaveTwoTasksOut",
     "MergecastError",
+    "__version__",
     "merge",
     "merging_method",
     "metric",

@@ -112,3 +112,16 @@ def test_a_place_that_cannot_be_written_is_a_resource_error(tmp_path):
         write_folder(tmp_path / "file" / "out")
     with pytest.raises(ResourceError, match="cannot be written: No such file"):
         write_safetensors(tmp_path / "none" / "m.safetensors", TENSORS)
+
+
+def test_what_a_killed_process_left_is_swept_and_a_living_one_s_kept(tmp_path):
+    dead = tmp_path / ".out.999999999.tmp"
+    dead.mkdir()
+    living = tmp_path / ".out.1.tmp"
+    living.mkdir()
+    write_folder(tmp_path / "out")
+    assert not dead.exists()
+    assert living.exists()
+    (tmp_path / ".m.safetensors.999999999.tmp").touch()
+    write_safetensors(tmp_path / "m.safetensors", TENSORS)
+    assert not (tmp_path / ".m.safetensors.999999999.tmp").exists()

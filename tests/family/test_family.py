@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import SHAPES, arrays
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import CheckpointError, FamilyError, UsageError
 from mergecast.family import Family, ParamBlock, blocks
+from tiny_family import SHAPES, arrays
 
 
 def write(folder, label, change=None, seed=1):

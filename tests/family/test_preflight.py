@@ -6,10 +6,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from conftest import arrays
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import FamilyError
 from mergecast.family.preflight import check
+from tiny_family import arrays
 
 
 def write(folder, label, tensors):

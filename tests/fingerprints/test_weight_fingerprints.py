@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from conftest import arrays
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import FamilyError
 from mergecast.family import Family, blocks
 from mergecast.fingerprints import collect
+from tiny_family import arrays
 
 
 def test_grams_are_those_of_the_flattened_deltas(family_paths):

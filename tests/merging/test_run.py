@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import save_file
 
 import mergecast as mc
-from conftest import SHAPES, arrays
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import FamilyError, UsageError
 from mergecast.merging.run import write_merge
+from tiny_family import SHAPES, arrays
 
 
 def test_merge_in_memory_equals_arithmetic_on_state_dicts(family_paths):

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mergecast as mc
-from conftest import arrays
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import FamilyError, MergecastError, UsageError
 from mergecast.family import Family
 from mergecast.fingerprints.weights import WeightFingerprints
 from mergecast.pairmetrics.effective_rank import effective_rank_of, stack_singular_values
 from mergecast.pairmetrics.pair import WeightPair
+from tiny_family import arrays
 
 WEIGHTS = [spec for spec in mc.metric_specs() if spec.tier == "weights"]
 #: Metrics that scale with the task vectors, and by which power.

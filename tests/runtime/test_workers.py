@@ -32,7 +32,7 @@ def test_processes_keep_order_use_one_thread_raise_errors_and_stay_for_the_next_
         pids = set(pool.map(_pid, [None] * 4))
         assert os.getpid() not in pids
         assert pool.map(_threads, [None, None]) == [1, 1]
-        with pytest.raises(UsageError, match="spec 7: refused"):
+        with pytest.raises(UsageError, match="spec [78]: refused"):  # whichever ends first
             pool.map(_refuse, [7, 8])
         with pytest.raises(ResourceError, match=r"a worker process: ended without a result"):
             pool.map(os._exit, [3])

@@ -11,11 +11,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mergecast import __version__
 from mergecast.bench.suites import open_suite
 from mergecast.bench.units import Run
 from mergecast.errors import UsageError
 from mergecast.runtime.store import write_atomically
+from mergecast.version import __version__
 
 _FILE = "suite.json"
 _PACKAGES = ("torch", "numpy", "scikit-learn", "pandas")

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from mergecast import __version__
 from mergecast.bench.suite import Recipe, Suite
 from mergecast.bench.suites import open_suite
 from mergecast.errors import FamilyError, UndefinedError
 from mergecast.runtime.store import Store
+from mergecast.version import __version__
 
 BASE_FILE = "base.safetensors"
 _HEAD = "head."

@@ -60,10 +60,11 @@ class SafetensorsWriter:
         text += b" " * (-len(text) % 8)
         self._preamble = len(text).to_bytes(8, "little") + text
         self._missing = set(self._infos)
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self._temporary = _temporary(path)
         self._descriptor = -1
 
     def __enter__(self) -> Self:
+        _sweep(self.path)
         with _as_resource_error(self.path):
             self._descriptor = os.open(
                 self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644
@@ -170,9 +171,11 @@ class FolderWriter:
     def open(self) -> Iterator[FolderWriter]:
         """Write inside this context; the folder is put in place when it ends well."""
         parent = self.folder.absolute().parent
+        temporary = _temporary(self.folder.absolute())
+        _sweep(self.folder.absolute())
         with _as_resource_error(self.folder):
             parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}.", dir=parent))
+            temporary.mkdir()
         try:
             with ExitStack() as stack:
                 for writer in self._open_writers(temporary):
@@ -204,7 +207,23 @@ class FolderWriter:
         for file in self._side_files:
             shutil.copyfile(file, temporary / file.name)
         _write_json(temporary / MARKER, self._record)
-        temporary.chmod(0o755)
+
+
+def _temporary(final: Path) -> Path:
+    """Where output grows until it is complete: beside its place, marked with this process."""
+    return final.with_name(f".{final.name}.{os.getpid()}.tmp")
+
+
+def _sweep(final: Path) -> None:
+    """Remove what processes that were killed left beside `final`."""
+    for stale in final.parent.glob(f".{final.name}.*.tmp"):
+        owner = stale.name.removesuffix(".tmp").rpartition(".")[2]
+        if not owner.isdigit() or Path(f"/proc/{owner}").exists() or not Path("/proc").is_dir():
+            continue
+        if stale.is_dir():
+            shutil.rmtree(stale, ignore_errors=True)
+        else:
+            stale.unlink(missing_ok=True)
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

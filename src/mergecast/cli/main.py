@@ -6,14 +6,14 @@ import os
 import signal
 import sys
 import traceback
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
-from mergecast import __version__
-from mergecast.cli import bench, check, demo, evaluate, fit, merge, metrics
+from mergecast.cli import bench, check, demo, evaluate, fit, forecast, merge, metrics, report
 from mergecast.errors import MergecastError
+from mergecast.version import __version__
 
 app = typer.Typer(
     name="mergecast",
@@ -28,17 +28,28 @@ app.command("merge")(merge.command)
 app.add_typer(bench.app, name="bench")
 app.command("fit")(fit.command)
 app.command("evaluate")(evaluate.command)
+app.command("forecast")(forecast.command)
+app.command("report")(report.command)
 app.command("demo")(demo.command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
 
 
 @app.callback()
 def options(
-    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
 ) -> None:
     """Forecast what merging fine-tuned neural networks will do, before you merge them."""
-    if version:
-        print(__version__)
-        raise typer.Exit
+    del version
 
 
 class _Terminated(BaseException):

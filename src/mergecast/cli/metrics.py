@@ -138,7 +138,7 @@ def _load_tasks(path: Path | None) -> dict[str, Task] | None:
 
 def _note_weights(fingerprints: WeightFingerprints) -> None:
     """Refused models, and what preflight finds in the task vectors of the others."""
-    from mergecast.family.preflight import delta_findings
+    from mergecast.family.findings import delta_findings
 
     for label, reason in fingerprints.refused.items():
         note(f"refused {label}: {reason}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -16,36 +16,9 @@ from mergecast.errors import CheckpointError
 from mergecast.family.alignment import is_head
 from mergecast.family.blocks import ParamBlock
 from mergecast.family.family import Family
+from mergecast.family.findings import VANISHED_SHARE, Finding, delta_findings
 
-Severity = Literal["error", "warning", "note"]
 Progress = Callable[[int, int], None]
-
-#: ‖τ‖/‖θ₀‖ of fine-tuned models is 0.001–0.2; two unrelated models of equal norm give 1.4.
-NORM_WARNING, NORM_ERROR = 0.5, 1.0
-#: Fine-tunes for different tasks have cosines near 0; a wrong base adds one vector to all.
-COMMON_WARNING, COMMON_ERROR = 0.7, 0.95
-#: Share of elements of a 16-bit model that equal the base's exactly, in parameters it changed.
-VANISHED_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing found.
-
-    Attributes
-    ----------
-    severity : ``error`` (this model should not be used), ``warning`` or ``note``.
-    rule : a short name of the rule.
-    about : the model's label, ``base`` or ``family``.
-    message : what was found, with the value.
-    remedy : what to do.
-    """
-
-    severity: Severity
-    rule: str
-    about: str
-    message: str
-    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,67 +122,6 @@ def check(
     order = {"error": 0, "warning": 1, "note": 2}
     findings.sort(key=lambda f: (order[f.severity], f.about, f.rule))
     return Preflight(family, norms, tuple(findings))
-
-
-def delta_findings(names: Sequence[str], gram: Array, base_norm: float) -> list[Finding]:
-    """Findings on the task vectors of models, from their Gram matrix (N, N)."""
-    norms = np.sqrt(np.diagonal(gram))
-    findings: list[Finding] = []
-    for name, norm in zip(names, norms, strict=True):
-        ratio = norm / base_norm if base_norm else np.inf
-        if norm == 0:
-            findings.append(
-                Finding(
-                    "error",
-                    "zero task vector",
-                    name,
-                    "equals the base in every shared parameter",
-                    "leave it out: there is nothing to merge",
-                )
-            )
-        elif ratio > NORM_WARNING:
-            findings.append(
-                Finding(
-                    "error" if ratio > NORM_ERROR else "warning",
-                    "wrong base",
-                    name,
-                    f"its distance from the base is {ratio:.2f} of the base's norm, fine-tuning "
-                    "usually stays under 0.2",
-                    "give the base model it was fine-tuned from",
-                )
-            )
-    changed = [i for i, norm in enumerate(norms) if norm > 0]
-    cosines = gram[np.ix_(changed, changed)] / np.outer(norms[changed], norms[changed])
-    findings += _similarity_findings([names[i] for i in changed], cosines)
-    return findings
-
-
-def _similarity_findings(names: Sequence[str], cosines: Array) -> list[Finding]:
-    findings = []
-    above = np.triu_indices(len(names), k=1)
-    for i, j in zip(*above, strict=True):
-        if cosines[i, j] > 1 - 1e-9:
-            findings.append(
-                Finding(
-                    "warning",
-                    "identical task vectors",
-                    names[int(j)],
-                    f"has the same task vector as {names[int(i)]!r}",
-                    "give each model once",
-                )
-            )
-    if len(names) >= 3 and cosines[above].min() > COMMON_WARNING:
-        findings.append(
-            Finding(
-                "error" if cosines[above].min() > COMMON_ERROR else "warning",
-                "common component",
-                "family",
-                f"all task vectors share one direction (smallest cosine "
-                f"{cosines[above].min():.2f}), as they do when the base is not theirs",
-                "give the base model they were fine-tuned from",
-            )
-        )
-    return findings
 
 
 def _header_findings(family: Family) -> list[Finding]:

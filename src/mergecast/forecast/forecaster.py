@@ -9,14 +9,14 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from mergecast import __version__
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.forecast.design import (
+    ROW_KEYS,
     TrainingRows,
     member_rows,
     training_rows,
 )
-from mergecast.forecast.evaluation import Progress, scores
+from mergecast.forecast.evaluation import Evaluation, Progress, scores
 from mergecast.forecast.intervals import LEVEL, conformal_half_width
 from mergecast.forecast.linear import Floats, without_identity
 from mergecast.forecast.method_forecast import forecast_method
@@ -36,6 +36,7 @@ from mergecast.forecast.schema import (
     write_forecaster,
 )
 from mergecast.tables.pairs import validate_pairs
+from mergecast.version import __version__
 
 # From the plainest on: a tie goes to the earlier one.
 CANDIDATES = ["constant", "ridge", "lasso"]
@@ -66,6 +67,7 @@ class Forecaster:
         outcomes: pd.DataFrame,
         predictor: str = "auto",
         progress: Progress | None = None,
+        validation: Evaluation | None = None,
     ) -> Self:
         """Learn from the pairs of one or more suites.
 
@@ -76,17 +78,21 @@ class Forecaster:
             least mean absolute error with both tasks left out (L2TO), since a forecast is asked
             for models that were never seen.
         progress : called with (methods done, in all).
+        validation : an ``l2to`` evaluation of the same tables, by the same predictors at least;
+            its held-out forecasts are used and not made again, which takes most of the time.
 
         Raises
         ------
         TableError, UsageError
-            As `training_rows`; an unknown predictor; fewer than four tasks.
+            As `training_rows`; an unknown predictor; fewer than four tasks; a validation that is
+            not of these pairs.
         """
         names = _candidates(predictor)
         data = training_rows(pairs, outcomes)
         methods = {}
         for method, rows in data.items():
-            methods[method] = _fit_method(rows, names)
+            held_out = {name: _held_out(method, rows, name, validation) for name in names}
+            methods[method] = _fit_method(rows, names, held_out)
             if progress is not None:
                 progress(len(methods), len(data))
         keys = pd.concat([rows.keys for rows in data.values()])
@@ -163,10 +169,30 @@ def _candidates(predictor: str) -> list[str]:
     return list(dict.fromkeys(["constant", predictor]))
 
 
-def _fit_method(rows: TrainingRows, names: list[str]) -> MethodModel:
-    held_out = {
-        name: out_of_fold(rows, PREDICTORS.get(name), PROTOCOLS.get("l2to")) for name in names
-    }
+def _held_out(
+    method: str, rows: TrainingRows, predictor: str, validation: Evaluation | None
+) -> pd.DataFrame:
+    """Forecasts of each pair by fits that saw neither of its tasks, made or taken over."""
+    if validation is None:
+        return out_of_fold(rows, PREDICTORS.get(predictor), PROTOCOLS.get("l2to"))
+    table = validation.predictions
+    mine = table[(table["method"] == method) & (table["predictor"] == predictor)]
+    if (
+        validation.protocol != "l2to"
+        or len(mine) != len(rows.y)
+        or not mine[ROW_KEYS].merge(rows.keys, on=ROW_KEYS).shape[0] == len(rows.y)
+    ):
+        raise UsageError(
+            f"validation ({validation.protocol}), {predictor} of {method}",
+            f"holds {len(mine)} forecasts for {len(rows.y)} training rows",
+            "evaluate the same tables under l2to",
+        )
+    return mine
+
+
+def _fit_method(
+    rows: TrainingRows, names: list[str], held_out: dict[str, pd.DataFrame]
+) -> MethodModel:
     found = {name: scores(table) for name, table in held_out.items()}
     # `names` is ["constant", x] for a given predictor x, whose place is last whatever its error.
     auto = names == CANDIDATES

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from mergecast import __version__
 from mergecast.checkpoints.checkpoint import Array, Checkpoint, TensorInfo
 from mergecast.checkpoints.safetensors_file import SafetensorsCheckpoint
 from mergecast.checkpoints.torch_bridge import to_tensor
@@ -22,6 +21,7 @@ from mergecast.errors import FamilyError, MergecastError, UsageError
 from mergecast.family.blocks import ParamBlock
 from mergecast.family.family import Family
 from mergecast.merging.method import METHODS, MergingMethod, TensorBlock
+from mergecast.version import __version__
 
 Progress = Callable[[int, int], None]
 

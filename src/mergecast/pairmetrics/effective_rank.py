@@ -1,5 +1,6 @@
 """Effective rank of the two stacked task vectors, from their 2 × 2 Gram matrix."""
 
+from functools import partial
 from math import exp, log, sqrt
 
 import numpy as np
@@ -9,7 +10,14 @@ from mergecast.errors import UndefinedError
 from mergecast.pairmetrics.pair import WeightPair
 from mergecast.pairmetrics.spec import metric
 
-_PAPER = "arXiv 2601.22285, effective rank; Roy and Vetterli 2007, 'The effective rank'"
+_paper = partial(
+    metric,
+    family="effective_rank",
+    tier="weights",
+    symmetric=True,
+    source="arXiv 2601.22285, effective rank; Roy and Vetterli 2007, 'The effective rank'",
+    sets=("paper",),
+)
 
 
 def stack_singular_values(gram: Array) -> tuple[float, float]:
@@ -39,89 +47,41 @@ def _singular_values(pair: WeightPair) -> tuple[float, float]:
     return stack_singular_values(pair.gram)
 
 
-@metric(
-    "effective_rank",
-    family="effective_rank",
-    tier="weights",
-    symmetric=True,
-    range=(1, 2),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("effective_rank", range=(1, 2))
 def effective_rank(pair: WeightPair) -> float:
     """exp(−Σ p log p) with p = s / Σs."""
     _ = pair.norms
     return effective_rank_of(pair.gram)
 
 
-@metric(
-    "effective_rank_mergeability_score",
-    family="effective_rank",
-    tier="weights",
-    symmetric=True,
-    range=(0, 1),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("effective_rank_mergeability_score", range=(0, 1))
 def effective_rank_mergeability_score(pair: WeightPair) -> float:
     """2 − effective rank, within [0, 1]."""
     return min(1.0, max(0.0, 2 - effective_rank(pair)))
 
 
-@metric(
-    "stable_rank",
-    family="effective_rank",
-    tier="weights",
-    symmetric=True,
-    range=(1, 2),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("stable_rank", range=(1, 2))
 def stable_rank(pair: WeightPair) -> float:
     """(Σs)² / Σs²."""
     s = _singular_values(pair)
     return sum(s) ** 2 / (s[0] ** 2 + s[1] ** 2)
 
 
-@metric(
-    "spectral_gap",
-    family="effective_rank",
-    tier="weights",
-    symmetric=True,
-    range=(0, 1),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("spectral_gap", range=(0, 1))
 def spectral_gap(pair: WeightPair) -> float:
     """(s₁ − s₂) / s₁."""
     s = _singular_values(pair)
     return (s[0] - s[1]) / s[0]
 
 
-@metric(
-    "singular_value_ratio",
-    family="effective_rank",
-    tier="weights",
-    symmetric=True,
-    range=(0, 1),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("singular_value_ratio", range=(0, 1))
 def singular_value_ratio(pair: WeightPair) -> float:
     """s₂ / s₁."""
     s = _singular_values(pair)
     return s[1] / s[0]
 
 
-@metric(
-    "layerwise_effective_rank",
-    family="effective_rank",
-    tier="weights",
-    symmetric=True,
-    range=(1, 2),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("layerwise_effective_rank", range=(1, 2))
 def layerwise_effective_rank(pair: WeightPair) -> float:
     """Effective rank per parameter, weighted by the sum of the two norms on it."""
     total = weight = 0.0
@@ -134,15 +94,7 @@ def layerwise_effective_rank(pair: WeightPair) -> float:
     return total / weight
 
 
-@metric(
-    "layerwise_effective_rank_mergeability_score",
-    family="effective_rank",
-    tier="weights",
-    symmetric=True,
-    range=(0, 1),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("layerwise_effective_rank_mergeability_score", range=(0, 1))
 def layerwise_effective_rank_mergeability_score(pair: WeightPair) -> float:
     """2 − layerwise effective rank, within [0, 1]."""
     return min(1.0, max(0.0, 2 - layerwise_effective_rank(pair)))

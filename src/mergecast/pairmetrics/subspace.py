@@ -1,12 +1,20 @@
 """Overlap of the singular subspaces of two task matrices, averaged over matrices."""
 
+from functools import partial
 from math import nan, sqrt
 
 from mergecast.fingerprints.weights import MatrixOverlaps
 from mergecast.pairmetrics.pair import WeightPair
 from mergecast.pairmetrics.spec import metric
 
-_PAPER = "arXiv 2601.22285, subspace overlap"
+_paper = partial(
+    metric,
+    family="subspace",
+    tier="weights",
+    symmetric=True,
+    source="arXiv 2601.22285, subspace overlap",
+    sets=("paper",),
+)
 
 
 def _energy(matrix: MatrixOverlaps, side: str, i: int, j: int) -> float:
@@ -15,15 +23,7 @@ def _energy(matrix: MatrixOverlaps, side: str, i: int, j: int) -> float:
     return float(matrix.squares[side][i, j]) / count if count else nan
 
 
-@metric(
-    "subspace_overlap",
-    family="subspace",
-    tier="weights",
-    symmetric=True,
-    range=(0, 1),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("subspace_overlap", range=(0, 1))
 def subspace_overlap(pair: WeightPair) -> float:
     """‖U_i[:, :k]ᵀ U_j[:, :k]‖_F / k, left singular vectors (over k, as published, not √k)."""
 
@@ -34,71 +34,31 @@ def subspace_overlap(pair: WeightPair) -> float:
     return pair.mean_over_matrices(value)
 
 
-@metric(
-    "right_subspace_overlap_top_k",
-    family="subspace",
-    tier="weights",
-    symmetric=True,
-    range=(0, 1),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("right_subspace_overlap_top_k", range=(0, 1))
 def right_subspace_overlap_top_k(pair: WeightPair) -> float:
     """‖V_i[:k] V_j[:k]ᵀ‖_F / √k, strongest right singular vectors."""
     return pair.mean_over_matrices(lambda m, i, j: sqrt(_energy(m, "right", i, j)))
 
 
-@metric(
-    "right_subspace_overlap_bottom_k",
-    family="subspace",
-    tier="weights",
-    symmetric=True,
-    range=(0, 1),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("right_subspace_overlap_bottom_k", range=(0, 1))
 def right_subspace_overlap_bottom_k(pair: WeightPair) -> float:
     """The same on the weakest k directions, where they are defined."""
     return pair.mean_over_matrices(lambda m, i, j: sqrt(_energy(m, "weak", i, j)))
 
 
-@metric(
-    "interaction_matrix_overlap_top_k",
-    family="subspace",
-    tier="weights",
-    symmetric=True,
-    range=(0, 1),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("interaction_matrix_overlap_top_k", range=(0, 1))
 def interaction_matrix_overlap_top_k(pair: WeightPair) -> float:
     """Mean squared singular value of V_i[:k] V_j[:k]ᵀ."""
     return pair.mean_over_matrices(lambda m, i, j: _energy(m, "right", i, j))
 
 
-@metric(
-    "interaction_matrix_overlap_bottom_k",
-    family="subspace",
-    tier="weights",
-    symmetric=True,
-    range=(0, 1),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("interaction_matrix_overlap_bottom_k", range=(0, 1))
 def interaction_matrix_overlap_bottom_k(pair: WeightPair) -> float:
     """Mean squared singular value of the weakest directions' product."""
     return pair.mean_over_matrices(lambda m, i, j: _energy(m, "weak", i, j))
 
 
-@metric(
-    "singular_value_overlap",
-    family="subspace",
-    tier="weights",
-    symmetric=True,
-    range=(0, 1),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("singular_value_overlap", range=(0, 1))
 def singular_value_overlap(pair: WeightPair) -> float:
     """Cosine of the two lists of singular values, each over its own sum."""
     return pair.mean_over_matrices(lambda m, i, j: float(m.profile[i, j]))

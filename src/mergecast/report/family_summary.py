@@ -1,0 +1,141 @@
+"""The summary of a forecast for new models: nothing measured yet, so nothing to compare with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mergecast.forecast.result import DO_NOT_MERGE, MERGE, Forecast
+from mergecast.forecast.schema import ForecasterFile
+from mergecast.report.advice import PAIR, advice_rows
+from mergecast.report.plain import plain
+from mergecast.report.scores import LEAST_GAIN
+from mergecast.report.verdicts import method_sentence
+from mergecast.version import __version__
+
+
+def summarise_forecast(
+    forecast: Forecast,
+    pairs: pd.DataFrame,
+    forecaster: ForecasterFile,
+    *,
+    base: str,
+    models: Mapping[str, str],
+    forecaster_name: str,
+    warnings: Sequence[str] = (),
+    refused: Mapping[str, str] | None = None,
+    methods: Sequence[str] | None = None,
+    date: str | None = None,
+) -> dict[str, Any]:
+    """All that a report of a forecast says; same keys as `summarise_run`, `kind` "forecast".
+
+    Parameters
+    ----------
+    forecast : of `pairs`, by `forecaster`.
+    base, models : where the base and each model (label to path) came from.
+    forecaster_name : file or shipped name.
+    warnings : what preflight found, and what the caller knows.
+    refused : label of each model left out to the reason.
+    methods : merging methods forecast, by default all of the forecaster.
+    date : of the report, today by default.
+    """
+    names = sorted(methods or forecaster.methods)
+    entries = [_method(name, forecaster) for name in names]
+    rows = forecast.rows.rename(columns={"retention": "predicted"}).assign(measured=np.nan)
+    advice = advice_rows(rows, forecast.threshold)
+    outside = _out_of_range(forecast.rows)
+    return {
+        "kind": "forecast",
+        "header": {
+            "base": base,
+            "models": dict(models),
+            "refused": dict(refused or {}),
+            "forecaster": forecaster_name,
+            "trained_on": {
+                "suites": forecaster.training.suites,
+                "tasks": forecaster.training.tasks,
+            },
+            "date": date or datetime.now(UTC).date().isoformat(),
+            "versions": {"mergecast": __version__, "forecaster": forecaster.mergecast_version},
+            "methods": names,
+            "n_pairs": len(pairs),
+            "n_metrics": len(pairs.columns) - len(PAIR),
+        },
+        "protocol": forecaster.protocol,
+        "level": forecast.level,
+        "threshold": forecast.threshold,
+        "verdict": _verdict(advice, forecast.threshold),
+        "methods": entries,
+        "rows": [{**row, "inside": None} for row in map(plain, rows.to_dict("records"))],
+        "pairs": advice,
+        "out_of_range": {key: outside[key] for key in sorted(outside)},
+        "tasks": [],
+        "missing": [plain(entry) for entry in pairs.attrs.get("missing", [])],
+        "notes": list(forecaster.training.notes),
+        "warnings": [*warnings, *_warnings(entries, outside, len(pairs))],
+    }
+
+
+def _method(name: str, forecaster: ForecasterFile) -> dict[str, Any]:
+    model = forecaster.methods[name]
+    scores = {key: dict(score) for key, score in model.validation.items()}
+    own, constant = scores.get(model.predictor), scores.get("constant")
+    gain = None
+    if own and constant and constant["mae"] > 0:
+        gain = 1 - own["mae"] / constant["mae"]
+    entry = {
+        "method": name,
+        "predictor": model.predictor,
+        "n_pairs": model.n_pairs,
+        "protocols": {
+            forecaster.protocol: {"forecast": own, "constant": constant, "partner_mean": None}
+        },
+        "gain": gain,
+        "better": gain is not None and gain >= LEAST_GAIN,
+    }
+    if own is None:
+        return {**entry, "sentence": "The forecaster's file does not hold its error."}
+    return {**entry, "sentence": method_sentence(entry, forecaster.protocol)}
+
+
+def _verdict(advice: list[dict[str, Any]], threshold: float) -> list[str]:
+    counts = Counter(entry["advice"] for entry in advice)
+    n = len(advice)
+    head = (
+        f"{counts[MERGE]} of {n} pairs" if n > 1 else ("The pair" if counts[MERGE] else "No pair")
+    )
+    verb = "is" if n == 1 or counts[MERGE] == 1 else "are"
+    found = [
+        f"{head} {verb} forecast to keep at least {threshold:.0%} of both members' scores "
+        "under the best method."
+    ]
+    chosen = Counter(entry["method"] for entry in advice if entry["advice"] == MERGE)
+    if chosen:
+        best = ", ".join(f"{m} ({k})" for m, k in sorted(chosen.items(), key=lambda i: -i[1]))
+        found.append(f"Methods advised: {best}.")
+    if counts[DO_NOT_MERGE]:
+        found.append(f"Advised not to merge: {counts[DO_NOT_MERGE]} of {n}.")
+    return found
+
+
+def _out_of_range(rows: pd.DataFrame) -> Counter[str]:
+    """Metric to the number of pairs in which it lies outside the training range."""
+    columns = zip(rows["suite"], rows["left"], rows["right"], rows["out_of_range"], strict=True)
+    found = {(metric, *pair) for *pair, metrics in columns for metric in metrics}
+    return Counter(metric for metric, *_ in found)
+
+
+def _warnings(entries: list[dict[str, Any]], outside: Counter[str], n_pairs: int) -> list[str]:
+    found = [f"{e['method']}: {e['sentence']}" for e in entries if not e["better"]]
+    if outside:
+        listing = ", ".join(f"{key} ({count})" for key, count in sorted(outside.items()))
+        found.append(
+            "Outside the forecaster's training range, so that its numbers are extrapolations "
+            f"(metric, pairs of {n_pairs}): {listing}."
+        )
+    return found

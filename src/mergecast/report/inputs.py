@@ -1,0 +1,75 @@
+"""What a run folder holds for its report: both tables, the task table and `suite.json`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mergecast.errors import TableError, UsageError
+from mergecast.tables.runs import load_run
+from mergecast.tables.schema import float_column, require_columns, text_column
+
+TASK_SCORES = ["base_score", "single_score", "majority"]
+
+
+@dataclass(frozen=True)
+class RunInputs:
+    """The measured side of a report.
+
+    Attributes
+    ----------
+    pairs, outcomes : tables as in `mergecast.tables`.
+    tasks : DataFrame[task, base_score, single_score, majority, ...], scores in [0, 1]; None where
+        the run did not write one.
+    suite : content of ``suite.json`` (suite, seed, recipe, versions); empty where there is none.
+    """
+
+    pairs: pd.DataFrame
+    outcomes: pd.DataFrame
+    tasks: pd.DataFrame | None = None
+    suite: dict[str, Any] = field(default_factory=dict)
+
+
+def read_inputs(folder: str | Path) -> RunInputs:
+    """Read a run folder; `tasks.parquet` and `suite.json` may be absent, but not broken.
+
+    Raises
+    ------
+    TableError, UsageError, ResourceError
+        As `load_run`; a task table or a `suite.json` that cannot be read.
+    """
+    folder = Path(folder)
+    pairs, outcomes = load_run(folder)
+    return RunInputs(pairs, outcomes, _tasks(folder / "tasks.parquet"), _suite(folder))
+
+
+def _tasks(path: Path) -> pd.DataFrame | None:
+    if not path.exists():
+        return None
+    try:
+        df = pd.read_parquet(path, engine="pyarrow").reset_index(drop=True)
+    except (OSError, ValueError) as error:  # pyarrow's errors are among them
+        raise TableError(path, f"not a Parquet file: {error}", "run the suite again") from error
+    try:
+        require_columns(df, ["task", *TASK_SCORES], "tasks")
+        checked = {key: float_column(df, key, "tasks", missing=True) for key in TASK_SCORES}
+        return df.assign(task=text_column(df, "task", "tasks"), **checked)
+    except TableError as error:
+        raise error.about(path) from None
+
+
+def _suite(folder: Path) -> dict[str, Any]:
+    path = folder / "suite.json"
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(path, f"cannot be read: {error}", "run the suite again") from error
+    if not isinstance(content, dict):
+        raise UsageError(path, "is not a JSON object", "run the suite again")
+    return content

@@ -1,0 +1,70 @@
+"""The demo's second half on measured tables, and that the shipped forecaster is the fit of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mergecast.cli import demo
+from mergecast.cli.main import run
+from mergecast.forecast.forecaster import Forecaster
+from mergecast.forecast.shipped import load_forecaster
+from mergecast.tables.io import read_outcomes, read_pairs, write_outcomes, write_pairs
+from mergecast.tables.runs import load_run
+
+MEASURED = Path(__file__).parents[2] / "benchmarks" / "results" / "digits-14"
+
+
+@pytest.fixture
+def measured_run(monkeypatch):
+    """Stands in for fine-tuning and merging: the same tables, as the full suite measured them."""
+
+    def run_suite(name, out, *, tasks, seed, workers, progress):
+        assert name == "digits-14"
+        out.mkdir(parents=True)
+        pairs = read_pairs(MEASURED / "pairs.parquet")
+        pairs = pairs[pairs["left"].isin(tasks) & pairs["right"].isin(tasks)]
+        kept = set(pairs["left"] + "+" + pairs["right"])
+        outcomes = read_outcomes(MEASURED / "outcomes.parquet")
+        outcomes = outcomes[outcomes["members"].isin(kept)]
+        outcomes = outcomes[outcomes["method"].isin(["ties", "tsv"])]
+        write_pairs(pairs, out / "pairs.parquet")
+        write_outcomes(outcomes, out / "outcomes.parquet")
+        shutil.copy(MEASURED / "tasks.parquet", out)
+        return out
+
+    monkeypatch.setattr("mergecast.bench.runner.run_suite", run_suite)
+    monkeypatch.setattr(demo, "TASKS", demo.TASKS[:6])
+
+
+def test_the_demo_ends_in_a_table_a_report_and_a_forecaster(measured_run, tmp_path, capsys):
+    assert run(["demo", "-o", str(tmp_path / "demo")]) == 0
+    out = capsys.readouterr().out
+    assert "Retention of a pair, by method: forecast beside measured" in out
+    page = (tmp_path / "demo" / "report.html").read_text()
+    assert "what was forecast" in page
+    assert sorted(Forecaster.load(tmp_path / "demo" / "forecaster.json").file.methods) == [
+        "ties",
+        "tsv",
+    ]
+
+
+def test_the_demo_s_summary_for_machines(measured_run, tmp_path, capsys):
+    assert run(["demo", "-o", str(tmp_path / "demo"), "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert len(summary["pairs"]) == 15
+    assert {row["method"] for row in summary["rows"]} == {"ties", "tsv"}
+
+
+def test_the_shipped_forecaster_is_the_fit_of_the_shipped_tables():
+    pairs, outcomes = load_run(MEASURED)
+    fitted = Forecaster.fit(pairs, outcomes[outcomes["method"] == "ties"]).file.methods["ties"]
+    _, shipped = load_forecaster("digits-14")
+    stored = shipped.file.methods["ties"]
+    assert fitted.predictor == stored.predictor
+    for mine, theirs in zip(fitted.features, stored.features, strict=True):
+        assert mine.name == theirs.name
+        assert mine.coefficient == pytest.approx(theirs.coefficient, abs=1e-6)

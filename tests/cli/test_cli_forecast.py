@@ -1,0 +1,181 @@
+import json
+
+import numpy as np
+import pytest
+
+from mergecast.checkpoints.writer import write_safetensors
+from mergecast.cli.main import run
+from mergecast.forecast import shipped
+from mergecast.forecast.forecaster import Forecaster
+from mergecast.forecast.schema import (
+    Feature,
+    ForecasterFile,
+    MethodModel,
+    Quantile,
+    Score,
+    Training,
+)
+
+
+def model(metric, coefficient):
+    """0.9 + coefficient × (metric − 1), ± 0.1."""
+    feature = Feature(name=metric, coefficient=coefficient, mean=1.0, scale=1.0, low=0.0, high=2.0)
+    return MethodModel(
+        predictor="ridge",
+        why="",
+        intercept=0.9,
+        features=[feature],
+        residual_quantiles=[Quantile(level=0.9, half_width=0.1)],
+        n_residuals=20,
+        validation={
+            "ridge": Score(mae=0.02, pooled_r=0.8),
+            "constant": Score(mae=0.05, pooled_r=None),
+        },
+        n_pairs=10,
+    )
+
+
+@pytest.fixture
+def forecaster_file(tmp_path):
+    file = ForecasterFile(
+        schema_name="mergecast.forecaster",
+        schema_version=1,
+        mergecast_version="0.1.0",
+        target="retention",
+        protocol="l2to",
+        training=Training(suites=["toy"], tasks=["x", "y"], notes=[]),
+        methods={
+            "ties": model("task_vector_magnitude_ratio", 0.1),
+            "dare": model("effective_rank", -0.2),
+        },
+    )
+    return str(Forecaster(file).save(tmp_path / "mine.json"))
+
+
+def call(*arguments):
+    return run(["forecast", *map(str, arguments)])
+
+
+def test_it_prints_forecasts_advice_and_reasons(family_paths, forecaster_file, capsys):
+    base, models = family_paths
+    assert call(base, *models, "--forecaster", forecaster_file) == 0
+    printed = capsys.readouterr()
+    for pair in ("a + b", "a + c", "b + c"):
+        assert pair in printed.out
+    assert "moved most (ties" in printed.out
+    assert "task_vector_magnitude_ratio −0.0" in printed.out
+    assert "pairs are forecast to keep" in printed.out or "pair is forecast" in printed.out
+
+
+def test_json_holds_what_the_model_says(family_paths, forecaster_file, capsys):
+    base, models = family_paths
+    assert call(base, *models[:2], "--forecaster", forecaster_file, "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    row = next(row for row in summary["rows"] if row["method"] == "ties")
+    value = row["reasons"][0]["value"]
+    assert row["predicted"] == pytest.approx(0.9 + 0.1 * (value - 1))
+    assert row["lower"] == pytest.approx(row["predicted"] - 0.1)
+    assert summary["header"]["models"].keys() == {"a", "b"}
+
+
+def test_a_refused_model_is_reported_and_the_rest_is_forecast(
+    family_paths, forecaster_file, tmp_path, capsys
+):
+    base, models = family_paths
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"nothing")
+    spoilt = {"embed.weight": np.full((30, 12), np.nan, dtype=np.float32)}
+    for name, shape in (("conv.weight", (6, 3, 2, 2)), ("layer.bias", (12,)),
+                        ("layer.weight", (12, 40)), ("scale", ())):  # fmt: skip
+        spoilt[name] = np.ones(shape, dtype=np.float32)
+    write_safetensors(tmp_path / "nan.safetensors", spoilt)
+    paths = [*models[:2], broken, tmp_path / "nan.safetensors"]
+    assert call(base, *paths, "--forecaster", forecaster_file, "--json") == 3
+    printed = capsys.readouterr()
+    assert "refused broken" in printed.err
+    assert "refused nan" in printed.err
+    summary = json.loads(printed.out)
+    assert summary["header"]["refused"].keys() == {"broken", "nan"}
+    assert len(summary["pairs"]) == 1
+
+
+def test_one_model_is_no_pair(family_paths, forecaster_file, capsys):
+    base, models = family_paths
+    assert call(base, models[0], "--forecaster", forecaster_file) == 4
+    assert "give at least two fine-tuned models" in capsys.readouterr().err
+
+
+def test_only_the_methods_asked_for(family_paths, forecaster_file, capsys):
+    base, models = family_paths
+    chosen = ("--forecaster", forecaster_file, "--method", "dare", "--json")
+    assert call(base, *models, *chosen) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert {row["method"] for row in summary["rows"]} == {"dare"}
+    assert [entry["method"] for entry in summary["methods"]] == ["dare"]
+    assert call(base, *models, "--forecaster", forecaster_file, "--method", "tie") == 2
+    assert "method 'tie': unknown; did you mean 'ties'?" in capsys.readouterr().err
+
+
+def test_a_report_folder_gets_page_and_data(family_paths, forecaster_file, tmp_path, capsys):
+    base, models = family_paths
+    out = tmp_path / "out"
+    assert call(base, *models, "--forecaster", forecaster_file, "--report", out) == 0
+    assert f"page: {out / 'report.html'}" in capsys.readouterr().out
+    assert "What merging these models would do" in (out / "report.html").read_text("utf-8")
+    assert json.loads((out / "forecast.json").read_text("utf-8"))["kind"] == "forecast"
+
+
+def test_metrics_out_of_range_and_suspicious_models_are_named_on_stderr(
+    family_paths, forecaster_file, tmp_path, capsys
+):
+    base, models = family_paths
+    file = Forecaster.load(forecaster_file).file
+    narrow = file.methods["ties"].features[0].model_copy(update={"low": 2.0, "high": 3.0})
+    ties = file.methods["ties"].model_copy(update={"features": [narrow]})
+    narrow_file = tmp_path / "narrow.json"
+    Forecaster(file.model_copy(update={"methods": {"ties": ties}})).save(narrow_file)
+    twin = tmp_path / "twin.safetensors"
+    twin.write_bytes(models[0].read_bytes())
+    assert call(base, models[0], twin, "--forecaster", narrow_file) == 0
+    printed = capsys.readouterr()
+    assert "warning: Outside the forecaster's training range" in printed.err
+    assert "task_vector_magnitude_ratio (1)" in printed.err
+    assert "has the same task vector as" in printed.err
+    assert "out of the training range: task_vector_magnitude_ratio" in printed.out
+
+
+def test_a_metric_that_the_table_lacks(family_paths, forecaster_file, tmp_path, capsys):
+    base, models = family_paths
+    file = Forecaster.load(forecaster_file).file
+    methods = {"ties": model("encoder_gradient_l2_distance", 0.1)}
+    path = Forecaster(file.model_copy(update={"methods": methods})).save(tmp_path / "g.json")
+    assert call(base, *models, "--forecaster", path) == 4
+    assert "metric encoder_gradient_l2_distance missing" in capsys.readouterr().err
+
+
+def test_the_shipped_default_comes_with_a_warning(
+    family_paths, forecaster_file, tmp_path, monkeypatch, capsys
+):
+    base, models = family_paths
+    data = tmp_path / "data"
+    Forecaster.load(forecaster_file).save(data / "digits-14.json")
+    monkeypatch.setattr(shipped, "DATA", data)
+    assert call(base, *models) == 0
+    assert "fitted on small digit networks" in capsys.readouterr().err
+    assert call(base, *models, "--forecaster", "digits-14") == 0
+    assert "fitted on small digit networks" not in capsys.readouterr().err
+    assert call(base, *models, "--forecaster", "nothing") == 2
+    assert "give a file or one of: digits-14" in capsys.readouterr().err
+
+
+def test_no_forecaster_at_all(family_paths, tmp_path, monkeypatch, capsys):
+    base, models = family_paths
+    monkeypatch.setattr(shipped, "DATA", tmp_path / "none")
+    assert call(base, *models) == 2
+    assert "fit one with `mergecast fit" in capsys.readouterr().err
+
+
+def test_a_base_that_is_not_there(tmp_path, forecaster_file, capsys):
+    arguments = (tmp_path / "no.safetensors", tmp_path / "a", "--forecaster", forecaster_file)
+    assert call(*arguments) == 4
+    assert "no.safetensors" in capsys.readouterr().err

@@ -1,0 +1,97 @@
+import json
+
+import pytest
+import report_case as case
+
+from mergecast.forecast.schema import ForecasterFile, MethodModel, Score, Training
+from mergecast.report.family_summary import summarise_forecast
+
+
+def model(predictor, mae, constant=0.08):
+    validation = {"constant": Score(mae=constant, pooled_r=None)}
+    if predictor != "constant":
+        validation[predictor] = Score(mae=mae, pooled_r=0.5)
+    return MethodModel(
+        predictor=predictor,
+        why="",
+        intercept=0.9,
+        features=[],
+        residual_quantiles=[],
+        n_residuals=0,
+        validation=validation,
+        n_pairs=28,
+    )
+
+
+def forecaster_file(**methods):
+    return ForecasterFile(
+        schema_name="mergecast.forecaster",
+        schema_version=1,
+        mergecast_version="0.1.0",
+        target="retention",
+        protocol="l2to",
+        training=Training(suites=["digits-14"], tasks=["x", "y"], notes=[]),
+        methods=methods,
+    )
+
+
+@pytest.fixture(scope="module")
+def summary():
+    return summarise_forecast(
+        case.forecast(),
+        case.pair_table(),
+        forecaster_file(ties=model("ridge", 0.04), dare=model("constant", 0.08)),
+        base="base.safetensors",
+        models={"a": "a.pt", "b": "b.pt", "c": "c.pt"},
+        forecaster_name="mine.json",
+        warnings=["a warning"],
+        refused={"d": "not a checkpoint"},
+    )
+
+
+def test_a_forecast_is_json_without_nan(summary):
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
+def test_the_verdict_counts_pairs_and_methods(summary):
+    text = " ".join(summary["verdict"])
+    assert "1 of 3 pairs is forecast to keep at least 90% of both members' scores" in text
+    assert "Methods advised: ties (1)." in text
+    assert "Advised not to merge: 2 of 3." in text
+
+
+def test_nothing_is_claimed_as_measured(summary):
+    assert {row["measured"] for row in summary["rows"]} == {None}
+    assert {pair["regret"] for pair in summary["pairs"]} == {None}
+
+
+def test_an_infinite_bound_and_a_missing_forecast_are_none(summary):
+    assert any(row["upper"] is None and row["lower"] is not None for row in summary["rows"])
+    gone = [row for row in summary["rows"] if row["predicted"] is None]
+    assert {row["note"] for row in gone} == {"metric cosine missing: zero task vector"}
+
+
+def test_methods_carry_their_validation(summary):
+    dare, ties = summary["methods"]
+    assert ties["gain"] == pytest.approx(0.5)
+    assert not dare["better"]
+    assert "dare: No metric beat the constant (error 0.080)." in summary["warnings"]
+
+
+def test_metrics_out_of_range_are_counted_by_pair(summary):
+    assert summary["out_of_range"] == {"cosine": 2}
+    assert "pairs of 3): cosine (2)" in summary["warnings"][-1]
+    assert summary["warnings"][0] == "a warning"
+
+
+def test_a_file_without_the_error_of_its_predictor():
+    odd = model("ridge", 0.04).model_copy(update={"validation": {}})
+    summary = summarise_forecast(
+        case.forecast(),
+        case.pair_table(),
+        forecaster_file(ties=odd, dare=odd),
+        base="base",
+        models={},
+        forecaster_name="odd.json",
+    )
+    assert summary["methods"][0]["sentence"] == "The forecaster's file does not hold its error."
