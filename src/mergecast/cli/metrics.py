@@ -22,6 +22,7 @@ from mergecast.cli.console import (
     print_json,
     weight_findings,
 )
+from mergecast.errors import UsageError
 
 if TYPE_CHECKING:
     from mergecast.fingerprints.weights import WeightFingerprints
@@ -84,6 +85,8 @@ def command(
     kinds(tier)
     if tier != "weights":
         check_device(device)
+        if tasks is None:
+            raise UsageError("--tasks", f"not given, but tier {tier!r} runs models", "give a file")
     found = _load_tasks(tasks)
     heads = {pattern for task in found.values() for pattern in task.private} if found else set()
     family = open_family(base, models, [*(private or ()), *sorted(heads)], strict)

@@ -87,10 +87,10 @@ def _losses(probe: Probe, batch: Samples) -> Tensor:
     if labels is None:
         raise UsageError(f"task {probe.task.name!r}", "its samples have no labels", "give them")
     losses = probe.task.loss(probe.forward(batch), labels.to(probe.device))
-    finite = torch.isfinite(losses)
-    if not bool(finite.all()):
-        k = int(torch.nonzero(~finite)[0])
-        raise UndefinedError("loss", f"is {float(losses[k])} on sample {batch.ids[k]}")
+    values = losses.detach()
+    if not bool(torch.isfinite(values).all()):
+        k = int(torch.nonzero(~torch.isfinite(values))[0])
+        raise UndefinedError("loss", f"is {float(values[k])} on sample {batch.ids[k]}")
     return losses
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,14 @@ from mergecast.pairmetrics.vectors import VectorPair
 if TYPE_CHECKING:
     from mergecast.fingerprints.activations import ActivationFingerprints
 
-_PAPER = "arXiv 2601.22285, activation similarity"
+_paper = partial(
+    metric,
+    family="activation",
+    tier="activations",
+    symmetric=True,
+    source="arXiv 2601.22285, activation similarity",
+    sets=("paper",),
+)
 
 
 @dataclass(frozen=True)
@@ -69,57 +77,25 @@ def _work(request: Request) -> Work:
 EVIDENCE.add("activations", EvidenceKind("activations", "activations", _collect, _work))
 
 
-@metric(
-    "activation_l2_distance",
-    family="activation",
-    tier="activations",
-    symmetric=True,
-    range=(0, inf),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("activation_l2_distance", range=(0, inf))
 def activation_l2_distance(pair: ActivationPair) -> float:
     """‖aᵢ - aⱼ‖."""
     return pair.vectors.distance
 
 
-@metric(
-    "activation_cosine_similarity",
-    family="activation",
-    tier="activations",
-    symmetric=True,
-    range=(-1, 1),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("activation_cosine_similarity", range=(-1, 1))
 def activation_cosine_similarity(pair: ActivationPair) -> float:
     """⟨aᵢ, aⱼ⟩ / (‖aᵢ‖ ‖aⱼ‖)."""
     return pair.vectors.cosine
 
 
-@metric(
-    "activation_magnitude_ratio",
-    family="activation",
-    tier="activations",
-    symmetric=True,
-    range=(0, 1),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("activation_magnitude_ratio", range=(0, 1))
 def activation_magnitude_ratio(pair: ActivationPair) -> float:
     """The smaller of the two norms over the larger."""
     return pair.vectors.magnitude_ratio
 
 
-@metric(
-    "activation_dot_product",
-    family="activation",
-    tier="activations",
-    symmetric=True,
-    range=(-inf, inf),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("activation_dot_product", range=(-inf, inf))
 def activation_dot_product(pair: ActivationPair) -> float:
     """⟨aᵢ, aⱼ⟩."""
     return pair.vectors.dot

@@ -8,6 +8,7 @@ samples that does not depend on the partner.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,14 @@ from mergecast.pairmetrics.vectors import VectorPair
 if TYPE_CHECKING:
     from mergecast.fingerprints.gradients import GradientFingerprints
 
-_PAPER = "arXiv 2601.22285, gradient alignment"
+_paper = partial(
+    metric,
+    family="gradient",
+    tier="gradients",
+    symmetric=True,
+    source="arXiv 2601.22285, gradient alignment",
+    sets=("paper",),
+)
 
 
 @dataclass(frozen=True)
@@ -92,85 +100,37 @@ def _work(request: Request) -> Work:
 EVIDENCE.add("gradients", EvidenceKind("gradients", "gradients", _collect, _work))
 
 
-@metric(
-    "encoder_gradient_cosine_similarity",
-    family="gradient",
-    tier="gradients",
-    symmetric=True,
-    range=(-1, 1),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("encoder_gradient_cosine_similarity", range=(-1, 1))
 def encoder_gradient_cosine_similarity(pair: GradientPair) -> float:
     """⟨gᵢ, gⱼ⟩ / (‖gᵢ‖ ‖gⱼ‖)."""
     return pair.encoder.cosine
 
 
-@metric(
-    "encoder_gradient_l2_distance",
-    family="gradient",
-    tier="gradients",
-    symmetric=True,
-    range=(0, inf),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("encoder_gradient_l2_distance", range=(0, inf))
 def encoder_gradient_l2_distance(pair: GradientPair) -> float:
     """‖gᵢ - gⱼ‖."""
     return pair.encoder.distance
 
 
-@metric(
-    "encoder_gradient_dot_product",
-    family="gradient",
-    tier="gradients",
-    symmetric=True,
-    range=(-inf, inf),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("encoder_gradient_dot_product", range=(-inf, inf))
 def encoder_gradient_dot_product(pair: GradientPair) -> float:
     """⟨gᵢ, gⱼ⟩."""
     return pair.encoder.dot
 
 
-@metric(
-    "input_gradient_cosine_similarity",
-    family="gradient",
-    tier="gradients",
-    symmetric=True,
-    range=(-1, 1),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("input_gradient_cosine_similarity", range=(-1, 1))
 def input_gradient_cosine_similarity(pair: GradientPair) -> float:
     """⟨xᵢ, xⱼ⟩ / (‖xᵢ‖ ‖xⱼ‖)."""
     return pair.comparable_inputs.cosine
 
 
-@metric(
-    "input_gradient_l2_distance",
-    family="gradient",
-    tier="gradients",
-    symmetric=True,
-    range=(0, inf),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("input_gradient_l2_distance", range=(0, inf))
 def input_gradient_l2_distance(pair: GradientPair) -> float:
     """‖xᵢ - xⱼ‖."""
     return pair.comparable_inputs.distance
 
 
-@metric(
-    "input_gradient_dot_product",
-    family="gradient",
-    tier="gradients",
-    symmetric=True,
-    range=(-inf, inf),
-    source=_PAPER,
-    sets=("paper",),
-)
+@_paper("input_gradient_dot_product", range=(-inf, inf))
 def input_gradient_dot_product(pair: GradientPair) -> float:
     """⟨xᵢ, xⱼ⟩."""
     return pair.comparable_inputs.dot

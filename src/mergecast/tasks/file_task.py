@@ -75,7 +75,7 @@ class FileTask(Task):
             found = self._called(data, count, seed, split) if data.call else None
             return found or self._read(data, count, seed, split)
         except MergecastError as error:
-            if self.name in error.thing:
+            if error.thing.startswith(f"task {self.name!r}"):
                 raise
             raise error.about(f"task {self.name!r}") from error
 
