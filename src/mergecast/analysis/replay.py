@@ -41,7 +41,7 @@ class Replay:
 
 
 def replay(fit: ReleasedFit, pairs: pd.DataFrame, outcomes: pd.DataFrame) -> Replay:
-    """Predict each held-out task's pairs by Xw, X scaled to [0, 1] on the fold's training pairs.
+    """Predict each held-out task's pairs by Xw, X scaled to [-1, 1] on the fold's training pairs.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def replay(fit: ReleasedFit, pairs: pd.DataFrame, outcomes: pd.DataFrame) -> Rep
         test = ((joined["left"] == task) | (joined["right"] == task)).to_numpy()
         low, high = X[~test].min(axis=0), X[~test].max(axis=0)
         spread = np.where(high > low, high - low, 1.0)
-        prediction = ((X[test] - low) / spread) @ weights.to_numpy()
+        prediction = (2 * (X[test] - low) / spread - 1) @ weights.to_numpy()
         predicted.append(prediction)
         measured.append(joined.loc[test, [RAW, NORMALIZED]])
         for target, values in found.items():
