@@ -16,7 +16,7 @@ import pandas as pd
 from mergecast.analysis.groups import range_of
 from mergecast.forecast.evaluation import pearson
 from mergecast.tables.outcomes import pair_outcomes, validate_outcomes
-from mergecast.tables.pairs import PAIR_KEYS, features_of, metric_columns, validate_pairs
+from mergecast.tables.pairs import features_of, metric_columns, validate_pairs
 from mergecast.tables.published import raw_outcomes
 
 ERROR, WARNING, INFO = "error", "warning", "info"

@@ -33,8 +33,9 @@ def audit_setting(
     fits, replays : released fits and what their coefficients give again, by method.
     """
     found = audit(setting.pairs, setting.outcomes)
-    found += [Finding(code, WARNING if code in _WARNED else INFO, text)
-              for code, text in selection.notes]
+    found += [
+        Finding(code, WARNING if code in _WARNED else INFO, text) for code, text in selection.notes
+    ]
     if selection.missing:
         pairs = "; ".join(f"{pair} ({reason})" for pair, reason in selection.missing)
         text = f"{len(selection.missing)} of {selection.expected} pairs drop out of the analysis"
@@ -69,9 +70,7 @@ def _copies(setting: PublishedSetting, other: PublishedSetting) -> Iterator[Find
         yield Finding(code, ERROR, text)
 
 
-def _released(
-    fits: Mapping[str, ReleasedFit], replays: Mapping[str, Replay]
-) -> Iterator[Finding]:
+def _released(fits: Mapping[str, ReleasedFit], replays: Mapping[str, Replay]) -> Iterator[Finding]:
     if not fits:
         text = "no released coefficients for this setting: nothing to compare refits with"
         yield Finding("no_released_fits", INFO, text)

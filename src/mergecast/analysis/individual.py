@@ -75,8 +75,9 @@ def individual_correlations(
                 row |= {"p": pearsonr(x, y).pvalue, "rho": spearmanr(x, y).statistic}
                 row["p_mantel"] = _mantel(there, x, y, row["r"], n_permutations, rng)
             rows.append(row)
-        table = pd.DataFrame(rows, columns=["method", "metric", "n_pairs", "r", "p", "rho",
-                                            "p_mantel"])
+        table = pd.DataFrame(
+            rows, columns=["method", "metric", "n_pairs", "r", "p", "rho", "p_mantel"]
+        )
         table["q_mantel"] = benjamini_hochberg(table["p_mantel"].to_numpy(dtype=float))
         table["p_holm"] = holm(table["p_mantel"].to_numpy(dtype=float))
         tables.append(table)

@@ -76,8 +76,10 @@ def additive_fit(left: object, right: object, y: object) -> AdditiveFit:
 def metric_values(pairs: pd.DataFrame) -> pd.DataFrame:
     """One column a metric: a directed one as the mean of its two directions. Index as `pairs`."""
     return pd.DataFrame(
-        {key: pairs[list(columns)].mean(axis=1, skipna=False) for key, columns in
-         features_of(pairs).items()}
+        {
+            key: pairs[list(columns)].mean(axis=1, skipna=False)
+            for key, columns in features_of(pairs).items()
+        }
     )
 
 
