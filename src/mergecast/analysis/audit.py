@@ -6,7 +6,7 @@ with this in mind), ``info``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -147,7 +147,9 @@ def _constant_outcomes(outcomes: pd.DataFrame) -> Iterator[Finding]:
 
 def _duplicated_methods(outcomes: pd.DataFrame) -> Iterator[Finding]:
     keys = ["suite", "members", "task", "seed"]
-    scores = {name: rows.set_index(keys)["score"] for name, rows in outcomes.groupby("method")}
+    scores = {
+        str(name): rows.set_index(keys)["score"] for name, rows in outcomes.groupby("method")
+    }
     for a, b in combinations(sorted(scores), 2):
         both = pd.concat([scores[a], scores[b]], axis=1, join="inner").to_numpy()
         if len(both) > 2 and (both[:, 0] == both[:, 1]).all():
@@ -157,7 +159,8 @@ def _duplicated_methods(outcomes: pd.DataFrame) -> Iterator[Finding]:
 
 def _unstable_singles(outcomes: pd.DataFrame) -> Iterator[Finding]:
     spread = outcomes.groupby(["suite", "task"])["single_score"].agg(np.ptp)
-    for (_, task), width in spread[spread > _SAME_SCORE].items():
+    wide = spread[spread > _SAME_SCORE].reset_index()
+    for task, width in zip(wide["task"], wide["single_score"], strict=True):
         text = f"the single model of {task} has scores that differ by up to {width:.4g}"
         yield Finding("inconsistent_single_score", WARNING, text)
 
@@ -169,7 +172,7 @@ def _targets(outcomes: pd.DataFrame) -> Iterator[Finding]:
         for table in (raw_outcomes(outcomes), outcomes)
     )
     single = outcomes.groupby("task")["single_score"].mean()
-    for method in sorted(outcomes["method"].unique()):
+    for method in sorted(set(outcomes["method"])):
         mine = pd.concat([raw[method], normalized[method]], axis=1).dropna()
         difficulty = mine.index.get_level_values("left").map(single) + mine.index.get_level_values(
             "right"
@@ -208,7 +211,7 @@ def _is_constant(values: np.ndarray) -> bool:
     return bool(np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())))
 
 
-def _listing(names: object) -> str:
-    words = [str(name) for name in names]  # type: ignore[attr-defined]
+def _listing(names: Iterable[str]) -> str:
+    words = list(names)
     more = f" and {len(words) - _LISTED} more" if len(words) > _LISTED else ""
     return ", ".join(words[:_LISTED]) + more

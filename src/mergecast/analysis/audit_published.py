@@ -37,7 +37,7 @@ def audit_setting(
         Finding(code, WARNING if code in _WARNED else INFO, text) for code, text in selection.notes
     ]
     if selection.missing:
-        pairs = "; ".join(f"{pair} ({reason})" for pair, reason in selection.missing)
+        pairs = ", ".join(pair for pair, _ in selection.missing)
         text = f"{len(selection.missing)} of {selection.expected} pairs drop out of the analysis"
         found.append(Finding("missing_pairs", WARNING, f"{text}: {pairs}"))
     found += _failed_merges(setting)
@@ -57,7 +57,7 @@ def _failed_merges(setting: PublishedSetting) -> Iterator[Finding]:
 
 
 def _copies(setting: PublishedSetting, other: PublishedSetting) -> Iterator[Finding]:
-    for row in compare_settings(setting, other).itertuples(index=False):
+    for row in compare_settings(setting, other):
         if row.n_pairs < 3 or row.n_identical < row.n_pairs / 2:
             continue
         what = f"outcomes of {row.name}" if row.kind == OUTCOME else row.name

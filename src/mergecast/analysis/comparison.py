@@ -7,6 +7,7 @@ digit was computed once and copied.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -19,38 +20,46 @@ from mergecast.tables.published import PublishedSetting
 OUTCOME, METRIC = "outcome", "metric"
 
 
-def compare_settings(first: PublishedSetting, second: PublishedSetting) -> pd.DataFrame:
-    """What two settings say of the same pairs of tasks.
+@dataclass(frozen=True)
+class Comparison:
+    """One quantity in two settings.
 
-    Returns
-    -------
-    Frame, one row an outcome (of a merging method) or metric that both have: `kind`, `name`,
-    `n_pairs` in common, `r` between the settings, `n_identical` (equal bit by bit; for an
-    outcome, the scores of both members).
+    Attributes
+    ----------
+    kind : `OUTCOME` or `METRIC`.
+    name : the merging method or the metric.
+    n_pairs : pairs that both settings have.
+    r : Pearson's r between the settings; NaN where undefined.
+    n_identical : pairs that are equal bit by bit (for an outcome, the scores of both members).
     """
-    rows = [*_outcome_rows(first, second), *_metric_rows(first, second)]
-    return pd.DataFrame(rows, columns=["kind", "name", "n_pairs", "r", "n_identical"])
+
+    kind: str
+    name: str
+    n_pairs: int
+    r: float
+    n_identical: int
 
 
-def _outcome_rows(a: PublishedSetting, b: PublishedSetting) -> Iterator[dict[str, object]]:
+def compare_settings(first: PublishedSetting, second: PublishedSetting) -> list[Comparison]:
+    """What two settings say of the same pairs of tasks, by outcome and metric that both have."""
+    return [*_outcomes(first, second), *_metrics(first, second)]
+
+
+def _outcomes(a: PublishedSetting, b: PublishedSetting) -> Iterator[Comparison]:
     means = [pair_outcomes(x.outcomes).drop(columns="suite") for x in (a, b)]
     joined = means[0].merge(means[1], on=["method", "left", "right"]).dropna()
     scores = [x.outcomes[["method", "members", "task", "score"]] for x in (a, b)]
     same = scores[0].merge(scores[1], on=["method", "members", "task"])
     same = same.assign(equal=same["score_x"] == same["score_y"])
-    equal = same.groupby(["method", "members"])["equal"].all()
+    equal = same.groupby(["method", "members"])["equal"].all().to_dict()
     for method, pairs in joined.groupby("method", sort=True):
         members = pairs["left"] + "+" + pairs["right"]
-        yield {
-            "kind": OUTCOME,
-            "name": method,
-            "n_pairs": len(pairs),
-            "r": pearson(pairs["retention_x"].to_numpy(), pairs["retention_y"].to_numpy()),
-            "n_identical": int(equal.loc[method].reindex(members).sum()),
-        }
+        r = pearson(pairs["retention_x"].to_numpy(), pairs["retention_y"].to_numpy())
+        identical = sum(bool(equal[method, names]) for names in members)
+        yield Comparison(OUTCOME, str(method), len(pairs), r, identical)
 
 
-def _metric_rows(a: PublishedSetting, b: PublishedSetting) -> Iterator[dict[str, object]]:
+def _metrics(a: PublishedSetting, b: PublishedSetting) -> Iterator[Comparison]:
     values = [
         pd.concat([x.pairs[PAIR_KEYS], metric_values(x.pairs)], axis=1).drop(columns="suite")
         for x in (a, b)
@@ -62,5 +71,4 @@ def _metric_rows(a: PublishedSetting, b: PublishedSetting) -> Iterator[dict[str,
         if both.empty:
             continue
         x, y = (both[column].to_numpy() for column in both)
-        r, identical = pearson(x, y), int((x == y).sum())
-        yield {"kind": METRIC, "name": key, "n_pairs": len(both), "r": r, "n_identical": identical}
+        yield Comparison(METRIC, str(key), len(both), pearson(x, y), int((x == y).sum()))

@@ -70,10 +70,11 @@ def individual_correlations(
         for key in metrics.columns.drop(PAIR_KEYS):
             there = joined[joined[key].notna()]
             x, y = there[key].to_numpy(), there["retention"].to_numpy()
-            row = {"method": method, "metric": key, "n_pairs": len(there), "r": pearson(x, y)}
-            if not np.isnan(row["r"]):
+            r = pearson(x, y)
+            row = {"method": method, "metric": key, "n_pairs": len(there), "r": r}
+            if not np.isnan(r):
                 row |= {"p": pearsonr(x, y).pvalue, "rho": spearmanr(x, y).statistic}
-                row["p_mantel"] = _mantel(there, x, y, row["r"], n_permutations, rng)
+                row["p_mantel"] = _mantel(there, x, y, r, n_permutations, rng)
             rows.append(row)
         table = pd.DataFrame(
             rows, columns=["method", "metric", "n_pairs", "r", "p", "rho", "p_mantel"]

@@ -64,10 +64,11 @@ def replay(fit: ReleasedFit, pairs: pd.DataFrame, outcomes: pd.DataFrame) -> Rep
     mine = outcomes[outcomes["method"] == fit.method]
     joined = pairs
     for target, table in ((RAW, raw_outcomes(mine)), (NORMALIZED, mine)):
-        values = pair_outcomes(table).rename(columns={"retention": target})
-        joined = joined.merge(values.drop(columns="method"), on=PAIR_KEYS)
+        means = pair_outcomes(table).rename(columns={"retention": target})
+        joined = joined.merge(means.drop(columns="method"), on=PAIR_KEYS)
     X = joined[keys].to_numpy(dtype=float)
-    predicted, measured, found = [], [], {RAW: [], NORMALIZED: []}
+    predicted, measured = [], []
+    found: dict[str, list[float]] = {RAW: [], NORMALIZED: []}
     for task, weights in fit.coefficients.iterrows():
         test = ((joined["left"] == task) | (joined["right"] == task)).to_numpy()
         low, high = X[~test].min(axis=0), X[~test].max(axis=0)

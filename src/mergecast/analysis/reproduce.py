@@ -142,12 +142,12 @@ def _unstable(runs: pd.DataFrame) -> list[Finding]:
         Finding(
             "seed_sensitive",
             WARNING,
-            f"{row.predictor}, {row.target} target, {row.method}: per-fold r runs from "
-            f"{row.low:.3f} to {row.high:.3f} over {row.n_seeds} seeds (standard deviation "
-            f"{row.std:.3f}) on the same data",
+            f"{row['predictor']}, {row['target']} target, {row['method']}: per-fold r runs from "
+            f"{row['low']:.3f} to {row['high']:.3f} over {row['n_seeds']} seeds (standard "
+            f"deviation {row['std']:.3f}) on the same data",
         )
-        for row in seed_spread(runs).itertuples(index=False)
-        if row.high - row.low > _STABLE
+        for row in seed_spread(runs).to_dict("records")
+        if row["high"] - row["low"] > _STABLE
     ]
 
 

@@ -100,12 +100,16 @@ def _metrics(
     there = metric_columns(setting.pairs)
     fitted = next((list(fit.coefficients.columns) for fit in fits.values()), [])
     chosen = [key for key in fitted or PAPER_KEYS if key in there] or there
-    for key in fitted:
-        if key not in there:
-            notes.append(("missing_metric", f"{key} has released coefficients but no values"))
-    for key in there:
-        if key not in chosen:
-            notes.append(("unused_metric", f"{key} is not one of the analysed metrics"))
+    notes += [
+        ("missing_metric", f"{key} has released coefficients but no values")
+        for key in fitted
+        if key not in there
+    ]
+    notes += [
+        ("unused_metric", f"{key} is not one of the analysed metrics")
+        for key in there
+        if key not in chosen
+    ]
     kept = []
     for key in chosen:
         absent = setting.pairs[key].isna()
@@ -128,8 +132,10 @@ def _methods(
     notes: list[tuple[str, str]],
 ) -> list[str]:
     fitted = [method for method in setting.methods if method in fits]
-    for method in sorted(set(fits) - set(fitted)):
-        notes.append(("missing_method", f"{method} has released fits but no outcomes"))
+    notes += [
+        ("missing_method", f"{method} has released fits but no outcomes")
+        for method in sorted(set(fits) - set(fitted))
+    ]
     if fitted:
         return fitted
     dense = [

@@ -90,7 +90,7 @@ def metric_shares(pairs: pd.DataFrame) -> dict[str, float]:
     """
     pairs = validate_pairs(pairs)
     keys = _qualified(pairs)
-    return {key: _share(keys, values) for key, values in metric_values(pairs).items()}
+    return {str(key): _share(keys, values) for key, values in metric_values(pairs).items()}
 
 
 def outcome_shares(outcomes: pd.DataFrame) -> dict[str, float]:

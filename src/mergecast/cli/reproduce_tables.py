@@ -34,7 +34,7 @@ def print_reproduction(found: Reproduction, results: Path) -> None:
         f"{chosen.expected} pairs used, {len(chosen.metrics)} metrics"
     )
     for pair, reason in chosen.missing:
-        console.print(f"  not used: {pair}: {reason}", soft_wrap=True)
+        console.print(f"  not used: {pair}: {_shortened(reason)}", soft_wrap=True)
     if found.fits:
         _published(console, found)
         _experiments(console, found, results)
@@ -111,8 +111,8 @@ def _signatures(console: Console, found: Reproduction) -> None:
     for method, fit in found.fits.items():
         strongest = signature(fit.coefficients).head(3)
         text = ", ".join(
-            f"{key} ({row.mean:+.3f}, in {_percent(row.frequency)} of folds)"
-            for key, row in zip(strongest.index, strongest.itertuples(index=False), strict=True)
+            f"{row['metric']} ({row['mean']:+.3f}, in {_percent(row['frequency'])} of folds)"
+            for row in strongest.rename_axis("metric").reset_index().to_dict("records")
         )
         rows.append([method, text])
     _table(console, "Published signatures", ["method", "strongest mean coefficients"], rows)
@@ -130,7 +130,7 @@ def _corrected(console: Console, found: Reproduction) -> None:
     for (target, protocol), title in titles.items():
         part = _of(refits, target=target, protocol=protocol)
         column, word = ("per_fold_r", "r by fold") if protocol == "loto" else ("pooled_r", "r")
-        rows = []
+        rows: list[list[str]] = []
         for predictor, mine in part.groupby("predictor", sort=False):
             values = mine.set_index("method")
             if values[["per_fold_r", "pooled_r", "mae"]].isna().all(axis=None):
@@ -140,7 +140,7 @@ def _corrected(console: Console, found: Reproduction) -> None:
             tail = [_mean(means["pooled_r"])] if protocol == "loto" else []
             rows.append(
                 [
-                    predictor,
+                    str(predictor),
                     *map(_number, each),
                     _number(_mean(means[column])),
                     *map(_number, tail),
@@ -185,7 +185,7 @@ def _individual(console: Console, found: Reproduction) -> None:
         if known.empty:
             rows.append([str(method), "-", "-", "-", "-", "-"])
             continue
-        best = known.loc[known["r"].abs().idxmax()]
+        best = known.iloc[int(known["r"].abs().argmax())]
         rows.append(
             [
                 str(method),
@@ -209,7 +209,7 @@ def _individual(console: Console, found: Reproduction) -> None:
 def _others(console: Console, found: Reproduction) -> None:
     rows = []
     for other in found.others:
-        for row in compare_settings(found.setting, other).itertuples(index=False):
+        for row in compare_settings(found.setting, other):
             if row.kind == OUTCOME:
                 same = f"{row.n_identical} of {row.n_pairs}"
                 rows.append([other.name, row.name, _number(row.r), same])
@@ -230,6 +230,15 @@ def _table(
     for row in rows:
         table.add_row(*row)
     console.print(table)
+
+
+def _shortened(reason: str) -> str:
+    """A reason that names at most two metrics; `--json` has them all."""
+    names, colon, why = reason.partition(": ")
+    words = names.split(", ")
+    if not colon or len(words) <= 2:
+        return reason
+    return f"{words[0]} and {len(words) - 1} more metrics: {why}"
 
 
 def _of(table: pd.DataFrame, **where: str) -> pd.DataFrame:

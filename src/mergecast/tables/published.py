@@ -149,7 +149,7 @@ def _numbered(folder: Path, stem: str, like: Path | None = None) -> Path:
 
 
 def _tasks(path: Path, data: dict[str, Any]) -> list[str]:
-    tasks = entry(path, data, "datasets", list)
+    tasks: list[str] = entry(path, data, "datasets", list)
     for i, task in enumerate(tasks):
         if not isinstance(task, str) or not task.strip() or "+" in task or "__" in task:
             refuse_json(path, f"key 'datasets', row {i}", f"{task!r} cannot name a task")

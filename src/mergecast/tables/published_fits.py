@@ -118,9 +118,9 @@ def _read_fit(path: Path, method: str) -> ReleasedFit:
     frame = pd.DataFrame.from_dict(coefficients, orient="index")
     if "retained_coefficients" in folds[0]:
         frame = frame.fillna(0.0)
-    if frame.isna().any(axis=None):
-        task, metric = next((t, m) for t in frame.index for m in frame if pd.isna(frame.at[t, m]))
-        refuse_json(path, f"fold of {task}", f"no coefficient of metric {metric!r}")
+    for task, absent in frame.isna().iterrows():
+        if absent.any():
+            refuse_json(path, f"fold of {task}", f"no coefficient of metric {absent.idxmax()!r}")
     return ReleasedFit(
         method,
         frame.astype(float),
