@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from published_folder import write_results
 
 from mergecast.checkpoints.writer import write_safetensors
+from published_folder import write_results
 
 REFERENCE = Path(__file__).parents[1].parent / "shared" / "reference"
 PAPER_RESULTS = REFERENCE.parent / "paper-results" / "results"

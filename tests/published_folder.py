@@ -80,7 +80,8 @@ def write_results(
             summary[f"{tasks[i]}__{tasks[j]}"] = entry | {"avg": [{"acc/test/avg": raw[-1]}]}
         write_json(summary_file(folder, method, setting, n), summary)
         if fits:
-            folds = list(_folds(values, places, np.array(raw), tasks, rng))
+            own_rng = np.random.default_rng(seed + 1)  # tables are the same without fits
+            folds = list(_folds(values, places, np.array(raw), tasks, own_rng))
             write_json(
                 fit_file(folder, method, setting=setting),
                 {"aggregate_metrics": {"val_r": 0.1}, "fold_results": folds},

@@ -1,10 +1,10 @@
 import pytest
-from published_folder import METRICS, SETTING
 
 import mergecast as mc
 from mergecast.analysis.ablation import ablate
 from mergecast.analysis.groups import PAPER_KEYS, group_of, groups_of, range_of
 from mergecast.tables.published import read_setting
+from published_folder import METRICS, SETTING
 
 
 def test_the_papers_28_metrics_fall_into_five_groups():

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from published_folder import SETTING
 
 from mergecast.analysis.individual import benjamini_hochberg, holm, individual_correlations
 from mergecast.errors import TableError
 from mergecast.tables.published import read_setting
+from published_folder import SETTING
 
 
 def test_the_cause_is_significant_and_the_rest_is_not(results):

@@ -1,7 +1,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from published_folder import SETTING
 
 from mergecast.analysis.signatures import (
     fold_coefficients,
@@ -17,6 +16,7 @@ from mergecast.forecast.linear import TaskRidge
 from mergecast.forecast.predictors import PREDICTORS, ConstantRetention
 from mergecast.tables.published import read_setting
 from mergecast.tables.published_fits import released_fits
+from published_folder import SETTING
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
-from published_folder import SETTING
 
 from mergecast.analysis.variance import (
     additive_fit,
@@ -14,6 +13,7 @@ from mergecast.analysis.variance import (
 )
 from mergecast.errors import TableError
 from mergecast.tables.published import read_setting
+from published_folder import SETTING
 
 PAIRS = np.array(list(combinations("abcdefgh", 2)))
 EFFECTS = dict(zip("abcdefgh", (0.3, -0.1, 0.0, 0.2, -0.4, 0.1, 0.05, -0.15), strict=True))

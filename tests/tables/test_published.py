@@ -2,6 +2,10 @@ import json
 
 import numpy as np
 import pytest
+
+from mergecast.errors import ResourceError, TableError, UsageError
+from mergecast.tables.outcomes import pair_outcomes
+from mergecast.tables.published import raw_outcomes, read_setting, settings
 from published_folder import (
     SETTING,
     SINGLE,
@@ -11,10 +15,6 @@ from published_folder import (
     summary_file,
     write_results,
 )
-
-from mergecast.errors import ResourceError, TableError, UsageError
-from mergecast.tables.outcomes import pair_outcomes
-from mergecast.tables.published import raw_outcomes, read_setting, settings
 
 COSINE = "task_vector_cosine_similarity"
 

@@ -1,8 +1,8 @@
 import pytest
-from published_folder import METRICS, SETTING, TASKS, change, fit_file
 
 from mergecast.errors import TableError
 from mergecast.tables.published_fits import experiments, released_fits
+from published_folder import METRICS, SETTING, TASKS, change, fit_file
 
 
 def test_fits_of_a_setting_by_method(results):

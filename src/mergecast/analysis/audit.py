@@ -147,9 +147,7 @@ def _constant_outcomes(outcomes: pd.DataFrame) -> Iterator[Finding]:
 
 def _duplicated_methods(outcomes: pd.DataFrame) -> Iterator[Finding]:
     keys = ["suite", "members", "task", "seed"]
-    scores = {
-        str(name): rows.set_index(keys)["score"] for name, rows in outcomes.groupby("method")
-    }
+    scores = {str(name): rows.set_index(keys)["score"] for name, rows in outcomes.groupby("method")}
     for a, b in combinations(sorted(scores), 2):
         both = pd.concat([scores[a], scores[b]], axis=1, join="inner").to_numpy()
         if len(both) > 2 and (both[:, 0] == both[:, 1]).all():

@@ -87,8 +87,14 @@ def replay(fit: ReleasedFit, pairs: pd.DataFrame, outcomes: pd.DataFrame) -> Rep
     nearer = min(worst, key=lambda target: worst[target])
     return Replay(
         fit.method,
-        {target: float(np.nanmean(values)) for target, values in found.items()},
+        {target: _mean(values) for target, values in found.items()},
         {target: pearson(everything, pooled[target].to_numpy()) for target in found},
         nearer if worst[nearer] <= _EXACT else None,
         worst[nearer],
     )
+
+
+def _mean(values: list[float]) -> float:
+    """The mean over the folds where r is defined; NaN where none is."""
+    defined = [value for value in values if not np.isnan(value)]
+    return float(np.mean(defined)) if defined else np.nan
