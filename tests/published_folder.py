@@ -25,11 +25,11 @@ def change(path, edit):
     Path(path).write_text(json.dumps(data))
 
 
-def metrics_file(folder, setting=SETTING, n=len(TASKS)):
+def metrics_file(folder, setting=SETTING, n=6):
     return folder / "mergeability" / setting / f"pairwise_metrics_N{n}.json"
 
 
-def summary_file(folder, method="arithmetic", setting=SETTING, n=len(TASKS)):
+def summary_file(folder, method="arithmetic", setting=SETTING, n=6):
     return folder / setting / method / f"all_pairwise_summary_N{n}.json"
 
 

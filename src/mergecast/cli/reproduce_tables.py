@@ -60,7 +60,7 @@ def _published(console: Console, found: Reproduction) -> None:
         "published r",
         "coefficients again",
         "refit",
-        "seeds",
+        "over seeds (± sd)",
         "pooled, published",
         "again",
         "r, normalized",
@@ -70,7 +70,10 @@ def _published(console: Console, found: Reproduction) -> None:
         again = found.replays.get(method)
         mine = _of(refits, predictor="paper", target=RAW, protocol="loto", method=method)
         moves = _of(spread, predictor="paper", target=RAW, protocol="loto", method=method)
-        interval = f"{moves.low.iloc[0]:.3f}-{moves.high.iloc[0]:.3f}" if len(moves) else "-"
+        interval = "-"
+        if len(moves):
+            one = moves.iloc[0]
+            interval = f"{one['low']:.3f}-{one['high']:.3f} (± {one['std']:.3f})"
         rows.append(
             [
                 method,
