@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mergecast.errors import UndefinedError, UsageError
+from mergecast.forecast.additive_plus import AdditivePlus
 from mergecast.forecast.design import IDENTITY
 from mergecast.forecast.least_squares import BackwardElimination, LeastSquares
 from mergecast.forecast.linear import Floats, TaskLasso, TaskRidge, without_identity
@@ -109,6 +110,18 @@ for _predictor in (
     Predictor("paper", PearsonL1, False, "the paper's fit: -r + λ‖w‖₁, λ = 1"),
     Predictor("pearson", partial(PearsonL1, penalty=0.0), False, "the paper's fit without penalty"),
     Predictor("paper_mse", PublishedMSE, False, "the paper's squared-error baseline"),
+    Predictor(
+        "additive_plus",
+        partial(AdditivePlus, by_name=False),
+        False,
+        "own + partner + interaction, models known by their metrics",
+    ),
+    Predictor(
+        "additive_plus_warm",
+        AdditivePlus,
+        True,
+        "own + partner + interaction, models known by their outcomes",
+    ),
 ):
     PREDICTORS.add(_predictor.name, _predictor)
 
