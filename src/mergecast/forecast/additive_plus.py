@@ -12,7 +12,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from mergecast.forecast.descriptors import Descriptors, Names, Parts
 from mergecast.forecast.design import IDENTITY
 from mergecast.forecast.linear import Floats, without_identity
-from mergecast.forecast.variance_components import fit_components, leave_out_residuals
+from mergecast.forecast.variance_components import (
+    Components,
+    Mask,
+    fit_components,
+    leave_out_residuals,
+    worth_adding,
+)
+
+_OWN_METRICS = "own metrics"
+
 
 class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A directed mixed model of the retention of member i beside partner j.
@@ -66,17 +75,20 @@ class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         tasks = np.unique(np.concatenate([member, partner]))
         held_out = [(member == task) | (partner == task) for task in tasks]
         held_out = [rows for rows in held_out if not rows.all()]
-        fits, errors = [], []
-        for own_metrics in (False, True):
-            kernels = list(self._kernels(self._train, own_metrics).values())
-            fits.append(fit_components(kernels, y, self.max_iter))
-            residuals = leave_out_residuals(fits[-1], y, held_out)
-            errors.append(np.array([np.mean(r**2) for r in residuals]))
-        self.own_metrics_ = _clearly_lower(errors[1], errors[0])
-        self._fit = fits[int(self.own_metrics_)]
+        kernels = self._kernels(self._train)
+        own = kernels.pop(_OWN_METRICS)
+        self._fit = fit_components(list(kernels.values()), y, self.max_iter)
+        self.own_metrics_ = False
+        if worth_adding(self._fit, own, y):
+            larger = fit_components([*kernels.values(), own], y, self.max_iter)
+            errors = [_task_errors(fit, y, held_out) for fit in (self._fit, larger)]
+            # Rows without models have nothing but their metrics.
+            self.own_metrics_ = not kernels or _clearly_lower(errors[1], errors[0])
+            if self.own_metrics_:
+                self._fit = larger
+                kernels[_OWN_METRICS] = own
         self.n_iter_ = self._fit.n_iter
-        names = [*self._kernels(self._train, self.own_metrics_), "noise"]
-        self.variances_ = dict(zip(names, self._fit.theta.tolist(), strict=True))
+        self.variances_ = dict(zip([*kernels, "noise"], self._fit.theta.tolist(), strict=True))
         return self
 
     def predict(self, X: Any) -> Floats:
@@ -88,30 +100,32 @@ class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         frame = X
         X = validate_data(self, without_identity(X), dtype=np.float64, reset=False)
         rows = self._descriptors.parts(X, *_models(frame, len(X)))
-        kernels = self._kernels(rows, self.own_metrics_)
-        covariance = sum(self.variances_[name] * K for name, K in kernels.items())
-        return np.asarray(self._fit.mean + covariance @ self._fit.weights)
+        predicted = np.full(len(X), self._fit.mean)
+        for name, K in self._kernels(rows).items():
+            if name in self.variances_:
+                predicted += self.variances_[name] * (K @ self._fit.weights)
+        return predicted
 
-    def _kernels(self, rows: Parts, own_metrics: bool) -> dict[str, Floats]:
+    def _kernels(self, rows: Parts) -> dict[str, Floats]:
         """Similarity of rows with the training rows, (n, n_train), term by term."""
         train, p = self._train, max(rows.own.shape[1], 1)
         own, other = rows.own @ train.own.T / p, rows.other @ train.other.T / p
         if not np.any(train.member != ""):
-            return {"own metrics": own}
+            return {_OWN_METRICS: own}
         if self.by_name:
             member = (rows.member[:, None] == train.member[None]).astype(np.float64)
             partner = (rows.partner[:, None] == train.partner[None]).astype(np.float64)
         else:
             member = self._likeness(rows.own, train.own)
             partner = self._likeness(rows.other, train.other)
-        terms = {
+        return {
             "own": member,
             "partner": partner,
             "partner metrics": other,
             "own × partner metrics": member * other,
             "partner × own metrics": partner * own,
+            _OWN_METRICS: own,
         }
-        return terms | ({"own metrics": own} if own_metrics else {})
 
     def _likeness(self, A: Floats, B: Floats) -> Floats:
         squares = (A**2).sum(axis=1)[:, None] + (B**2).sum(axis=1)[None] - 2 * A @ B.T
@@ -123,6 +137,12 @@ class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.regressor_tags.poor_score = True
         return tags
+
+
+def _task_errors(fit: Components, y: Floats, held_out: list[Mask]) -> Floats:
+    """Mean squared error of the rows of each task, were they forecast from all others."""
+    residuals = leave_out_residuals(fit, y, held_out)
+    return np.array([np.mean(residual**2) for residual in residuals])
 
 
 def _clearly_lower(errors: Floats, than: Floats) -> bool:

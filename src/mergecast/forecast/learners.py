@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.preprocessing import PowerTransformer
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from mergecast.forecast.design import IDENTITY
 from mergecast.forecast.linear import Floats, TaskRidge, standardisation, without_identity
 
 # Adam's usual constants; see `mergecast.forecast.adam`.
@@ -49,22 +51,50 @@ class TaskTrees(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(self.trees_.predict(X))
 
 
-class PowerRidge(TaskRidge):
-    """`TaskRidge` on Yeo-Johnson transformed metrics, which are skewed (norms, dot products)."""
+class PowerRidge(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """`TaskRidge` on Yeo-Johnson transformed metrics; norms and dot products are skewed.
+
+    Parameters
+    ----------
+    n_folds : blocks of tasks held out to choose the penalty.
+
+    Attributes
+    ----------
+    ridge_ : the fitted `TaskRidge`, on transformed metrics.
+
+    References
+    ----------
+    Yeo and Johnson, "A new family of power transformations", 2000.
+    """
+
+    def __init__(self, n_folds: int = 10) -> None:
+        self.n_folds = n_folds
 
     def fit(self, X: Any, y: Any) -> Self:
-        """As `TaskRidge.fit`."""
-        validate_data(self, without_identity(X), y, dtype=np.float64, y_numeric=True)
-        metrics = np.asarray(without_identity(X), dtype=np.float64)
-        self._centre, self._spread = standardisation(metrics)
-        self._power = PowerTransformer().fit(self._bounded(metrics))
-        return super().fit(X, y)
+        """Fit transform and ridge; X (n, p) or a frame with identity columns, y (n,)."""
+        frame = X
+        X, y = validate_data(self, without_identity(X), y, dtype=np.float64, y_numeric=True)
+        # The transform's exponent is sought numerically: give it columns of like size.
+        self.mean_, self.scale_ = standardisation(X)
+        self.power_ = PowerTransformer(standardize=False).fit((X - self.mean_) / self.scale_)
+        self.ridge_ = TaskRidge(n_folds=self.n_folds).fit(self._reshaped(frame, X), y)
+        return self
 
-    def _standardised(self, X: Floats) -> Floats:
-        return super()._standardised(X)
+    def predict(self, X: Any) -> Floats:
+        """Predicted retention, (n,)."""
+        check_is_fitted(self)
+        frame = X
+        X = validate_data(self, without_identity(X), dtype=np.float64, reset=False)
+        return self.ridge_.predict(self._reshaped(frame, X))
 
-    def _bounded(self, X: Floats) -> Floats:
-        return (X - self._centre) / self._spread
+    def _reshaped(self, frame: Any, X: Floats) -> Any:
+        values = self.power_.transform((X - self.mean_) / self.scale_)
+        if not isinstance(frame, pd.DataFrame):
+            return values
+        table = pd.DataFrame(values, index=frame.index)
+        table.columns = [f"x{k}" for k in range(values.shape[1])]
+        named = [column for column in IDENTITY if column in frame.columns]
+        return pd.concat([frame[named], table], axis=1)
 
 
 class SmallNetwork(RegressorMixin, BaseEstimator):  # type: ignore[misc]

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.forecast.additive_plus import AdditivePlus
 from mergecast.forecast.design import IDENTITY
+from mergecast.forecast.learners import PowerRidge, SmallNetwork, TaskTrees
 from mergecast.forecast.least_squares import BackwardElimination, LeastSquares
 from mergecast.forecast.linear import Floats, TaskLasso, TaskRidge, without_identity
 from mergecast.forecast.published import PearsonL1, PublishedMSE
@@ -110,6 +111,9 @@ for _predictor in (
     Predictor("paper", PearsonL1, False, "the paper's fit: -r + λ‖w‖₁, λ = 1"),
     Predictor("pearson", partial(PearsonL1, penalty=0.0), False, "the paper's fit without penalty"),
     Predictor("paper_mse", PublishedMSE, False, "the paper's squared-error baseline"),
+    Predictor("mlp", SmallNetwork, False, "one hidden layer of 8 units, dropout 0.4"),
+    Predictor("extra_trees", TaskTrees, False, "extremely randomised trees"),
+    Predictor("power_ridge", PowerRidge, False, "ridge on power-transformed metrics"),
     Predictor(
         "additive_plus",
         partial(AdditivePlus, by_name=False),

@@ -91,15 +91,21 @@ def leave_out_residuals(fit: Components, y: Floats, held_out: list[Mask]) -> lis
     ]
 
 
+def worth_adding(fit: Components, kernel: Floats, y: Floats) -> bool:
+    """Whether one more kernel raises the restricted likelihood at all (its score at variance 0)."""
+    z = fit.projection @ y
+    return bool(z @ kernel @ z > np.vdot(fit.projection, kernel))
+
+
 def _projection(kernels: list[Floats], theta: Floats, y: Floats) -> tuple[Floats, Floats, float]:
     n = len(y)
     covariance = np.zeros((n, n))
     for value, K in zip(theta, kernels, strict=False):
         covariance += value * K
     covariance[np.diag_indices(n)] += theta[-1]
-    factor, _ = dpotrf(covariance, lower=1, overwrite_a=1)
+    factor, _ = dpotrf(covariance, lower=1, overwrite_a=1, clean=1)
     inverse, _ = dpotri(factor, lower=1, overwrite_c=1)
-    inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    inverse += np.tril(inverse, -1).T
     column = inverse.sum(axis=1)
     total = float(column.sum())
     projection = inverse - np.outer(column, column) / total
