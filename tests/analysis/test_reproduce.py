@@ -19,7 +19,7 @@ from mergecast.cli import reproduce as command
 from mergecast.errors import TableError, UsageError
 from mergecast.forecast.design import training_rows
 from mergecast.forecast.evaluation import scores
-from mergecast.forecast.predictors import PREDICTORS
+from mergecast.forecast.predictors import PREDICTORS, Predictor
 from mergecast.forecast.protocols import PROTOCOLS, out_of_fold
 from mergecast.tables.published import raw_outcomes, read_setting
 from mergecast.tables.published_fits import released_fits
@@ -127,8 +127,8 @@ def test_a_constant_target_is_reported_and_gives_no_r(results):
     change(summary_file(results, "tsv"), edit)
     (results / "finetuning" / "accs.json").unlink()
     found = reproduce(results, SETTING, ["lasso"])
-    table = refits(found).set_index(["target", "protocol", "method"])
-    assert np.isnan(table.loc[("normalized", "loto", "tsv"), "per_fold_r"])
+    table = refits(found).set_index(["target", "method"])
+    assert table.loc[("normalized", "tsv"), "per_fold_r"].isna().all()
     assert "constant_outcome" in {f.code for f in found.findings}
     assert found.to_dict()["additive_share"]["outcomes"]["tsv"] is None
 
@@ -159,6 +159,15 @@ def test_names_say_which_predictors_use_known_outcomes():
     for predictor in PREDICTORS:
         name = report_name(predictor)
         assert (name.endswith("_warm") or name == "partner_mean") == predictor.warm
+
+
+def test_a_cold_name_that_follows_known_outcomes_is_exposed(results, monkeypatch):
+    disguised = Predictor("clever", PREDICTORS.get("partner_mean").make, False, "partner mean")
+    monkeypatch.setitem(PREDICTORS._entries, "clever", disguised)
+    found = reproduce(results, SETTING, ["clever", "ridge"])
+    (message,) = [f.message for f in found.findings if f.code == "predictor_identifies_partner"]
+    assert message.startswith("clever: with one task unseen its predictions follow partner mean")
+    assert any(f.code == "not_fitted" and "clever" in f.message for f in found.findings)
 
 
 def test_the_command_prints_published_beside_recomputed(results):

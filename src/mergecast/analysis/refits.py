@@ -6,19 +6,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from mergecast.analysis.replay import NORMALIZED, RAW
 from mergecast.analysis.selection import Selection
 from mergecast.errors import MergecastError
 from mergecast.forecast.design import TrainingRows, training_rows
-from mergecast.forecast.evaluation import applies, scores
-from mergecast.forecast.predictors import PREDICTORS, Predictor
+from mergecast.forecast.evaluation import applies, pearson, scores
+from mergecast.forecast.predictors import BASELINES, PREDICTORS, Predictor
 from mergecast.forecast.protocols import PROTOCOLS, out_of_fold
 from mergecast.runtime.workers import Workers
 from mergecast.tables.published import raw_outcomes
 
 Progress = Callable[[int, int], None]
+Floats = npt.NDArray[np.float64]
 
 NUMBERS = ["per_fold_r", "pooled_r", "mae"]
 REFIT_COLUMNS = ["predictor", "target", "protocol", "method", *NUMBERS]
@@ -51,6 +53,15 @@ class _Unit:
     rows: TrainingRows
 
 
+@dataclass(frozen=True)
+class _Result:
+    """What a worker gives back; `predictions` by fold, one value a pair."""
+
+    numbers: dict[str, float]
+    predictions: dict[str, Floats]
+    failure: str = ""
+
+
 def default_predictors() -> list[str]:
     """The default predictors that are registered."""
     return [name for name in DEFAULT_PREDICTORS if name in PREDICTORS]
@@ -77,7 +88,8 @@ def refit(
     Parameters
     ----------
     selection : what is analysed.
-    predictors : names in `PREDICTORS`, by default `default_predictors`.
+    predictors : names in `PREDICTORS`, by default `default_predictors`; constant and partner mean
+        always stand beside.
     seeds : a predictor with a random state is fitted from seeds 0 … seeds-1 under ``loto``, and
         with seed 0 under ``l2to``.
     workers : processes; the numbers do not depend on it.
@@ -86,10 +98,12 @@ def refit(
     Returns
     -------
     runs : frame, one row a (predictor, target, protocol, method, seed): per_fold_r, pooled_r, mae
-        (NaN where undefined).
+        (NaN where undefined), whether the predictor is `warm`, and under ``loto`` `partner_r`: the
+        mean over folds of r between its predictions and those of partner mean.
     failures : one line for each validation that could not be done, and why.
     """
-    chosen = [PREDICTORS.get(name) for name in dict.fromkeys(predictors or default_predictors())]
+    names = dict.fromkeys([*BASELINES, *(predictors or default_predictors())])
+    chosen = [PREDICTORS.get(name) for name in names]
     data = {
         NORMALIZED: training_rows(selection.pairs, selection.outcomes),
         RAW: training_rows(selection.pairs, raw_outcomes(selection.outcomes)),
@@ -105,14 +119,30 @@ def refit(
 
     with Workers(workers) as pool:
         found = pool.map(_validate, units, advance)
-    rows, failures = [], []
-    for unit, (numbers, failure) in zip(units, found, strict=True):
-        name = report_name(PREDICTORS.get(unit.predictor))
-        head = [name, unit.target, unit.protocol, unit.method, unit.seed]
-        rows.append([*head, *numbers])
-        if failure:
-            failures.append(f"{name}, {unit.method}, {unit.target}, {unit.protocol}: {failure}")
-    return pd.DataFrame(rows, columns=[*REFIT_COLUMNS[:4], "seed", *NUMBERS]), failures
+    partner_means = {
+        (unit.target, unit.method): result.predictions
+        for unit, result in zip(units, found, strict=True)
+        if unit.predictor == "partner_mean" and unit.protocol == "loto"
+    }
+    rows: list[dict[str, object]] = []
+    failures: list[str] = []
+    for unit, result in zip(units, found, strict=True):
+        predictor = PREDICTORS.get(unit.predictor)
+        name = report_name(predictor)
+        row: dict[str, object] = {
+            "predictor": name,
+            "target": unit.target,
+            "protocol": unit.protocol,
+        }
+        row |= {"method": unit.method, "seed": unit.seed, "warm": predictor.warm}
+        partner_r = np.nan
+        if unit.protocol == "loto":
+            partner_r = _agreement(result.predictions, partner_means[unit.target, unit.method])
+        rows.append(row | result.numbers | {"partner_r": partner_r})
+        if result.failure:
+            where = f"{name}, {unit.method}, {unit.target}, {unit.protocol}"
+            failures.append(f"{where}: {result.failure}")
+    return pd.DataFrame(rows), failures
 
 
 def mean_over_seeds(runs: pd.DataFrame) -> pd.DataFrame:
@@ -142,17 +172,31 @@ def _units(
                     yield _Unit(predictor.name, target, protocol, method, seed, rows)
 
 
-def _validate(unit: _Unit) -> tuple[list[float], str]:
+def _validate(unit: _Unit) -> _Result:
     """The numbers of one unit; NaN and the reason where there are none."""
     predictor, protocol = PREDICTORS.get(unit.predictor), PROTOCOLS.get(unit.protocol)
+    undefined = dict.fromkeys(NUMBERS, np.nan)
     if not applies(predictor, protocol):
-        return [np.nan] * len(NUMBERS), ""
+        return _Result(undefined, {})
     estimator = predictor.make()
     if "random_state" in estimator.get_params():
         estimator.set_params(random_state=unit.seed)
     seeded = Predictor(predictor.name, lambda: estimator, predictor.warm, predictor.summary)
     try:
-        numbers = scores(out_of_fold(unit.rows, seeded, protocol))
+        table = out_of_fold(unit.rows, seeded, protocol)
     except MergecastError as error:
-        return [np.nan] * len(NUMBERS), str(error)
-    return [float(numbers[key]) for key in NUMBERS], ""
+        return _Result(undefined, {}, str(error))
+    numbers = scores(table)
+    predictions = {}
+    if unit.protocol == "loto":
+        for fold, rows in table.groupby("fold", sort=False):
+            means = rows.groupby(["left", "right"], sort=False)["predicted"].mean()
+            predictions[str(fold)] = means.to_numpy()
+    return _Result({key: float(numbers[key]) for key in NUMBERS}, predictions)
+
+
+def _agreement(first: dict[str, Floats], second: dict[str, Floats]) -> float:
+    """Mean over folds of r between two predictors; NaN where it is defined in none."""
+    both = [pearson(first[fold], second[fold]) for fold in first if fold in second]
+    defined = [r for r in both if not np.isnan(r)]
+    return float(np.mean(defined)) if defined else np.nan

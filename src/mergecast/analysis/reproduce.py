@@ -12,7 +12,7 @@ import pandas as pd
 from mergecast.analysis.audit import WARNING, Finding, ordered
 from mergecast.analysis.audit_published import audit_setting
 from mergecast.analysis.refits import mean_over_seeds, refit, seed_spread
-from mergecast.analysis.replay import Replay, replay
+from mergecast.analysis.replay import NORMALIZED, Replay, replay
 from mergecast.analysis.selection import Selection, select
 from mergecast.analysis.signatures import mean_coefficients, sign_agreement, top_overlap
 from mergecast.analysis.variance import metric_shares, outcome_shares
@@ -24,6 +24,8 @@ Progress = Callable[[int, int], None]
 
 # A fit whose per-fold r moves by more than this between seeds is not a result of the data alone.
 _STABLE = 0.05
+# A predictor that agrees so well with partner mean, over all methods, has its information.
+_FOLLOWS = 0.9
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def reproduce(
     runs, failures = refit(selection, predictors, seeds, workers, progress)
     findings += [Finding("not_fitted", WARNING, text) for text in failures]
     findings += _unstable(runs)
+    findings += _identifying(runs)
     return Reproduction(tables, selection, others, fits, replays, runs, ordered(findings))
 
 
@@ -148,6 +151,23 @@ def _unstable(runs: pd.DataFrame) -> list[Finding]:
         )
         for row in seed_spread(runs).to_dict("records")
         if row["high"] - row["low"] > _STABLE
+    ]
+
+
+def _identifying(runs: pd.DataFrame) -> list[Finding]:
+    """Predictors that are cold by name and follow the partner's known outcomes all the same."""
+    cold = runs[(runs["protocol"] == "loto") & (runs["target"] == NORMALIZED) & ~runs["warm"]]
+    follows = cold.groupby("predictor", sort=False)["partner_r"].mean()
+    return [
+        Finding(
+            "predictor_identifies_partner",
+            WARNING,
+            f"{name}: with one task unseen its predictions follow partner mean with r {r:.2f}: "
+            "metrics tell which known model the partner is, and the fit has learnt that model's "
+            "outcomes; read it as a predictor that knows them, and judge it with both tasks unseen",
+        )
+        for name, r in follows.items()
+        if r > _FOLLOWS
     ]
 
 
