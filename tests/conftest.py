@@ -9,8 +9,10 @@ import pytest
 
 from mergecast.checkpoints.writer import write_safetensors
 from tiny_family import arrays
+from published_folder import write_results
 
 REFERENCE = Path(__file__).parents[1].parent / "shared" / "reference"
+PAPER_RESULTS = REFERENCE.parent / "paper-results" / "results"
 
 
 @pytest.fixture
@@ -49,3 +51,17 @@ def probe_family(tmp_path_factory):
         return built[kind]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def paper_results() -> Path:
+    """The folder of the authors' released tables; skips where it is not there."""
+    if not PAPER_RESULTS.is_dir():
+        pytest.skip("no released tables beside the repository (../shared/paper-results)")
+    return PAPER_RESULTS
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A results folder in the authors' layout with one setting: six tasks, two methods, fits."""
+    return write_results(tmp_path / "results")

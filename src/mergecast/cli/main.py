@@ -11,7 +11,18 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from mergecast.cli import bench, check, demo, evaluate, fit, forecast, merge, metrics, report
+from mergecast.cli import (
+    bench,
+    check,
+    demo,
+    evaluate,
+    fit,
+    forecast,
+    merge,
+    metrics,
+    report,
+    reproduce,
+)
 from mergecast.errors import MergecastError
 from mergecast.version import __version__
 
@@ -30,6 +41,7 @@ app.command("fit")(fit.command)
 app.command("evaluate")(evaluate.command)
 app.command("forecast")(forecast.command)
 app.command("report")(report.command)
+app.command("reproduce")(reproduce.command)
 app.command("demo")(demo.command)
 
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from mergecast.version import __version__
 from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.errors import FamilyError, MergecastError, UsageError
 from mergecast.family.family import Family
 from mergecast.runtime.store import Store
+from mergecast.version import __version__
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -12,8 +13,12 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mergecast.errors import UndefinedError, UsageError
+from mergecast.forecast.additive_plus import AdditivePlus
 from mergecast.forecast.design import IDENTITY
+from mergecast.forecast.learners import PowerRidge, SmallNetwork, TaskTrees
+from mergecast.forecast.least_squares import BackwardElimination, LeastSquares
 from mergecast.forecast.linear import Floats, TaskLasso, TaskRidge, without_identity
+from mergecast.forecast.published import PearsonL1, PublishedMSE
 from mergecast.registry import Registry
 
 
@@ -101,6 +106,26 @@ for _predictor in (
     Predictor("partner_mean", PartnerMean, True, "mean outcome of the partner's other pairs"),
     Predictor("ridge", TaskRidge, False, "ridge regression on standardised metrics"),
     Predictor("lasso", TaskLasso, False, "Lasso on standardised metrics"),
+    Predictor("mse", LeastSquares, False, "least squares, also the unpenalised best correlation"),
+    Predictor("backward", BackwardElimination, False, "least squares on metrics that matter to r"),
+    Predictor("paper", PearsonL1, False, "the paper's fit: -r + λ‖w‖₁, λ = 1"),
+    Predictor("pearson", partial(PearsonL1, penalty=0.0), False, "the paper's fit without penalty"),
+    Predictor("paper_mse", PublishedMSE, False, "the paper's squared-error baseline"),
+    Predictor("mlp", SmallNetwork, False, "one hidden layer of 8 units, dropout 0.4"),
+    Predictor("extra_trees", TaskTrees, False, "extremely randomised trees"),
+    Predictor("power_ridge", PowerRidge, False, "ridge on power-transformed metrics"),
+    Predictor(
+        "additive_plus",
+        partial(AdditivePlus, by_name=False),
+        False,
+        "own + partner + interaction, models known by their metrics",
+    ),
+    Predictor(
+        "additive_plus_warm",
+        AdditivePlus,
+        True,
+        "own + partner + interaction, models known by their outcomes",
+    ),
 ):
     PREDICTORS.add(_predictor.name, _predictor)
 
