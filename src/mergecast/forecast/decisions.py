@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 
 from mergecast.errors import TableError
-from mergecast.forecast.design import PAIR_KEYS
 from mergecast.forecast.result import THRESHOLD
 from mergecast.forecast.scoring import pearson, spearman
 from mergecast.tables.outcomes import validate_outcomes
+from mergecast.tables.pairs import PAIR_KEYS
 
+_SIDES = ("predicted", "measured")
 METHOD_COLUMNS = [
     "predictor",
     "n_pairs",
@@ -39,26 +40,23 @@ SET_COLUMNS = ["method", "size", "rule", "n_sets", "r", "rho", "mae"]
 def method_regret(predictions: pd.DataFrame, threshold: float = THRESHOLD) -> pd.DataFrame:
     """Choose a merging method for each pair, or not to merge, by each predictor.
 
-    The method of highest predicted mean retention is chosen, among methods with a prediction and an
-    outcome of the pair; "do not merge" is said where the worst member's prediction under it is below
-    `threshold`. Regret counts every pair, refused or not, so that refusing cannot improve it.
+    The method of highest predicted mean retention is chosen; "do not merge" is said where the worst
+    member's prediction under it is below `threshold`. Regret counts every pair, refused or not, so
+    that refusing cannot improve it. Pairs without an outcome under one of the methods stay out.
 
     Returns
     -------
-    One row a predictor: `regret` of its choices and `fixed_regret` of the best fixed method (the one
-    of highest mean retention in hindsight over these pairs: a hard rival), in retention, means over
-    folds and pairs; `chosen_best`, the share of pairs where the choice is the oracle's; `refused`,
-    the share of pairs it would not merge; `refused_rightly`, the share of these whose worst member
-    indeed fell below the threshold under the chosen method; `bad_merges`, the share of pairs it would
-    merge whose worst member fell below. A share of nothing is NaN.
+    One row a predictor: `regret` of its choices and `fixed_regret` of the best fixed method (the
+    one of highest mean retention in hindsight over these pairs: a hard rival), in retention, means
+    over folds and pairs; `chosen_best`, the share of pairs where the choice is the oracle's;
+    `refused`, the share of pairs it would not merge; `refused_rightly`, the share of these whose
+    worst member indeed fell below the threshold under the chosen method; `bad_merges`, the share of
+    pairs it would merge whose worst member fell below. A share of nothing is NaN.
     """
-    keys = ["fold", *PAIR_KEYS, "method"]
+    keys = ["fold", *PAIR_KEYS]
     found = []
     for predictor, table in predictions.groupby("predictor", sort=False):
-        means = table.groupby(keys)[["predicted", "measured"]].mean()
-        worst = table.groupby(keys)[["predicted", "measured"]].min()
-        forecast = means["predicted"].unstack("method")
-        outcome = means["measured"].unstack("method")
+        forecast, outcome = (_by_method(table, keys, side, "mean") for side in _SIDES)
         complete = forecast.notna().all(axis=1) & outcome.notna().all(axis=1)
         forecast, outcome = forecast[complete], outcome[complete]
         if forecast.empty:
@@ -67,11 +65,10 @@ def method_regret(predictions: pd.DataFrame, threshold: float = THRESHOLD) -> pd
         rows, chosen = np.arange(len(forecast)), forecast.to_numpy().argmax(axis=1)
         kept = outcome.to_numpy()
         fixed = int(kept.mean(axis=0).argmax())
-        bottom = {
-            side: worst[side].unstack("method")[complete].to_numpy()[rows, chosen]
-            for side in ("predicted", "measured")
-        }
-        refused, bad = bottom["predicted"] < threshold, bottom["measured"] < threshold
+        refused, bad = (
+            _by_method(table, keys, side, "min")[complete].to_numpy()[rows, chosen] < threshold
+            for side in _SIDES
+        )
         found.append(
             {
                 "predictor": predictor,
@@ -128,9 +125,10 @@ def partner_regret(predictions: pd.DataFrame) -> pd.DataFrame:
 def set_forecasts(directed: pd.DataFrame, sets: pd.DataFrame) -> pd.DataFrame:
     """Forecast merges of three and more models from forecasts of their pairs.
 
-    Two rules. ``pair_mean`` is the paper's: the mean over all pairs in the set. ``directed``: member
-    i keeps c_i · Π_j (y(i | j) / c_i), where c_i is the most it keeps beside any partner of the set:
-    each partner costs a factor of its own, and what i loses whatever the partner counts once.
+    Two rules. ``pair_mean`` is the paper's: the mean over all pairs in the set. ``directed``:
+    member i keeps c_i · Π_j (y(i | j) / c_i), where c_i is the most it keeps beside any partner of
+    the set: each partner costs a factor of its own, and what i loses whatever the partner counts
+    once.
 
     Parameters
     ----------
@@ -140,8 +138,8 @@ def set_forecasts(directed: pd.DataFrame, sets: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame[suite, method, members, size, pair_mean, directed, measured]; a set with a pair without
-    forecast gets NaN.
+    DataFrame[suite, method, members, size, pair_mean, directed, measured]; a set with a pair
+    without forecast gets NaN.
 
     Raises
     ------
@@ -164,7 +162,7 @@ def set_forecasts(directed: pd.DataFrame, sets: pd.DataFrame) -> pd.DataFrame:
     for (suite, method, members), table in checked.groupby(
         ["suite", "method", "members"], sort=True
     ):
-        models = members.split("+")
+        models = str(members).split("+")
         beside = {
             i: np.array([kept.get((suite, method, i, j), np.nan) for j in models if j != i])
             for i in models
@@ -221,6 +219,11 @@ def rank_sets(
         found.append({"members": "+".join(chosen), "retention": retention})
     table = pd.DataFrame(found, columns=["members", "retention"])
     return table.sort_values(["retention", "members"], ascending=[False, True], ignore_index=True)
+
+
+def _by_method(table: pd.DataFrame, keys: list[str], side: str, how: str) -> pd.DataFrame:
+    """Pairs (rows) by methods (columns): mean or minimum over the members of a pair."""
+    return table.pivot_table(index=keys, columns="method", values=side, aggfunc=how)
 
 
 def _compound(values: Any) -> float:
