@@ -10,7 +10,7 @@ Predictions are those of `Evaluation.predictions`, so each was made without what
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -221,7 +221,9 @@ def rank_sets(
     return table.sort_values(["retention", "members"], ascending=[False, True], ignore_index=True)
 
 
-def _by_method(table: pd.DataFrame, keys: list[str], side: str, how: str) -> pd.DataFrame:
+def _by_method(
+    table: pd.DataFrame, keys: list[str], side: str, how: Literal["mean", "min"]
+) -> pd.DataFrame:
     """Pairs (rows) by methods (columns): mean or minimum over the members of a pair."""
     return table.pivot_table(index=keys, columns="method", values=side, aggfunc=how)
 
