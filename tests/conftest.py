@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from mergecast.checkpoints.writer import write_safetensors
+from published_folder import write_results
 
 REFERENCE = Path(__file__).parents[1].parent / "shared" / "reference"
+PAPER_RESULTS = REFERENCE.parent / "paper-results" / "results"
 
 SHAPES: dict[str, tuple[int, ...]] = {
     "conv.weight": (6, 3, 2, 2),
@@ -54,3 +56,17 @@ def reference() -> Path:
     if not REFERENCE.is_dir():
         pytest.skip("no reference data beside the repository (../shared/reference)")
     return REFERENCE
+
+
+@pytest.fixture(scope="session")
+def paper_results() -> Path:
+    """The folder of the authors' released tables; skips where it is not there."""
+    if not PAPER_RESULTS.is_dir():
+        pytest.skip("no released tables beside the repository (../shared/paper-results)")
+    return PAPER_RESULTS
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A results folder in the authors' layout with one setting: six tasks, two methods, fits."""
+    return write_results(tmp_path / "results")

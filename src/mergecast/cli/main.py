@@ -12,7 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from mergecast import __version__
-from mergecast.cli import bench, check, demo, evaluate, fit, merge, metrics
+from mergecast.cli import bench, check, demo, evaluate, fit, merge, metrics, reproduce
 from mergecast.errors import MergecastError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("merge")(merge.command)
 app.add_typer(bench.app, name="bench")
 app.command("fit")(fit.command)
 app.command("evaluate")(evaluate.command)
+app.command("reproduce")(reproduce.command)
 app.command("demo")(demo.command)
 
 

@@ -1,0 +1,64 @@
+"""Category ablation: validate again with each group of metrics left out, or with it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+
+from mergecast.analysis.groups import groups_of
+from mergecast.forecast.design import training_rows
+from mergecast.forecast.evaluation import scores
+from mergecast.forecast.predictors import PREDICTORS
+from mergecast.forecast.protocols import PROTOCOLS, out_of_fold
+from mergecast.tables.pairs import features_of, validate_pairs
+
+Progress = Callable[[int, int], None]
+ALL = "all"
+
+
+def ablate(
+    pairs: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    predictor: str = "ridge",
+    protocol: str = "loto",
+    methods: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Scores of one predictor with groups of metrics taken away.
+
+    Parameters
+    ----------
+    pairs, outcomes : tables as in `mergecast.tables`.
+    predictor, protocol, methods : as in `mergecast.forecast.evaluation.evaluate`.
+    progress : called with (evaluations done, in all).
+
+    Returns
+    -------
+    Frame, one row a (metrics, method): `metrics` is ``all``, ``without <group>`` or
+    ``only <group>``; `n_metrics`, `per_fold_r`, `pooled_r`, `mae`. A variant that would leave no
+    metric is not there.
+    """
+    pairs = validate_pairs(pairs)
+    features = features_of(pairs)
+    keys = list(features)
+    groups = groups_of(keys)
+    variants = {ALL: keys}
+    variants |= {f"without {g}": [k for k in keys if k not in own] for g, own in groups.items()}
+    variants |= {f"only {group}": own for group, own in groups.items()}
+    # One group of all metrics: leaving it out leaves nothing, having it alone is `all`.
+    variants = {n: v for n, v in variants.items() if v and (n == ALL or len(v) < len(keys))}
+    chosen, scheme = PREDICTORS.get(predictor), PROTOCOLS.get(protocol)
+    found: list[dict[str, object]] = []
+    for done, (name, kept) in enumerate(variants.items(), 1):
+        dropped = [column for key in keys if key not in kept for column in set(features[key])]
+        data = training_rows(
+            pairs.drop(columns=dropped), outcomes, list(methods) if methods else None
+        )
+        for method, rows in data.items():
+            numbers = scores(out_of_fold(rows, chosen, scheme))
+            row = {"metrics": name, "n_metrics": len(kept), "method": method}
+            found.append(row | {key: numbers[key] for key in ("per_fold_r", "pooled_r", "mae")})
+        if progress is not None:
+            progress(done, len(variants))
+    return pd.DataFrame(found)

@@ -1,0 +1,215 @@
+"""What is wrong with a pair or outcome table, before anything is fitted to it.
+
+Severities: ``error`` (results from this table do not mean what they say), ``warning`` (read them
+with this in mind), ``info``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from mergecast.analysis.groups import range_of
+from mergecast.forecast.evaluation import pearson
+from mergecast.tables.outcomes import pair_outcomes, validate_outcomes
+from mergecast.tables.pairs import features_of, metric_columns, validate_pairs
+from mergecast.tables.published import raw_outcomes
+
+ERROR, WARNING, INFO = "error", "warning", "info"
+_ORDER = {ERROR: 0, WARNING: 1, INFO: 2}
+
+# Published values are float32: this far beyond a bound is rounding.
+_ROUNDING = 1e-6
+# |r| from which two metrics are one: their coefficients cannot be told apart.
+_COLLINEAR = 0.9999
+# A single score that differs by more between pairs is not one model's score.
+_SAME_SCORE = 1e-4
+# Up to so many names are spelled out.
+_LISTED = 4
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a reader of results must know."""
+
+    code: str
+    severity: str
+    message: str
+
+
+def audit(
+    pairs: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    base_scores: Mapping[str, float] | None = None,
+) -> list[Finding]:
+    """Findings on one suite's tables, errors first.
+
+    Parameters
+    ----------
+    pairs, outcomes : tables as in `mergecast.tables`.
+    base_scores : task to the score of the base model without fine-tuning, where it is known.
+
+    Raises
+    ------
+    TableError
+        A table breaks its schema.
+    """
+    pairs, outcomes = validate_pairs(pairs), validate_outcomes(outcomes)
+    found = [
+        *_impossible(pairs),
+        *_constant_metrics(pairs),
+        *_missing(pairs),
+        *_redundant(pairs),
+        *_constant_outcomes(outcomes),
+        *_duplicated_methods(outcomes),
+        *_unstable_singles(outcomes),
+        *_targets(outcomes),
+        *_no_gain(outcomes, base_scores),
+    ]
+    return ordered(found)
+
+
+def ordered(findings: list[Finding]) -> list[Finding]:
+    """Errors first, then warnings, else in the given order."""
+    return sorted(findings, key=lambda finding: _ORDER[finding.severity])
+
+
+def _impossible(pairs: pd.DataFrame) -> Iterator[Finding]:
+    for key, columns in features_of(pairs).items():
+        low, high = range_of(key)
+        values = pairs[list(dict.fromkeys(columns))].to_numpy().ravel()
+        values = values[~np.isnan(values)]
+        for bad, bound, word in (
+            (values > high + _ROUNDING * max(1.0, abs(high)), high, "above"),
+            (values < low - _ROUNDING * max(1.0, abs(low)), low, "below"),
+        ):
+            if bad.any():
+                extreme = values[bad].max() if word == "above" else values[bad].min()
+                text = f"{key}: {bad.sum()} of {len(values)} values {word} {bound:g}, to"
+                yield Finding(
+                    "impossible_metric",
+                    ERROR,
+                    f"{text} {extreme:.6g}: accumulation in float32, or task vectors taken from "
+                    "another base",
+                )
+
+
+def _constant_metrics(pairs: pd.DataFrame) -> Iterator[Finding]:
+    for key in metric_columns(pairs):
+        values = pairs[key].dropna().to_numpy()
+        if len(values) > 1 and _is_constant(values):
+            text = f"{key} is {values[0]:.6g} for all {len(values)} pairs: it can explain nothing"
+            yield Finding("constant_metric", WARNING, text)
+
+
+def _missing(pairs: pd.DataFrame) -> Iterator[Finding]:
+    absent = pairs[metric_columns(pairs)].isna()
+    incomplete = absent.any(axis=1)
+    if incomplete.any():
+        names = (pairs["left"] + "+" + pairs["right"])[incomplete]
+        keys = absent.sum()
+        keys = keys[keys > 0].sort_values(ascending=False, kind="stable")
+        text = f"{incomplete.sum()} of {len(pairs)} pairs lack a metric ({_listing(names)}); "
+        text += "most often " + _listing([f"{key} in {count}" for key, count in keys.items()])
+        yield Finding("missing_metrics", WARNING, text)
+
+
+def _redundant(pairs: pd.DataFrame) -> Iterator[Finding]:
+    """Groups of metrics that are linear functions of one another."""
+    keys = [key for key in metric_columns(pairs) if ":" not in key]
+    usable = [key for key in keys if pairs[key].notna().sum() > 2]
+    usable = [key for key in usable if not _is_constant(pairs[key].dropna().to_numpy())]
+    same = pairs[usable].corr().abs().to_numpy() > _COLLINEAR
+    grouped: set[str] = set()
+    for i, key in enumerate(usable):
+        mates = [usable[j] for j in np.flatnonzero(same[i]) if usable[j] not in grouped]
+        if key not in grouped and len(mates) > 1:
+            grouped.update(mates)
+            yield Finding(
+                "redundant_metrics",
+                INFO,
+                f"{' and '.join(mates)} are one metric up to a linear map (|r| > {_COLLINEAR}): "
+                "how a fit splits the coefficient between them is arbitrary",
+            )
+
+
+def _constant_outcomes(outcomes: pd.DataFrame) -> Iterator[Finding]:
+    for method, rows in pair_outcomes(outcomes).groupby("method", sort=True):
+        values = rows["retention"].dropna().to_numpy()
+        if len(values) > 1 and _is_constant(values):
+            text = f"{method}: retention is {values[0]:.6g} for all {len(values)} pairs"
+            yield Finding("constant_outcome", ERROR, f"{text}: nothing can be learned from it")
+
+
+def _duplicated_methods(outcomes: pd.DataFrame) -> Iterator[Finding]:
+    keys = ["suite", "members", "task", "seed"]
+    scores = {str(name): rows.set_index(keys)["score"] for name, rows in outcomes.groupby("method")}
+    for a, b in combinations(sorted(scores), 2):
+        both = pd.concat([scores[a], scores[b]], axis=1, join="inner").to_numpy()
+        if len(both) > 2 and (both[:, 0] == both[:, 1]).all():
+            text = f"{a} and {b} have the same score in all {len(both)} rows that both have"
+            yield Finding("duplicated_outcomes", ERROR, text)
+
+
+def _unstable_singles(outcomes: pd.DataFrame) -> Iterator[Finding]:
+    spread = outcomes.groupby(["suite", "task"])["single_score"].agg(np.ptp)
+    wide = spread[spread > _SAME_SCORE].reset_index()
+    for task, width in zip(wide["task"], wide["single_score"], strict=True):
+        text = f"the single model of {task} has scores that differ by up to {width:.4g}"
+        yield Finding("inconsistent_single_score", WARNING, text)
+
+
+def _targets(outcomes: pd.DataFrame) -> Iterator[Finding]:
+    """Whether a fit to raw scores would be a fit to the difficulty of the tasks."""
+    raw, normalized = (
+        pair_outcomes(table).set_index(["method", "left", "right"])["retention"]
+        for table in (raw_outcomes(outcomes), outcomes)
+    )
+    single = outcomes.groupby("task")["single_score"].mean()
+    for method in sorted(set(outcomes["method"])):
+        mine = pd.concat([raw[method], normalized[method]], axis=1).dropna()
+        difficulty = mine.index.get_level_values("left").map(single) + mine.index.get_level_values(
+            "right"
+        ).map(single)
+        by_task = pearson(mine.iloc[:, 0].to_numpy(), np.asarray(difficulty, dtype=float))
+        between = pearson(mine.iloc[:, 0].to_numpy(), mine.iloc[:, 1].to_numpy())
+        if by_task**2 > 0.5:
+            text = (
+                f"{method}: the raw score of a pair follows the two single scores alone "
+                f"(r {by_task:.2f}) and its retention with r {between:.2f}: a fit to raw scores "
+                "mostly learns how difficult the tasks are"
+            )
+            yield Finding("raw_target", WARNING, text)
+
+
+def _no_gain(outcomes: pd.DataFrame, base: Mapping[str, float] | None) -> Iterator[Finding]:
+    single = outcomes.groupby("task")["single_score"].mean()
+    if base is None:
+        text = "scores of the base model are not known: members without any gain cannot be found"
+        yield Finding("base_scores_unknown", INFO, text)
+        return
+    for task, score in single.items():
+        if task not in base:
+            text = f"the base model's score on {task} is not known"
+            yield Finding("base_scores_unknown", INFO, text)
+        elif score <= base[str(task)]:
+            yield Finding(
+                "no_gain",
+                WARNING,
+                f"{task}: fine-tuned score {score:.4g} is no better than the base's "
+                f"{base[str(task)]:.4g}: its retention measures nothing",
+            )
+
+
+def _is_constant(values: np.ndarray) -> bool:
+    return bool(np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())))
+
+
+def _listing(names: Iterable[str]) -> str:
+    words = list(names)
+    more = f" and {len(words) - _LISTED} more" if len(words) > _LISTED else ""
+    return ", ".join(words[:_LISTED]) + more

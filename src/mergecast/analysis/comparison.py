@@ -1,0 +1,74 @@
+"""Two settings side by side: is the second one evidence of its own?
+
+Two architectures or optimisers should agree somewhat and never exactly. What is equal to the last
+digit was computed once and copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mergecast.analysis.variance import metric_values
+from mergecast.forecast.evaluation import pearson
+from mergecast.tables.outcomes import pair_outcomes
+from mergecast.tables.pairs import PAIR_KEYS
+from mergecast.tables.published import PublishedSetting
+
+OUTCOME, METRIC = "outcome", "metric"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One quantity in two settings.
+
+    Attributes
+    ----------
+    kind : `OUTCOME` or `METRIC`.
+    name : the merging method or the metric.
+    n_pairs : pairs that both settings have.
+    r : Pearson's r between the settings; NaN where undefined.
+    n_identical : pairs that are equal bit by bit (for an outcome, the scores of both members).
+    """
+
+    kind: str
+    name: str
+    n_pairs: int
+    r: float
+    n_identical: int
+
+
+def compare_settings(first: PublishedSetting, second: PublishedSetting) -> list[Comparison]:
+    """What two settings say of the same pairs of tasks, by outcome and metric that both have."""
+    return [*_outcomes(first, second), *_metrics(first, second)]
+
+
+def _outcomes(a: PublishedSetting, b: PublishedSetting) -> Iterator[Comparison]:
+    means = [pair_outcomes(x.outcomes).drop(columns="suite") for x in (a, b)]
+    joined = means[0].merge(means[1], on=["method", "left", "right"]).dropna()
+    scores = [x.outcomes[["method", "members", "task", "score"]] for x in (a, b)]
+    same = scores[0].merge(scores[1], on=["method", "members", "task"])
+    same = same.assign(equal=same["score_x"] == same["score_y"])
+    equal = same.groupby(["method", "members"])["equal"].all().to_dict()
+    for method, pairs in joined.groupby("method", sort=True):
+        members = pairs["left"] + "+" + pairs["right"]
+        r = pearson(pairs["retention_x"].to_numpy(), pairs["retention_y"].to_numpy())
+        identical = sum(bool(equal[method, names]) for names in members)
+        yield Comparison(OUTCOME, str(method), len(pairs), r, identical)
+
+
+def _metrics(a: PublishedSetting, b: PublishedSetting) -> Iterator[Comparison]:
+    values = [
+        pd.concat([x.pairs[PAIR_KEYS], metric_values(x.pairs)], axis=1).drop(columns="suite")
+        for x in (a, b)
+    ]
+    keys = [key for key in values[0] if key in values[1] and key not in PAIR_KEYS]
+    joined = values[0].merge(values[1], on=["left", "right"])
+    for key in keys:
+        both = joined[[f"{key}_x", f"{key}_y"]].dropna()
+        if both.empty:
+            continue
+        x, y = (both[column].to_numpy() for column in both)
+        yield Comparison(METRIC, str(key), len(both), pearson(x, y), int((x == y).sum()))

@@ -1,0 +1,136 @@
+"""Each metric by itself against the outcome, with significance that a table of pairs can bear.
+
+Pairs that share a model are not independent, so the textbook p-value of a correlation over pairs is
+too small. Beside it stands the p-value of Mantel's test, which permutes *models*: under its null
+the outcome matrix belongs to a random relabelling of the models. Both are corrected for the number
+of metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mergecast.analysis.variance import metric_values
+from mergecast.errors import TableError
+from mergecast.forecast.evaluation import pearson
+from mergecast.runtime.seeds import derived_seed
+from mergecast.tables.outcomes import pair_outcomes
+from mergecast.tables.pairs import PAIR_KEYS, validate_pairs
+
+Floats = npt.NDArray[np.float64]
+
+N_PERMUTATIONS = 999
+
+
+def individual_correlations(
+    pairs: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    methods: Sequence[str] | None = None,
+    n_permutations: int = N_PERMUTATIONS,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Correlation of each metric with the mean retention of a pair, by merging method.
+
+    Parameters
+    ----------
+    pairs, outcomes : tables of one suite.
+    n_permutations : relabellings of Mantel's test; the smallest p is 1 / (n_permutations + 1).
+
+    Returns
+    -------
+    Frame, one row a (method, metric): `n_pairs`, `r`, `p` (two-sided, as if pairs were
+    independent), `rho` (Spearman), `p_mantel`, and `q_mantel` (Benjamini-Hochberg over the metrics
+    of the method) with `p_holm` (Holm, of `p_mantel`). NaN where r is undefined.
+
+    Raises
+    ------
+    TableError
+        The tables hold several suites.
+    """
+    from scipy.stats import pearsonr, spearmanr
+
+    pairs = validate_pairs(pairs)
+    suites = sorted(pairs["suite"].unique())
+    if len(suites) > 1:
+        raise TableError(
+            "pairs table, column 'suite'", f"{len(suites)} suites", "correlate one suite at a time"
+        )
+    metrics = pd.concat([pairs[PAIR_KEYS], metric_values(pairs)], axis=1)
+    tables = []
+    for method, measured in pair_outcomes(outcomes).groupby("method", sort=True):
+        if methods is not None and method not in methods:
+            continue
+        joined = measured[measured["retention"].notna()].merge(metrics, on=PAIR_KEYS)
+        rng = np.random.default_rng(derived_seed(seed, "mantel", method))
+        rows = []
+        for key in metrics.columns.drop(PAIR_KEYS):
+            there = joined[joined[key].notna()]
+            x, y = there[key].to_numpy(), there["retention"].to_numpy()
+            r = pearson(x, y)
+            row = {"method": method, "metric": key, "n_pairs": len(there), "r": r}
+            if not np.isnan(r):
+                row |= {"p": pearsonr(x, y).pvalue, "rho": spearmanr(x, y).statistic}
+                row["p_mantel"] = _mantel(there, x, y, r, n_permutations, rng)
+            rows.append(row)
+        table = pd.DataFrame(
+            rows, columns=["method", "metric", "n_pairs", "r", "p", "rho", "p_mantel"]
+        )
+        table["q_mantel"] = benjamini_hochberg(table["p_mantel"].to_numpy(dtype=float))
+        table["p_holm"] = holm(table["p_mantel"].to_numpy(dtype=float))
+        tables.append(table)
+    if not tables:
+        raise TableError("outcomes table", "no merged pair of these methods", "check their names")
+    return pd.concat(tables, ignore_index=True)
+
+
+def benjamini_hochberg(p: Floats) -> Floats:
+    """Adjusted p-values that bound the false discovery rate; NaN stays NaN and does not count."""
+    return _adjusted(p, lambda ordered, m: _cummin(ordered * m / np.arange(1, m + 1)))
+
+
+def holm(p: Floats) -> Floats:
+    """Adjusted p-values that bound the chance of any false rejection (Holm's step-down)."""
+    return _adjusted(p, lambda ordered, m: np.maximum.accumulate(ordered * np.arange(m, 0, -1)))
+
+
+def _adjusted(p: Floats, rule: object) -> Floats:
+    found = np.full(len(p), np.nan)
+    there = np.flatnonzero(~np.isnan(p))
+    order = there[np.argsort(p[there], kind="stable")]
+    if len(order):
+        found[order] = np.minimum(rule(p[order], len(order)), 1.0)  # type: ignore[operator]
+    return found
+
+
+def _cummin(values: Floats) -> Floats:
+    return np.asarray(np.minimum.accumulate(values[::-1])[::-1])
+
+
+def _mantel(
+    there: pd.DataFrame, x: Floats, y: Floats, r: float, n: int, rng: np.random.Generator
+) -> float:
+    """Two-sided p-value of r under relabellings of the models.
+
+    A relabelling may move a pair onto one without an outcome; r is then over the pairs that have
+    both.
+    """
+    tasks = np.unique(there[["left", "right"]].to_numpy(dtype=str))
+    i = np.searchsorted(tasks, there["left"].to_numpy(dtype=str))
+    j = np.searchsorted(tasks, there["right"].to_numpy(dtype=str))
+    matrix = np.full((len(tasks), len(tasks)), np.nan)
+    matrix[i, j] = matrix[j, i] = y
+    labels = np.array([rng.permutation(len(tasks)) for _ in range(n)])
+    moved = matrix[labels[:, i], labels[:, j]]
+    known = ~np.isnan(moved)
+    count = known.sum(axis=1, keepdims=True)
+    dy = np.where(known, moved - np.nanmean(moved, axis=1, keepdims=True), 0.0)
+    dx = np.where(known, x - (known * x).sum(axis=1, keepdims=True) / count, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        null = (dx * dy).sum(axis=1) / np.sqrt((dx**2).sum(axis=1) * (dy**2).sum(axis=1))
+    # A hair of tolerance: a relabelling that is a symmetry gives the same r but for rounding.
+    extreme = np.abs(null) >= abs(r) - 1e-12
+    return float((1 + extreme.sum()) / (1 + n))
