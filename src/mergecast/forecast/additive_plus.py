@@ -34,8 +34,8 @@ class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     kind, and each partner hit members of a kind in its own way. `own` and `partner` are
     `Descriptors` of the metrics. All are Gaussian with variances by REML, so an effect with few
     observations is shrunken, and that of a model without outcomes is zero. α enters only where it
-    clearly lowers the error on tasks left out (by more than two standard errors): with few tasks and
-    many metrics it can fit any own effect.
+    clearly lowers the error on tasks left out (by more than two standard errors): with few tasks
+    and many metrics it can fit any own effect.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     n_iter_ : REML steps of the variant that was chosen.
     """
 
-    def __init__(self, by_name: bool = True, length: float = 0.25, max_iter: int = 20) -> None:
+    def __init__(self, by_name: bool = True, length: float = 0.25, max_iter: int = 10) -> None:
         self.by_name = by_name
         self.length = length
         self.max_iter = max_iter
