@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mergecast.checkpoints.writer import write_safetensors
-from tiny_family import arrays
 from published_folder import write_results
+from tiny_family import arrays
 
 REFERENCE = Path(__file__).parents[1].parent / "shared" / "reference"
 PAPER_RESULTS = REFERENCE.parent / "paper-results" / "results"
