@@ -36,7 +36,7 @@ def command(
 
     from mergecast.bench.runner import run_suite
     from mergecast.forecast.evaluation import evaluate
-    from mergecast.forecast.forecaster import Forecaster
+    from mergecast.forecast.forecaster import CANDIDATES, Forecaster
     from mergecast.report.html import write_html
     from mergecast.report.inputs import read_inputs
     from mergecast.report.summary import summarise_run
@@ -49,9 +49,9 @@ def command(
         )
     inputs = read_inputs(run)
     with progress("one task unseen") as report:
-        loto = evaluate(inputs.pairs, inputs.outcomes, "loto", progress=report)
+        loto = evaluate(inputs.pairs, inputs.outcomes, "loto", CANDIDATES, progress=report)
     with progress("both tasks unseen") as report:
-        l2to = evaluate(inputs.pairs, inputs.outcomes, "l2to", progress=report)
+        l2to = evaluate(inputs.pairs, inputs.outcomes, "l2to", CANDIDATES, progress=report)
     with progress("forecaster") as report:
         forecaster = Forecaster.fit(inputs.pairs, inputs.outcomes, validation=l2to, progress=report)
     forecaster.save(out / "forecaster.json")

@@ -33,7 +33,7 @@ def command(
     from rich.console import Console
 
     from mergecast.forecast.evaluation import evaluate
-    from mergecast.forecast.forecaster import Forecaster
+    from mergecast.forecast.forecaster import CANDIDATES, Forecaster
     from mergecast.report.html import write_html
     from mergecast.report.inputs import read_inputs
     from mergecast.report.summary import summarise_run
@@ -43,7 +43,10 @@ def command(
     evaluations = []
     for protocol in ("loto", "l2to"):
         with progress(protocol) as advance:
-            evaluations.append(evaluate(inputs.pairs, inputs.outcomes, protocol, progress=advance))
+            evaluation = evaluate(
+                inputs.pairs, inputs.outcomes, protocol, CANDIDATES, progress=advance
+            )
+            evaluations.append(evaluation)
     forecaster = Forecaster.fit(inputs.pairs, inputs.outcomes, validation=evaluations[-1])
     summary = summarise_run(inputs, evaluations, forecaster.forecast(inputs.pairs))
     page = None
