@@ -23,6 +23,8 @@ class MetricSpec:
     key : column name; the published tables' key for the paper's metrics.
     family : group in ablations: task_vector, effective_rank, subspace, activation, gradient, ….
     tier : the cheapest evidence that it needs.
+    evidence : name of the fingerprints that its function reads.
+    method : the merging method it is about; None where it is about all.
     symmetric : whether (i, j) and (j, i) have one value; a directed metric is the effect on the
         first model of the second and fills two columns.
     range : the smallest and largest value possible.
@@ -40,6 +42,8 @@ class MetricSpec:
     source: str
     sets: tuple[str, ...]
     function: Evidence
+    evidence: str = "weights"
+    method: str | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -61,11 +65,14 @@ def metric(
     range: tuple[float, float],
     source: str,
     sets: tuple[str, ...] = ("extra",),
+    evidence: str | None = None,
+    method: str | None = None,
 ) -> Callable[[F], F]:
     """Register a metric: a decorator of its function.
 
     The function takes the evidence of one ordered pair (`WeightPair` in the weights tier) and
-    returns a float, or raises `UndefinedError` with the reason.
+    returns a float, or raises `UndefinedError` with the reason. `evidence` names the fingerprints
+    it reads where they are not those of its tier.
 
     Examples
     --------
@@ -79,7 +86,10 @@ def metric(
         raise UsageError(f"metric {key!r}", f"range is {range}", "give (low, high) with low < high")
 
     def register(function: F) -> F:
-        METRICS.add(key, MetricSpec(key, family, tier, symmetric, range, source, sets, function))
+        spec = MetricSpec(
+            key, family, tier, symmetric, range, source, sets, function, evidence or tier, method
+        )
+        METRICS.add(key, spec)
         return function
 
     return register

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,15 @@ from mergecast.family.family import Family
 from mergecast.fingerprints.weights import WeightFingerprints, collect
 from mergecast.pairmetrics.pair import WeightPair, pairs
 from mergecast.pairmetrics.spec import METRICS, MetricSpec
+
+
+class LabelledPair(Protocol):
+    """Evidence of an ordered pair, whatever it is."""
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Labels of the two models."""
+
 
 Progress = Callable[[int, int], None]
 #: Relative room for rounding at a range's ends.
@@ -45,7 +55,7 @@ def compute_metrics(
 
 def table_of(fingerprints: WeightFingerprints, *, suite: str = "") -> pd.DataFrame:
     """The pair table of weight fingerprints; see `compute_metrics`."""
-    specs = [spec for spec in METRICS if spec.tier == "weights"]
+    specs = [spec for spec in METRICS if spec.evidence == "weights"]
     rows: list[dict[str, object]] = []
     missing: list[dict[str, str]] = []
     for pair in pairs(fingerprints):
@@ -54,7 +64,7 @@ def table_of(fingerprints: WeightFingerprints, *, suite: str = "") -> pd.DataFra
         for spec in specs:
             for column, ordered in zip(spec.columns, (pair, _swapped(pair)), strict=False):
                 try:
-                    row[column] = _value(spec, ordered)
+                    row[column] = checked_value(spec, ordered)
                 except UndefinedError as reason:
                     row[column] = np.nan
                     missing.append(
@@ -70,7 +80,7 @@ def _swapped(pair: WeightPair) -> WeightPair:
     return WeightPair(pair.fingerprints, pair.j, pair.i, pair.gram[::-1, ::-1])
 
 
-def _value(spec: MetricSpec, pair: WeightPair) -> float:
+def checked_value(spec: MetricSpec, pair: LabelledPair) -> float:
     """One value, held to the metric's declared range."""
     value = float(spec.function(pair))
     low, high = spec.range

@@ -1,0 +1,99 @@
+"""Retention of the first model of a pair, alone: what a method costs it whoever the partner is.
+
+Keys are ``retention_<form>_<reference>_<method>``, and ``retention_scrambled_…`` where the
+partner's stand-in is a scrambled copy of the model's own task vector instead of zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import inf
+from typing import Any, Protocol
+
+from mergecast.pairmetrics.spec import Tier, metric
+
+#: The built-in merging methods, spelled out so that this room needs no torch.
+BUILT_IN_METHODS = (
+    "dare",
+    "dare_ties",
+    "iso_cts",
+    "isotropic",
+    "slerp",
+    "task_arithmetic",
+    "ties",
+    "tsv",
+    "weight_avg",
+)
+_RANGES: dict[str, tuple[float, float]] = {
+    "probability": (0, inf),
+    "kept": (0, 1),
+    "margin": (-inf, inf),
+    "loss": (-inf, inf),
+    "accuracy": (0, inf),
+    "overlap": (0, 1),
+}
+_TEXT = {
+    "probability": "mean probability of the {target}, over the fine-tuned model's",
+    "kept": "mean probability of the {target} where the fine-tuned model predicts it",
+    "margin": "mean margin of the {target}, over the fine-tuned model's",
+    "loss": "decrease of the mean cross-entropy of the {target}, nats",
+    "accuracy": "share of samples where the {target} comes first, over the fine-tuned model's",
+    "overlap": "mean mass shared by the predicted distributions and the fine-tuned model's",
+}
+_TARGETS = {"labelled": "true class", "unlabelled": "fine-tuned model's prediction"}
+#: Forms that are worth the scrambled partner's extra merges.
+SCRAMBLED_FORMS = ("kept", "probability", "overlap")
+_SOURCE = "mergecast: θ₀ + M(τᵢ, s, …, s) on task i's calibration samples; {}; {}"
+_STAND_INS = {"base": "s = 0", "scrambled": "s = τᵢ with its inputs shuffled, mean of draws"}
+
+
+class HasRetention(Protocol):
+    """Evidence of an ordered pair that holds retention probes."""
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """The model affected, and its partner."""
+
+    @property
+    def retention(self) -> Any:
+        """`mergecast.fingerprints.retention.Retention`."""
+
+
+def forms() -> Iterator[tuple[str, str, tuple[float, float], Tier, str]]:
+    """Every form and reference: name, reference, range, tier, words."""
+    for reference, tier in (("unlabelled", "activations"), ("labelled", "gradients")):
+        for form, bounds in _RANGES.items():
+            if form != "overlap" or reference == "unlabelled":
+                words = _TEXT[form].format(target=_TARGETS[reference])
+                yield form, reference, bounds, tier, words  # type: ignore[misc]
+
+
+def register_retention(method: str) -> None:
+    """Register every retention metric of a merging method; done for the built-in ones."""
+    for form, reference, bounds, tier, words in forms():
+        for partner, prefix in (("base", "retention"), ("scrambled", "retention_scrambled")):
+            if partner == "scrambled" and form not in SCRAMBLED_FORMS:
+                continue
+            metric(
+                f"{prefix}_{form}_{reference}_{method}",
+                family="retention",
+                tier=tier,
+                symmetric=False,
+                range=bounds,
+                source=_SOURCE.format(_STAND_INS[partner], words),
+                sets=("retention",),
+                evidence="retention",
+                method=method,
+            )(_reader(method, f"{form}_{reference}", partner))
+
+
+def _reader(method: str, form: str, partner: str) -> Callable[[HasRetention], float]:
+    def read(pair: HasRetention) -> float:
+        """The value of the pair's first model."""
+        return float(pair.retention.value(pair.labels[0], method, form, partner))
+
+    return read
+
+
+for _method in BUILT_IN_METHODS:
+    register_retention(_method)
