@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import numpy as np
 import torch
@@ -28,6 +29,8 @@ from mergecast.merging.sparse import trim
 from mergecast.tasks.task import Task
 
 Progress = Callable[[int, int], None]
+Part = Literal["weights", "activations", "gradients"]
+PARTS: tuple[Part, ...] = ("weights", "activations", "gradients")
 #: Singular directions of a task matrix whose span counts as its subspace.
 DIRECTIONS = 10
 #: Share of entries kept before signs are compared, as TIES trims by default.
@@ -44,7 +47,7 @@ class Interference:
     sums : name to (N, N) array, or (N,) where a partner has no part in it; float64.
     energies : ``left`` and ``right`` to (matrices, N, N): share of τⱼ's energy in τᵢ's subspace.
     missing : (name of a sum, member) to the reason why its row has no value.
-    tiers : evidence that was collected: ``weights``, ``activations``, ``gradients``.
+    parts : what was collected: ``weights``, ``activations``, ``gradients``.
     methods : merging methods whose scaling the gradient forms follow.
     """
 
@@ -52,7 +55,7 @@ class Interference:
     sums: Mapping[str, Array]
     energies: Mapping[str, Array]
     missing: Mapping[tuple[str, str], str]
-    tiers: tuple[str, ...] = ("weights",)
+    parts: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
 
     def entry(self, name: str, i: str, j: str) -> float:
@@ -71,7 +74,7 @@ def collect_interference(
     *,
     methods: Sequence[str] | None = None,
     settings: ProbeSettings | None = None,
-    gradients: bool = True,
+    parts: Sequence[Part] = PARTS,
     progress: Progress | None = None,
 ) -> Interference:
     """Measure every model once, then run once over the parameters for all pairs.
@@ -79,16 +82,24 @@ def collect_interference(
     Parameters
     ----------
     family : base and models.
-    tasks : label to task; without tasks only what the weights tell is collected.
+    tasks : label to task; the weights part needs none.
     methods : methods whose scaling of a task vector the gradient forms follow; all by default.
     settings : samples, seeds and the methods' parameters.
-    gradients : take backward passes too; False needs unlabelled forward passes only.
+    parts : what is collected: ``weights`` (no samples), ``activations`` (forward passes on
+        unlabelled samples), ``gradients`` (backward passes).
     progress : called with (models measured and parameters done, models and parameters).
     """
     settings = settings or ProbeSettings()
     family = family.subset(sorted(family.names))
-    names = list(METHODS.names() if methods is None else methods) if tasks and gradients else []
-    steps = len(family.shared) + (family.size if tasks else 0)
+    for part in parts:
+        if part not in PARTS:
+            raise UsageError.unknown("part of interference", part, PARTS)
+    if set(parts) != {"weights"} and tasks is None:
+        raise UsageError("tasks", "none given", "give one for every model: only weights need none")
+    sampled = tasks if set(parts) != {"weights"} else None
+    gradients = "gradients" in parts
+    names = list(METHODS.names() if methods is None else methods) if gradients else []
+    steps = len(family.shared) + (family.size if sampled else 0)
     done = 0
 
     def advance() -> None:
@@ -99,20 +110,20 @@ def collect_interference(
 
     with TemporaryDirectory(prefix="mergecast-") as folder:
         evidence: list[Evidence] = []
-        if tasks:
-            bench = Bench(family, tasks, settings)
+        if sampled:
+            bench = Bench(family, sampled, settings)
             for member in family.names:
                 evidence.append(measure(bench, member, Path(folder), gradients=gradients))
                 advance()
         sums = _Sums(family.names, evidence)
-        tiers = ("weights", "activations", "gradients")[: 1 + bool(tasks) * (1 + gradients)]
         for block in family.blocks():
-            sums.add_weights(block)
+            if "weights" in parts:
+                sums.add_weights(block)
             if evidence:
                 alone = {name: _alone(block, name, settings, sums.missing) for name in names}
                 sums.add_moments(block, {k: v for k, v in alone.items() if v is not None})
             advance()
-    return sums.result(tiers, tuple(names))
+    return sums.result(tuple(parts), tuple(names))
 
 
 def _alone(
@@ -232,7 +243,7 @@ class _Sums:
         self.add("input_similarity", i, np.array(values))
         self.add("layers", i, 1.0)
 
-    def result(self, tiers: tuple[str, ...], methods: tuple[str, ...]) -> Interference:
+    def result(self, parts: tuple[str, ...], methods: tuple[str, ...]) -> Interference:
         """The finished sums; raises MergecastError where one is not finite without a reason."""
         for name, total in self.sums.items():
             for i, member in enumerate(self.members):
@@ -243,7 +254,7 @@ class _Sums:
                         "leave this model out, or fetch it again",
                     )
         energies = {side: np.array(parts) for side, parts in self.energies.items()}
-        return Interference(self.members, self.sums, energies, self.missing, tiers, methods)
+        return Interference(self.members, self.sums, energies, self.missing, parts, methods)
 
 
 def _matrices(stack: Tensor, transposed: bool) -> Tensor:

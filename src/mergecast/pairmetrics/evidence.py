@@ -77,4 +77,4 @@ def _is_collected(spec: MetricSpec, found: Retention | Interference | PairProbes
     """Whether a metric is a column: its fingerprints, its method and its tier were asked for."""
     if found is None or (spec.method is not None and spec.method not in found.methods):
         return False
-    return spec.evidence != "interference" or spec.tier in found.tiers  # type: ignore[union-attr]
+    return spec.evidence != "interference" or spec.tier in found.parts  # type: ignore[union-attr]
