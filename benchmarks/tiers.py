@@ -20,13 +20,12 @@ from sklearn.linear_model import LinearRegression
 
 from mergecast.bench.runner import run_suite
 from mergecast.family import Family
-from mergecast.fingerprints.interference import collect_interference
-from mergecast.fingerprints.pairprobe import collect_pair_probes
-from mergecast.fingerprints.retention import ProbeSettings, collect_retention
+from mergecast.fingerprints.merge_settings import MergeSettings
+from mergecast.fingerprints.probing import ProbeSettings
 from mergecast.forecast.evaluation import pearson
 from mergecast.forecast.splitters import LeaveTwoTasksOut
-from mergecast.pairmetrics import METRICS, evidence_table
-from mergecast.tables.io import read_outcomes, read_pairs
+from mergecast.pairmetrics import METRICS, compute_metrics
+from mergecast.tables.io import read_outcomes
 from mergecast.tasks.suite_tasks import suite_tasks
 
 METHODS = ("ties", "task_arithmetic", "isotropic", "weight_avg", "dare", "tsv")
@@ -99,16 +98,15 @@ def measured(run: Path, samples: int) -> pd.DataFrame:
     tasks = suite_tasks(run)
     models = {task: run / "models" / f"{task}.safetensors" for task in tasks}
     family = Family.open(run / "base.safetensors", models)
-    settings = ProbeSettings(
-        samples=samples, merge_seed=json.loads((run / "suite.json").read_text())["seed"]
-    )
-    columns = evidence_table(
-        retention=collect_retention(family, tasks, methods=METHODS, settings=settings),
-        interference=collect_interference(family, tasks, methods=METHODS, settings=settings),
-        probes=collect_pair_probes(family, tasks, methods=METHODS, settings=settings),
+    seed = json.loads((run / "suite.json").read_text())["seed"]
+    settings = ProbeSettings(calibration=samples, seed=0)
+    wide = compute_metrics(
+        family,
+        tasks=tasks,
+        tier="probe",
+        settings=settings,
+        merges=MergeSettings(samples=samples, merge_seed=seed),
     ).set_index(["left", "right"])
-    weights = read_pairs(run / "pairs.parquet").set_index(["left", "right"]).drop(columns="suite")
-    wide = columns.drop(columns="suite").join(weights[weights.columns.difference(columns.columns)])
     values = {}
     for spec in METRICS:
         present = [column for column in spec.columns if column in wide]

@@ -1,15 +1,17 @@
-"""A tiny classifier, tasks for it and a family on disk, for tests of everything that runs models."""
+"""A tiny classifier, its tasks and a family on disk, for tests of everything that runs models."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import mkdtemp
 
 import torch
 from torch import Tensor, nn
 
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.family import Family
+from mergecast.fingerprints.probing import ProbedFamily, ProbeSettings
 from mergecast.runtime.seeds import generator
 from mergecast.tasks.task import Samples, Split, Task
 
@@ -94,3 +96,13 @@ def tiny_family(folder: Path, labels: str = "abc", *, order: str = "", **options
         if not paths[label].exists():
             write_safetensors(paths[label], state)
     return Family.open(paths["base"], {label: paths[label] for label in order or labels})
+
+
+def tiny_probed(
+    folder: Path, labels: str = "abc", *, order: str = "", **task: bool
+) -> ProbedFamily:
+    """The tiny family with its tasks; units are kept, but not shared between calls."""
+    batchnorm = task.get("batchnorm", False)
+    family = tiny_family(folder, labels, order=order, batchnorm=batchnorm)
+    settings = ProbeSettings(seed=0, cache=Path(mkdtemp(dir=folder)))
+    return ProbedFamily(family, tiny_tasks(labels, **task), settings)

@@ -2,17 +2,17 @@ import pytest
 import torch
 
 from mergecast.fingerprints.batchnorm import reestimated
-from mergecast.fingerprints.retention import ProbeSettings, collect_retention
-from mergecast.merging.alone import own_parameters
+from mergecast.fingerprints.merge_settings import MergeSettings
+from mergecast.fingerprints.retention import collect_retention
 from mergecast.tasks.probe import Probe
-from tiny_family import tiny_family, tiny_states, tiny_tasks
+from tiny_family import tiny_probed, tiny_states, tiny_tasks
 
 
 def test_running_statistics_are_those_of_the_samples_and_nothing_else_changes(tmp_path):
-    family = tiny_family(tmp_path, batchnorm=True)
+    probed = tiny_probed(tmp_path, batchnorm=True)
     task = tiny_tasks(batchnorm=True)["a"]
     probe, samples = Probe(task), task.samples(20, 0)
-    parameters = own_parameters(family, "a")
+    parameters = probed.state("a")
     before = {name: value.clone() for name, value in parameters.items()}
     found = reestimated(probe, parameters, samples, batch_size=20)
     inside = samples.inputs["x"] @ parameters["up.weight"].T + parameters["up.bias"]
@@ -26,10 +26,10 @@ def test_running_statistics_are_those_of_the_samples_and_nothing_else_changes(tm
 
 
 def test_batches_are_averaged_and_a_single_last_sample_is_not_alone(tmp_path):
-    family = tiny_family(tmp_path, batchnorm=True)
+    probed = tiny_probed(tmp_path, batchnorm=True)
     task = tiny_tasks(batchnorm=True)["a"]
     probe, samples = Probe(task), task.samples(9, 0)
-    found = reestimated(probe, own_parameters(family, "a"), samples, batch_size=4)
+    found = reestimated(probe, probed.state("a"), samples, batch_size=4)
     state = tiny_states(batchnorm=True)["a"]
     inside = samples.inputs["x"] @ state["up.weight"].T + state["up.bias"]
     means = torch.stack([part.mean(0) for part in inside.split(3)])
@@ -37,11 +37,11 @@ def test_batches_are_averaged_and_a_single_last_sample_is_not_alone(tmp_path):
 
 
 def test_the_option_is_reported_and_changes_what_is_probed(tmp_path):
-    family, tasks = tiny_family(tmp_path, batchnorm=True), tiny_tasks(batchnorm=True)
+    probed = tiny_probed(tmp_path, batchnorm=True)
     values = {}
     for again in (False, True):
-        settings = ProbeSettings(samples=16, partners=("base",), reestimate_batchnorm=again)
-        found = collect_retention(family, tasks, methods=["weight_avg"], settings=settings)
+        settings = MergeSettings(samples=16, partners=("base",), reestimate_batchnorm=again)
+        found = collect_retention(probed, methods=["weight_avg"], settings=settings)
         values[found.batchnorm] = found.value("a", "weight_avg", "overlap_unlabelled")
     assert list(values) == [
         "running statistics as merged",
@@ -49,14 +49,12 @@ def test_the_option_is_reported_and_changes_what_is_probed(tmp_path):
     ]
     assert len(set(values.values())) == 2
     (tmp_path / "plain").mkdir()
-    plain = collect_retention(
-        tiny_family(tmp_path / "plain"), tiny_tasks(), methods=[], settings=settings
-    )
+    plain = collect_retention(tiny_probed(tmp_path / "plain"), methods=[], settings=settings)
     assert plain.batchnorm == "the models have no BatchNorm"
 
 
 def test_a_model_without_batchnorm_is_left_as_it_is(tmp_path):
-    family, task = tiny_family(tmp_path), tiny_tasks()["a"]
-    found = reestimated(Probe(task), own_parameters(family, "a"), task.samples(4, 0))
-    for name, value in own_parameters(family, "a").items():
+    probed, task = tiny_probed(tmp_path), tiny_tasks()["a"]
+    found = reestimated(Probe(task), probed.state("a"), task.samples(4, 0))
+    for name, value in probed.state("a").items():
         assert found[name] == pytest.approx(value)

@@ -7,22 +7,23 @@ from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.family import Family
 from mergecast.fingerprints.forms import FORMS, compare
+from mergecast.fingerprints.merge_settings import MergeSettings
 from mergecast.fingerprints.pairprobe import collect_pair_probes
-from mergecast.fingerprints.retention import ProbeSettings, collect_retention
+from mergecast.fingerprints.retention import collect_retention
 from mergecast.merging import METHODS, merging_method, write_merge
-from mergecast.merging.alone import merge_alone, own_parameters, scrambled
+from mergecast.merging.alone import merge_alone, scrambled
 from mergecast.tasks.probe import Probe
-from tiny_family import tiny_family, tiny_tasks
+from tiny_family import tiny_family, tiny_probed, tiny_tasks
 
-SETTINGS = ProbeSettings(samples=12, draws=2, merge_seed=3)
+SETTINGS = MergeSettings(samples=12, draws=2, merge_seed=3)
 
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_retention_equals_writing_and_loading_the_merge_with_copies_of_the_base(tmp_path, size):
-    family = tiny_family(tmp_path)
-    settings = ProbeSettings(samples=12, size=size, merge_seed=3, partners=("base",))
+    probed = tiny_probed(tmp_path)
+    settings = MergeSettings(samples=12, size=size, merge_seed=3, partners=("base",))
     methods = [name for name in METHODS.names() if METHODS.get(name).max_members is None]
-    found = collect_retention(family, tiny_tasks(), methods=methods, settings=settings)
+    found = collect_retention(probed, methods=methods, settings=settings)
     base = tmp_path / "base.safetensors"
     company = Family.open(
         base, {"a": tmp_path / "a.safetensors", **{f"z{i}": base for i in range(1, size)}}
@@ -42,9 +43,9 @@ def test_retention_equals_writing_and_loading_the_merge_with_copies_of_the_base(
 
 def test_values_depend_neither_on_the_order_of_models_nor_on_the_other_models(tmp_path):
     methods = ["dare", "slerp", "tsv"]
-    one = collect_retention(tiny_family(tmp_path), tiny_tasks(), methods=methods, settings=SETTINGS)
+    one = collect_retention(tiny_probed(tmp_path), methods=methods, settings=SETTINGS)
     other = collect_retention(
-        tiny_family(tmp_path, order="ca"), tiny_tasks(), methods=methods[::-1], settings=SETTINGS
+        tiny_probed(tmp_path, order="ca"), methods=methods[::-1], settings=SETTINGS
     )
     for key, comparison in other.found.items():
         assert comparison.values == one.found[key].values
@@ -57,7 +58,7 @@ def test_threads_change_nothing(tmp_path):
         for threads in (1, 2):
             torch.set_num_threads(threads)
             retention = collect_retention(
-                tiny_family(tmp_path), tiny_tasks(), methods=["isotropic"], settings=SETTINGS
+                tiny_probed(tmp_path), methods=["isotropic"], settings=SETTINGS
             )
             found.append([c.values for c in retention.found.values()])
     finally:
@@ -66,12 +67,11 @@ def test_threads_change_nothing(tmp_path):
 
 
 def test_without_labels_the_unlabelled_forms_remain_and_the_others_say_why(tmp_path):
-    tasks = tiny_tasks(labelled=False)
     found = collect_retention(
-        tiny_family(tmp_path), tasks, methods=["weight_avg"], settings=SETTINGS
+        tiny_probed(tmp_path, labelled=False), methods=["weight_avg"], settings=SETTINGS
     )
     with_labels = collect_retention(
-        tiny_family(tmp_path), tiny_tasks(), methods=["weight_avg"], settings=SETTINGS
+        tiny_probed(tmp_path), methods=["weight_avg"], settings=SETTINGS
     )
     for form in FORMS:
         if form.endswith("_unlabelled"):
@@ -87,12 +87,8 @@ def test_a_method_for_one_model_is_missing_with_its_reason(tmp_path):
     name = "only_one_model"
     merging_method(name, reference="a test", max_members=1)(lambda block: block.deltas[0])
     try:
-        found = collect_retention(
-            tiny_family(tmp_path), tiny_tasks(), methods=[name], settings=SETTINGS
-        )
-        probes = collect_pair_probes(
-            tiny_family(tmp_path), tiny_tasks(), methods=[name], settings=SETTINGS
-        )
+        found = collect_retention(tiny_probed(tmp_path), methods=[name], settings=SETTINGS)
+        probes = collect_pair_probes(tiny_probed(tmp_path), methods=[name], settings=SETTINGS)
     finally:
         METHODS._entries.pop(name)
     with pytest.raises(UndefinedError, match="takes at most 1"):
@@ -102,18 +98,11 @@ def test_a_method_for_one_model_is_missing_with_its_reason(tmp_path):
 
 
 def test_what_was_not_probed_and_unknown_forms_are_named(tmp_path):
-    found = collect_retention(
-        tiny_family(tmp_path), tiny_tasks(), methods=["weight_avg"], settings=SETTINGS
-    )
+    found = collect_retention(tiny_probed(tmp_path), methods=["weight_avg"], settings=SETTINGS)
     with pytest.raises(UndefinedError, match="was not probed with ties"):
         found.value("a", "ties", "kept_unlabelled")
     with pytest.raises(UsageError, match="kept_unlabelled"):
         found.value("a", "weight_avg", "kept_unlabeled")
-
-
-def test_a_model_without_a_task_is_named(tmp_path):
-    with pytest.raises(UsageError, match="'c'.*has no task"):
-        collect_retention(tiny_family(tmp_path), tiny_tasks("ab"))
 
 
 def test_scrambling_keeps_entries_and_spectrum_and_draws_differ(tmp_path):
@@ -145,18 +134,13 @@ def test_merge_alone_checks_its_arguments(tmp_path):
 
 
 def test_pair_probes_evaluate_the_real_merge_with_each_members_own_head(tmp_path):
-    family, tasks = tiny_family(tmp_path), tiny_tasks()
+    probed, tasks = tiny_probed(tmp_path), tiny_tasks()
+    family = probed.family
     steps = []
-    probes = collect_pair_probes(
-        family,
-        tasks,
-        methods=["ties"],
-        settings=SETTINGS,
-        progress=lambda done, total: steps.append((done, total)),
-    )
+    probes = collect_pair_probes(probed, methods=["ties"], settings=SETTINGS, advance=steps.append)
     out = write_merge(family, "ties", tmp_path / "merged", members=["a", "c"], seed=3)
     merged = {name: to_tensor(v) for name, v in _arrays(out).items()}
-    own = own_parameters(family, "c")
+    own = probed.state("c")
     head = {name: value for name, value in own.items() if name.startswith("head.")}
     probe, samples = Probe(tasks["c"]), tasks["c"].samples(12, 0)
     expected = compare(
@@ -164,7 +148,7 @@ def test_pair_probes_evaluate_the_real_merge_with_each_members_own_head(tmp_path
     )
     for form in FORMS:
         assert probes.value("c", "a", "ties", form) == pytest.approx(expected.values[form])
-    assert steps == [(1, 3), (2, 3), (3, 3)]
+    assert steps == [1, 1, 1]
 
 
 def test_a_model_whose_output_is_not_finite_is_missing_with_a_reason(tmp_path):
@@ -174,9 +158,7 @@ def test_a_model_whose_output_is_not_finite_is_missing_with_a_reason(tmp_path):
     states["a"]["head.weight"][0, 0] = float("nan")
     for label, state in states.items():
         write_safetensors(tmp_path / f"{label}.safetensors", state)
-    found = collect_retention(
-        tiny_family(tmp_path), tiny_tasks(), methods=["weight_avg"], settings=SETTINGS
-    )
+    found = collect_retention(tiny_probed(tmp_path), methods=["weight_avg"], settings=SETTINGS)
     with pytest.raises(UndefinedError, match="output is not finite"):
         found.value("a", "weight_avg", "overlap_unlabelled")
     assert 0 < found.value("b", "weight_avg", "overlap_unlabelled") <= 1
@@ -185,3 +167,15 @@ def test_a_model_whose_output_is_not_finite_is_missing_with_a_reason(tmp_path):
 def _arrays(path):
     checkpoint = Checkpoint.open(path)
     return {name: checkpoint.array(name) for name in checkpoint.names}
+
+
+def test_finished_units_are_not_computed_again(tmp_path, monkeypatch):
+    probed = tiny_probed(tmp_path)
+    first = collect_retention(probed, methods=["dare"], settings=SETTINGS)
+    monkeypatch.setattr("mergecast.fingerprints.retention.merge_alone", None)
+    again = collect_retention(probed, methods=["dare"], settings=SETTINGS)
+    assert again.found == first.found
+    with pytest.raises(TypeError):
+        collect_retention(
+            probed, methods=["dare"], settings=MergeSettings(samples=12, draws=2, merge_seed=4)
+        )

@@ -19,8 +19,7 @@ from mergecast.fingerprints.curvature import (
     layer_moments,
     per_sample_gradients,
 )
-from mergecast.fingerprints.retention import Bench
-from mergecast.merging.alone import own_parameters
+from mergecast.fingerprints.retention import MergeBench
 
 #: Bytes of per-sample gradients held at once; each group of samples reads the deltas once.
 GRADIENT_BUDGET = 1 << 30
@@ -55,7 +54,7 @@ class Evidence:
         return found.double()
 
 
-def measure(bench: Bench, member: str, folder: Path, *, gradients: bool = True) -> Evidence:
+def measure(bench: MergeBench, member: str, folder: Path, *, gradients: bool = True) -> Evidence:
     """Measure one model on its own calibration samples and write what is large into `folder`.
 
     Parameters
@@ -65,15 +64,14 @@ def measure(bench: Bench, member: str, folder: Path, *, gradients: bool = True) 
     folder : an existing folder; one file a model.
     gradients : take backward passes too (labels and curvature); otherwise inputs only.
     """
-    family, settings = bench.family, bench.settings
-    samples, _ = bench.single(member)
-    probe, parameters = bench.probe(member), own_parameters(family, member)
+    family, samples = bench.family, bench.samples(member)
+    probe, parameters = bench.probe(member), bench.probed.state(member)
     layers = layer_moments(
         probe,
         parameters,
         samples,
         family.shared,
-        seed=settings.seed,
+        seed=bench.probed.settings.seed,
         draws=CURVATURE_DRAWS if gradients else 0,
     )
     tensors = dict(_moments(layers, gradients))

@@ -7,11 +7,10 @@ over parameters of products of small matrices.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
 
 import numpy as np
 import torch
@@ -20,17 +19,15 @@ from torch import Tensor
 from mergecast.checkpoints.checkpoint import Array
 from mergecast.errors import MergecastError, UndefinedError, UsageError
 from mergecast.family.blocks import ParamBlock
-from mergecast.family.family import Family
 from mergecast.fingerprints.evidence import Evidence, measure
-from mergecast.fingerprints.retention import Bench, ProbeSettings
+from mergecast.fingerprints.merge_settings import MergeSettings
+from mergecast.fingerprints.probing import ProbedFamily
+from mergecast.fingerprints.retention import Advance, MergeBench
+from mergecast.fingerprints.spectra import spectrum
 from mergecast.merging.alone import with_stand_ins
 from mergecast.merging.method import METHODS, MergingMethod, TensorBlock
 from mergecast.merging.sparse import trim
-from mergecast.tasks.task import Task
 
-Progress = Callable[[int, int], None]
-Part = Literal["weights", "activations", "gradients"]
-PARTS: tuple[Part, ...] = ("weights", "activations", "gradients")
 #: Singular directions of a task matrix whose span counts as its subspace.
 DIRECTIONS = 10
 #: Share of entries kept before signs are compared, as TIES trims by default.
@@ -47,7 +44,6 @@ class Interference:
     sums : name to (N, N) array, or (N,) where a partner has no part in it; float64.
     energies : ``left`` and ``right`` to (matrices, N, N): share of τⱼ's energy in τᵢ's subspace.
     missing : (name of a sum, member) to the reason why its row has no value.
-    parts : what was collected: ``weights``, ``activations``, ``gradients``.
     methods : merging methods whose scaling the gradient forms follow.
     """
 
@@ -55,7 +51,6 @@ class Interference:
     sums: Mapping[str, Array]
     energies: Mapping[str, Array]
     missing: Mapping[tuple[str, str], str]
-    parts: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
 
     def entry(self, name: str, i: str, j: str) -> float:
@@ -69,65 +64,45 @@ class Interference:
 
 
 def collect_interference(
-    family: Family,
-    tasks: Mapping[str, Task] | None = None,
+    probed: ProbedFamily,
     *,
     methods: Sequence[str] | None = None,
-    settings: ProbeSettings | None = None,
-    parts: Sequence[Part] = PARTS,
-    progress: Progress | None = None,
+    settings: MergeSettings | None = None,
+    gradients: bool = True,
+    advance: Advance | None = None,
 ) -> Interference:
     """Measure every model once, then run once over the parameters for all pairs.
 
     Parameters
     ----------
-    family : base and models.
-    tasks : label to task; the weights part needs none.
+    probed : the family and its tasks.
     methods : methods whose scaling of a task vector the gradient forms follow; all by default.
     settings : samples, seeds and the methods' parameters.
-    parts : what is collected: ``weights`` (no samples), ``activations`` (forward passes on
-        unlabelled samples), ``gradients`` (backward passes).
-    progress : called with (models measured and parameters done, models and parameters).
+    gradients : take backward passes too; False needs unlabelled forward passes only.
+    advance : called with 1 for each model measured and each parameter done.
     """
-    settings = settings or ProbeSettings()
-    family = family.subset(sorted(family.names))
-    for part in parts:
-        if part not in PARTS:
-            raise UsageError.unknown("part of interference", part, PARTS)
-    if set(parts) != {"weights"} and tasks is None:
-        raise UsageError("tasks", "none given", "give one for every model: only weights need none")
-    sampled = tasks if set(parts) != {"weights"} else None
-    gradients = "gradients" in parts
+    settings = settings or MergeSettings()
+    members = tuple(sorted(probed.family.names))
     names = list(METHODS.names() if methods is None else methods) if gradients else []
-    steps = len(family.shared) + (family.size if sampled else 0)
-    done = 0
-
-    def advance() -> None:
-        nonlocal done
-        done += 1
-        if progress:
-            progress(done, steps)
-
+    bench = MergeBench(probed, settings)
     with TemporaryDirectory(prefix="mergecast-") as folder:
-        evidence: list[Evidence] = []
-        if sampled:
-            bench = Bench(family, sampled, settings)
-            for member in family.names:
-                evidence.append(measure(bench, member, Path(folder), gradients=gradients))
-                advance()
-        sums = _Sums(family.names, evidence)
-        for block in family.blocks():
-            if "weights" in parts:
-                sums.add_weights(block)
-            if evidence:
-                alone = {name: _alone(block, name, settings, sums.missing) for name in names}
-                sums.add_moments(block, {k: v for k, v in alone.items() if v is not None})
-            advance()
-    return sums.result(tuple(parts), tuple(names))
+        evidence = []
+        for member in members:
+            evidence.append(measure(bench, member, Path(folder), gradients=gradients))
+            if advance:
+                advance(1)
+        sums = _Sums(members, evidence)
+        for block in probed.family.subset(members).blocks():
+            sums.add_weights(block)
+            alone = {name: _alone(block, name, settings, sums.missing) for name in names}
+            sums.add_moments(block, {k: v for k, v in alone.items() if v is not None})
+            if advance:
+                advance(1)
+    return sums.result(tuple(names))
 
 
 def _alone(
-    block: ParamBlock, method: str, settings: ProbeSettings, missing: dict[tuple[str, str], str]
+    block: ParamBlock, method: str, settings: MergeSettings, missing: dict[tuple[str, str], str]
 ) -> Tensor | None:
     """M(τⱼ, 0, …) of every model on a block, (N, *shape): its task vector as M scales it."""
     found = METHODS.get(method)
@@ -147,7 +122,7 @@ def _alone(
 
 
 def _kernel(
-    method: MergingMethod, block: ParamBlock, company: ParamBlock, settings: ProbeSettings
+    method: MergingMethod, block: ParamBlock, company: ParamBlock, settings: MergeSettings
 ) -> Tensor:
     method.check_members(company.members)
     tensors = TensorBlock(
@@ -243,7 +218,7 @@ class _Sums:
         self.add("input_similarity", i, np.array(values))
         self.add("layers", i, 1.0)
 
-    def result(self, parts: tuple[str, ...], methods: tuple[str, ...]) -> Interference:
+    def result(self, methods: tuple[str, ...]) -> Interference:
         """The finished sums; raises MergecastError where one is not finite without a reason."""
         for name, total in self.sums.items():
             for i, member in enumerate(self.members):
@@ -254,7 +229,7 @@ class _Sums:
                         "leave this model out, or fetch it again",
                     )
         energies = {side: np.array(parts) for side, parts in self.energies.items()}
-        return Interference(self.members, self.sums, energies, self.missing, parts, methods)
+        return Interference(self.members, self.sums, energies, self.missing, methods)
 
 
 def _matrices(stack: Tensor, transposed: bool) -> Tensor:
@@ -269,11 +244,11 @@ def _subspace_energy(deltas: Tensor, norms: Tensor) -> dict[str, Array]:
     shares = {side: np.full((n, n), np.nan) for side in ("left", "right")}
     doubles = deltas.double()
     for i in range(n):
-        if float(norms[i]) == 0 or not bool(torch.isfinite(norms[i])):
+        try:
+            found = spectrum(deltas[i].numpy(), DIRECTIONS)
+        except UndefinedError:
             continue
-        u, s, vh = torch.linalg.svd(doubles[i], full_matrices=False)
-        k = min(DIRECTIONS, int((s > s[0] * 1e-6).sum()))
-        left = (u[:, :k].mT @ doubles).square().sum((1, 2)) / norms
-        right = (doubles @ vh[:k].mT).square().sum((1, 2)) / norms
-        shares["left"][i], shares["right"][i] = left.numpy(), right.numpy()
+        left, right = torch.from_numpy(found.left), torch.from_numpy(found.right)
+        shares["left"][i] = ((left @ doubles).square().sum((1, 2)) / norms).numpy()
+        shares["right"][i] = ((doubles @ right.mT).square().sum((1, 2)) / norms).numpy()
     return shares

@@ -6,17 +6,15 @@ for everything cheaper.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from mergecast.family.family import Family
 from mergecast.fingerprints.forms import Comparison
-from mergecast.fingerprints.retention import Bench, ProbeSettings, value_of
+from mergecast.fingerprints.merge_settings import MergeSettings
+from mergecast.fingerprints.probing import ProbedFamily
+from mergecast.fingerprints.retention import Advance, MergeBench, value_of
 from mergecast.merging.method import METHODS
-from mergecast.tasks.task import Task
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -42,32 +40,29 @@ class PairProbes:
 
 
 def collect_pair_probes(
-    family: Family,
-    tasks: Mapping[str, Task],
+    probed: ProbedFamily,
     *,
     methods: Sequence[str] | None = None,
-    settings: ProbeSettings | None = None,
-    progress: Progress | None = None,
+    settings: MergeSettings | None = None,
+    advance: Advance | None = None,
 ) -> PairProbes:
-    """Merge every pair by every method and evaluate both members.
+    """Merge every pair by every method and evaluate both members; finished units are kept.
 
     Parameters
     ----------
-    family : base and models.
-    tasks : label to task.
+    probed : the family and its tasks.
     methods : names in `METHODS`; all by default.
-    settings : defaults are those of `ProbeSettings`.
-    progress : called with (merges probed, merges).
+    settings : defaults are those of `MergeSettings`; pairs are always two models.
+    advance : called with 1 for each merge probed, ``N (N - 1) / 2 · methods`` in all.
     """
     names = list(METHODS.names()) if methods is None else list(methods)
-    bench = Bench(family, tasks, settings or ProbeSettings())
-    pairs = list(combinations(sorted(family.names), 2))
+    bench = MergeBench(probed, settings or MergeSettings())
     found: dict[tuple[str, str, str], Comparison] = {}
-    for done, (left, right) in enumerate(pairs):
-        for number, method in enumerate(names, start=1):
+    for left, right in combinations(sorted(probed.family.names), 2):
+        for method in names:
             both = bench.together((left, right), method)
             found[left, method, right] = both[left]
             found[right, method, left] = both[right]
-            if progress:
-                progress(done * len(names) + number, len(pairs) * len(names))
-    return PairProbes(family.names, found, bench.batchnorm, tuple(names))
+            if advance:
+                advance(1)
+    return PairProbes(probed.family.names, found, bench.batchnorm, tuple(names))

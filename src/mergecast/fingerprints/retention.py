@@ -9,61 +9,24 @@ samples. N · methods · (1 + draws) merges of one model and as many forward pas
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
 
 from mergecast.errors import CheckpointError, FamilyError, UndefinedError, UsageError
-from mergecast.family.family import Family
 from mergecast.fingerprints.batchnorm import batchnorm_layers, reestimated
 from mergecast.fingerprints.forms import FORMS, Comparison, compare, mean_of
-from mergecast.merging.alone import (
-    PARTNERS,
-    Partner,
-    merge_alone,
-    own_parameters,
-    private_parameters,
-)
+from mergecast.fingerprints.merge_settings import MergeSettings
+from mergecast.fingerprints.probing import ProbedFamily, read_state, state_digest
+from mergecast.merging.alone import merge_alone, private_parameters
 from mergecast.merging.method import METHODS
 from mergecast.merging.run import merge
 from mergecast.runtime.seeds import derived_seed
-from mergecast.tasks.probe import BATCH_SIZE, Probe
-from mergecast.tasks.task import Samples, Task
+from mergecast.tasks.probe import Probe
+from mergecast.tasks.task import Samples
 
-Progress = Callable[[int, int], None]
-#: Calibration samples of a task.
-SAMPLES = 40
-#: Shuffles of a scrambled partner, averaged.
-DRAWS = 3
-
-
-@dataclass(frozen=True)
-class ProbeSettings:
-    """How merges are made and measured, alike for retention and pair probes.
-
-    Attributes
-    ----------
-    samples : calibration samples a task.
-    seed : of the samples and of scrambled partners.
-    merge_seed : of random masks; the seed that a real merge will be given.
-    params : method to its parameters, where they differ from the defaults.
-    size : number of models merged, partners' stand-ins included.
-    partners : stand-ins for the partner, in retention probes.
-    draws : shuffles of the scrambled partner that are averaged.
-    reestimate_batchnorm : measure BatchNorm's running statistics anew on the calibration samples
-        after each merge; otherwise they stay as merged.
-    """
-
-    samples: int = SAMPLES
-    seed: int = 0
-    merge_seed: int = 0
-    params: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    size: int = 2
-    partners: tuple[Partner, ...] = PARTNERS
-    draws: int = DRAWS
-    reestimate_batchnorm: bool = False
-    batch_size: int = BATCH_SIZE
-    device: str = "cpu"
+Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -83,84 +46,115 @@ class Retention:
     batchnorm: str
     methods: tuple[str, ...]
 
-    def value(self, member: str, method: str, form: str, partner: Partner = "base") -> float:
+    def value(self, member: str, method: str, form: str, partner: str = "base") -> float:
         """One value; raises UndefinedError with the reason where there is none."""
         return value_of(self.found, (member, method, partner), form)
 
 
 def collect_retention(
-    family: Family,
-    tasks: Mapping[str, Task],
+    probed: ProbedFamily,
     *,
     methods: Sequence[str] | None = None,
-    settings: ProbeSettings | None = None,
-    progress: Progress | None = None,
+    settings: MergeSettings | None = None,
+    advance: Advance | None = None,
 ) -> Retention:
-    """Probe every model alone, by every method.
+    """Probe every model alone, by every method; finished units are kept in the family's store.
 
     Parameters
     ----------
-    family : base and models.
-    tasks : label to task; the model's own samples are read from it.
+    probed : the family and its tasks; each model's own samples are used.
     methods : names in `METHODS`; all by default.
-    settings : defaults are those of `ProbeSettings`.
-    progress : called with (merges probed, merges).
+    settings : defaults are those of `MergeSettings`.
+    advance : called with 1 for each merge probed, ``N · methods · partners`` in all.
 
     Raises
     ------
     UsageError
-        A model has no task, or a task too few samples.
+        Too few samples, an unknown method.
     """
-    settings = settings or ProbeSettings()
     names = list(METHODS.names()) if methods is None else list(methods)
-    bench = Bench(family, tasks, settings)
-    total = family.size * len(names) * len(settings.partners)
+    bench = MergeBench(probed, settings or MergeSettings())
     found: dict[tuple[str, str, str], Comparison] = {}
-    for member in sorted(family.names):
+    for member in sorted(probed.family.names):
         for method in names:
-            for partner in settings.partners:
+            for partner in bench.settings.partners:
                 found[member, method, partner] = bench.alone(member, method, partner)
-                if progress:
-                    progress(len(found), total)
-    return Retention(family.names, found, bench.batchnorm, tuple(names))
+                if advance:
+                    advance(1)
+    return Retention(probed.family.names, found, bench.batchnorm, tuple(names))
 
 
-class Bench:
+class MergeBench:
     """The models of a family on their own samples: references once, then any merge of them."""
 
-    def __init__(self, family: Family, tasks: Mapping[str, Task], settings: ProbeSettings) -> None:
-        for member in family.names:
-            if member not in tasks:
-                raise UsageError(
-                    f"model {member!r}", "has no task", f"name one; tasks: {', '.join(tasks)}"
-                )
-        self.family = family
-        self.tasks = {member: tasks[member] for member in family.names}
+    def __init__(self, probed: ProbedFamily, settings: MergeSettings) -> None:
+        self.probed = probed
+        self.family = probed.family
         self.settings = settings
-        self._probes: dict[str, Probe] = {}
-        self._single: dict[str, tuple[Samples, Tensor]] = {}
+        self._samples: dict[str, Samples] = {}
+        self._single: dict[str, Tensor] = {}
+        self._base = ""
 
     def probe(self, member: str) -> Probe:
-        """The probe of a model's task; tasks of one blueprint share the module."""
-        task = self.tasks[member]
-        if task.blueprint in self._probes:
-            shared = self._probes[task.blueprint].module
-            return Probe(task, self.settings.device, shared)
-        return self._probes.setdefault(task.blueprint, Probe(task, self.settings.device))
+        """A probe of its own on the family's module: what it loads is nobody else's affair."""
+        shared = self.probed.probe(member)
+        return Probe(self.probed.tasks[member], self.probed.settings.device, shared.module)
 
-    def single(self, member: str) -> tuple[Samples, Tensor]:
-        """A model's calibration samples and its own logits on them; computed once."""
+    def samples(self, member: str) -> Samples:
+        """A model's calibration samples."""
+        if member not in self._samples:
+            self._samples[member] = self.probed.tasks[member].samples(
+                self.settings.samples, self.probed.settings.seed
+            )
+        return self._samples[member]
+
+    def single(self, member: str) -> Tensor:
+        """A model's own logits on its samples; computed once."""
         if member not in self._single:
-            samples = self.tasks[member].samples(self.settings.samples, self.settings.seed)
-            parameters = own_parameters(self.family, member)
-            logits = self.probe(member).logits(parameters, samples, self.settings.batch_size)
-            self._single[member] = samples, logits
+            state, batch = self.probed.state(member), self.probed.settings.batch_size
+            self._single[member] = self.probe(member).logits(state, self.samples(member), batch)
         return self._single[member]
 
-    def alone(self, member: str, method: str, partner: Partner) -> Comparison:
+    def spec(self, stage: str, member: str, **more: object) -> dict[str, object]:
+        """What a unit about one model is stored under; `more` names the others by content."""
+        if not self._base:
+            self._base = state_digest(read_state(self.family.base))
+        return self.probed.spec(
+            stage,
+            member,
+            self.samples(member),
+            base=self._base,
+            random_stream=member,
+            merge_seed=self.settings.merge_seed,
+            **more,
+        )
+
+    def kept(self, spec: dict[str, object], compute: Callable[[], Comparison]) -> Comparison:
+        """The comparison stored under `spec`, computed where there is none."""
+        stored = self.probed.store.get(spec)
+        if stored is None:
+            found = compute()
+            stored = {"values": dict(found.values), "missing": dict(found.missing)}
+            self.probed.store.put(spec, stored)
+        return Comparison(stored["values"], stored["missing"])
+
+    def _how(self, method: str) -> dict[str, object]:
+        """What a merge by `method` depends on, besides the models."""
+        return {
+            "method": method,
+            "params": METHODS.get(method).validate(self.settings.params.get(method)),
+            "batchnorm": self.settings.reestimate_batchnorm,
+        }
+
+    def alone(self, member: str, method: str, partner: str) -> Comparison:
         """A model merged with stand-ins, against itself; the mean over draws if they are random."""
-        settings = self.settings
-        draws = 1 if partner == "base" else settings.draws
+        size, draws = self.settings.size, 1 if partner == "base" else self.settings.draws
+        spec = self.spec(
+            "retention", member, partner=partner, size=size, draws=draws, **self._how(method)
+        )
+        return self.kept(spec, lambda: self._alone(member, method, partner, draws))
+
+    def _alone(self, member: str, method: str, partner: str, draws: int) -> Comparison:
         comparisons = []
         for draw in range(draws):
             try:
@@ -168,12 +162,12 @@ class Bench:
                     self.family,
                     member,
                     method,
-                    size=settings.size,
+                    size=self.settings.size,
                     partner=partner,
-                    draw=derived_seed(settings.seed, draw),
-                    params=settings.params.get(method),
-                    seed=settings.merge_seed,
-                    device=settings.device,
+                    draw=derived_seed(self.probed.settings.seed, draw),
+                    params=self.settings.params.get(method),
+                    seed=self.settings.merge_seed,
+                    device=self.probed.settings.device,
                 )
             except (FamilyError, UndefinedError, UsageError) as error:
                 return _impossible(method, error)
@@ -182,38 +176,52 @@ class Bench:
 
     def together(self, members: Sequence[str], method: str) -> dict[str, Comparison]:
         """The real merge of `members`, each of them on its own samples."""
-        try:
-            merged = merge(
-                self.family,
-                method,
-                members=members,
-                params=self.settings.params.get(method),
-                seed=self.settings.merge_seed,
-                device=self.settings.device,
-            )
-        except (FamilyError, UndefinedError, UsageError) as error:
-            return dict.fromkeys(members, _impossible(method, error))
-        return {member: self.compare(member, merged) for member in members}
+        merged: dict[str, Tensor] = {}
+
+        def compute(member: str) -> Comparison:
+            if not merged:
+                try:
+                    merged.update(self._merge(members, method))
+                except (FamilyError, UndefinedError, UsageError) as error:
+                    return _impossible(method, error)
+            return self.compare(member, merged)
+
+        models = {label: self.probed.digest(label) for label in sorted(members)}
+        found = {}
+        for member in members:
+            spec = self.spec("pair probe", member, models=models, **self._how(method))
+            found[member] = self.kept(spec, partial(compute, member))
+        return found
+
+    def _merge(self, members: Sequence[str], method: str) -> dict[str, Tensor]:
+        return merge(
+            self.family,
+            method,
+            members=members,
+            params=self.settings.params.get(method),
+            seed=self.settings.merge_seed,
+            device=self.probed.settings.device,
+        )
 
     def compare(self, member: str, merged: Mapping[str, Tensor]) -> Comparison:
         """All forms of merged weights on one member's samples, with that member's head."""
-        samples, single = self.single(member)
+        samples, batch = self.samples(member), self.probed.settings.batch_size
         private = private_parameters(self.family, member)
         shared = {name: merged[name] for name in self.family.shared}
         probe = self.probe(member)
         parameters: Mapping[str, Tensor] = {**shared, **private}
-        if self.settings.reestimate_batchnorm:
-            parameters = reestimated(probe, parameters, samples, self.settings.batch_size)
         try:
-            logits = probe.logits(parameters, samples, self.settings.batch_size)
+            if self.settings.reestimate_batchnorm:
+                parameters = reestimated(probe, parameters, samples, batch)
+            logits = probe.logits(parameters, samples, batch)
         except CheckpointError as error:
             raise error.about(f"model {member!r}") from error
-        return compare(logits, single, samples.labels)
+        return compare(logits, self.single(member), samples.labels)
 
     @property
     def batchnorm(self) -> str:
         """What happens to BatchNorm's running statistics after a merge."""
-        layers = {len(batchnorm_layers(self.probe(member).module)) for member in self.tasks}
+        layers = {len(batchnorm_layers(self.probe(member).module)) for member in self.family.names}
         if layers == {0}:
             return "the models have no BatchNorm"
         if self.settings.reestimate_batchnorm:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Literal
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -19,8 +18,7 @@ from mergecast.runtime.seeds import derived_seed
 
 #: What stands in for a partner. ``base``: a copy of the base, a task vector of zero.
 #: ``scrambled``: the model's own task vector with the inputs it acts on shuffled.
-Partner = Literal["base", "scrambled"]
-PARTNERS: tuple[Partner, ...] = ("base", "scrambled")
+PARTNERS = ("base", "scrambled")
 
 
 def merge_alone(
@@ -29,7 +27,7 @@ def merge_alone(
     method: str,
     *,
     size: int = 2,
-    partner: Partner = "base",
+    partner: str = "base",
     draw: int = 0,
     params: Mapping[str, object] | None = None,
     seed: int = 0,
@@ -86,7 +84,7 @@ def merge_alone(
     return {name: merged[name] for name in family.base.names}
 
 
-def with_stand_ins(block: ParamBlock, size: int, partner: Partner, seed: int) -> ParamBlock:
+def with_stand_ins(block: ParamBlock, size: int, partner: str, seed: int) -> ParamBlock:
     """A block of one model, joined by ``size - 1`` stand-ins whose labels sort after its own."""
     base, delta = block.base.reshape(-1), block.delta(0).reshape(-1)
     labels = _labels(block.members[0], size)
@@ -121,11 +119,6 @@ def scrambled(delta: Array, rng: np.random.Generator) -> Array:
     return shuffled.reshape(delta.shape)
 
 
-def own_parameters(family: Family, member: str) -> dict[str, torch.Tensor]:
-    """A model's tensors by the base's names, its private ones included."""
-    return {**dict(_shared(family, member)), **private_parameters(family, member)}
-
-
 def private_parameters(family: Family, member: str) -> dict[str, torch.Tensor]:
     """The tensors of a model that take no part in merging: its head and its integer buffers."""
     checkpoint = family.subset([member]).models[member]
@@ -133,13 +126,6 @@ def private_parameters(family: Family, member: str) -> dict[str, torch.Tensor]:
     return {
         name: to_tensor(checkpoint.array(name)) for name in excluded if name in checkpoint.infos
     }
-
-
-def _shared(family: Family, member: str) -> Iterator[tuple[str, torch.Tensor]]:
-    checkpoint = family.subset([member]).models[member]
-    aliases = family.alignment.aliases.get(member, {})
-    for name in family.shared:
-        yield name, to_tensor(checkpoint.array(aliases.get(name, name)))
 
 
 def _labels(member: str, size: int) -> list[str]:

@@ -1,25 +1,32 @@
 """Pair metrics: one function a metric on fingerprints, and the table of all pairs."""
 
 from mergecast.pairmetrics import (
+    activation,
     effective_rank,
+    gradient,
     interference,
     probe,
     retention,
     subspace,
     task_vector,
 )
-from mergecast.pairmetrics.evidence import EvidencePair, evidence_table
+from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request, kinds
 from mergecast.pairmetrics.spec import METRICS, MetricSpec, metric, metric_specs
-from mergecast.pairmetrics.table import compute_metrics, table_of
+from mergecast.pairmetrics.table import collect_evidence, compute_metrics, table_of
 
 __all__ = [
+    "EVIDENCE",
     "METRICS",
-    "EvidencePair",
+    "EvidenceKind",
     "MetricSpec",
+    "Request",
+    "activation",
+    "collect_evidence",
     "compute_metrics",
     "effective_rank",
-    "evidence_table",
+    "gradient",
     "interference",
+    "kinds",
     "metric",
     "metric_specs",
     "probe",

@@ -1,80 +1,127 @@
-"""Columns of the pair table from retention, interference and pair probes."""
+"""Kinds of evidence: what is collected once a family so that metrics of pairs are cheap.
+
+A kind belongs to a tier and says how it is collected and what that costs. Metrics name the kind
+they take; the table collects every kind up to the tier asked for.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import combinations
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
-import numpy as np
-import pandas as pd
-
-from mergecast.errors import UndefinedError
-from mergecast.pairmetrics.spec import METRICS, MetricSpec
-from mergecast.pairmetrics.table import checked_value
+from mergecast.errors import UsageError
+from mergecast.family.family import Family
+from mergecast.fingerprints.merge_settings import MergeSettings
+from mergecast.fingerprints.probing import ProbedFamily, ProbeSettings
+from mergecast.fingerprints.weights import collect
+from mergecast.pairmetrics.pair import WeightEvidence
+from mergecast.pairmetrics.spec import TIERS, Tier
+from mergecast.registry import Registry
+from mergecast.runtime.progress import Progress, Silent
 
 if TYPE_CHECKING:
-    from mergecast.fingerprints.interference import Interference
-    from mergecast.fingerprints.pairprobe import PairProbes
-    from mergecast.fingerprints.retention import Retention
+    from mergecast.tasks.task import Task
 
 
-@dataclass(frozen=True)
-class EvidencePair:
-    """An ordered pair: the model affected, its partner, and what was collected of them.
+class PairEvidence(Protocol):
+    """One ordered pair, as the metrics of one kind see it."""
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Labels of the two models."""
+
+    def swapped(self) -> PairEvidence:
+        """The same models, the other one first."""
+
+
+class FamilyEvidence(Protocol):
+    """One kind of evidence of a whole family."""
+
+    def pair(self, left: str, right: str) -> PairEvidence:
+        """Two models in order; raises UndefinedError where there is none of one of them."""
+
+
+@dataclass
+class Request:
+    """What is asked for.
 
     Attributes
     ----------
-    labels : the model affected, and its partner.
-    retention, interference, probes : fingerprints of the whole family; None if not collected.
+    family : base and models.
+    tasks : model label to task; needed above the weights tier.
+    settings : how models are run.
+    merges : how merges are made and measured, for retention, interference and pair probes.
+    workers : threads of the weights tier.
+    on_error : ``refuse`` sets models with non-finite weights aside instead of raising.
+    progress : where stages are reported.
     """
 
-    labels: tuple[str, str]
-    retention: Retention | None = None
-    interference: Interference | None = None
-    probes: PairProbes | None = None
+    family: Family
+    tasks: Mapping[str, Task] | None = None
+    settings: ProbeSettings = field(default_factory=ProbeSettings)
+    workers: int = 2
+    on_error: Literal["raise", "refuse"] = "raise"
+    progress: Progress = field(default_factory=Silent)
+    merges: MergeSettings = field(default_factory=MergeSettings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if "probed" in vars(self):
+            self.probed.__exit__(*error)
+
+    @cached_property
+    def probed(self) -> ProbedFamily:
+        """The family with its tasks; ends with this request. Raises UsageError without tasks."""
+        if self.tasks is None:
+            raise UsageError(
+                "tasks", "none given", "give one for every model: only weights need none"
+            )
+        return ProbedFamily(self.family, self.tasks, self.settings)
 
 
-def evidence_table(
-    *,
-    suite: str = "",
-    retention: Retention | None = None,
-    interference: Interference | None = None,
-    probes: PairProbes | None = None,
-) -> pd.DataFrame:
-    """The metrics of every pair that the given fingerprints allow.
+@dataclass(frozen=True)
+class EvidenceKind:
+    """A kind of evidence.
 
-    Returns
-    -------
-    One row a pair: ``suite, left, right`` (labels in sorted order) and the metrics' columns, the
-    directed ones twice. Undefined values are NaN; ``attrs["missing"]`` lists them with reasons.
+    Attributes
+    ----------
+    name : what metrics call it.
+    tier : the tier it belongs to.
+    collect : request to the evidence of the family.
     """
-    given = {"retention": retention, "interference": interference, "probe": probes}
-    present = {name: found for name, found in given.items() if found is not None}
-    specs = [spec for spec in METRICS if _is_collected(spec, present.get(spec.evidence))]
-    members = sorted({label for found in present.values() for label in found.members})
-    rows: list[dict[str, object]] = []
-    missing: list[dict[str, str]] = []
-    for left, right in combinations(members, 2):
-        row: dict[str, object] = {"suite": suite, "left": left, "right": right}
-        for spec in specs:
-            for column, labels in zip(spec.columns, ((left, right), (right, left)), strict=False):
-                pair = EvidencePair(labels, retention, interference, probes)
-                try:
-                    row[column] = checked_value(spec, pair)
-                except UndefinedError as reason:
-                    row[column] = np.nan
-                    missing.append(
-                        {"left": left, "right": right, "key": column, "reason": str(reason)}
-                    )
-        rows.append(row)
-    frame = pd.DataFrame(rows)
-    frame.attrs["missing"] = missing
-    return frame
+
+    name: str
+    tier: Tier
+    collect: Callable[[Request], Any]
 
 
-def _is_collected(spec: MetricSpec, found: Retention | Interference | PairProbes | None) -> bool:
-    """Whether a metric is a column: its fingerprints, its method and its tier were asked for."""
-    if found is None or (spec.method is not None and spec.method not in found.methods):
-        return False
-    return spec.evidence != "interference" or spec.tier in found.parts  # type: ignore[union-attr]
+EVIDENCE: Registry[EvidenceKind] = Registry("evidence kind")
+
+
+def kinds(tier: str) -> list[EvidenceKind]:
+    """The kinds of a tier and of those before it, cheapest first; raises UsageError."""
+    if tier not in TIERS:
+        raise UsageError.unknown("tier", tier, TIERS)
+    reach = TIERS.index(tier)
+    return sorted(
+        (kind for kind in EVIDENCE if TIERS.index(kind.tier) <= reach),
+        key=lambda kind: TIERS.index(kind.tier),
+    )
+
+
+def _weights(request: Request) -> WeightEvidence:
+    advance = request.progress.stage("weights", len(request.family.shared))
+    fingerprints = collect(
+        request.family,
+        workers=request.workers,
+        on_error=request.on_error,
+        progress=lambda _done, _total: advance(1),
+    )
+    return WeightEvidence(fingerprints)
+
+
+EVIDENCE.add("weights", EvidenceKind("weights", "weights", _weights))

@@ -9,27 +9,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf, log, sqrt
-from typing import Any, Protocol
 
 import numpy as np
 
 from mergecast.errors import UndefinedError
+from mergecast.pairmetrics.directed import LabelledEvidence, LabelledPair
+from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request
 from mergecast.pairmetrics.retention import BUILT_IN_METHODS
 from mergecast.pairmetrics.spec import F, Tier, metric
 
 _KFAC = "Martens and Grosse 2015, 'K-FAC', arXiv 1503.05671"
 
 
-class HasInterference(Protocol):
-    """Evidence of an ordered pair that holds interference."""
+def _collect(request: Request, gradients: bool) -> LabelledEvidence:
+    from mergecast.fingerprints.interference import collect_interference
 
-    @property
-    def labels(self) -> tuple[str, str]:
-        """The model affected, and its partner."""
+    name = "interference" if gradients else "crosstalk"
+    steps = request.family.size + len(request.family.shared)
+    return LabelledEvidence(
+        collect_interference(
+            request.probed,
+            methods=BUILT_IN_METHODS,
+            settings=request.merges,
+            gradients=gradients,
+            advance=request.progress.stage(name, steps),
+        )
+    )
 
-    @property
-    def interference(self) -> Any:
-        """`mergecast.fingerprints.interference.Interference`."""
+
+_KINDS = {"activations": "crosstalk", "gradients": "interference"}
+EVIDENCE.add("crosstalk", EvidenceKind("crosstalk", "activations", lambda r: _collect(r, False)))
+EVIDENCE.add("interference", EvidenceKind("interference", "gradients", lambda r: _collect(r, True)))
 
 
 def _interference(
@@ -48,13 +58,13 @@ def _interference(
         range=bounds,
         source=f"mergecast: {source}",
         sets=("interference",),
-        evidence="interference",
+        evidence=_KINDS[tier],
         method=method,
     )
 
 
-def _entry(pair: HasInterference, name: str) -> float:
-    return float(pair.interference.entry(name, *pair.labels))
+def _entry(pair: LabelledPair, name: str) -> float:
+    return float(pair.fingerprints.entry(name, *pair.labels))
 
 
 def _ratio(part: float, whole: float, what: str) -> float:
@@ -63,8 +73,8 @@ def _ratio(part: float, whole: float, what: str) -> float:
     return part / whole
 
 
-def _energy(pair: HasInterference, side: str) -> float:
-    found = pair.interference
+def _energy(pair: LabelledPair, side: str) -> float:
+    found = pair.fingerprints
     i, j = (found.members.index(label) for label in pair.labels)
     shares = found.energies[side]
     defined = shares[:, i, j][~np.isnan(shares[:, i, j])] if len(shares) else np.array([])
@@ -73,40 +83,46 @@ def _energy(pair: HasInterference, side: str) -> float:
     return float(defined.mean())
 
 
-@_interference("input_energy", "weights", (0, 1), "mean over matrices of ‖δⱼVᵢ‖² / ‖δⱼ‖², top 10")
-def input_energy(pair: HasInterference) -> float:
+@_interference(
+    "input_energy", "activations", (0, 1), "mean over matrices of ‖δⱼVᵢ‖² / ‖δⱼ‖², top 10"
+)
+def input_energy(pair: LabelledPair) -> float:
     """Share of the partner's energy that reads the inputs which the model's own update reads."""
     return _energy(pair, "right")
 
 
-@_interference("output_energy", "weights", (0, 1), "mean over matrices of ‖Uᵢᵀδⱼ‖² / ‖δⱼ‖², top 10")
-def output_energy(pair: HasInterference) -> float:
+@_interference(
+    "output_energy", "activations", (0, 1), "mean over matrices of ‖Uᵢᵀδⱼ‖² / ‖δⱼ‖², top 10"
+)
+def output_energy(pair: LabelledPair) -> float:
     """Share of the partner's energy that writes where the model's own update writes."""
     return _energy(pair, "left")
 
 
-@_interference("sign_conflict", "weights", (0, 1), "after trimming to the largest 20 % per tensor")
-def sign_conflict(pair: HasInterference) -> float:
+@_interference(
+    "sign_conflict", "activations", (0, 1), "after trimming to the largest 20 % per tensor"
+)
+def sign_conflict(pair: LabelledPair) -> float:
     """Share of the mass of τᵢ's largest entries that τⱼ's contradict."""
     return _ratio(_entry(pair, "conflict"), _entry(pair, "trimmed"), "mass of τᵢ")
 
 
 @_interference("crosstalk", "activations", (-inf, inf), "½ log Σ‖δⱼCᵢ^½‖² / Σ‖δᵢCᵢ^½‖² over layers")
-def crosstalk(pair: HasInterference) -> float:
+def crosstalk(pair: LabelledPair) -> float:
     """How loud the partner's update is on the model's inputs, beside its own update, in nats.
 
     Cᵢ: second moment of a layer's inputs on task i. The mean over both directions is a purely
     mutual quantity: norms cancel, and what is left is how far two tasks use the same inputs.
     """
     label = pair.labels[0]
-    own = float(pair.interference.entry("moved", label, label))
+    own = float(pair.fingerprints.entry("moved", label, label))
     return 0.5 * log(
         _ratio(_ratio(_entry(pair, "moved"), own, "own shift"), 1.0, "shift by the partner")
     )
 
 
 @_interference("alignment", "activations", (-inf, inf), "½ log Σ‖δⱼCᵢ^½‖² / Σ‖δⱼ‖² over layers")
-def alignment(pair: HasInterference) -> float:
+def alignment(pair: LabelledPair) -> float:
     """How strongly the model's inputs excite a partner's update of unit norm, log."""
     moved = _ratio(_entry(pair, "moved"), _entry(pair, "matrix_norm2"), "partner's norm")
     if moved <= 0:
@@ -115,16 +131,16 @@ def alignment(pair: HasInterference) -> float:
 
 
 @_interference("shift", "activations", (0, inf), "√(Σ‖δⱼCᵢ^½‖² / Σ‖WC^½‖²) over layers")
-def shift(pair: HasInterference) -> float:
+def shift(pair: LabelledPair) -> float:
     """How far the partner's update moves the layers' outputs, relative to the outputs."""
     return sqrt(_ratio(_entry(pair, "moved"), _entry(pair, "output"), "energy of the outputs"))
 
 
 @_interference("activation_cosine", "activations", (-1, 1), "cosine of δᵢCᵢ^½ and δⱼCᵢ^½")
-def activation_cosine(pair: HasInterference) -> float:
+def activation_cosine(pair: LabelledPair) -> float:
     """Whether the partner's update moves the layers' outputs as the model's own does."""
     label = pair.labels[0]
-    own = float(pair.interference.entry("moved", label, label))
+    own = float(pair.fingerprints.entry("moved", label, label))
     size = sqrt(max(0.0, own * _entry(pair, "moved")))
     return min(1.0, max(-1.0, _ratio(_entry(pair, "along"), size, "shift of the outputs")))
 
@@ -132,19 +148,19 @@ def activation_cosine(pair: HasInterference) -> float:
 @_interference(
     "input_similarity", "activations", (0, 1), "mean cosine of Cᵢ and Cⱼ", symmetric=True
 )
-def input_similarity(pair: HasInterference) -> float:
+def input_similarity(pair: LabelledPair) -> float:
     """How alike the second moments of two tasks' layer inputs are."""
     return _ratio(_entry(pair, "input_similarity"), _entry(pair, "layers"), "number of layers")
 
 
 @_interference("fisher", "gradients", (0, inf), "mean over samples of ⟨g_sample, τⱼ⟩²")
-def fisher(pair: HasInterference) -> float:
+def fisher(pair: LabelledPair) -> float:
     """Second-order effect of the partner by the empirical Fisher matrix."""
     return _entry(pair, "fisher")
 
 
 @_interference("fisher_diagonal", "gradients", (0, inf), "Σ F_kk τⱼ,k²")
-def fisher_diagonal(pair: HasInterference) -> float:
+def fisher_diagonal(pair: LabelledPair) -> float:
     """The same by the diagonal of the empirical Fisher matrix."""
     return _entry(pair, "fisher_diagonal")
 
@@ -155,7 +171,7 @@ def register_interference(method: str) -> None:
     @_interference(
         f"first_order_{method}", "gradients", (-inf, inf), "⟨gᵢ, M(τⱼ, 0)⟩", method=method
     )
-    def first_order(pair: HasInterference) -> float:
+    def first_order(pair: LabelledPair) -> float:
         """First-order change of the model's loss by what the method leaves of the partner."""
         return _entry(pair, f"first_order/{method}")
 
@@ -166,7 +182,7 @@ def register_interference(method: str) -> None:
         f"√ of the Kronecker-factored cost of M(τᵢ,0) + M(τⱼ,0) − τᵢ at θᵢ; {_KFAC}",
         method=method,
     )
-    def displacement(pair: HasInterference) -> float:
+    def displacement(pair: LabelledPair) -> float:
         """Second-order cost of where the merge puts the model; needs no labels."""
         return sqrt(max(0.0, _entry(pair, f"displacement/{method}")))
 

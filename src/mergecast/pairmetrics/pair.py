@@ -1,4 +1,4 @@
-"""`WeightPair`: the fingerprints of two models, as a metric of the weights tier sees them."""
+"""`WeightPair`: two models' fingerprints, as a metric of the weights tier sees them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import numpy as np
 from mergecast.checkpoints.checkpoint import Array
 from mergecast.errors import UndefinedError
 from mergecast.fingerprints.weights import MatrixOverlaps, WeightFingerprints
-
-#: Norms below this count as no change of a parameter (the published code's threshold).
-NEGLIGIBLE = 1e-10
+from mergecast.pairmetrics.vectors import NEGLIGIBLE, VectorPair
 
 
 @dataclass(frozen=True)
@@ -38,25 +36,28 @@ class WeightPair:
         return self.fingerprints.members[self.i], self.fingerprints.members[self.j]
 
     @cached_property
+    def vectors(self) -> VectorPair:
+        """The two task vectors."""
+        return VectorPair(self.labels, self.gram, "equals its base (zero task vector)")
+
+    @property
     def norms(self) -> tuple[float, float]:
         """Norms of the two task vectors; raises UndefinedError if one is zero."""
-        first, second = np.sqrt(np.diagonal(self.gram))
-        for label, norm in zip(self.labels, (first, second), strict=True):
-            if norm < NEGLIGIBLE:
-                raise UndefinedError(f"model {label!r}", "equals its base (zero task vector)")
-        return float(first), float(second)
+        return self.vectors.norms
 
-    @cached_property
+    @property
     def dot(self) -> float:
         """⟨τᵢ, τⱼ⟩."""
-        return float(self.gram[0, 1])
+        return self.vectors.dot
 
-    @cached_property
+    @property
     def cosine(self) -> float:
         """Cosine of the two task vectors, within [-1, 1]."""
-        value = self.dot / (self.norms[0] * self.norms[1])
-        # Cauchy–Schwarz holds up to the rounding of float64 sums, which is removed here.
-        return min(1.0, max(-1.0, value))
+        return self.vectors.cosine
+
+    def swapped(self) -> WeightPair:
+        """The same two models, the other one first."""
+        return WeightPair(self.fingerprints, self.j, self.i, self.gram[::-1, ::-1])
 
     def parameter_grams(self) -> Iterator[Array]:
         """2 × 2 Gram matrices of every shared parameter that both models changed."""
@@ -94,12 +95,17 @@ class WeightPair:
         return f"undefined on all {len(self.fingerprints.matrices)} matrices{first}"
 
 
-def pairs(fingerprints: WeightFingerprints) -> Iterator[WeightPair]:
-    """Every unordered pair of usable models once, labels and pairs in sorted order."""
-    members = fingerprints.members
-    usable = [i for i, label in enumerate(members) if label not in fingerprints.refused]
-    order = sorted(usable, key=lambda i: members[i])
-    gram = fingerprints.gram
-    for a, i in enumerate(order):
-        for j in order[a + 1 :]:
-            yield WeightPair(fingerprints, i, j, gram[np.ix_((i, j), (i, j))])
+@dataclass(frozen=True)
+class WeightEvidence:
+    """The weights tier of a family."""
+
+    fingerprints: WeightFingerprints
+
+    @cached_property
+    def _gram(self) -> Array:
+        return self.fingerprints.gram
+
+    def pair(self, left: str, right: str) -> WeightPair:
+        """Two models, in order."""
+        i, j = (self.fingerprints.members.index(label) for label in (left, right))
+        return WeightPair(self.fingerprints, i, j, self._gram[np.ix_((i, j), (i, j))])

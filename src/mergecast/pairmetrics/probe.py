@@ -6,22 +6,26 @@ Keys are ``probe_<form>_<reference>_<method>``, forms as in `mergecast.pairmetri
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
 
+from mergecast.pairmetrics.directed import LabelledEvidence, LabelledPair
+from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request
 from mergecast.pairmetrics.retention import BUILT_IN_METHODS, forms
 from mergecast.pairmetrics.spec import metric
 
 
-class HasProbes(Protocol):
-    """Evidence of an ordered pair that holds pair probes."""
+def _collect(request: Request) -> LabelledEvidence:
+    from mergecast.fingerprints.pairprobe import collect_pair_probes
 
-    @property
-    def labels(self) -> tuple[str, str]:
-        """The model affected, and its partner."""
+    pairs = request.family.size * (request.family.size - 1) // 2
+    advance = request.progress.stage("pair probes", pairs * len(BUILT_IN_METHODS))
+    return LabelledEvidence(
+        collect_pair_probes(
+            request.probed, methods=BUILT_IN_METHODS, settings=request.merges, advance=advance
+        )
+    )
 
-    @property
-    def probes(self) -> Any:
-        """`mergecast.fingerprints.pairprobe.PairProbes`."""
+
+EVIDENCE.add("probe", EvidenceKind("probe", "probe", _collect))
 
 
 def register_probe(method: str) -> None:
@@ -40,10 +44,10 @@ def register_probe(method: str) -> None:
         )(_reader(method, f"{form}_{reference}"))
 
 
-def _reader(method: str, form: str) -> Callable[[HasProbes], float]:
-    def read(pair: HasProbes) -> float:
+def _reader(method: str, form: str) -> Callable[[LabelledPair], float]:
+    def read(pair: LabelledPair) -> float:
         """The value of the pair's first model beside its second."""
-        return float(pair.probes.value(*pair.labels, method, form))
+        return float(pair.fingerprints.value(*pair.labels, method, form))
 
     return read
 

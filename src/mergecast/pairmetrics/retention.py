@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import inf
-from typing import Any, Protocol
 
+from mergecast.pairmetrics.directed import LabelledEvidence, LabelledPair
+from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request
 from mergecast.pairmetrics.spec import Tier, metric
 
 #: The built-in merging methods, spelled out so that this room needs no torch.
@@ -47,18 +48,6 @@ _SOURCE = "mergecast: θ₀ + M(τᵢ, s, …, s) on task i's calibration sample
 _STAND_INS = {"base": "s = 0", "scrambled": "s = τᵢ with its inputs shuffled, mean of draws"}
 
 
-class HasRetention(Protocol):
-    """Evidence of an ordered pair that holds retention probes."""
-
-    @property
-    def labels(self) -> tuple[str, str]:
-        """The model affected, and its partner."""
-
-    @property
-    def retention(self) -> Any:
-        """`mergecast.fingerprints.retention.Retention`."""
-
-
 def forms() -> Iterator[tuple[str, str, tuple[float, float], Tier, str]]:
     """Every form and reference: name, reference, range, tier, words."""
     for reference, tier in (("unlabelled", "activations"), ("labelled", "gradients")):
@@ -66,6 +55,24 @@ def forms() -> Iterator[tuple[str, str, tuple[float, float], Tier, str]]:
             if form != "overlap" or reference == "unlabelled":
                 words = _TEXT[form].format(target=_TARGETS[reference])
                 yield form, reference, bounds, tier, words  # type: ignore[misc]
+
+
+def _collect(request: Request) -> LabelledEvidence:
+    from mergecast.fingerprints.retention import collect_retention
+
+    merges = len(BUILT_IN_METHODS) * len(request.merges.partners)
+    advance = request.progress.stage("retention", request.family.size * merges)
+    return LabelledEvidence(
+        collect_retention(
+            request.probed, methods=BUILT_IN_METHODS, settings=request.merges, advance=advance
+        )
+    )
+
+
+# The same passes give both; the labelled kind finds them in the store.
+_KINDS = {"unlabelled": "retention", "labelled": "labelled retention"}
+EVIDENCE.add("retention", EvidenceKind("retention", "activations", _collect))
+EVIDENCE.add("labelled retention", EvidenceKind("labelled retention", "gradients", _collect))
 
 
 def register_retention(method: str) -> None:
@@ -82,15 +89,15 @@ def register_retention(method: str) -> None:
                 range=bounds,
                 source=_SOURCE.format(_STAND_INS[partner], words),
                 sets=("retention",),
-                evidence="retention",
+                evidence=_KINDS[reference],
                 method=method,
             )(_reader(method, f"{form}_{reference}", partner))
 
 
-def _reader(method: str, form: str, partner: str) -> Callable[[HasRetention], float]:
-    def read(pair: HasRetention) -> float:
+def _reader(method: str, form: str, partner: str) -> Callable[[LabelledPair], float]:
+    def read(pair: LabelledPair) -> float:
         """The value of the pair's first model."""
-        return float(pair.retention.value(pair.labels[0], method, form, partner))
+        return float(pair.fingerprints.value(pair.labels[0], method, form, partner))
 
     return read
 

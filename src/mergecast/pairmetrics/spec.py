@@ -10,6 +10,8 @@ from mergecast.errors import UsageError
 from mergecast.registry import Registry
 
 Tier = Literal["weights", "activations", "gradients", "probe"]
+#: Cheapest first: a tier includes those before it.
+TIERS: tuple[Tier, ...] = ("weights", "activations", "gradients", "probe")
 Evidence = Callable[[Any], float]
 F = TypeVar("F", bound=Evidence)
 
@@ -22,9 +24,8 @@ class MetricSpec:
     ----------
     key : column name; the published tables' key for the paper's metrics.
     family : group in ablations: task_vector, effective_rank, subspace, activation, gradient, ….
-    tier : the cheapest evidence that it needs.
-    evidence : name of the fingerprints that its function reads.
-    method : the merging method it is about; None where it is about all.
+    tier : the cheapest tier in which it can be computed.
+    evidence : the kind of evidence that its function takes; see `pairmetrics.evidence`.
     symmetric : whether (i, j) and (j, i) have one value; a directed metric is the effect on the
         first model of the second and fills two columns.
     range : the smallest and largest value possible.
@@ -32,17 +33,18 @@ class MetricSpec:
     sets : names of the sets it belongs to.
     function : evidence of an ordered pair to the value; raises UndefinedError where there is
         none.
+    method : the merging method it is about; None where it is about all.
     """
 
     key: str
     family: str
     tier: Tier
+    evidence: str
     symmetric: bool
     range: tuple[float, float]
     source: str
     sets: tuple[str, ...]
     function: Evidence
-    evidence: str = "weights"
     method: str | None = None
 
     @property
@@ -65,14 +67,14 @@ def metric(
     range: tuple[float, float],
     source: str,
     sets: tuple[str, ...] = ("extra",),
-    evidence: str | None = None,
+    evidence: str = "",
     method: str | None = None,
 ) -> Callable[[F], F]:
     """Register a metric: a decorator of its function.
 
     The function takes the evidence of one ordered pair (`WeightPair` in the weights tier) and
-    returns a float, or raises `UndefinedError` with the reason. `evidence` names the fingerprints
-    it reads where they are not those of its tier.
+    returns a float, or raises `UndefinedError` with the reason. `evidence` is the kind it takes
+    where that is not the tier's own.
 
     Examples
     --------
@@ -86,10 +88,21 @@ def metric(
         raise UsageError(f"metric {key!r}", f"range is {range}", "give (low, high) with low < high")
 
     def register(function: F) -> F:
-        spec = MetricSpec(
-            key, family, tier, symmetric, range, source, sets, function, evidence or tier, method
+        METRICS.add(
+            key,
+            MetricSpec(
+                key,
+                family,
+                tier,
+                evidence or tier,
+                symmetric,
+                range,
+                source,
+                sets,
+                function,
+                method,
+            ),
         )
-        METRICS.add(key, spec)
         return function
 
     return register

@@ -3,84 +3,145 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from mergecast.errors import FamilyError, MergecastError, UndefinedError
 from mergecast.family.family import Family
-from mergecast.fingerprints.weights import WeightFingerprints, collect
-from mergecast.pairmetrics.pair import WeightPair, pairs
+from mergecast.fingerprints.merge_settings import MergeSettings
+from mergecast.fingerprints.probing import ProbeSettings
+from mergecast.pairmetrics.evidence import (
+    EVIDENCE,
+    FamilyEvidence,
+    PairEvidence,
+    Request,
+    kinds,
+)
 from mergecast.pairmetrics.spec import METRICS, MetricSpec
+from mergecast.runtime.progress import Progress, Silent
 
+if TYPE_CHECKING:
+    from mergecast.tasks.task import Task
 
-class LabelledPair(Protocol):
-    """Evidence of an ordered pair, whatever it is."""
-
-    @property
-    def labels(self) -> tuple[str, str]:
-        """Labels of the two models."""
-
-
-Progress = Callable[[int, int], None]
 #: Relative room for rounding at a range's ends.
 _ROUNDING = 1e-9
 
 
 def compute_metrics(
-    family: Family, *, suite: str = "", workers: int = 2, progress: Progress | None = None
+    family: Family,
+    *,
+    tasks: Mapping[str, Task] | None = None,
+    tier: str = "weights",
+    settings: ProbeSettings | None = None,
+    merges: MergeSettings | None = None,
+    suite: str = "",
+    workers: int = 2,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """All weight metrics of all pairs.
+    """All metrics of a tier, and of the cheaper ones, of all pairs.
 
     Parameters
     ----------
     family : base and at least two models.
+    tasks : model label to task; needed above the weights tier.
+    tier : ``weights``, ``activations``, ``gradients`` or ``probe``.
+    settings : calibration samples, seed, device, cache of finished units.
+    merges : how merges are made for retention, interference and pair probes.
     suite : value of the ``suite`` column.
-    workers : threads; the values do not depend on their number.
-    progress : called with (parameters done, parameters).
+    workers : threads of the weights tier; the values do not depend on their number.
+    progress : where stages are reported.
 
     Returns
     -------
-    One row a pair, ``suite, left, right`` (labels in sorted order) and one column a metric.
-    Undefined values are NaN; ``attrs["missing"]`` lists them with the reason.
+    One row a pair, ``suite, left, right`` (labels in sorted order) and one column a metric, two
+    for a directed one. Undefined values are NaN; ``attrs["missing"]`` lists them with the reason.
     """
-    if family.size < 2:
+    asked = Request(
+        family,
+        tasks,
+        settings or ProbeSettings(),
+        workers,
+        progress=progress or Silent(),
+        merges=merges or MergeSettings(),
+    )
+    evidence = collect_evidence(asked, tier)
+    return table_of(evidence, family.names, suite=suite)
+
+
+def collect_evidence(request: Request, tier: str) -> dict[str, FamilyEvidence]:
+    """Every kind of evidence up to `tier`, by name, weights first.
+
+    Models that the weights tier refuses (``on_error="refuse"``) are left out of the others.
+    """
+    _need_pair(request.family.size)
+    first, *others = kinds(tier)
+    weights = first.collect(request)
+    refused = weights.fingerprints.refused
+    usable = [label for label in request.family.names if label not in refused]
+    evidence: dict[str, FamilyEvidence] = {first.name: weights}
+    if others:
+        _need_pair(len(usable))
+        with replace(request, family=request.family.subset(usable)) as rest:
+            evidence |= {kind.name: kind.collect(rest) for kind in others}
+    return evidence
+
+
+def _need_pair(count: int) -> None:
+    if count < 2:
         raise FamilyError(
-            "family", f"has {family.size} model", "pairs need at least two fine-tuned models"
+            "family", f"has {count} usable model", "pairs need at least two fine-tuned models"
         )
-    return table_of(collect(family, workers=workers, progress=progress), suite=suite)
 
 
-def table_of(fingerprints: WeightFingerprints, *, suite: str = "") -> pd.DataFrame:
-    """The pair table of weight fingerprints; see `compute_metrics`."""
-    specs = [spec for spec in METRICS if spec.evidence == "weights"]
+def table_of(
+    evidence: Mapping[str, FamilyEvidence], members: Sequence[str], *, suite: str = ""
+) -> pd.DataFrame:
+    """The pair table of evidence by kind; see `compute_metrics`."""
     rows: list[dict[str, object]] = []
     missing: list[dict[str, str]] = []
-    for pair in pairs(fingerprints):
-        left, right = pair.labels
+    for left, right in combinations(sorted(members), 2):
         row: dict[str, object] = {"suite": suite, "left": left, "right": right}
-        for spec in specs:
-            for column, ordered in zip(spec.columns, (pair, _swapped(pair)), strict=False):
-                try:
-                    row[column] = checked_value(spec, ordered)
-                except UndefinedError as reason:
-                    row[column] = np.nan
-                    missing.append(
-                        {"left": left, "right": right, "key": column, "reason": str(reason)}
-                    )
+        for column, value in _values(evidence, left, right):
+            row[column] = np.nan if isinstance(value, str) else value
+            if isinstance(value, str):
+                missing.append({"left": left, "right": right, "key": column, "reason": value})
         rows.append(row)
     frame = pd.DataFrame(rows)
     frame.attrs["missing"] = missing
     return frame
 
 
-def _swapped(pair: WeightPair) -> WeightPair:
-    return WeightPair(pair.fingerprints, pair.j, pair.i, pair.gram[::-1, ::-1])
+def _values(
+    evidence: Mapping[str, FamilyEvidence], left: str, right: str
+) -> Iterator[tuple[str, float | str]]:
+    """Every column with its value, or the reason why there is none, in registration order."""
+    pairs: dict[str, tuple[PairEvidence, PairEvidence] | str] = {}
+    for kind, family in evidence.items():
+        try:
+            pair = family.pair(left, right)
+            pairs[kind] = pair, pair.swapped()
+        except UndefinedError as reason:
+            pairs[kind] = str(reason)
+    for spec in METRICS:
+        if EVIDENCE.get(spec.evidence).name not in pairs:
+            continue
+        found = pairs[spec.evidence]
+        for k, column in enumerate(spec.columns):
+            if isinstance(found, str):
+                yield column, found
+                continue
+            try:
+                yield column, _value(spec, found[k])
+            except UndefinedError as reason:
+                yield column, str(reason)
 
 
-def checked_value(spec: MetricSpec, pair: LabelledPair) -> float:
+def _value(spec: MetricSpec, pair: PairEvidence) -> float:
     """One value, held to the metric's declared range."""
     value = float(spec.function(pair))
     low, high = spec.range

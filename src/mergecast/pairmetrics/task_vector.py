@@ -1,6 +1,6 @@
 """Direction and size of two task vectors."""
 
-from math import acos, degrees, inf, sqrt
+from math import acos, degrees, inf
 
 from mergecast.pairmetrics.pair import WeightPair
 from mergecast.pairmetrics.spec import metric
@@ -33,7 +33,8 @@ def task_vector_cosine_similarity(pair: WeightPair) -> float:
 )
 def task_vector_l2_distance(pair: WeightPair) -> float:
     """‖τᵢ - τⱼ‖."""
-    return sqrt(max(0.0, pair.norms[0] ** 2 + pair.norms[1] ** 2 - 2 * pair.dot))
+    _ = pair.norms
+    return pair.vectors.distance
 
 
 @metric(
@@ -76,7 +77,7 @@ def weight_space_angle(pair: WeightPair) -> float:
 )
 def task_vector_magnitude_ratio(pair: WeightPair) -> float:
     """The smaller of the two norms over the larger."""
-    return min(pair.norms) / max(pair.norms)
+    return pair.vectors.magnitude_ratio
 
 
 @metric(

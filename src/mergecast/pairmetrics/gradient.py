@@ -1,0 +1,163 @@
+"""Likeness of two models' loss gradients, each on its own task's calibration samples.
+
+The published code sums batch means and draws the second task's samples with a generator that the
+first has advanced, so that a model's gradient differs from pair to pair. Here it is one mean over
+samples that does not depend on the partner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mergecast.errors import UndefinedError
+from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request
+from mergecast.pairmetrics.spec import metric
+from mergecast.pairmetrics.vectors import VectorPair
+
+if TYPE_CHECKING:
+    from mergecast.fingerprints.gradients import GradientFingerprints
+
+_PAPER = "arXiv 2601.22285, gradient alignment"
+
+
+@dataclass(frozen=True)
+class GradientPair:
+    """Two models' gradients, in order: by shared parameters, and by inputs."""
+
+    encoder: VectorPair
+    inputs: VectorPair
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Labels of the two models."""
+        return self.encoder.labels
+
+    @property
+    def comparable_inputs(self) -> VectorPair:
+        """The input gradients; raises UndefinedError where the two inputs have no common shape."""
+        if np.isnan(self.inputs.gram[0, 1]):
+            raise UndefinedError(
+                f"inputs of {self.labels[0]} and {self.labels[1]}", "differ in more than length"
+            )
+        return self.inputs
+
+    def swapped(self) -> GradientPair:
+        """The same two models, the other one first."""
+        return GradientPair(self.encoder.swapped(), self.inputs.swapped())
+
+
+@dataclass(frozen=True)
+class GradientEvidence:
+    """The gradients of a family."""
+
+    fingerprints: GradientFingerprints
+
+    def pair(self, left: str, right: str) -> GradientPair:
+        """Two models in order; raises UndefinedError where one has no finite gradient."""
+        for label in (left, right):
+            if label in self.fingerprints.undefined:
+                raise UndefinedError("", self.fingerprints.undefined[label])
+        rows = [self.fingerprints.members.index(label) for label in (left, right)]
+        encoder, inputs = (
+            VectorPair((left, right), gram[np.ix_(rows, rows)], "has a zero gradient")
+            for gram in (self.fingerprints.gram, self.fingerprints.input_gram)
+        )
+        return GradientPair(encoder, inputs)
+
+
+def _collect(request: Request) -> GradientEvidence:
+    from mergecast.fingerprints.gradients import collect_gradients
+
+    advance = request.progress.stage("gradients", request.family.size)
+    return GradientEvidence(collect_gradients(request.probed, advance))
+
+
+EVIDENCE.add("gradients", EvidenceKind("gradients", "gradients", _collect))
+
+
+@metric(
+    "encoder_gradient_cosine_similarity",
+    family="gradient",
+    tier="gradients",
+    symmetric=True,
+    range=(-1, 1),
+    source=_PAPER,
+    sets=("paper",),
+)
+def encoder_gradient_cosine_similarity(pair: GradientPair) -> float:
+    """⟨gᵢ, gⱼ⟩ / (‖gᵢ‖ ‖gⱼ‖)."""
+    return pair.encoder.cosine
+
+
+@metric(
+    "encoder_gradient_l2_distance",
+    family="gradient",
+    tier="gradients",
+    symmetric=True,
+    range=(0, inf),
+    source=_PAPER,
+    sets=("paper",),
+)
+def encoder_gradient_l2_distance(pair: GradientPair) -> float:
+    """‖gᵢ - gⱼ‖."""
+    return pair.encoder.distance
+
+
+@metric(
+    "encoder_gradient_dot_product",
+    family="gradient",
+    tier="gradients",
+    symmetric=True,
+    range=(-inf, inf),
+    source=_PAPER,
+    sets=("paper",),
+)
+def encoder_gradient_dot_product(pair: GradientPair) -> float:
+    """⟨gᵢ, gⱼ⟩."""
+    return pair.encoder.dot
+
+
+@metric(
+    "input_gradient_cosine_similarity",
+    family="gradient",
+    tier="gradients",
+    symmetric=True,
+    range=(-1, 1),
+    source=_PAPER,
+    sets=("paper",),
+)
+def input_gradient_cosine_similarity(pair: GradientPair) -> float:
+    """⟨xᵢ, xⱼ⟩ / (‖xᵢ‖ ‖xⱼ‖)."""
+    return pair.comparable_inputs.cosine
+
+
+@metric(
+    "input_gradient_l2_distance",
+    family="gradient",
+    tier="gradients",
+    symmetric=True,
+    range=(0, inf),
+    source=_PAPER,
+    sets=("paper",),
+)
+def input_gradient_l2_distance(pair: GradientPair) -> float:
+    """‖xᵢ - xⱼ‖."""
+    return pair.comparable_inputs.distance
+
+
+@metric(
+    "input_gradient_dot_product",
+    family="gradient",
+    tier="gradients",
+    symmetric=True,
+    range=(-inf, inf),
+    source=_PAPER,
+    sets=("paper",),
+)
+def input_gradient_dot_product(pair: GradientPair) -> float:
+    """⟨xᵢ, xⱼ⟩."""
+    return pair.comparable_inputs.dot
