@@ -63,7 +63,7 @@ FITTED = (
     "retention_scrambled_overlap_unlabelled",
     "retention_scrambled_kept_labelled",
 )
-NORMS = "task_vector_norms"
+NORMS = "norms"
 
 
 def main() -> None:
@@ -171,6 +171,8 @@ def both_unseen(tables: list[pd.DataFrame]) -> pd.DataFrame:
                 name = extra.removeprefix("interference_").removesuffix(f"_{method}")
                 chosen = [key, *([extra] if extra else [])]
                 row[f"+ {name}" if extra else "alone"] = unseen_r(tables, method, chosen)
+                if extra and extra != NORMS:
+                    row[f"+ norms + {name}"] = unseen_r(tables, method, [key, NORMS, extra])
             rows.append(row)
     frame = pd.DataFrame(rows)
     print("Both tasks unseen: leave two tasks out, pooled r, median over seeds; + one coefficient")

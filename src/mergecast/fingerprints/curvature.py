@@ -108,14 +108,12 @@ def per_sample_gradients(
     wanted = {names[key]: value for key, value in probe.state.items() if key in names}
     for tensor in wanted.values():
         tensor.requires_grad_(True)
-    for one in samples.batches(1):
-        labels = one.labels
-        if labels is None:  # never: every part has labels where the whole has
-            continue
-        loss = probe.task.loss(probe.forward(one), labels.to(probe.device)).sum()
+    for one, label in zip(samples.batches(1), samples.labels, strict=True):
+        loss = probe.task.loss(probe.forward(one), label[None].to(probe.device)).sum()
         if not bool(torch.isfinite(loss)):
             raise UndefinedError(
-                f"task {probe.task.name!r}", f"the loss of sample {one.ids[0]!r} is {float(loss)}"
+                f"task {probe.task.name!r}",
+                f"the loss of sample {one.ids[0]!r} is {float(loss.detach())}",
             )
         found = torch.autograd.grad(loss, list(wanted.values()), allow_unused=True)
         yield {

@@ -248,7 +248,7 @@ def _subspace_energy(deltas: Tensor, norms: Tensor) -> dict[str, Array]:
             found = spectrum(deltas[i].numpy(), DIRECTIONS)
         except UndefinedError:
             continue
-        left, right = torch.from_numpy(found.left), torch.from_numpy(found.right)
+        left, right = (torch.from_numpy(v.copy()) for v in (found.left, found.right))
         shares["left"][i] = ((left @ doubles).square().sum((1, 2)) / norms).numpy()
         shares["right"][i] = ((doubles @ right.mT).square().sum((1, 2)) / norms).numpy()
     return shares
