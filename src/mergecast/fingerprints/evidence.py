@@ -34,7 +34,8 @@ class Evidence:
     path : a safetensors file with ``gradient/…``, ``fisher/…``, ``inputs/…``, ``curvature/…``.
     output_energy : weight name to mean squared norm of its layer's output.
     transposed : weights stored as (in, out).
-    products : (n samples, N) inner products of each sample's gradient with every task vector.
+    products : (n samples, N) inner products of each sample's gradient with every task vector,
+        models in sorted order.
     no_gradient : why there are no gradients; "" where there are.
     """
 
@@ -64,7 +65,8 @@ def measure(bench: MergeBench, member: str, folder: Path, *, gradients: bool = T
     folder : an existing folder; one file a model.
     gradients : take backward passes too (labels and curvature); otherwise inputs only.
     """
-    family, samples = bench.family, bench.samples(member)
+    family = bench.family.subset(sorted(bench.family.names))
+    samples = bench.samples(member)
     probe, parameters = bench.probe(member), bench.probed.state(member)
     layers = layer_moments(
         probe,
@@ -84,7 +86,7 @@ def measure(bench: MergeBench, member: str, folder: Path, *, gradients: bool = T
             no_gradient = ""
         except UndefinedError as reason:
             no_gradient = str(reason)
-    path = folder / f"{sorted(family.names).index(member):04}.safetensors"
+    path = folder / f"{family.names.index(member):04}.safetensors"
     save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, str(path))
     return Evidence(
         path,

@@ -41,7 +41,7 @@ class Interference:
     Attributes
     ----------
     members : labels of the N models, sorted.
-    sums : name to (N, N) array, or (N,) where a partner has no part in it; float64.
+    sums : name to (N, N) array, float64.
     energies : ``left`` and ``right`` to (matrices, N, N): share of τⱼ's energy in τᵢ's subspace.
     missing : (name of a sum, member) to the reason why its row has no value.
     methods : merging methods whose scaling the gradient forms follow.
@@ -168,7 +168,6 @@ class _Sums:
         kept = trim(deltas, DENSITY).reshape(n, -1).double()
         norms = deltas.reshape(n, -1).double().square().sum(1)
         for i in range(n):
-            self.add("norm2", i, norms)
             against = (kept[i].sign() * kept.sign()) < 0
             self.add("conflict", i, (against * kept[i].abs()).sum(1))
             self.add("trimmed", i, kept[i].abs().sum())
