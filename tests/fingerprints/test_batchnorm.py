@@ -5,7 +5,7 @@ from mergecast.fingerprints.batchnorm import reestimated
 from mergecast.fingerprints.merge_settings import MergeSettings
 from mergecast.fingerprints.retention import collect_retention
 from mergecast.tasks.probe import Probe
-from tiny_family import tiny_probed, tiny_states, tiny_tasks
+from tiny_models import tiny_probed, tiny_states, tiny_tasks
 
 
 def test_running_statistics_are_those_of_the_samples_and_nothing_else_changes(tmp_path):

@@ -12,7 +12,7 @@ from mergecast.fingerprints.merge_settings import MergeSettings
 from mergecast.fingerprints.retention import MergeBench
 from mergecast.tasks.probe import Probe
 from mergecast.tasks.task import Samples
-from tiny_family import CLASSES, Net, tiny_family, tiny_probed, tiny_states, tiny_tasks
+from tiny_models import CLASSES, Net, tiny_family, tiny_probed, tiny_states, tiny_tasks
 
 SETTINGS = MergeSettings(samples=9)
 SHARED = ("down.bias", "down.weight", "up.bias", "up.weight")

@@ -13,7 +13,7 @@ from mergecast.fingerprints.retention import collect_retention
 from mergecast.merging import METHODS, merging_method, write_merge
 from mergecast.merging.alone import merge_alone, scrambled
 from mergecast.tasks.probe import Probe
-from tiny_family import tiny_family, tiny_probed, tiny_tasks
+from tiny_models import tiny_family, tiny_probed, tiny_tasks
 
 SETTINGS = MergeSettings(samples=12, draws=2, merge_seed=3)
 
@@ -152,7 +152,7 @@ def test_pair_probes_evaluate_the_real_merge_with_each_members_own_head(tmp_path
 
 
 def test_a_model_whose_output_is_not_finite_is_missing_with_a_reason(tmp_path):
-    from tiny_family import tiny_states
+    from tiny_models import tiny_states
 
     states = tiny_states()
     states["a"]["head.weight"][0, 0] = float("nan")

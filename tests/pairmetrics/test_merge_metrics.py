@@ -8,7 +8,7 @@ from mergecast.fingerprints.retention import collect_retention
 from mergecast.merging import METHODS
 from mergecast.pairmetrics import METRICS, compute_metrics, metric_specs
 from mergecast.pairmetrics.retention import BUILT_IN_METHODS
-from tiny_family import tiny_family, tiny_tasks
+from tiny_models import tiny_family, tiny_tasks
 
 MERGES = MergeSettings(samples=8, draws=1)
 
@@ -67,7 +67,7 @@ def test_retention_is_the_same_whoever_the_partner_is(table):
 def test_crosstalk_forgets_the_norms_when_both_directions_are_averaged(tmp_path):
     """Scaling one task vector moves the two directions apart, not their mean."""
     from mergecast.checkpoints.writer import write_safetensors
-    from tiny_family import tiny_states
+    from tiny_models import tiny_states
 
     states = tiny_states("ab")
     values = []
