@@ -64,6 +64,8 @@ FITTED = (
     "retention_scrambled_kept_labelled",
 )
 NORMS = "norms"
+#: What the weights alone tell of a pair, beside interference.
+WEIGHTS = ("task_vector_cosine_similarity", "right_subspace_overlap_top_k")
 
 
 def main() -> None:
@@ -155,7 +157,7 @@ def retention_alone(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 def both_unseen(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Least squares with two tasks left out, pooled r: retention, then with one metric more."""
-    extras = [NORMS, *(s.key for s in METRICS if s.family == "interference")]
+    extras = [NORMS, *WEIGHTS, *(s.key for s in METRICS if s.family == "interference")]
     rows = []
     for method in METHODS:
         for form in FITTED:
@@ -183,9 +185,12 @@ def both_unseen(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def median_r(tables: list[pd.DataFrame], method: str, key: str) -> float:
-    return float(
-        np.median([pearson(t[key].to_numpy(), t[f"outcome/{method}"].to_numpy()) for t in tables])
-    )
+    """Over the pairs where the metric is defined."""
+    found = []
+    for table in tables:
+        both = table[[key, f"outcome/{method}"]].dropna().to_numpy()
+        found.append(pearson(both[:, 0], both[:, 1]))
+    return float(np.median(found))
 
 
 def unseen_r(tables: list[pd.DataFrame], method: str, keys: list[str]) -> float:

@@ -54,3 +54,18 @@ def reference() -> Path:
     if not REFERENCE.is_dir():
         pytest.skip("no reference data beside the repository (../shared/reference)")
     return REFERENCE
+
+
+@pytest.fixture(scope="session")
+def probe_family(tmp_path_factory):
+    """Kind of architecture to its tiny family, built once a session; read only."""
+    from probe_families import Built, family
+
+    built: dict[str, Built] = {}
+
+    def get(kind: str) -> Built:
+        if kind not in built:
+            built[kind] = family(kind, tmp_path_factory.mktemp(kind))
+        return built[kind]
+
+    return get

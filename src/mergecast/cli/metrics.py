@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mergecast.cli.console import (
     BaseArgument,
+    DeviceOption,
     JsonOption,
     ModelsArgument,
     PrivateOption,
     StrictOption,
     WorkersOption,
+    check_device,
     finish,
     note,
     open_family,
     print_json,
-    progress,
 )
+
+if TYPE_CHECKING:
+    from mergecast.fingerprints.weights import WeightFingerprints
+    from mergecast.pairmetrics.evidence import Request
+    from mergecast.tasks.task import Task
 
 
 def command(
@@ -28,38 +34,71 @@ def command(
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Table to write: .parquet or .csv.")
     ] = Path("pairs.parquet"),
+    tasks: Annotated[
+        Path | None, typer.Option("--tasks", help="YAML file of the models' tasks.")
+    ] = None,
+    tier: Annotated[
+        str, typer.Option("--tier", help="weights, activations, gradients or probe.")
+    ] = "weights",
+    plan: Annotated[bool, typer.Option("--plan", help="Print the cost and stop.")] = False,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Folder of finished work, to resume from.")
+    ] = None,
+    calibration: Annotated[
+        int, typer.Option("--calibration", min=1, help="Samples of every task.")
+    ] = 10,
+    layer: Annotated[
+        str | None, typer.Option("--layer", help="Block to take activations of; the last one.")
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Samples run at once.")
+    ] = 32,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 42,
+    device: DeviceOption = "cpu",
     suite: Annotated[str, typer.Option("--suite", help="Value of the suite column.")] = "",
     private: PrivateOption = None,
     strict: StrictOption = True,
     workers: WorkersOption = 2,
     json: JsonOption = False,
 ) -> None:
-    """Compute the weight metrics of every pair of models.
+    """Compute the metrics of every pair of models, up to a tier of evidence.
 
-    Undefined values are empty in the table; their reasons are kept with it and counted here.
+    The weights tier needs nothing but checkpoints. Activations take one forward pass a model,
+    gradients one more and a backward pass; both need the models' tasks. Undefined values are
+    empty in the table; their reasons are kept with it and counted here.
 
     Examples:
 
       mergecast metrics base.safetensors a.safetensors b.safetensors -o pairs.parquet
 
-      mergecast metrics bert-base/ finetuned-*/ --private 'classifier.*' -o pairs.csv --json
+      mergecast metrics base/ cola/ mnli/ --tasks tasks.yaml --tier gradients --plan
+
+      mergecast metrics base/ cola/ mnli/ --tasks tasks.yaml --tier gradients --cache work/
     """
-    from mergecast.family.preflight import delta_findings
-    from mergecast.fingerprints.weights import collect
-    from mergecast.pairmetrics import table_of
+    from mergecast.fingerprints.probing import ProbeSettings
+    from mergecast.pairmetrics import Request, collect_evidence, kinds, table_of
+    from mergecast.runtime.progress import progress_bars
     from mergecast.tables.io import write_pairs
 
-    family = open_family(base, models, private, strict)
-    with progress("weights") as report:
-        fingerprints = collect(family, workers=workers, on_error="refuse", progress=report)
-    for label, reason in fingerprints.refused.items():
-        note(f"refused {label}: {reason}")
-    usable = [i for i, m in enumerate(fingerprints.members) if m not in fingerprints.refused]
-    gram = fingerprints.gram[usable][:, usable]
-    names = [fingerprints.members[i] for i in usable]
-    for finding in delta_findings(names, gram, fingerprints.base_norm):
-        note(f"{finding.severity}: {finding.about}: {finding.message}; {finding.remedy}")
-    table = table_of(fingerprints, suite=suite)
+    kinds(tier)
+    if tier != "weights":
+        check_device(device)
+    found = _load_tasks(tasks)
+    heads = {pattern for task in found.values() for pattern in task.private} if found else set()
+    family = open_family(base, models, [*(private or ()), *sorted(heads)], strict)
+    settings = ProbeSettings(calibration, seed, device, batch_size, layer, cache)
+    with (
+        progress_bars() as bars,
+        Request(family, found, settings, workers, "refuse", bars) as request,
+    ):
+        if plan:
+            _print_plan(request, tier, json)
+            return
+        evidence = collect_evidence(request, tier)
+    fingerprints = evidence["weights"].fingerprints
+    _note_weights(fingerprints)
+    usable = [label for label in family.names if label not in fingerprints.refused]
+    table = table_of(evidence, usable, suite=suite)
     write_pairs(table, out)
     missing = table.attrs["missing"]
     columns = [c for c in table.columns if c not in {"suite", "left", "right"}]
@@ -67,6 +106,7 @@ def command(
         print_json(
             {
                 "out": out,
+                "tier": tier,
                 "pairs": len(table),
                 "metrics": columns,
                 "refused": [*family.refused, *fingerprints.refused],
@@ -83,3 +123,52 @@ def command(
                 f"{first['right']}: {first['reason']}"
             )
     finish(bool(family.refused or fingerprints.refused))
+
+
+def _load_tasks(path: Path | None) -> dict[str, Task] | None:
+    if path is None:
+        return None
+    from mergecast.tasks.tasks_file import load_tasks
+
+    return load_tasks(path)
+
+
+def _note_weights(fingerprints: WeightFingerprints) -> None:
+    """Refused models, and what preflight finds in the task vectors of the others."""
+    from mergecast.family.preflight import delta_findings
+
+    for label, reason in fingerprints.refused.items():
+        note(f"refused {label}: {reason}")
+    usable = [i for i, m in enumerate(fingerprints.members) if m not in fingerprints.refused]
+    gram = fingerprints.gram[usable][:, usable]
+    names = [fingerprints.members[i] for i in usable]
+    for finding in delta_findings(names, gram, fingerprints.base_norm):
+        note(f"{finding.severity}: {finding.about}: {finding.message}; {finding.remedy}")
+
+
+def _print_plan(request: Request, tier: str, json: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from mergecast.pairmetrics.plan import plan
+
+    rows = plan(request, tier)
+    if json:
+        print_json({"tier": tier, "plan": [vars(row) for row in rows]})
+        return
+    names = ("evidence", "tier", "forward", "backward", "read", "kept", "memory", "minutes")
+    table = Table(*names)
+    for row in rows:
+        table.add_row(
+            row.kind,
+            row.tier,
+            f"{row.forward_passes} passes",
+            f"{row.backward_passes} passes",
+            *(_size(value) for value in (row.read, row.kept, row.memory)),
+            f"{row.minutes:.2f}",
+        )
+    Console().print(table)
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"

@@ -137,9 +137,8 @@ def _input_leaves(probe: Probe, batch: Samples) -> Iterator[tuple[Samples, list[
 
 def _embedding(probe: Probe) -> nn.Module:
     """The input embedding of tokens: what transformers names so, or the first of its kind."""
-    found = None
-    if hasattr(probe.module, "get_input_embeddings"):
-        found = probe.module.get_input_embeddings()
+    ask = getattr(probe.module, "get_input_embeddings", None)
+    found = ask() if callable(ask) else None
     for part in probe.module.modules() if found is None else ():
         if isinstance(part, nn.Embedding):
             found = part

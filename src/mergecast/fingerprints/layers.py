@@ -47,7 +47,7 @@ def last_block(module: nn.Module, private: Sequence[str] = ()) -> str:
     if not convolutions and not private:
         # Without a private head the last layer is the head.
         layers = layers[:-1] or layers
-    return _stage((convolutions or layers)[-1], module, layers, bool(convolutions), private)
+    return _stage((convolutions or layers)[-1], module, bool(convolutions), private)
 
 
 def find_layer(module: nn.Module, name: str | None, private: Sequence[str] = ()) -> str:
@@ -80,9 +80,7 @@ def _block_lists(module: nn.Module, private: Sequence[str]) -> list[tuple[int, i
     return found
 
 
-def _stage(
-    layer: str, module: nn.Module, layers: Sequence[str], has_conv: bool, private: Sequence[str]
-) -> str:
+def _stage(layer: str, module: nn.Module, has_conv: bool, private: Sequence[str]) -> str:
     parts = layer.split(".")
     chosen = layer
     for depth in range(len(parts) - 1, 0, -1):

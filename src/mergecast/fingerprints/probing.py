@@ -10,6 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
 from mergecast import __version__
 from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.errors import FamilyError, MergecastError, UsageError
@@ -186,5 +188,5 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
     found = hashlib.sha256()
     for name, value in sorted(state.items()):
         found.update(f"{name}:{value.dtype}:{list(value.shape)}:".encode())
-        found.update(memoryview(value.detach().cpu().contiguous().numpy()).cast("B"))
+        found.update(np.ascontiguousarray(value.detach().cpu().numpy()).data)
     return found.hexdigest()

@@ -9,8 +9,9 @@ from mergecast.pairmetrics import (
     retention,
     subspace,
     task_vector,
+    weights_kind,
 )
-from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request, kinds
+from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request, Work, kinds
 from mergecast.pairmetrics.spec import METRICS, MetricSpec, metric, metric_specs
 from mergecast.pairmetrics.table import collect_evidence, compute_metrics, table_of
 
@@ -20,6 +21,7 @@ __all__ = [
     "EvidenceKind",
     "MetricSpec",
     "Request",
+    "Work",
     "activation",
     "collect_evidence",
     "compute_metrics",
@@ -34,4 +36,5 @@ __all__ = [
     "subspace",
     "table_of",
     "task_vector",
+    "weights_kind",
 ]

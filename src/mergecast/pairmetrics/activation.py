@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from mergecast.errors import UndefinedError
-from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request
+from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request, Work, float32_bytes
 from mergecast.pairmetrics.spec import metric
 from mergecast.pairmetrics.vectors import VectorPair
 
@@ -56,7 +56,17 @@ def _collect(request: Request) -> ActivationEvidence:
     return ActivationEvidence(collect_activations(request.probed, advance))
 
 
-EVIDENCE.add("activations", EvidenceKind("activations", "activations", _collect))
+def _work(request: Request) -> Work:
+    n = request.family.size
+    return Work(
+        forward_passes=n,
+        forward_samples=n * n * request.settings.calibration,
+        loads=n,
+        memory=float32_bytes(request),
+    )
+
+
+EVIDENCE.add("activations", EvidenceKind("activations", "activations", _collect, _work))
 
 
 @metric(

@@ -15,8 +15,6 @@ from mergecast.errors import UsageError
 from mergecast.family.family import Family
 from mergecast.fingerprints.merge_settings import MergeSettings
 from mergecast.fingerprints.probing import ProbedFamily, ProbeSettings
-from mergecast.fingerprints.weights import collect
-from mergecast.pairmetrics.pair import WeightEvidence
 from mergecast.pairmetrics.spec import TIERS, Tier
 from mergecast.registry import Registry
 from mergecast.runtime.progress import Progress, Silent
@@ -84,6 +82,30 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Work:
+    """What collecting a kind of evidence takes.
+
+    Attributes
+    ----------
+    forward_passes, backward_passes : passes of one model over one set of samples.
+    forward_samples, backward_samples : samples in all of them together.
+    loads : models read and loaded.
+    kept : bytes written to the cache.
+    memory : bytes in memory at once, a batch's own activations aside.
+    seconds : work besides loading and passes.
+    """
+
+    forward_passes: int = 0
+    backward_passes: int = 0
+    forward_samples: int = 0
+    backward_samples: int = 0
+    loads: int = 0
+    kept: int = 0
+    memory: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class EvidenceKind:
     """A kind of evidence.
 
@@ -92,11 +114,13 @@ class EvidenceKind:
     name : what metrics call it.
     tier : the tier it belongs to.
     collect : request to the evidence of the family.
+    work : request to what collecting takes, for `plan`; None where it adds nothing to speak of.
     """
 
     name: str
     tier: Tier
     collect: Callable[[Request], Any]
+    work: Callable[[Request], Work] | None = None
 
 
 EVIDENCE: Registry[EvidenceKind] = Registry("evidence kind")
@@ -113,15 +137,6 @@ def kinds(tier: str) -> list[EvidenceKind]:
     )
 
 
-def _weights(request: Request) -> WeightEvidence:
-    advance = request.progress.stage("weights", len(request.family.shared))
-    fingerprints = collect(
-        request.family,
-        workers=request.workers,
-        on_error=request.on_error,
-        progress=lambda _done, _total: advance(1),
-    )
-    return WeightEvidence(fingerprints)
-
-
-EVIDENCE.add("weights", EvidenceKind("weights", "weights", _weights))
+def float32_bytes(request: Request) -> int:
+    """Bytes of one model's tensors in memory, in float32."""
+    return 4 * sum(info.size for info in request.family.base.infos.values())

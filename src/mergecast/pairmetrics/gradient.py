@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mergecast.errors import UndefinedError
-from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request
+from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request, Work, float32_bytes
 from mergecast.pairmetrics.spec import metric
 from mergecast.pairmetrics.vectors import VectorPair
 
@@ -76,7 +76,20 @@ def _collect(request: Request) -> GradientEvidence:
     return GradientEvidence(collect_gradients(request.probed, advance))
 
 
-EVIDENCE.add("gradients", EvidenceKind("gradients", "gradients", _collect))
+def _work(request: Request) -> Work:
+    n = request.family.size
+    one = float32_bytes(request)
+    return Work(
+        forward_passes=n,
+        backward_passes=n,
+        backward_samples=n * request.settings.calibration,
+        loads=n,
+        kept=n * one,
+        memory=2 * one,  # weights and their gradient
+    )
+
+
+EVIDENCE.add("gradients", EvidenceKind("gradients", "gradients", _collect, _work))
 
 
 @metric(

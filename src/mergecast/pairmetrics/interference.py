@@ -8,13 +8,14 @@ Of these, how much a partner's task vector moves what flows through the first mo
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import inf, log, sqrt
 
 import numpy as np
 
 from mergecast.errors import UndefinedError
 from mergecast.pairmetrics.directed import LabelledEvidence, LabelledPair
-from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request
+from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request, Work, float32_bytes
 from mergecast.pairmetrics.retention import BUILT_IN_METHODS
 from mergecast.pairmetrics.spec import F, Tier, metric
 
@@ -37,9 +38,34 @@ def _collect(request: Request, gradients: bool) -> LabelledEvidence:
     )
 
 
-_KINDS = {"activations": "crosstalk", "gradients": "interference"}
-EVIDENCE.add("crosstalk", EvidenceKind("crosstalk", "activations", lambda r: _collect(r, False)))
-EVIDENCE.add("interference", EvidenceKind("interference", "gradients", lambda r: _collect(r, True)))
+def _work(request: Request, gradients: bool) -> Work:
+    """A sweep a model, with backward passes a sample and for the curvature, and the block pass."""
+    n, samples = request.family.size, request.merges.samples
+    backward = n * samples * (1 + _CURVATURE_DRAWS) if gradients else 0
+    return Work(
+        forward_passes=n * (2 if gradients else 1),
+        backward_passes=n * (1 + _CURVATURE_DRAWS) if gradients else 0,
+        forward_samples=n * samples * (2 if gradients else 1),
+        backward_samples=backward,
+        loads=2 * n,
+        memory=(6 if gradients else 2) * float32_bytes(request),
+    )
+
+
+#: Random backward passes that estimate the output curvature (`fingerprints.curvature`).
+_CURVATURE_DRAWS = 8
+_KINDS: dict[Tier, str] = {"activations": "crosstalk", "gradients": "interference"}
+for _tier, _name in _KINDS.items():
+    _gradients = _tier == "gradients"
+    EVIDENCE.add(
+        _name,
+        EvidenceKind(
+            _name,
+            _tier,
+            partial(_collect, gradients=_gradients),
+            partial(_work, gradients=_gradients),
+        ),
+    )
 
 
 def _interference(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mergecast.pairmetrics.directed import LabelledEvidence, LabelledPair
-from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request
+from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request, Work, float32_bytes
 from mergecast.pairmetrics.retention import BUILT_IN_METHODS, forms
 from mergecast.pairmetrics.spec import metric
 
@@ -25,7 +25,19 @@ def _collect(request: Request) -> LabelledEvidence:
     )
 
 
-EVIDENCE.add("probe", EvidenceKind("probe", "probe", _collect))
+def _work(request: Request) -> Work:
+    """A merge and two passes for every pair and method; the methods' own time is not counted."""
+    n = request.family.size
+    merges = n * (n - 1) // 2 * len(BUILT_IN_METHODS)
+    return Work(
+        forward_passes=2 * merges,
+        forward_samples=2 * merges * request.merges.samples,
+        loads=3 * merges,
+        memory=4 * float32_bytes(request),
+    )
+
+
+EVIDENCE.add("probe", EvidenceKind("probe", "probe", _collect, _work))
 
 
 def register_probe(method: str) -> None:

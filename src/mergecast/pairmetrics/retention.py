@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from math import inf
 
 from mergecast.pairmetrics.directed import LabelledEvidence, LabelledPair
-from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request
+from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request, Work, float32_bytes
 from mergecast.pairmetrics.spec import Tier, metric
 
 #: The built-in merging methods, spelled out so that this room needs no torch.
@@ -69,9 +69,22 @@ def _collect(request: Request) -> LabelledEvidence:
     )
 
 
+def _work(request: Request) -> Work:
+    """A merge and a pass for every method and stand-in; the methods' own time is not counted."""
+    settings, n = request.merges, request.family.size
+    stand_ins = sum(1 if partner == "base" else settings.draws for partner in settings.partners)
+    merges = n * len(BUILT_IN_METHODS) * stand_ins
+    return Work(
+        forward_passes=n + merges,
+        forward_samples=(n + merges) * settings.samples,
+        loads=n + 2 * merges,
+        memory=3 * float32_bytes(request),
+    )
+
+
 # The same passes give both; the labelled kind finds them in the store.
 _KINDS = {"unlabelled": "retention", "labelled": "labelled retention"}
-EVIDENCE.add("retention", EvidenceKind("retention", "activations", _collect))
+EVIDENCE.add("retention", EvidenceKind("retention", "activations", _collect, _work))
 EVIDENCE.add("labelled retention", EvidenceKind("labelled retention", "gradients", _collect))
 
 

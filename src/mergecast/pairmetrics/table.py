@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -73,17 +73,17 @@ def compute_metrics(
     return table_of(evidence, family.names, suite=suite)
 
 
-def collect_evidence(request: Request, tier: str) -> dict[str, FamilyEvidence]:
-    """Every kind of evidence up to `tier`, by name, weights first.
+def collect_evidence(request: Request, tier: str) -> dict[str, Any]:
+    """Every kind of evidence up to `tier` (a `FamilyEvidence`), by name, weights first.
 
     Models that the weights tier refuses (``on_error="refuse"``) are left out of the others.
     """
     _need_pair(request.family.size)
-    first, *others = kinds(tier)
-    weights = first.collect(request)
+    others = [kind for kind in kinds(tier) if kind.name != "weights"]
+    weights = EVIDENCE.get("weights").collect(request)
     refused = weights.fingerprints.refused
     usable = [label for label in request.family.names if label not in refused]
-    evidence: dict[str, FamilyEvidence] = {first.name: weights}
+    evidence = {"weights": weights}
     if others:
         _need_pair(len(usable))
         with replace(request, family=request.family.subset(usable)) as rest:

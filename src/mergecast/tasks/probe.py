@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from mergecast.errors import CheckpointError, MergecastError, UsageError
+from mergecast.tasks.names import ModuleNames
 from mergecast.tasks.task import Samples, Task
 
 BATCH_SIZE = 32
@@ -35,7 +36,7 @@ class Probe:
         self.task = task
         self.device = torch.device(device)
         self.module = build_skeleton(task, self.device) if module is None else module
-        self._tensors = _tensors(self.module)
+        self._names = ModuleNames(self.module)
         self._state: dict[str, Tensor] = {}
 
     @property
@@ -49,14 +50,8 @@ class Probe:
         return [name for name, _ in self.module.named_parameters()]
 
     def resolve(self, name: str) -> str | None:
-        """The module's name of a checkpoint's tensor: its own, a tied one, or with the prefix
-        by which transformers tells a bare encoder from one with a head; None if it has none.
-        """
-        prefix = getattr(self.module, "base_model_prefix", "")
-        for candidate in (name, f"{prefix}.{name}", name.removeprefix(f"{prefix}.")):
-            if candidate in self._tensors:
-                return self._tensors[candidate]
-        return None
+        """The module's name of a checkpoint's tensor, or None: see `mergecast.tasks.names`."""
+        return self._names.get(name)
 
     def load(self, parameters: Mapping[str, Tensor]) -> None:
         """Bind a checkpoint's tensors (by its own names) to the module; floats become float32.
@@ -87,7 +82,7 @@ class Probe:
                 )
             kind = dtype if value.is_floating_point() else value.dtype
             state[target] = value.detach().to(self.device, kind)
-        needed = {self._tensors[name] for name, value in known.items() if _matters(value)}
+        needed = {self._names.own[name] for name, value in known.items() if _matters(value)}
         missing = sorted(needed - set(state))
         if missing:
             raise self._error(
@@ -179,18 +174,6 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, mode in modes:
             part.training = mode
-
-
-def _tensors(module: nn.Module) -> dict[str, str]:
-    """Every name of a parameter or buffer to the first name of the same tensor."""
-    first: dict[int, str] = {}
-    names: dict[str, str] = {}
-    for name, value in (
-        *module.named_parameters(remove_duplicate=False),
-        *module.named_buffers(remove_duplicate=False),
-    ):
-        names[name] = first.setdefault(id(value), name)
-    return names
 
 
 def _matters(value: Tensor) -> bool:

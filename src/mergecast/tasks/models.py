@@ -1,0 +1,133 @@
+"""Building a task's module: transformers' own classes from a config, or the user's function.
+
+No code of a checkpoint folder is ever imported: only its ``config.json`` is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from mergecast.errors import MergecastError, UsageError
+
+
+def from_config(folder: Path, auto: str) -> nn.Module:
+    """A transformers model of the architecture that ``config.json`` of `folder` describes.
+
+    Parameters
+    ----------
+    auto : name of a transformers Auto class, such as ``AutoModelForSequenceClassification``.
+
+    Raises
+    ------
+    UsageError
+        transformers is not installed, has no such class, or does not know the architecture.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        raise UsageError("transformers", "is not installed", "pip install mergecast[hf]") from error
+    factory = getattr(transformers, auto, None) if auto.startswith("AutoModel") else None
+    if factory is None:
+        known = [name for name in dir(transformers) if name.startswith("AutoModel")]
+        raise UsageError.unknown("transformers class", auto, known)
+    if not (folder / "config.json").is_file():
+        raise UsageError(folder, "holds no config.json", "give the folder of the base model")
+    try:
+        config = transformers.AutoConfig.from_pretrained(
+            str(folder), trust_remote_code=False, local_files_only=True
+        )
+        module = factory.from_config(config, trust_remote_code=False)
+    except (ValueError, KeyError, OSError, TypeError, ImportError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise UsageError(
+            folder,
+            f"does not build as {auto}: {first}",
+            "choose the Auto class of its architecture; code in a checkpoint folder is never run, "
+            "give your own by build: module:function",
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise UsageError(auto, f"gives {type(module).__name__}, not a module", "choose another")
+    return module
+
+
+def load_function(reference: str) -> Callable[..., Any]:
+    """The function that ``module:function`` names, from the packages Python can import."""
+    module_name, colon, function_name = reference.partition(":")
+    if not colon or not module_name or not function_name:
+        raise UsageError(f"{reference!r}", "is not module:function", "write package.module:name")
+    try:
+        module = import_module(module_name)
+    except ImportError as error:
+        raise UsageError(
+            f"{reference!r}", f"cannot be imported: {error}", "put its folder on PYTHONPATH"
+        ) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        names = [n for n in dir(module) if callable(getattr(module, n)) and not n.startswith("_")]
+        raise UsageError.unknown(f"function of {module_name}", function_name, names)
+    found: Callable[..., Any] = function
+    return found
+
+
+def call(reference: str, arguments: Mapping[str, Any]) -> Any:
+    """Call ``module:function``; what it raises names it."""
+    function = load_function(reference)
+    try:
+        return function(**arguments)
+    except MergecastError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"{reference!r}", f"failed: {type(error).__name__}: {error}", "fix it or its arguments"
+        ) from error
+
+
+def build_by_function(reference: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """The module that ``module:function`` returns."""
+    module = call(reference, arguments)
+    if not isinstance(module, nn.Module):
+        raise UsageError(
+            f"{reference!r}", f"returned {type(module).__name__}", "return a torch.nn.Module"
+        )
+    return module
+
+
+def with_linear_head(module: nn.Module, weight: Tensor, normalize: bool) -> nn.Module:
+    """`module` with a linear head, ``head``, on its pooled features; other names stay.
+
+    Features are the output itself or its ``image_embeds``, ``text_embeds`` or ``pooler_output``.
+
+    Parameters
+    ----------
+    weight : (classes, features), for its shape.
+    normalize : divide features by their norm first, as CLIP's zero-shot heads do.
+    """
+    if "head" in dict(module.named_children()):
+        raise UsageError("head", "the model has a part of this name", "it needs no other head")
+    module.add_module("head", nn.Linear(weight.shape[1], weight.shape[0]))
+
+    def classify(owner: nn.Module, _inputs: object, output: Any) -> Tensor:
+        features = _features(output)
+        if normalize:
+            features = features / features.norm(dim=-1, keepdim=True)
+        logits: Tensor = owner.get_submodule("head")(features)
+        return logits
+
+    module.register_forward_hook(classify)
+    return module
+
+
+def _features(output: Any) -> Tensor:
+    for name in ("image_embeds", "text_embeds", "pooler_output"):
+        found = getattr(output, name, None)
+        if isinstance(found, Tensor):
+            return found
+    if isinstance(output, Tensor):
+        return output
+    has = ", ".join(output) if isinstance(output, Mapping) else type(output).__name__
+    raise UsageError("head", f"the model returns no pooled features but {has}", "choose another")
