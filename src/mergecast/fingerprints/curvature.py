@@ -76,9 +76,8 @@ def layer_moments(
     }
     found: dict[str, LayerMoments] = {}
     probe.load(parameters)
-    for tensor in probe.state.values():
-        if tensor.is_floating_point():
-            tensor.requires_grad_(True)
+    for tensor in _parameters(probe).values():
+        tensor.requires_grad_(True)
     for number, batch in enumerate(samples.batches(_BATCH)):
         with _recording(weights) as records:
             logits = probe.forward(batch)
@@ -105,7 +104,7 @@ def per_sample_gradients(
         raise UndefinedError(f"task {probe.task.name!r}", "its samples have no labels")
     names = _module_names(probe, shared)
     probe.load(parameters)
-    wanted = {names[key]: value for key, value in probe.state.items() if key in names}
+    wanted = {names[key]: value for key, value in _parameters(probe).items() if key in names}
     for tensor in wanted.values():
         tensor.requires_grad_(True)
     for one, label in zip(samples.batches(1), samples.labels, strict=True):
@@ -120,6 +119,11 @@ def per_sample_gradients(
             name: torch.zeros_like(value) if gradient is None else gradient
             for (name, value), gradient in zip(wanted.items(), found, strict=True)
         }
+
+
+def _parameters(probe: Probe) -> dict[str, Tensor]:
+    """The loaded parameters by the module's names; running statistics have no gradient."""
+    return {name: probe.state[name] for name in probe.parameter_names if name in probe.state}
 
 
 def _module_names(probe: Probe, shared: tuple[str, ...]) -> dict[str, str]:

@@ -100,11 +100,16 @@ class MergeBench:
         shared = self.probed.probe(member)
         return Probe(self.probed.tasks[member], self.probed.settings.device, shared.module)
 
+    @property
+    def count(self) -> int:
+        """Calibration samples a task."""
+        return self.settings.samples or self.probed.settings.calibration
+
     def samples(self, member: str) -> Samples:
         """A model's calibration samples."""
         if member not in self._samples:
             self._samples[member] = self.probed.tasks[member].samples(
-                self.settings.samples, self.probed.settings.seed
+                self.count, self.probed.settings.seed
             )
         return self._samples[member]
 
@@ -225,7 +230,7 @@ class MergeBench:
         if layers == {0}:
             return "the models have no BatchNorm"
         if self.settings.reestimate_batchnorm:
-            return f"running statistics re-estimated on {self.settings.samples} samples a task"
+            return f"running statistics re-estimated on {self.count} samples a task"
         return "running statistics as merged"
 
 

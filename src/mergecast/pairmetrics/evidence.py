@@ -71,6 +71,11 @@ class Request:
         if "probed" in vars(self):
             self.probed.__exit__(*error)
 
+    @property
+    def merge_samples(self) -> int:
+        """Calibration samples a task on which merges are measured."""
+        return self.merges.samples or self.settings.calibration
+
     @cached_property
     def probed(self) -> ProbedFamily:
         """The family with its tasks; ends with this request. Raises UsageError without tasks."""

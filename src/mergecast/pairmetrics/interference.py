@@ -40,7 +40,7 @@ def _collect(request: Request, gradients: bool) -> LabelledEvidence:
 
 def _work(request: Request, gradients: bool) -> Work:
     """A sweep a model, with backward passes a sample and for the curvature, and the block pass."""
-    n, samples = request.family.size, request.merges.samples
+    n, samples = request.family.size, request.merge_samples
     backward = n * samples * (1 + _CURVATURE_DRAWS) if gradients else 0
     return Work(
         forward_passes=n * (2 if gradients else 1),

@@ -31,7 +31,7 @@ def _work(request: Request) -> Work:
     merges = n * (n - 1) // 2 * len(BUILT_IN_METHODS)
     return Work(
         forward_passes=2 * merges,
-        forward_samples=2 * merges * request.merges.samples,
+        forward_samples=2 * merges * request.merge_samples,
         loads=3 * merges,
         memory=4 * float32_bytes(request),
     )

@@ -76,7 +76,7 @@ def _work(request: Request) -> Work:
     merges = n * len(BUILT_IN_METHODS) * stand_ins
     return Work(
         forward_passes=n + merges,
-        forward_samples=(n + merges) * settings.samples,
+        forward_samples=(n + merges) * request.merge_samples,
         loads=n + 2 * merges,
         memory=3 * float32_bytes(request),
     )
