@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from mergecast.errors import UsageError
 from mergecast.family.family import Family
+from mergecast.fingerprints.merge_settings import MergeSettings
 from mergecast.fingerprints.probing import ProbedFamily, ProbeSettings
 from mergecast.pairmetrics.spec import TIERS, Tier
 from mergecast.registry import Registry
@@ -49,6 +50,7 @@ class Request:
     family : base and models.
     tasks : model label to task; needed above the weights tier.
     settings : how models are run.
+    merges : how merges are made and measured, for retention, interference and pair probes.
     workers : threads of the weights tier.
     on_error : ``refuse`` sets models with non-finite weights aside instead of raising.
     progress : where stages are reported.
@@ -60,6 +62,7 @@ class Request:
     workers: int = 2
     on_error: Literal["raise", "refuse"] = "raise"
     progress: Progress = field(default_factory=Silent)
+    merges: MergeSettings = field(default_factory=MergeSettings)
 
     def __enter__(self) -> Self:
         return self
@@ -67,6 +70,11 @@ class Request:
     def __exit__(self, *error: object) -> None:
         if "probed" in vars(self):
             self.probed.__exit__(*error)
+
+    @property
+    def merge_samples(self) -> int:
+        """Calibration samples a task on which merges are measured."""
+        return self.merges.samples or self.settings.calibration
 
     @cached_property
     def probed(self) -> ProbedFamily:

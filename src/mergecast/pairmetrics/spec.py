@@ -33,6 +33,7 @@ class MetricSpec:
     sets : names of the sets it belongs to.
     function : evidence of an ordered pair to the value; raises UndefinedError where there is
         none.
+    method : the merging method it is about; None where it is about all.
     """
 
     key: str
@@ -44,6 +45,7 @@ class MetricSpec:
     source: str
     sets: tuple[str, ...]
     function: Evidence
+    method: str | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -66,6 +68,7 @@ def metric(
     source: str,
     sets: tuple[str, ...] = ("extra",),
     evidence: str = "",
+    method: str | None = None,
 ) -> Callable[[F], F]:
     """Register a metric: a decorator of its function.
 
@@ -88,7 +91,16 @@ def metric(
         METRICS.add(
             key,
             MetricSpec(
-                key, family, tier, evidence or tier, symmetric, range, source, sets, function
+                key,
+                family,
+                tier,
+                evidence or tier,
+                symmetric,
+                range,
+                source,
+                sets,
+                function,
+                method,
             ),
         )
         return function

@@ -13,6 +13,7 @@ import pandas as pd
 
 from mergecast.errors import FamilyError, MergecastError, UndefinedError
 from mergecast.family.family import Family
+from mergecast.fingerprints.merge_settings import MergeSettings
 from mergecast.fingerprints.probing import ProbeSettings
 from mergecast.pairmetrics.evidence import (
     EVIDENCE,
@@ -37,6 +38,7 @@ def compute_metrics(
     tasks: Mapping[str, Task] | None = None,
     tier: str = "weights",
     settings: ProbeSettings | None = None,
+    merges: MergeSettings | None = None,
     suite: str = "",
     workers: int = 2,
     progress: Progress | None = None,
@@ -49,6 +51,7 @@ def compute_metrics(
     tasks : model label to task; needed above the weights tier.
     tier : ``weights``, ``activations``, ``gradients`` or ``probe``.
     settings : calibration samples, seed, device, cache of finished units.
+    merges : how merges are made for retention, interference and pair probes.
     suite : value of the ``suite`` column.
     workers : threads of the weights tier; the values do not depend on their number.
     progress : where stages are reported.
@@ -59,7 +62,12 @@ def compute_metrics(
     for a directed one. Undefined values are NaN; ``attrs["missing"]`` lists them with the reason.
     """
     asked = Request(
-        family, tasks, settings or ProbeSettings(), workers, progress=progress or Silent()
+        family,
+        tasks,
+        settings or ProbeSettings(),
+        workers,
+        progress=progress or Silent(),
+        merges=merges or MergeSettings(),
     )
     evidence = collect_evidence(asked, tier)
     return table_of(evidence, family.names, suite=suite)

@@ -1,0 +1,208 @@
+"""What each tier of evidence tells about digits-14: correlations with true pair retention.
+
+python benchmarks/tiers.py [--run DIR …] [--seeds 3] [--dir DIR] [--samples 40] [--json FILE]
+
+Finished runs of the suite are taken from --run (one folder a seed); otherwise seeds 0, 1, … are
+run into --dir first (minutes each). Three tables: the best single metric of each tier; retention
+alone with nothing fitted (the partner unseen); one or two coefficients fitted with both tasks
+unseen, with what each interference metric adds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LinearRegression
+
+from mergecast.bench.runner import run_suite
+from mergecast.family import Family
+from mergecast.fingerprints.merge_settings import MergeSettings
+from mergecast.fingerprints.probing import ProbeSettings
+from mergecast.forecast.evaluation import pearson
+from mergecast.forecast.splitters import LeaveTwoTasksOut
+from mergecast.pairmetrics import METRICS, compute_metrics
+from mergecast.tables.io import read_outcomes
+from mergecast.tasks.suite_tasks import suite_tasks
+
+METHODS = ("ties", "task_arithmetic", "isotropic", "weight_avg", "dare", "tsv")
+TIERS = ("weights", "activations", "gradients", "probe")
+RETENTION = tuple(
+    f"{prefix}_{form}"
+    for prefix, forms in (
+        (
+            "retention",
+            (
+                "probability_unlabelled",
+                "kept_unlabelled",
+                "overlap_unlabelled",
+                "margin_unlabelled",
+                "loss_unlabelled",
+                "accuracy_unlabelled",
+                "probability_labelled",
+                "kept_labelled",
+                "margin_labelled",
+                "loss_labelled",
+                "accuracy_labelled",
+            ),
+        ),
+        (
+            "retention_scrambled",
+            ("kept_unlabelled", "overlap_unlabelled", "probability_labelled", "kept_labelled"),
+        ),
+    )
+    for form in forms
+)
+FITTED = (
+    "retention_kept_unlabelled",
+    "retention_overlap_unlabelled",
+    "retention_kept_labelled",
+    "retention_scrambled_overlap_unlabelled",
+    "retention_scrambled_kept_labelled",
+)
+NORMS = "norms"
+#: What the weights alone tell of a pair, beside interference.
+WEIGHTS = ("task_vector_cosine_similarity", "right_subspace_overlap_top_k")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", type=Path, nargs="+", help="finished runs, one a seed")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--dir", type=Path, default=Path("benchmarks/runs"))
+    parser.add_argument("--samples", type=int, default=40)
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    arguments = parser.parse_args()
+    runs = arguments.run or [finished(arguments.dir, seed) for seed in range(arguments.seeds)]
+    tables = [measured(run, arguments.samples) for run in runs]
+    print(f"digits-14, {len(runs)} seeds, {arguments.samples} calibration samples a task\n")
+    figures = {
+        "best": best_of_tiers(tables),
+        "alone": retention_alone(tables),
+        "fitted": both_unseen(tables),
+    }
+    if arguments.json:
+        arguments.json.write_text(
+            json.dumps({k: v.to_dict("split") for k, v in figures.items()}, indent=1) + "\n"
+        )
+
+
+def finished(folder: Path, seed: int) -> Path:
+    """A finished run of `seed`; what is there already is not computed again."""
+    return run_suite("digits-14", folder / f"digits-14-{seed}", seed=seed, workers=1)
+
+
+def measured(run: Path, samples: int) -> pd.DataFrame:
+    """One row a pair: the mean of both directions of every metric, and each method's outcome."""
+    tasks = suite_tasks(run)
+    models = {task: run / "models" / f"{task}.safetensors" for task in tasks}
+    family = Family.open(run / "base.safetensors", models)
+    seed = json.loads((run / "suite.json").read_text())["seed"]
+    settings = ProbeSettings(calibration=samples, seed=0)
+    wide = compute_metrics(
+        family,
+        tasks=tasks,
+        tier="probe",
+        settings=settings,
+        merges=MergeSettings(samples=samples, merge_seed=seed),
+    ).set_index(["left", "right"])
+    values = {}
+    for spec in METRICS:
+        present = [column for column in spec.columns if column in wide]
+        if present:
+            values[spec.key] = wide[present].mean(axis=1, skipna=False)
+    distance, dot = wide["task_vector_l2_distance"], wide["task_vector_dot_product"]
+    values[NORMS] = np.sqrt(distance**2 + 2 * dot)
+    outcomes = read_outcomes(run / "outcomes.parquet")
+    parts = outcomes["members"].str.split("+")
+    pairs = outcomes[parts.str.len() == 2].assign(left=parts.str[0], right=parts.str[1])
+    mean = pairs.groupby(["method", "left", "right"])["retention"].mean()
+    for method in METHODS:
+        values[f"outcome/{method}"] = mean[method].reindex(wide.index)
+    return pd.DataFrame(values)
+
+
+def best_of_tiers(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Per method and tier, the metric whose median |r| over seeds is largest."""
+    rows = []
+    for method in METHODS:
+        for tier in TIERS:
+            found = {}
+            for spec in METRICS:
+                if spec.tier == tier and spec.method in (None, method) and spec.key in tables[0]:
+                    found[spec.key] = median_r(tables, method, spec.key)
+            best = max(found, key=lambda key: -1 if np.isnan(found[key]) else abs(found[key]))
+            rows.append({"method": method, "tier": tier, "r": found[best], "metric": best})
+    frame = pd.DataFrame(rows)
+    print("Best single metric of each tier (median r over seeds; chosen on these same figures)")
+    print(frame.to_string(index=False, float_format="%.2f"), "\n")
+    return frame
+
+
+def retention_alone(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Nothing fitted, partner unseen: median r over seeds of every form."""
+    frame = pd.DataFrame(
+        {
+            method: {form: median_r(tables, method, f"{form}_{method}") for form in RETENTION}
+            for method in METHODS
+        }
+    )
+    print("Retention alone, nothing fitted, partner unseen (median r over seeds)")
+    print(frame.to_string(float_format="%.2f"), "\n")
+    return frame
+
+
+def both_unseen(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Least squares with two tasks left out, pooled r: retention, then with one metric more."""
+    extras = [NORMS, *WEIGHTS, *(s.key for s in METRICS if s.family == "interference")]
+    rows = []
+    for method in METHODS:
+        for form in FITTED:
+            key = f"{form}_{method}"
+            row: dict[str, object] = {
+                "method": method,
+                "retention": form.removeprefix("retention_"),
+            }
+            for extra in ("", *extras):
+                spec_method = METRICS.get(extra).method if extra and extra != NORMS else None
+                if spec_method not in (None, method):
+                    continue
+                name = extra.removeprefix("interference_").removesuffix(f"_{method}")
+                chosen = [key, *([extra] if extra else [])]
+                row[f"+ {name}" if extra else "alone"] = unseen_r(tables, method, chosen)
+                if extra and extra != NORMS:
+                    row[f"+ norms + {name}"] = unseen_r(tables, method, [key, NORMS, extra])
+            rows.append(row)
+    frame = pd.DataFrame(rows)
+    print("Both tasks unseen: leave two tasks out, pooled r, median over seeds; + one coefficient")
+    for method in METHODS:
+        part = frame[frame["method"] == method].drop(columns="method").set_index("retention").T
+        print(f"\n{method}\n{part.to_string(float_format='%.2f')}")
+    return frame
+
+
+def median_r(tables: list[pd.DataFrame], method: str, key: str) -> float:
+    """Over the pairs where the metric is defined."""
+    found = []
+    for table in tables:
+        both = table[[key, f"outcome/{method}"]].dropna().to_numpy()
+        found.append(pearson(both[:, 0], both[:, 1]))
+    return float(np.median(found))
+
+
+def unseen_r(tables: list[pd.DataFrame], method: str, keys: list[str]) -> float:
+    found = []
+    for table in tables:
+        X, y = table[keys].to_numpy(), table[f"outcome/{method}"].to_numpy()
+        predicted = np.full(len(y), np.nan)
+        for train, test in LeaveTwoTasksOut().split(groups=list(table.index)):
+            predicted[test] = LinearRegression().fit(X[train], y[train]).predict(X[test])
+        found.append(pearson(predicted, y))
+    return float(np.median(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Pair probes: how the first model of a pair fares in the merge itself, on a few samples.
+
+Keys are ``probe_<form>_<reference>_<method>``, forms as in `mergecast.pairmetrics.retention`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mergecast.pairmetrics.directed import LabelledEvidence, LabelledPair
+from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request, Work, float32_bytes
+from mergecast.pairmetrics.retention import BUILT_IN_METHODS, forms
+from mergecast.pairmetrics.spec import metric
+
+
+def _collect(request: Request) -> LabelledEvidence:
+    from mergecast.fingerprints.pairprobe import collect_pair_probes
+
+    pairs = request.family.size * (request.family.size - 1) // 2
+    advance = request.progress.stage("pair probes", pairs * len(BUILT_IN_METHODS))
+    return LabelledEvidence(
+        collect_pair_probes(
+            request.probed, methods=BUILT_IN_METHODS, settings=request.merges, advance=advance
+        )
+    )
+
+
+def _work(request: Request) -> Work:
+    """A merge and two passes for every pair and method; the methods' own time is not counted."""
+    n = request.family.size
+    merges = n * (n - 1) // 2 * len(BUILT_IN_METHODS)
+    return Work(
+        forward_passes=2 * merges,
+        forward_samples=2 * merges * request.merge_samples,
+        loads=3 * merges,
+        memory=4 * float32_bytes(request),
+    )
+
+
+EVIDENCE.add("probe", EvidenceKind("probe", "probe", _collect, _work))
+
+
+def register_probe(method: str) -> None:
+    """Register every probe metric of a merging method; done for the built-in ones."""
+    for form, reference, bounds, _tier, words in forms():
+        metric(
+            f"probe_{form}_{reference}_{method}",
+            family="probe",
+            tier="probe",
+            symmetric=False,
+            range=bounds,
+            source=f"mergecast: the merge on task i's calibration samples; {words}",
+            sets=("probe",),
+            evidence="probe",
+            method=method,
+        )(_reader(method, f"{form}_{reference}"))
+
+
+def _reader(method: str, form: str) -> Callable[[LabelledPair], float]:
+    def read(pair: LabelledPair) -> float:
+        """The value of the pair's first model beside its second."""
+        return float(pair.fingerprints.value(*pair.labels, method, form))
+
+    return read
+
+
+for _method in BUILT_IN_METHODS:
+    register_probe(_method)
