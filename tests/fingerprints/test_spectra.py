@@ -112,3 +112,12 @@ def test_gram_is_summed_in_bands(monkeypatch):
     np.testing.assert_allclose(
         spectrum(delta).values, np.linalg.svd(delta.astype("f8"), compute_uv=False), rtol=1e-7
     )
+
+
+@pytest.mark.parametrize("shape", [(60, 90), (90, 60)])
+def test_a_kept_direction_too_weak_for_a_gram_matrix_stays_orthonormal(shape):
+    # Rank-deficient and steep at once: σ of 4e-6 σ₁ is above the rank tolerance.
+    found = spectrum(with_values(*shape, [1.0, 0.5, 0.2, 4e-6, 3e-6]))
+    assert found.rank == 5
+    for rows in (found.left, found.right):
+        np.testing.assert_allclose(rows @ rows.T, np.eye(5), atol=1e-12)

@@ -234,3 +234,64 @@ def test_apply_keeps_the_stored_dtype_and_names_failures():
         kernel = METHODS.get(name)
         with pytest.raises(FamilyError, match="model 'model_1': parameter 'w'.*NaN or infinity"):
             apply(broken, kernel, kernel.validate())
+
+
+def low_rank(dtype, n=2, rank=3, shape=(24, 16)):
+    generator = torch.Generator().manual_seed(0)
+    left = torch.randn((n, shape[0], rank), generator=generator, dtype=torch.float64)
+    right = torch.randn((n, rank, shape[1]), generator=generator, dtype=torch.float64)
+    deltas = (left @ right).to(dtype)
+    return TensorBlock("w", torch.zeros(shape, dtype=dtype), deltas, tuple("abcdef"[:n]))
+
+
+@pytest.mark.parametrize("name", ["tsv", "isotropic", "iso_cts"])
+def test_directions_of_zero_weight_take_no_part(name):
+    # What LAPACK returns for them is arbitrary; a merge of LoRAs must not depend on it.
+    double = run(name, low_rank(torch.float64))
+    single = run(name, low_rank(torch.float32))
+    torch.testing.assert_close(single.double(), double, atol=1e-4, rtol=1e-4)
+    basis = torch.linalg.svd(low_rank(torch.float64).deltas.sum(0))[0][:, :6]
+    torch.testing.assert_close(basis @ (basis.T @ double), double)
+
+
+@pytest.mark.parametrize("name", ["tsv", "isotropic", "iso_cts"])
+def test_matrices_nobody_changed_stay(name):
+    nothing = TensorBlock("w", torch.ones(4, 6), torch.zeros(2, 4, 6), ("a", "b"))
+    assert not run(name, nothing).any()
+
+
+def test_iso_cts_shares_the_rank_as_its_authors_do():
+    # r = 15, N = 2, f = 0.8: int(15 * 0.8) = 12, the rest 3 rounds to 2 a task, 11 common.
+    b = block(2, (15, 20), dtype=torch.float64)
+    merged = run("iso_cts", b)
+    total = b.deltas.sum(0)
+    u, s, vh = torch.linalg.svd(total, full_matrices=False)
+    left, values, right = [u[:, :11]], [s[:11]], [vh[:11]]
+    for delta in b.deltas:
+        ut, st_, vt = torch.linalg.svd(delta - left[0] @ left[0].T @ delta, full_matrices=False)
+        left.append(ut[:, :2])
+        values.append(st_[:2])
+        right.append(vt[:2])
+    polar = [
+        torch.linalg.svd(torch.cat(side, d), full_matrices=False)
+        for side, d in ((left, 1), (right, 0))
+    ]
+    expected = (polar[0][0] @ polar[0][2]) @ (polar[1][0] @ polar[1][2])
+    torch.testing.assert_close(merged, expected * torch.cat(values).mean())
+
+
+def test_slerp_of_opposite_weights_takes_the_chord_and_keeps_its_ends():
+    deltas = torch.tensor([[0.01], [-0.02]], dtype=torch.float64)
+    b = TensorBlock("w", torch.tensor([0.01], dtype=torch.float64), deltas, ("a", "b"))
+    for t, delta in ((0.0, 0.01), (0.5, -0.005), (1.0, -0.02)):
+        assert run("slerp", b, t=t).item() == pytest.approx(delta)
+
+
+def test_merges_that_overflow_8_bits_are_refused():
+    import ml_dtypes
+
+    base = np.full((2, 2), 400, dtype=np.float32)
+    narrow = ParamBlock.from_arrays("w", base, np.stack([base + 48] * 3))
+    narrow.dtype = np.dtype(ml_dtypes.float8_e4m3fn)
+    with pytest.raises(FamilyError, match="it overflows float8_e4m3fn"):
+        apply(narrow, METHODS.get("task_arithmetic"), {"scaling": 3.0})

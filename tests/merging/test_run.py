@@ -130,3 +130,20 @@ def test_a_plug_in_method_is_validated(family_paths):
         mc.merge(family, "flat", members=["a", "b"])
     with pytest.raises(UsageError, match="got 3 models, takes at most 2"):
         mc.merge(family, "flat")
+
+
+def test_a_single_file_model_folder_keeps_everything_but_weights(tmp_path):
+    for label, seed in (("base", 0), ("a", 1)):
+        folder = tmp_path / label
+        (folder / "1_Pooling").mkdir(parents=True)
+        write_safetensors(folder / "model.safetensors", arrays(seed))
+        for name in ("config.json", "tokenizer.json", "vocab.bpe", "modeling_own.py"):
+            (folder / name).write_text("{}")
+        (folder / "training_args.bin").touch()
+    out = mc.write_merge(
+        mc.Family.open(tmp_path / "base", [tmp_path / "a"]), "ties", tmp_path / "out"
+    )
+    assert {p.name for p in out.iterdir()} == {
+        "config.json", "tokenizer.json", "vocab.bpe", "modeling_own.py", "mergecast.json",
+        "model.safetensors",
+    }  # fmt: skip

@@ -54,6 +54,7 @@ def _open_folder(folder: Path, base: Checkpoint | None) -> Checkpoint:
             raise CheckpointError(folder, "is a LoRA adapter", "open it with its base model")
         return open_lora(folder, base)
     checkpoint = _open_weights(folder)
+    checkpoint.path = folder  # what its config and tokenizer are read from
     config = read_config(folder)
     if config.get("tie_word_embeddings"):
         _drop_tied_embeddings(checkpoint)

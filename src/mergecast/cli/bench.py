@@ -59,7 +59,7 @@ def run(
     methods: Annotated[
         str, typer.Option(help="Merging methods, by names with commas; the six by default.")
     ] = "",
-    seed: Annotated[int, typer.Option(help="Seed of all training and of random masks.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all training and of random masks.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes, one thread each.")] = 2,
     as_json: _Json = False,
 ) -> None:

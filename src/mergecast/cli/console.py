@@ -40,9 +40,10 @@ StrictOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 WorkersOption = Annotated[
-    int, typer.Option("--workers", min=1, help="Work done side by side; results do not depend.")
+    int,
+    typer.Option("--workers", min=1, help="Work done side by side; it does not change results."),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where tensors are computed on.")]
 

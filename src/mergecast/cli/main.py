@@ -78,7 +78,8 @@ def run(arguments: list[str]) -> int:
     """Run with `arguments`; returns the exit code and prints at most one line of error."""
     try:
         code = app(arguments or ["--help"], standalone_mode=False, prog_name="mergecast")
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except MergecastError as error:
         return _fail(str(error), error.exit_code)
     except TyperException as error:
@@ -99,6 +100,8 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         traceback.print_exc()
         return _fail(f"internal error ({type(error).__name__}); please report the lines above", 1)
+    if code == 130:  # typer has caught the interrupt and says nothing
+        return _fail("interrupted", 130)
     return code if isinstance(code, int) else 0
 
 

@@ -83,10 +83,11 @@ def spectrum(delta: Array, k: int = 10, floor: float = 0.0) -> Spectrum:
     eigenvalues, vectors = _ends(gram, min(k, r))
     values = np.sqrt(np.clip(eigenvalues, 0.0, None))
     tolerance = max(RANK_TOLERANCE * values[0], floor)
-    if tolerance < values[-1] < GRAM_LIMIT * values[0]:
-        return _by_svd(delta, k, tolerance)
     rank = int((values > tolerance).sum())
     top = min(k, rank)
+    weakest_wanted = values[-1] if rank == r else values[max(top, 1) - 1]
+    if tolerance < weakest_wanted < GRAM_LIMIT * values[0]:
+        return _by_svd(delta, k, tolerance)
     near = vectors[:top]
     far = _other_side(delta, near, values[:top], tall)
     left, right = (far, near) if tall else (near, far)
@@ -121,16 +122,22 @@ def _ends(gram: Array, k: int) -> tuple[Array, Array]:
 
 
 def _other_side(delta: Array, vectors: Array, values: Array, tall: bool) -> Array:
-    """Singular vectors of the other side: δv/σ for tall matrices, δᵀu/σ for wide ones."""
+    """Singular vectors of the other side: δv/σ for tall matrices, δᵀu/σ for wide ones.
+
+    They are orthonormal only to ε(σ₁/σ)², which QR mends without leaving their span.
+    """
     doubles = vectors.astype(np.float64) / values[:, None]
-    if not tall:
-        product: Array = doubles @ delta.astype(np.float64)
-        return product
-    bands = [
-        doubles @ delta[start : start + _ROWS].astype(np.float64).T
-        for start in range(0, delta.shape[0], _ROWS)
-    ]
-    return np.concatenate(bands, axis=1)
+    if tall:
+        bands = [
+            doubles @ delta[start : start + _ROWS].astype(np.float64).T
+            for start in range(0, delta.shape[0], _ROWS)
+        ]
+        product = np.concatenate(bands, axis=1)
+    else:
+        product = doubles @ delta.astype(np.float64)
+    factor, triangle = np.linalg.qr(product.T)
+    orthonormal: Array = (factor * np.sign(np.diagonal(triangle))).T
+    return orthonormal
 
 
 def _by_svd(delta: Array, k: int, tolerance: float) -> Spectrum:

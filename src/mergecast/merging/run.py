@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +15,7 @@ import torch
 from mergecast.checkpoints.checkpoint import Array, Checkpoint, TensorInfo
 from mergecast.checkpoints.safetensors_file import SafetensorsCheckpoint
 from mergecast.checkpoints.torch_bridge import to_tensor
-from mergecast.checkpoints.writer import FolderWriter
+from mergecast.checkpoints.writer import MARKER, FolderWriter
 from mergecast.errors import FamilyError, MergecastError, UsageError
 from mergecast.family.blocks import ParamBlock
 from mergecast.family.family import Family
@@ -24,6 +23,10 @@ from mergecast.merging.method import METHODS, MergingMethod, TensorBlock
 from mergecast.version import __version__
 
 Progress = Callable[[int, int], None]
+#: Suffixes of weights and training state, which a merge replaces or makes meaningless.
+_WEIGHTS = frozenset(
+    {".bin", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx", ".pt", ".pth", ".safetensors"}
+)
 
 
 def merge(
@@ -146,9 +149,10 @@ def apply(
         )
     merged = tensors.base + delta
     array: Array = merged.cpu().numpy()
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         stored = array.astype(block.dtype, copy=False)
-    if not _is_finite(merged) or (stored.dtype.name == "float16" and np.isinf(stored).any()):
+    rounded = stored.dtype != array.dtype and not bool(np.isfinite(stored).all())
+    if rounded or not _is_finite(merged):
         raise FamilyError(
             f"parameter {block.name!r}",
             f"merged by {method.name!r} it overflows {block.dtype.name}",
@@ -224,18 +228,17 @@ def _shards(base: Checkpoint) -> dict[str, str] | None:
     return {name: base.file_of(name) for name in base.names}
 
 
-def _side_files(path: Path) -> list[Path]:
-    """Config, tokenizer and generation files beside the weights of a model folder."""
-    if not path.is_dir():
+def _side_files(folder: Path) -> list[Path]:
+    """Every file of a model folder but weights: config, tokenizer, generation, custom code."""
+    if not folder.is_dir():
         return []
-    kept = {".json", ".txt", ".model", ".jinja", ".tiktoken"}
     return [
         file
-        for file in sorted(path.iterdir())
-        if file.suffix in kept
+        for file in sorted(folder.iterdir())
+        if file.is_file()
+        and file.suffix not in _WEIGHTS
         and not file.name.endswith(".index.json")
-        and file.name not in {"mergecast.json", "adapter_config.json"}
-        and os.access(file, os.R_OK)
+        and file.name not in {MARKER, "adapter_config.json"}
     ]
 
 

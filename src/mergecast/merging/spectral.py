@@ -23,13 +23,16 @@ def tsv(
     """
     if not block.is_matrix:
         return block.deltas.mean(0)
-    n = len(block.deltas)
-    kept = max(1, min(block.base.shape) // n)
-    u, s, vh = torch.linalg.svd(block.deltas, full_matrices=False)
-    left = torch.cat(list(u[:, :, :kept]), dim=1)
-    right = torch.cat(list(vh[:, :kept]), dim=0)
-    values = s[:, :kept].reshape(-1)
-    merged: torch.Tensor = (orthogonalise(left) * values) @ orthogonalise(right)
+    kept = max(1, min(block.base.shape) // len(block.deltas))
+    left, values, right = [], [], []
+    for delta in block.deltas:
+        u, s, vh = directions(delta, kept)
+        left.append(u)
+        values.append(s)
+        right.append(vh)
+    merged: torch.Tensor = (orthogonalise(torch.cat(left, 1)) * torch.cat(values)) @ (
+        orthogonalise(torch.cat(right, 0))
+    )
     return merged * scaling
 
 
@@ -48,7 +51,10 @@ def isotropic(
     """
     if not block.is_matrix:
         return block.deltas.mean(0)
-    u, s, vh = torch.linalg.svd(block.deltas.sum(0), full_matrices=False)
+    total = block.deltas.sum(0)
+    u, s, vh = directions(total, min(total.shape))
+    if not len(s):
+        return torch.zeros_like(total)
     merged: torch.Tensor = (u @ vh) * (s.mean() * scaling)
     return merged
 
@@ -72,19 +78,43 @@ def iso_cts(
     """
     if not block.is_matrix:
         return block.deltas.mean(0)
-    n, rank = len(block.deltas), min(block.base.shape)
-    own = round(rank * (1 - common_fraction)) // n
-    common = rank - own * n
-    u, s, vh = torch.linalg.svd(block.deltas.sum(0), full_matrices=False)
-    left, values, right = [u[:, :common]], [s[:common]], [vh[:common]]
-    for delta in block.deltas:
-        rest = delta - left[0] @ (left[0].mT @ delta)
-        u_own, s_own, vh_own = torch.linalg.svd(rest, full_matrices=False)
-        left.append(u_own[:, :own])
-        values.append(s_own[:own])
-        right.append(vh_own[:own])
+    n, size = len(block.deltas), min(block.base.shape)
+    # The authors' discretisation: the tasks' share is rounded to a multiple of their number.
+    own = min(round((size - int(size * common_fraction)) / n), size // n)
+    total = block.deltas.sum(0)
+    parts = [directions(total, size - own * n)]
+    common = parts[0][0]
+    for delta in block.deltas if own else ():
+        rest = delta - common @ (common.mT @ delta)
+        parts.append(directions(rest, own, scale=float(torch.linalg.matrix_norm(delta, 2))))
+    left, values, right = (list(side) for side in zip(*parts, strict=True))
+    if not len(torch.cat(values)):
+        return torch.zeros_like(total)
     merged = orthogonalise(torch.cat(left, 1)) @ orthogonalise(torch.cat(right, 0))
     return merged * (torch.cat(values).mean() * scaling)
+
+
+def directions(
+    matrix: torch.Tensor, count: int, scale: float | None = None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The first `count` singular triplets of a matrix, those of zero weight left out.
+
+    A direction whose singular value is rounding is arbitrary (whatever LAPACK returns), and the
+    methods here would give it the weight of a real one: a LoRA's merge would be mostly noise.
+
+    Parameters
+    ----------
+    scale : what zero is measured against; the largest singular value by default.
+
+    Returns
+    -------
+    u (m, k), s (k,) descending, vh (k, n) with k ≤ count, the numerical rank.
+    """
+    u, s, vh = torch.linalg.svd(matrix, full_matrices=False)
+    tolerance = 1e-12 if s.dtype == torch.float64 else 1e-6
+    against = float(s[0]) if scale is None else scale
+    kept = min(count, int((s > tolerance * against).sum()))
+    return u[:, :kept], s[:kept], vh[:kept]
 
 
 def orthogonalise(vectors: torch.Tensor) -> torch.Tensor:

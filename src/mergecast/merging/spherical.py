@@ -9,6 +9,8 @@ from mergecast.merging.method import TensorBlock, merging_method
 
 #: Below this angle (radians) an arc is its chord to the precision of float32.
 _FLAT = 1e-3
+#: Below this cosine two directions are opposite.
+_OPPOSITE = -1 + 1e-9
 _ITERATIONS = 64
 
 
@@ -22,6 +24,7 @@ def slerp(block: TensorBlock, *, t: Annotated[float, Field(ge=0, le=1)] = 0.5) -
 
     Directions are averaged on the sphere, lengths along the line. Three or more members are
     merged with equal weights at their spherical (Karcher) mean, which for two is ``t = 0.5``.
+    Zero or opposite weights are interpolated along the straight line.
 
     Parameters
     ----------
@@ -35,10 +38,12 @@ def slerp(block: TensorBlock, *, t: Annotated[float, Field(ge=0, le=1)] = 0.5) -
     if len(order) == 2:
         weights[0], weights[1] = 1 - t, t
     lengths = points.norm(dim=1)
-    if bool((lengths == 0).any()):
+    units = points / lengths.clamp(min=torch.finfo(points.dtype).tiny)[:, None]
+    if bool((lengths == 0).any()) or bool((units @ units.T < _OPPOSITE).any()):
+        # No direction, or opposite ones, which no single great circle joins: along the chord.
         merged = weights @ points
     else:
-        merged = karcher_mean(points / lengths[:, None], weights) * (weights @ lengths)
+        merged = karcher_mean(units, weights) * (weights @ lengths)
     return (merged.reshape(block.base.shape) - block.base).to(block.deltas.dtype)
 
 
@@ -46,7 +51,7 @@ def karcher_mean(units: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """The weighted intrinsic mean of unit vectors ``(N, d)`` by fixed-point iteration.
 
     For two vectors it is the point of the great circle at the weight of the second. Opposite
-    vectors have no unique mean; the iteration then ends at the first vector's side.
+    vectors have no unique mean: callers see to them.
     """
     mean = units[0]
     for _ in range(_ITERATIONS):
