@@ -47,7 +47,8 @@ def test_more_columns_are_kept(outcomes):
     ("change", "message"),
     [
         (lambda t: t.drop(columns="score"), "column 'score': missing"),
-        (set_at(2, score=np.nan), "column 'score', row 2: NaN is not allowed here"),
+        (set_at(2, single_score=np.nan), "column 'single_score', row 2: NaN is not allowed here"),
+        (set_at(2, score=np.nan), "column 'retention', row 2"),
         (set_at(1, score=0.5), r"column 'retention', row 1: 0.888889 where .* is 0.555556"),
         (set_at(1, retention=np.nan), "column 'retention', row 1: nan where"),
         (set_at(1, retention=0.8 / 0.9 + 2e-6), "column 'retention', row 1"),

@@ -122,6 +122,7 @@ def _restricted(forecaster: Forecaster, methods: list[str] | None) -> Forecaster
 
 def _pair_metrics(family: Family, workers: int) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
     """The pair table, the refused models with reasons, and what the task vectors show."""
+    from mergecast.errors import FamilyError
     from mergecast.pairmetrics import Request, collect_evidence, table_of
     from mergecast.runtime.progress import progress_bars
 
@@ -129,15 +130,25 @@ def _pair_metrics(family: Family, workers: int) -> tuple[pd.DataFrame, dict[str,
         request = Request(family, workers=workers, on_error="refuse", progress=bars)
         evidence = collect_evidence(request, "weights")
     fingerprints = evidence["weights"].fingerprints
-    for label, reason in fingerprints.refused.items():
-        note(f"refused {label}: {reason}")
-    usable = [label for label in family.names if label not in fingerprints.refused]
     refused = {label: str(error) for label, error in family.refused.items()}
-    findings = [
-        f"{finding.about}: {finding.message}; {finding.remedy}"
-        for finding in weight_findings(fingerprints)
-    ]
-    return table_of(evidence, usable), refused | fingerprints.refused, findings
+    refused |= fingerprints.refused
+    findings = []
+    for finding in weight_findings(fingerprints):
+        text = f"{finding.message}; {finding.remedy}"
+        if finding.severity != "error":
+            findings.append(f"{finding.about}: {text}")
+        elif finding.about == "family":
+            raise FamilyError("models", finding.message, finding.remedy)
+        else:
+            refused[finding.about] = text
+    for label in sorted(refused.keys() - family.refused.keys()):
+        note(f"refused {label}: {refused[label]}")
+    usable = [label for label in family.names if label not in refused]
+    if len(usable) < 2:
+        raise FamilyError(
+            "models", f"{len(usable)} of them usable", "a forecast is of pairs: give two or more"
+        )
+    return table_of(evidence, usable), refused, findings
 
 
 def _write(summary: dict[str, object], folder: Path) -> None:

@@ -20,7 +20,7 @@ from mergecast.tables.schema import (
 )
 
 _TEXT = ["suite", "method", "members", "task"]
-_FLOAT = {"score": False, "single_score": False, "retention": True}
+_FLOAT = {"score": True, "single_score": False, "retention": True}
 _LOSS = ["loss", "single_loss"]
 OUTCOME_COLUMNS = [*_TEXT, *_FLOAT, *_LOSS, "n_eval", "seed"]
 
@@ -31,8 +31,8 @@ _RETENTION_TOLERANCE = 1e-6
 def validate_outcomes(outcomes: pd.DataFrame, table: str = "outcomes") -> pd.DataFrame:
     """A checked copy of an outcome table: text keys, float64 values, index 0..n-1.
 
-    Retention may be NaN only where single_score is 0 (then it is undefined); losses may be NaN
-    (a task without a loss).
+    A score is NaN where a merge could not be evaluated (it diverged); retention is NaN there and
+    where single_score is 0; losses may be NaN (a task without a loss).
 
     Raises
     ------
@@ -140,7 +140,7 @@ def _check_retention(df: pd.DataFrame, table: str) -> None:
             table,
             "retention",
             f"{stored[row]:g} where score / single_score is {expected[row]:g}",
-            "store score / single_score, and NaN where single_score is 0",
+            "store score / single_score, and NaN where single_score is 0 or the score missing",
             row,
         )
 
