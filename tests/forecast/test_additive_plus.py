@@ -7,11 +7,12 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mergecast.forecast.additive_plus import AdditivePlus
 from mergecast.forecast.descriptors import Descriptors
+from mergecast.forecast.member_ridge import MemberRidge
 from mergecast.forecast.variance_components import fit_components, leave_out_residuals
 
 
 @pytest.mark.filterwarnings("ignore:Skipping check:UserWarning")
-@parametrize_with_checks([AdditivePlus()])
+@parametrize_with_checks([AdditivePlus(), MemberRidge()])
 def test_scikit_learn_accepts_it(estimator, check):
     check(estimator)
 
@@ -113,6 +114,16 @@ def test_models_of_one_name_in_two_suites_are_two_models():
     fitted = AdditivePlus().fit(X, y)
     elsewhere = fitted.predict(X.assign(suite="other"))
     assert r(elsewhere, fitted.predict(X)) < 0.9
+
+
+def test_ridge_on_parts_tells_fragile_members_from_costly_partners():
+    X, y = directed(n=14, reads_own=True)
+    fitted = MemberRidge().fit(X, y)
+    effects = dict(zip(fitted.feature_names_in_, fitted.own_coef_, strict=True))
+    costs = dict(zip(fitted.feature_names_in_, fitted.partner_coef_, strict=True))
+    assert max(effects, key=lambda key: abs(effects[key])) == "keep"
+    assert max(costs, key=lambda key: abs(costs[key])) == "reach"
+    assert effects["keep"] > 0 > costs["reach"]
 
 
 def test_metrics_are_split_into_own_partner_and_rest():
