@@ -19,7 +19,7 @@ def test_scikit_learn_accepts_them(estimator, check):
 
 
 def test_the_registry_says_which_predictors_need_known_partners():
-    assert {p.name for p in PREDICTORS if p.warm} == {"partner_mean"}
+    assert {p.name for p in PREDICTORS if p.warm} == {"partner_mean", "additive_plus_warm"}
     assert {"constant", "ridge", "lasso", "paper"} <= set(PREDICTORS.names())
     for predictor in PREDICTORS:
         assert clone(predictor.make()) is not None
@@ -49,19 +49,20 @@ def test_coefficients_are_those_of_scikit_learn_at_the_chosen_penalty(make_suite
     assert lasso.coef_ == pytest.approx(expected.coef_, abs=1e-4)
 
 
-def test_the_penalty_is_chosen_by_tasks_not_by_rows(make_suite):
-    # A metric that only names the task helps on other pairs of the same task, never on new ones.
-    pairs, outcomes = make_suite("additive", n_tasks=10, seed=3)
-    codes = np.random.default_rng(0).normal(size=(10, 6))
-    for k in range(6):
-        pairs[f"code{k}"] = [
-            codes[int(left[1:]), k] + codes[int(right[1:]), k]
-            for left, right in zip(pairs["left"], pairs["right"], strict=True)
-        ]
+def test_shifts_of_tasks_do_not_shrink_a_metric_that_tells_pairs_apart(make_suite):
+    pairs, outcomes = make_suite("metric", n_tasks=10, seed=3)
+    shift = dict(zip(sorted(outcomes["task"].unique()), np.linspace(-0.05, 0.05, 10), strict=True))
+    outcomes["retention"] += outcomes["task"].map(shift)
+    outcomes["score"] = outcomes["retention"] * outcomes["single_score"]
     rows = training_rows(pairs, outcomes)["ties"]
-    by_task = TaskRidge().fit(rows.X, rows.y)
-    by_row = TaskRidge().fit(without_identity(rows.X), rows.y)
-    assert by_task.penalty_ > 2 * by_row.penalty_
+    effect = dict(
+        zip(
+            TaskRidge().fit(rows.X, rows.y).feature_names_in_,
+            TaskRidge().fit(rows.X, rows.y).coef_,
+            strict=True,
+        )
+    )
+    assert effect["reach"] == pytest.approx(0.04 * rows.X["reach"].std(ddof=0), rel=0.4)
 
 
 def test_the_lasso_ends_at_the_constant_where_metrics_say_nothing(make_suite):

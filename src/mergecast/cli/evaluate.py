@@ -27,7 +27,7 @@ def command(
         ),
     ] = "loto",
     predictor: Annotated[
-        list[str] | None, typer.Option(help="Predictor (repeat); by default all of them.")
+        list[str] | None, typer.Option(help="Predictor (repeat); by default the usual seven.")
     ] = None,
     method: Annotated[
         list[str] | None, typer.Option(help="Merging method (repeat); by default all there are.")

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from mergecast.forecast.descriptors import Descriptors, Names, Parts
-from mergecast.forecast.design import IDENTITY
+from mergecast.forecast.descriptors import Descriptors, Parts, model_names
 from mergecast.forecast.linear import Floats, without_identity
 from mergecast.forecast.variance_components import (
     Components,
@@ -34,8 +32,8 @@ class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     kind, and each partner hit members of a kind in its own way. `own` and `partner` are
     `Descriptors` of the metrics. All are Gaussian with variances by REML, so an effect with few
     observations is shrunken, and that of a model without outcomes is zero. α enters only where it
-    clearly lowers the error on tasks left out (by more than two standard errors): with few tasks and
-    many metrics it can fit any own effect.
+    clearly lowers the error on tasks left out (by more than two standard errors): with few tasks
+    and many metrics it can fit any own effect.
 
     Parameters
     ----------
@@ -53,7 +51,7 @@ class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     n_iter_ : REML steps of the variant that was chosen.
     """
 
-    def __init__(self, by_name: bool = True, length: float = 0.25, max_iter: int = 20) -> None:
+    def __init__(self, by_name: bool = True, length: float = 0.25, max_iter: int = 10) -> None:
         self.by_name = by_name
         self.length = length
         self.max_iter = max_iter
@@ -69,7 +67,7 @@ class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """
         frame = X
         X, y = validate_data(self, without_identity(X), y, dtype=np.float64, y_numeric=True)
-        member, partner = _models(frame, len(y))
+        member, partner = model_names(frame, len(y))
         self._descriptors = Descriptors(X, member, partner)
         self._train = self._descriptors.parts(X, member, partner)
         tasks = np.unique(np.concatenate([member, partner]))
@@ -99,7 +97,7 @@ class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         frame = X
         X = validate_data(self, without_identity(X), dtype=np.float64, reset=False)
-        rows = self._descriptors.parts(X, *_models(frame, len(X)))
+        rows = self._descriptors.parts(X, *model_names(frame, len(X)))
         predicted = np.full(len(X), self._fit.mean)
         for name, K in self._kernels(rows).items():
             if name in self.variances_:
@@ -151,14 +149,3 @@ def _clearly_lower(errors: Floats, than: Floats) -> bool:
     if len(gain) < 2:
         return False
     return bool(gain.mean() > 2 * gain.std(ddof=1) / np.sqrt(len(gain)))
-
-
-def _models(X: Any, n: int) -> tuple[Names, Names]:
-    if not isinstance(X, pd.DataFrame) or not set(IDENTITY) <= set(X.columns):
-        return np.full(n, ""), np.full(n, "")
-    suite = X["suite"].to_numpy(dtype=str)
-    names = [
-        np.array([f"{s}\t{m}" for s, m in zip(suite, X[side].to_numpy(dtype=str), strict=True)])
-        for side in ("member", "partner")
-    ]
-    return names[0], names[1]

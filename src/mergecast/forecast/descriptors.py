@@ -13,10 +13,13 @@ The descriptors of new models therefore come from *all* rows of one call of `par
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
+from mergecast.forecast.design import IDENTITY
 from mergecast.forecast.linear import Floats, standardisation
 
 Names = npt.NDArray[np.str_]
@@ -101,6 +104,18 @@ class Descriptors:
             own[len(self._models) :] = effects[: len(new)]
             other[len(self._models) :] = effects[len(new) :]
         return own[i], other[j]
+
+
+def model_names(X: Any, n: int) -> tuple[Names, Names]:
+    """Member and partner of each of n rows, suite in front; ``""`` without identity columns."""
+    if not isinstance(X, pd.DataFrame) or not set(IDENTITY) <= set(X.columns):
+        return np.full(n, ""), np.full(n, "")
+    suite = X["suite"].to_numpy(dtype=str)
+    names = [
+        np.array([f"{s}\t{m}" for s, m in zip(suite, X[side].to_numpy(dtype=str), strict=True)])
+        for side in ("member", "partner")
+    ]
+    return names[0], names[1]
 
 
 def _indicators(member: Names, partner: Names, models: Names) -> Floats:

@@ -82,4 +82,4 @@ class BackwardElimination(LeastSquares):
         """Multiple correlation of y with some columns: r of the least-squares fit."""
         fit = Z[:, columns] @ super()._solve(Z[:, columns], y)
         total = float(y @ y)
-        return float(np.sqrt(max(fit @ fit, 0.0) / total)) if total > 0 else 0.0
+        return float(np.sqrt(float(fit @ fit) / total)) if total > 0 else 0.0

@@ -44,9 +44,16 @@ def forecast_method(
     table = seen[["suite", "left", "right", "member"]].copy()
     table["method"] = method
     table["retention"] = retention
-    table["lower"] = np.maximum(retention - half, 0.0)
-    table["upper"] = retention + half
-    table["out_of_range"] = pd.Series(_out_of_range(model.features, seen), index=table.index)
+    outside = _out_of_range(model.features, seen)
+    # Nothing was tested out there: an interval grows with the distance of the farthest metric that
+    # moves the number, in widths of its training range.
+    excess = np.array(
+        [max((d for d, name in row if name in names), default=0.0) for row in outside]
+    )
+    table["lower"] = np.maximum(retention - half * (1 + excess), 0.0)
+    table["upper"] = retention + half * (1 + excess)
+    farthest = [[name for _, name in row] for row in outside]
+    table["out_of_range"] = pd.Series(farthest, index=table.index)
     reasons = [_reasons(names, *row) for row in zip(values, contributions, strict=True)]
     table["reasons"] = pd.Series(reasons, index=table.index, dtype=object)
     table["note"] = [_note(method, model, pairs, seen.iloc[row], names) for row in range(len(seen))]
@@ -61,8 +68,8 @@ def _half_width(model: MethodModel, level: float) -> float:
     raise UsageError(f"level {level:g}", "not stored in the forecaster", f"use one of {known}")
 
 
-def _out_of_range(features: list[Feature], seen: pd.DataFrame) -> list[list[str]]:
-    """For each row the metrics outside their training range, the farthest (in widths) first."""
+def _out_of_range(features: list[Feature], seen: pd.DataFrame) -> list[list[tuple[float, str]]]:
+    """For each row (distance in widths, metric) outside the training range, the farthest first."""
     outside: list[list[tuple[float, str]]] = [[] for _ in range(len(seen))]
     for feature in features:
         if feature.name not in seen.columns:
@@ -73,8 +80,8 @@ def _out_of_range(features: list[Feature], seen: pd.DataFrame) -> list[list[str]
         excess = np.maximum(column - feature.high, feature.low - column)
         for row in np.flatnonzero(excess > slack):
             distance = excess[row] / width if width > 0 else math.inf
-            outside[row].append((-distance, feature.name))
-    return [[name for _, name in sorted(row)] for row in outside]
+            outside[row].append((distance, feature.name))
+    return [sorted(row, key=lambda entry: (-entry[0], entry[1])) for row in outside]
 
 
 def _reasons(

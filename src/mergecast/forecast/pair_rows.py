@@ -25,7 +25,7 @@ def pair_codes(X: Any, n: int) -> Codes:
     swap = member > partner
     first, second = np.where(swap, partner, member), np.where(swap, member, partner)
     frame = pd.DataFrame({"suite": X["suite"].to_numpy(dtype=str), "left": first, "right": second})
-    return frame.groupby(["suite", "left", "right"], sort=True).ngroup().to_numpy(dtype=np.intp)
+    return np.asarray(frame.groupby(["suite", "left", "right"], sort=True).ngroup(), dtype=np.intp)
 
 
 def mean_by_code(values: Floats, codes: Codes) -> Floats:

@@ -18,6 +18,7 @@ from mergecast.forecast.design import IDENTITY
 from mergecast.forecast.learners import PowerRidge, SmallNetwork, TaskTrees
 from mergecast.forecast.least_squares import BackwardElimination, LeastSquares
 from mergecast.forecast.linear import Floats, TaskLasso, TaskRidge, without_identity
+from mergecast.forecast.member_ridge import MemberRidge
 from mergecast.forecast.published import PearsonL1, PublishedMSE
 from mergecast.registry import Registry
 
@@ -106,6 +107,7 @@ for _predictor in (
     Predictor("partner_mean", PartnerMean, True, "mean outcome of the partner's other pairs"),
     Predictor("ridge", TaskRidge, False, "ridge regression on standardised metrics"),
     Predictor("lasso", TaskLasso, False, "Lasso on standardised metrics"),
+    Predictor("member_ridge", MemberRidge, False, "ridge on own and partner parts of metrics"),
     Predictor("mse", LeastSquares, False, "least squares, also the unpenalised best correlation"),
     Predictor("backward", BackwardElimination, False, "least squares on metrics that matter to r"),
     Predictor("paper", PearsonL1, False, "the paper's fit: -r + λ‖w‖₁, λ = 1"),

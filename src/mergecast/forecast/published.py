@@ -9,6 +9,7 @@ released fits: number of iterations, of non-zero coefficients, and training corr
 
 from __future__ import annotations
 
+import math
 from typing import Any, Self
 
 import numpy as np
@@ -118,8 +119,8 @@ class PearsonL1(_PublishedLinear):
 
         def objective(w: Floats) -> tuple[float, Floats]:
             image = gram @ w
-            norm = float(np.sqrt(max(w @ image, 0.0)))
-            penalty = self.penalty * float(np.abs(w).sum())
+            norm = math.sqrt(max(float(w @ image), 0.0))
+            penalty = self.penalty * float(np.sum(np.abs(w)))
             slope = self.penalty * np.sign(w)
             if norm < 1e-12:  # a constant prediction correlates with nothing
                 return penalty, slope

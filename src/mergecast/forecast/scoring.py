@@ -1,0 +1,71 @@
+"""The numbers of a validation, from out-of-fold predictions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import rankdata
+
+Floats = npt.NDArray[np.float64]
+
+# Correlation of fewer pairs is undefined, or ±1.
+MIN_PAIRS = 3
+
+
+def paired_predictions(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Member rows to pairs: DataFrame[fold, suite, left, right, predicted, measured]."""
+    keys = ["fold", "suite", "left", "right"]
+    return predictions.groupby(keys, sort=False)[["predicted", "measured"]].mean().reset_index()
+
+
+def scores(predictions: pd.DataFrame) -> dict[str, Any]:
+    """The numbers of one (method, predictor), from its out-of-fold predictions (member rows).
+
+    A pair's prediction and outcome are the means over its two members. Note that the mean of the
+    *training* pairs falls when good pairs are held out: a constant predictor's pooled r is
+    negative by construction.
+    """
+    paired = paired_predictions(predictions)
+    predicted, measured = paired["predicted"].to_numpy(), paired["measured"].to_numpy()
+    folds = list(paired.groupby("fold", sort=False).indices.values())
+    fold_r = [pearson(predicted[rows], measured[rows]) for rows in folds]
+    fold_rho = [spearman(predicted[rows], measured[rows]) for rows in folds]
+    total = float(((measured - measured.mean()) ** 2).sum())
+    found: dict[str, Any] = {
+        "per_fold_r": _mean_defined(fold_r),
+        "per_fold_rho": _mean_defined(fold_rho),
+        "pooled_r": pearson(predicted, measured),
+        "mae": float(np.abs(predicted - measured).mean()),
+        "r2": 1 - float(((predicted - measured) ** 2).sum()) / total if total > 0 else np.nan,
+        "n_pairs": len(paired[["suite", "left", "right"]].drop_duplicates()),
+        "n_folds": len(fold_r),
+        "n_undefined_folds": int(np.isnan(fold_r).sum()),
+    }
+    if "lower" in predictions:
+        inside = predictions["measured"].between(predictions["lower"], predictions["upper"])
+        found["coverage"] = float(inside.mean())
+    return found
+
+
+def pearson(x: Floats, y: Floats) -> float:
+    """Pearson's r; NaN where it is undefined: fewer than three values, or a constant side."""
+    if len(x) < MIN_PAIRS:
+        return float("nan")
+    dx, dy = x - x.mean(), y - y.mean()
+    # What rounding leaves of a constant is no variation.
+    if any(np.ptp(v) <= 1e-12 * max(1.0, float(np.abs(v).max())) for v in (x, y)):
+        return float("nan")
+    return float(np.clip(dx @ dy / np.sqrt((dx @ dx) * (dy @ dy)), -1.0, 1.0))
+
+
+def spearman(x: Floats, y: Floats) -> float:
+    """Spearman's ρ, ties by their mean rank; NaN where Pearson's r is."""
+    return float("nan") if np.isnan(pearson(x, y)) else pearson(rankdata(x), rankdata(y))
+
+
+def _mean_defined(values: list[float]) -> float:
+    defined = [value for value in values if not np.isnan(value)]
+    return float(np.mean(defined)) if defined else np.nan
