@@ -36,6 +36,7 @@ DEFAULT_PREDICTORS = (
     "paper",
     "ridge",
     "lasso",
+    "member_ridge",
     "additive_plus",
     "additive_plus_warm",
 )
