@@ -40,6 +40,9 @@ def audit_setting(
         pairs = ", ".join(pair for pair, _ in selection.missing)
         text = f"{len(selection.missing)} of {selection.expected} pairs drop out of the analysis"
         found.append(Finding("missing_pairs", WARNING, f"{text}: {pairs}"))
+    if selection.others:
+        text = f"{', '.join(selection.others)}: refitted with one task unseen only"
+        found.append(Finding("refitted_in_part", INFO, text))
     found += _failed_merges(setting)
     for other in others:
         found += _copies(setting, other)
