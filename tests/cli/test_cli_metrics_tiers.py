@@ -20,7 +20,7 @@ def run(*arguments):
 
 def test_a_plan_says_what_each_tier_costs(probe_family):
     built = probe_family("cnn")
-    result = run(*built.arguments, "--tier", "gradients", "--plan", "--json")
+    result = run(*built.arguments, "--tier", "gradients", "--set", "paper", "--plan", "--json")
     assert result.exit_code == 0, result.output
     rows = {row["kind"]: row for row in json.loads(result.stdout)["plan"]}
     assert rows["weights"]["forward_passes"] == 0
@@ -43,13 +43,21 @@ def test_samples_without_labels_can_be_planned(probe_family):
             update={"data": task.spec.data.model_copy(update={"labels": None})}
         )
     with Request(built.open(), tasks) as request:
-        rows = {row.kind: row for row in plan(request, "activations")}
+        rows = {row.kind: row for row in plan(request, "activations", "paper")}
     assert rows["activations"].minutes > 0
 
 
 def test_tables_are_written_and_finished_work_is_kept(probe_family, tmp_path):
     built = probe_family("vit")
-    arguments = (*built.arguments, "--tier", "gradients", "--cache", tmp_path / "work")
+    arguments = (
+        *built.arguments,
+        "--tier",
+        "gradients",
+        "--set",
+        "paper",
+        "--cache",
+        tmp_path / "work",
+    )
     out = tmp_path / "pairs.parquet"
     result = run(*arguments, "--calibration", 4, "-o", out)
     assert result.exit_code == 0, result.output
@@ -66,6 +74,7 @@ def test_tables_are_written_and_finished_work_is_kept(probe_family, tmp_path):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
+        (["--set", "papers"], "metric set 'papers': unknown"),
         (["--tier", "gradient"], "tier 'gradient': unknown"),
         (["--tier", "gradients", "--calibration", "15"], "asked for 15 calibration samples of 14"),
         (["--tier", "activations", "--layer", "layr"], "layer 'layr': unknown"),

@@ -182,9 +182,13 @@ def passes(monkeypatch):
 def test_n_models_take_n_passes_and_one_module(probe_family, passes):
     built = probe_family("cnn")
     settings = ProbeSettings(calibration=5)
-    mc.metrics(built.open(), tasks=built.tasks, tier="activations", settings=settings)
+    mc.metrics(
+        built.open(), tasks=built.tasks, tier="activations", metric_set="paper", settings=settings
+    )
     assert passes == {"forward": 3, "backward": 0, "built": 1}
-    mc.metrics(built.open(), tasks=built.tasks, tier="gradients", settings=settings)
+    mc.metrics(
+        built.open(), tasks=built.tasks, tier="gradients", metric_set="paper", settings=settings
+    )
     assert passes == {"forward": 3 + 6, "backward": 3, "built": 2}
 
 
@@ -203,13 +207,21 @@ def test_an_interrupted_run_resumes_and_a_new_model_costs_its_own(
 
     monkeypatch.setattr(gradients_module, "backward", killed)
     with pytest.raises(KeyboardInterrupt):
-        mc.metrics(family, tasks=tasks, tier="gradients", settings=settings)
+        mc.metrics(family, tasks=tasks, tier="gradients", metric_set="paper", settings=settings)
     assert passes["backward"] == 2
     monkeypatch.setattr(gradients_module, "backward", whole)
-    resumed = mc.metrics(family, tasks=tasks, tier="gradients", settings=settings)
+    resumed = mc.metrics(
+        family, tasks=tasks, tier="gradients", metric_set="paper", settings=settings
+    )
     assert passes == {"forward": 6, "backward": 3, "built": 2}
-    again = mc.metrics(family, tasks=tasks, tier="gradients", settings=settings)
+    again = mc.metrics(family, tasks=tasks, tier="gradients", metric_set="paper", settings=settings)
     assert passes["forward"] == 6
-    fresh = mc.metrics(family, tasks=tasks, tier="gradients", settings=ProbeSettings(calibration=5))
+    fresh = mc.metrics(
+        family,
+        tasks=tasks,
+        tier="gradients",
+        metric_set="paper",
+        settings=ProbeSettings(calibration=5),
+    )
     assert resumed.equals(again)
     assert resumed.equals(fresh)

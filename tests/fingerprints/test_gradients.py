@@ -200,7 +200,9 @@ def test_a_model_without_a_finite_loss_is_missing_with_its_reason(probe_family):
         return found
 
     tasks["second"].samples = broken
-    table = mc.metrics(built.open(), tasks=tasks, tier="gradients").set_index(["left", "right"])
+    table = mc.metrics(built.open(), tasks=tasks, tier="gradients", metric_set="paper").set_index(
+        ["left", "right"]
+    )
     column = table["encoder_gradient_dot_product"]
     assert np.isfinite(column["first", "third"])
     assert np.isnan(column["first", "second"])

@@ -7,6 +7,7 @@ import pytest
 
 import mergecast as mc
 from mergecast.fingerprints.probing import ProbeSettings
+from mergecast.pairmetrics import kinds
 from probe_families import KINDS
 
 #: What a kind of network leaves undefined: a LoRA's weakest directions are those of zero weight,
@@ -28,7 +29,7 @@ def test_the_paper_has_twenty_eight_metrics():
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_column_is_filled(kind, probe_family):
     built = probe_family(kind)
-    table = mc.metrics(built.open(), tasks=built.tasks, tier="gradients")
+    table = mc.metrics(built.open(), tasks=built.tasks, tier="gradients", metric_set="paper")
     assert len(table) == 3
     found = table[PAPER]
     reasons = {entry["key"]: entry["reason"] for entry in table.attrs["missing"]}
@@ -44,7 +45,7 @@ def test_every_column_is_filled(kind, probe_family):
 
 def test_a_cheaper_tier_leaves_the_dearer_columns_out(probe_family):
     built = probe_family("cnn")
-    table = mc.metrics(built.open(), tasks=built.tasks, tier="activations")
+    table = mc.metrics(built.open(), tasks=built.tasks, tier="activations", metric_set="paper")
     assert "activation_dot_product" in table
     assert "encoder_gradient_dot_product" not in table
 
@@ -53,9 +54,13 @@ def test_values_do_not_depend_on_order_or_partners(probe_family):
     built = probe_family("bert")
     family = built.open()
     settings = ProbeSettings(calibration=4)
-    whole = mc.metrics(family, tasks=built.tasks, tier="gradients", settings=settings)
+    whole = mc.metrics(
+        family, tasks=built.tasks, tier="gradients", metric_set="paper", settings=settings
+    )
     turned = family.subset(("third", "first", "second"))
-    again = mc.metrics(turned, tasks=built.tasks, tier="gradients", settings=settings)
+    again = mc.metrics(
+        turned, tasks=built.tasks, tier="gradients", metric_set="paper", settings=settings
+    )
     np.testing.assert_allclose(whole[PAPER], again[PAPER], rtol=1e-5, atol=1e-12)
     two = mc.metrics(
         family.subset(("first", "third")), tasks=built.tasks, tier="gradients", settings=settings
@@ -66,13 +71,26 @@ def test_values_do_not_depend_on_order_or_partners(probe_family):
     )
 
 
+def test_a_set_of_metrics_brings_only_what_it_needs(probe_family):
+    family = probe_family("cnn").open()
+    assert set(mc.metrics(family, metric_set="paper").columns[3:]) == {
+        s.key for s in mc.metric_specs("paper") if s.tier == "weights"
+    }
+    assert len(mc.metrics(family).columns) > 3 + 18
+    assert {kind.name for kind in kinds("probe", "paper")} == {
+        "weights",
+        "activations",
+        "gradients",
+    }
+
+
 def test_tasks_are_asked_for(probe_family):
     built = probe_family("cnn")
     with pytest.raises(mc.MergecastError, match=r"tasks: none given; give one for every model"):
-        mc.metrics(built.open(), tier="activations")
+        mc.metrics(built.open(), tier="activations", metric_set="paper")
     tasks = {"first": built.tasks["first"]}
     with pytest.raises(mc.MergecastError, match=r"task of model 'second': unknown.*known: first"):
-        mc.metrics(built.open(), tasks=tasks, tier="activations")
+        mc.metrics(built.open(), tasks=tasks, tier="activations", metric_set="paper")
     with pytest.raises(mc.MergecastError, match=r"tier 'gradient': unknown; did you mean"):
         mc.metrics(built.open(), tier="gradient")
 
@@ -81,4 +99,4 @@ def test_a_head_that_the_family_shares_is_refused(probe_family):
     built = probe_family("bert")
     same = mc.Family.open(built.base, {"first": built.models[0], "second": built.models[0]})
     with pytest.raises(mc.MergecastError, match=r"'classifier.bias': is shared.*private"):
-        mc.metrics(same, tasks=built.tasks, tier="activations")
+        mc.metrics(same, tasks=built.tasks, tier="activations", metric_set="paper")

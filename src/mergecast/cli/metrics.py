@@ -42,6 +42,9 @@ def command(
     tier: Annotated[
         str, typer.Option("--tier", help="weights, activations, gradients or probe.")
     ] = "weights",
+    metric_set: Annotated[
+        str | None, typer.Option("--set", help="Only this set of metrics: paper; all of them.")
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print the cost and stop.")] = False,
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Folder of finished work, to resume from.")
@@ -66,7 +69,7 @@ def command(
     """Compute the metrics of every pair of models, up to a tier of evidence.
 
     The weights tier needs nothing but checkpoints. Activations take one forward pass a model,
-    gradients one more and a backward pass; both need the models' tasks. Undefined values are
+    gradients one more and a backward pass; what else a tier holds, --plan says. Both need the models' tasks. Undefined values are
     empty in the table; their reasons are kept with it and counted here.
 
     Examples:
@@ -75,14 +78,14 @@ def command(
 
       mergecast metrics base/ cola/ mnli/ --tasks tasks.yaml --tier gradients --plan
 
-      mergecast metrics base/ cola/ mnli/ --tasks tasks.yaml --tier gradients --cache work/
+      mergecast metrics base/ cola/ mnli/ --tasks tasks.yaml --tier gradients --set paper --cache work/
     """
     from mergecast.fingerprints.probing import ProbeSettings
     from mergecast.pairmetrics import Request, collect_evidence, kinds, table_of
     from mergecast.runtime.progress import progress_bars
     from mergecast.tables.io import write_pairs
 
-    kinds(tier)
+    kinds(tier, metric_set)
     if tier != "weights":
         check_device(device)
         if tasks is None:
@@ -96,13 +99,13 @@ def command(
         Request(family, found, settings, workers, "refuse", bars) as request,
     ):
         if plan:
-            _print_plan(request, tier, json)
+            _print_plan(request, tier, metric_set, json)
             return
-        evidence = collect_evidence(request, tier)
+        evidence = collect_evidence(request, tier, metric_set)
     fingerprints = evidence["weights"].fingerprints
     _note_weights(fingerprints)
     usable = [label for label in family.names if label not in fingerprints.refused]
-    table = table_of(evidence, usable, suite=suite)
+    table = table_of(evidence, usable, suite=suite, metric_set=metric_set)
     write_pairs(table, out)
     missing = table.attrs["missing"]
     columns = [c for c in table.columns if c not in {"suite", "left", "right"}]
@@ -145,13 +148,13 @@ def _note_weights(fingerprints: WeightFingerprints) -> None:
         note(f"{finding.severity}: {finding.about}: {finding.message}; {finding.remedy}")
 
 
-def _print_plan(request: Request, tier: str, json: bool) -> None:
+def _print_plan(request: Request, tier: str, metric_set: str | None, json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from mergecast.pairmetrics.plan import plan
 
-    rows = plan(request, tier)
+    rows = plan(request, tier, metric_set)
     if json:
         print_json({"tier": tier, "plan": [vars(row) for row in rows]})
         return

@@ -15,7 +15,7 @@ from mergecast.errors import UsageError
 from mergecast.family.family import Family
 from mergecast.fingerprints.merge_settings import MergeSettings
 from mergecast.fingerprints.probing import ProbedFamily, ProbeSettings
-from mergecast.pairmetrics.spec import TIERS, Tier
+from mergecast.pairmetrics.spec import TIERS, Tier, metric_specs
 from mergecast.registry import Registry
 from mergecast.runtime.progress import Progress, Silent
 
@@ -131,13 +131,17 @@ class EvidenceKind:
 EVIDENCE: Registry[EvidenceKind] = Registry("evidence kind")
 
 
-def kinds(tier: str) -> list[EvidenceKind]:
-    """The kinds of a tier and of those before it, cheapest first; raises UsageError."""
+def kinds(tier: str, metric_set: str | None = None) -> list[EvidenceKind]:
+    """The kinds of a tier and of those before it, cheapest first; raises UsageError.
+
+    Of a metric set only those that its metrics take, and weights, which tell usable models.
+    """
     if tier not in TIERS:
         raise UsageError.unknown("tier", tier, TIERS)
     reach = TIERS.index(tier)
+    wanted = {"weights", *(spec.evidence for spec in metric_specs(metric_set))}
     return sorted(
-        (kind for kind in EVIDENCE if TIERS.index(kind.tier) <= reach),
+        (kind for kind in EVIDENCE if TIERS.index(kind.tier) <= reach and kind.name in wanted),
         key=lambda kind: TIERS.index(kind.tier),
     )
 

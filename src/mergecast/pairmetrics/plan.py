@@ -50,13 +50,17 @@ class _Speed:
             self._measured = True
 
 
-def plan(request: Request, tier: str) -> list[PlanRow]:
-    """The cost of every kind of evidence up to `tier`, cheapest tier first.
+def plan(request: Request, tier: str, metric_set: str | None = None) -> list[PlanRow]:
+    """The cost of every kind of evidence up to `tier`, cheapest tier first; see `kinds`.
 
     Raises what collecting would raise on the first model: a plan that can be made can begin.
     """
     speed = _Speed()
-    return [_row(kind, kind.work(request), request, speed) for kind in kinds(tier) if kind.work]
+    return [
+        _row(kind, kind.work(request), request, speed)
+        for kind in kinds(tier, metric_set)
+        if kind.work
+    ]
 
 
 def _row(kind: EvidenceKind, work: Work, request: Request, speed: _Speed) -> PlanRow:

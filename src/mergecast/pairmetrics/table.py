@@ -22,7 +22,7 @@ from mergecast.pairmetrics.evidence import (
     Request,
     kinds,
 )
-from mergecast.pairmetrics.spec import METRICS, MetricSpec
+from mergecast.pairmetrics.spec import MetricSpec, metric_specs
 from mergecast.runtime.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def compute_metrics(
     suite: str = "",
     workers: int = 2,
     progress: Progress | None = None,
+    metric_set: str | None = None,
 ) -> pd.DataFrame:
     """All metrics of a tier, and of the cheaper ones, of all pairs.
 
@@ -55,6 +56,7 @@ def compute_metrics(
     suite : value of the ``suite`` column.
     workers : threads of the weights tier; the values do not depend on their number.
     progress : where stages are reported.
+    metric_set : only the metrics of this set (``paper``), and only what they need.
 
     Returns
     -------
@@ -69,17 +71,17 @@ def compute_metrics(
         progress=progress or Silent(),
         merges=merges or MergeSettings(),
     )
-    evidence = collect_evidence(asked, tier)
-    return table_of(evidence, family.names, suite=suite)
+    evidence = collect_evidence(asked, tier, metric_set)
+    return table_of(evidence, family.names, suite=suite, metric_set=metric_set)
 
 
-def collect_evidence(request: Request, tier: str) -> dict[str, Any]:
+def collect_evidence(request: Request, tier: str, metric_set: str | None = None) -> dict[str, Any]:
     """Every kind of evidence up to `tier` (a `FamilyEvidence`), by name, weights first.
 
     Models that the weights tier refuses (``on_error="refuse"``) are left out of the others.
     """
     _need_pair(request.family.size)
-    others = [kind for kind in kinds(tier) if kind.name != "weights"]
+    others = [kind for kind in kinds(tier, metric_set) if kind.name != "weights"]
     weights = EVIDENCE.get("weights").collect(request)
     refused = weights.fingerprints.refused
     usable = [label for label in request.family.names if label not in refused]
@@ -99,14 +101,19 @@ def _need_pair(count: int) -> None:
 
 
 def table_of(
-    evidence: Mapping[str, FamilyEvidence], members: Sequence[str], *, suite: str = ""
+    evidence: Mapping[str, FamilyEvidence],
+    members: Sequence[str],
+    *,
+    suite: str = "",
+    metric_set: str | None = None,
 ) -> pd.DataFrame:
     """The pair table of evidence by kind; see `compute_metrics`."""
+    specs = metric_specs(metric_set)
     rows: list[dict[str, object]] = []
     missing: list[dict[str, str]] = []
     for left, right in combinations(sorted(members), 2):
         row: dict[str, object] = {"suite": suite, "left": left, "right": right}
-        for column, value in _values(evidence, left, right):
+        for column, value in _values(evidence, specs, left, right):
             row[column] = np.nan if isinstance(value, str) else value
             if isinstance(value, str):
                 missing.append({"left": left, "right": right, "key": column, "reason": value})
@@ -117,7 +124,7 @@ def table_of(
 
 
 def _values(
-    evidence: Mapping[str, FamilyEvidence], left: str, right: str
+    evidence: Mapping[str, FamilyEvidence], specs: Sequence[MetricSpec], left: str, right: str
 ) -> Iterator[tuple[str, float | str]]:
     """Every column with its value, or the reason why there is none, in registration order."""
     pairs: dict[str, tuple[PairEvidence, PairEvidence] | str] = {}
@@ -127,7 +134,7 @@ def _values(
             pairs[kind] = pair, pair.swapped()
         except UndefinedError as reason:
             pairs[kind] = str(reason)
-    for spec in METRICS:
+    for spec in specs:
         if EVIDENCE.get(spec.evidence).name not in pairs:
             continue
         found = pairs[spec.evidence]
