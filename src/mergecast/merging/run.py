@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from mergecast.checkpoints.checkpoint import Array, Checkpoint, TensorInfo
+from mergecast.checkpoints.folder_writer import FolderWriter
 from mergecast.checkpoints.safetensors_file import SafetensorsCheckpoint
 from mergecast.checkpoints.torch_bridge import to_tensor
-from mergecast.checkpoints.writer import FolderWriter
 from mergecast.errors import FamilyError, MergecastError, UsageError
 from mergecast.family.blocks import ParamBlock
 from mergecast.family.family import Family
