@@ -172,3 +172,11 @@ def test_what_a_killed_process_left_is_swept_and_a_living_one_s_kept(tmp_path):
     write_folder(tmp_path / "out")
     assert not dead.exists()
     assert living.exists()
+
+
+def test_a_tied_tensor_is_written_under_both_names_beside_each_other(tmp_path):
+    shards = {"w": "m-1.safetensors", "flag": "m-2.safetensors", "scalar": "m-1.safetensors"}
+    write_folder(tmp_path / "out", tied={"head.w": "w"}, shards=shards)
+    checkpoint = Checkpoint.open(tmp_path / "out")
+    np.testing.assert_array_equal(checkpoint.array("head.w"), TENSORS["w"])
+    assert checkpoint.file_of("head.w") == checkpoint.file_of("w") == "m-1.safetensors"

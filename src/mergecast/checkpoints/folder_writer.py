@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ class FolderWriter:
     folder : where the folder appears once complete; a symbolic link is followed.
     infos : every tensor that will be written.
     shards : tensor name to file name; None, or one file for all, writes ``model.safetensors``.
+    tied : other names of tensors, to the name each is written as; both names are stored with
+        equal values, as strict loading wants them (`Checkpoint.tied` of the base).
     side_files : files to copy beside the weights (config, tokenizer).
     record : what is kept in ``mergecast.json``: how this folder was made. The names of the files
         written are added to it as ``files``.
@@ -50,6 +53,7 @@ class FolderWriter:
         infos: Sequence[TensorInfo],
         *,
         shards: Mapping[str, str] | None = None,
+        tied: Mapping[str, str] | None = None,
         side_files: Sequence[Path] = (),
         record: Mapping[str, Any] | None = None,
         inputs: Sequence[Path] = (),
@@ -58,6 +62,11 @@ class FolderWriter:
         self.folder = _resolved(folder)
         self._infos = {info.name: info for info in infos}
         self._shards = {name: (shards or {}).get(name, _SINGLE) for name in self._infos}
+        self._aliases: dict[str, list[str]] = {}
+        for alias, name in (tied or {}).items():
+            self._infos[alias] = replace(self._infos[name], name=alias)
+            self._shards[alias] = self._shards[name]
+            self._aliases.setdefault(name, []).append(alias)
         if len(set(self._shards.values())) == 1:
             # A shard's name (model-00001-of-00003) would not be found without an index.
             self._shards = dict.fromkeys(self._infos, _SINGLE)
@@ -89,8 +98,9 @@ class FolderWriter:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def write(self, name: str, array: Array) -> None:
-        """Write one tensor into its file."""
-        self._writers[self._shards[name]].write(name, array)
+        """Write one tensor into its file, under all names that are tied to it."""
+        for alias in (name, *self._aliases.get(name, ())):
+            self._writers[self._shards[alias]].write(alias, array)
 
     def _open_writers(self, temporary: Path) -> list[SafetensorsWriter]:
         for file in sorted(set(self._shards.values())):
