@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import ml_dtypes
 import numpy as np
 import pytest
 from safetensors import safe_open
 
 from mergecast.checkpoints import Checkpoint, TensorInfo
-from mergecast.checkpoints.writer import FolderWriter, SafetensorsWriter, write_safetensors
+from mergecast.checkpoints.writer import SafetensorsWriter, write_safetensors
 from mergecast.errors import ResourceError, UsageError
 
 TENSORS = {
@@ -61,67 +59,15 @@ def test_a_forgotten_or_wrong_tensor_is_an_error(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def write_folder(folder, **options):
-    with FolderWriter(folder, INFOS, **options).open() as writer:
-        for name, array in TENSORS.items():
-            writer.write(name, array)
-
-
-def test_a_folder_is_sharded_with_an_index_and_keeps_side_files(tmp_path):
-    config = tmp_path / "config.json"
-    config.write_text('{"hidden": 3}')
-    shards = {name: f"model-{1 + (name < 'f')}.safetensors" for name in TENSORS}
-    write_folder(tmp_path / "out", shards=shards, side_files=[config], record={"method": "x"})
-    checkpoint = Checkpoint.open(tmp_path / "out")
-    assert checkpoint.names == sorted(TENSORS)
-    assert json.loads((tmp_path / "out" / "mergecast.json").read_text()) == {"method": "x"}
-    assert (tmp_path / "out" / "config.json").read_text() == '{"hidden": 3}'
-    index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
-    assert index["weight_map"] == dict(sorted(shards.items()))
-    assert index["metadata"]["total_size"] == sum(a.nbytes for a in TENSORS.values())
-
-
-def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
-    out = tmp_path / "out"
-    write_folder(out)
-    (out / "stale").touch()
-    with pytest.raises(RuntimeError), FolderWriter(out, INFOS).open() as writer:
-        writer.write("w", TENSORS["w"])
-        raise RuntimeError("killed")
-    assert (out / "stale").exists()
-    assert [p.name for p in tmp_path.iterdir()] == ["out"]
-    write_folder(out)
-    assert not (out / "stale").exists()
-    assert [p.name for p in tmp_path.iterdir()] == ["out"]
-
-
-def test_a_folder_of_someone_else_is_not_replaced_unasked(tmp_path):
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "thesis.txt").touch()
-    with pytest.raises(UsageError, match=r"was not written by mergecast.*--overwrite"):
-        write_folder(out)
-    assert (out / "thesis.txt").exists()
-    write_folder(out, overwrite=True)
-    assert not (out / "thesis.txt").exists()
-
-
 def test_a_place_that_cannot_be_written_is_a_resource_error(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(ResourceError, match="cannot be written"):
-        write_folder(tmp_path / "file" / "out")
     with pytest.raises(ResourceError, match="cannot be written: No such file"):
         write_safetensors(tmp_path / "none" / "m.safetensors", TENSORS)
 
 
 def test_what_a_killed_process_left_is_swept_and_a_living_one_s_kept(tmp_path):
-    dead = tmp_path / ".out.999999999.tmp"
-    dead.mkdir()
-    living = tmp_path / ".out.1.tmp"
-    living.mkdir()
-    write_folder(tmp_path / "out")
-    assert not dead.exists()
-    assert living.exists()
+    living = tmp_path / ".m.safetensors.1.tmp"
+    living.touch()
     (tmp_path / ".m.safetensors.999999999.tmp").touch()
     write_safetensors(tmp_path / "m.safetensors", TENSORS)
     assert not (tmp_path / ".m.safetensors.999999999.tmp").exists()
+    assert living.exists()

@@ -1,4 +1,4 @@
-"""Writing checkpoints: safetensors, streamed, and in place only when complete.
+"""Writing safetensors files: streamed, and in place only when complete.
 
 Everything is written beside its destination and moved there at the end, so an interrupted write
 leaves the old output or none.
@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,8 +22,6 @@ from mergecast.checkpoints.checkpoint import Array, TensorInfo
 from mergecast.errors import ResourceError, UsageError
 
 _METADATA = {"format": "pt"}
-#: File that marks a folder as written here, and so as replaceable.
-MARKER = "mergecast.json"
 
 
 class SafetensorsWriter:
@@ -60,12 +57,12 @@ class SafetensorsWriter:
         text += b" " * (-len(text) % 8)
         self._preamble = len(text).to_bytes(8, "little") + text
         self._missing = set(self._infos)
-        self._temporary = _temporary(path)
+        self._temporary = temporary_path(path)
         self._descriptor = -1
 
     def __enter__(self) -> Self:
-        _sweep(self.path)
-        with _as_resource_error(self.path):
+        sweep(self.path)
+        with as_resource_error(self.path):
             self._descriptor = os.open(
                 self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644
             )
@@ -83,7 +80,7 @@ class SafetensorsWriter:
                 "write it in its declared dtype and shape",
             )
         raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        with _as_resource_error(self.path):
+        with as_resource_error(self.path):
             self._put(raw.data, len(self._preamble) + self._offsets[name])
         self._missing.discard(name)
 
@@ -104,7 +101,7 @@ class SafetensorsWriter:
                     self.path, f"tensor {min(self._missing)!r} was never written", "write them all"
                 )
             if kind is None:
-                with _as_resource_error(self.path):
+                with as_resource_error(self.path):
                     os.fsync(self._descriptor)
                     self._temporary.replace(self.path)
         finally:
@@ -131,90 +128,12 @@ def _as_array(value: Any) -> Array:
     return to_array(value)
 
 
-class FolderWriter:
-    """A model folder: one ``model.safetensors`` or shards with their index, and side files.
-
-    Parameters
-    ----------
-    folder : where the folder appears once complete.
-    infos : every tensor that will be written.
-    shards : tensor name to file name; None writes ``model.safetensors`` alone.
-    side_files : files to copy beside the weights (config, tokenizer).
-    record : what is kept in ``mergecast.json``: how this folder was made.
-    overwrite : replace a folder that mergecast did not write.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        infos: Sequence[TensorInfo],
-        *,
-        shards: Mapping[str, str] | None = None,
-        side_files: Sequence[Path] = (),
-        record: Mapping[str, Any] | None = None,
-        overwrite: bool = False,
-    ) -> None:
-        self.folder = folder
-        self._infos = {info.name: info for info in infos}
-        self._shards = {name: (shards or {}).get(name, "model.safetensors") for name in self._infos}
-        self._side_files = side_files
-        self._record = dict(record or {})
-        self._writers: dict[str, SafetensorsWriter] = {}
-        if folder.exists() and not overwrite and not _is_ours_or_empty(folder):
-            raise UsageError(
-                folder,
-                f"exists and was not written by mergecast (no {MARKER})",
-                "choose another folder or pass --overwrite",
-            )
-
-    @contextmanager
-    def open(self) -> Iterator[FolderWriter]:
-        """Write inside this context; the folder is put in place when it ends well."""
-        parent = self.folder.absolute().parent
-        temporary = _temporary(self.folder.absolute())
-        _sweep(self.folder.absolute())
-        with _as_resource_error(self.folder):
-            parent.mkdir(parents=True, exist_ok=True)
-            temporary.mkdir()
-        try:
-            with ExitStack() as stack:
-                for writer in self._open_writers(temporary):
-                    stack.enter_context(writer)
-                yield self
-            with _as_resource_error(self.folder):
-                self._finish(temporary)
-                _replace_folder(temporary, self.folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-    def write(self, name: str, array: Array) -> None:
-        """Write one tensor into its file."""
-        self._writers[self._shards[name]].write(name, array)
-
-    def _open_writers(self, temporary: Path) -> list[SafetensorsWriter]:
-        for file in sorted(set(self._shards.values())):
-            infos = [self._infos[name] for name, shard in self._shards.items() if shard == file]
-            self._writers[file] = SafetensorsWriter(temporary / file, infos)
-        return list(self._writers.values())
-
-    def _finish(self, temporary: Path) -> None:
-        if len(self._writers) > 1:
-            index = {
-                "metadata": {"total_size": sum(info.nbytes for info in self._infos.values())},
-                "weight_map": dict(sorted(self._shards.items())),
-            }
-            _write_json(temporary / "model.safetensors.index.json", index)
-        for file in self._side_files:
-            shutil.copyfile(file, temporary / file.name)
-        _write_json(temporary / MARKER, self._record)
-
-
-def _temporary(final: Path) -> Path:
+def temporary_path(final: Path) -> Path:
     """Where output grows until it is complete: beside its place, marked with this process."""
     return final.with_name(f".{final.name}.{os.getpid()}.tmp")
 
 
-def _sweep(final: Path) -> None:
+def sweep(final: Path) -> None:
     """Remove what processes that were killed left beside `final`."""
     for stale in final.parent.glob(f".{final.name}.*.tmp"):
         owner = stale.name.removesuffix(".tmp").rpartition(".")[2]
@@ -226,32 +145,9 @@ def _sweep(final: Path) -> None:
             stale.unlink(missing_ok=True)
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _is_ours_or_empty(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / MARKER).is_file() or not any(folder.iterdir()))
-
-
-def _replace_folder(new: Path, final: Path) -> None:
-    """Put `new` at `final`; an old folder steps aside first and is deleted last."""
-    if not final.exists():
-        new.rename(final)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{final.name}.old.", dir=final.absolute().parent))
-    final.rename(aside / "old")
-    try:
-        new.rename(final)
-    except OSError:
-        (aside / "old").rename(final)
-        raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
 @contextmanager
-def _as_resource_error(path: Path) -> Iterator[None]:
+def as_resource_error(path: Path) -> Iterator[None]:
+    """Turn trouble of the disk inside this context into a ResourceError about `path`."""
     try:
         yield
     except OSError as error:

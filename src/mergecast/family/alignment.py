@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from mergecast.checkpoints.checkpoint import Checkpoint, TensorInfo
 from mergecast.errors import FamilyError
+from mergecast.family import ties
 
 #: A parameter under a module of one of these names may differ between models: a task's head.
 HEAD_MODULES = frozenset(
@@ -83,12 +84,13 @@ def align(
     FamilyError
         A model differs from the base (strict), or no parameter is shared.
     """
-    aliases = {label: _aliases(base, model) for label, model in models.items()}
     if strict:
         for label, model in models.items():
             problem = mismatch(base, model, private)
             if problem:
                 raise problem.about(label)
+    apart = {label: ties.trained_apart(base, model) for label, model in models.items()}
+    aliases = {label: ties.aliases(base, model) for label, model in models.items()}
     shared: list[str] = []
     excluded: list[Exclusion] = []
     for name, info in base.infos.items():
@@ -107,6 +109,10 @@ def align(
     for name, owners in extras.items():
         whose = "all models" if len(owners) == len(models) else ", ".join(owners)
         excluded.append(Exclusion(name, "private", f"not in the base; in {whose}"))
+    for name in sorted({name for found in apart.values() for name in found}):
+        owners = [label for label, found in apart.items() if name in found]
+        reason = f"tied to {base.tied.get(name, name)} in the base, trained apart in "
+        excluded.append(Exclusion(name, "private", reason + ", ".join(owners)))
     if not shared:
         raise FamilyError(
             base.path,
@@ -124,7 +130,14 @@ def mismatch(
     Missing, extra or differently shaped parameters are accepted only in task heads and under
     `private` patterns.
     """
-    aliases = _aliases(base, model)
+    for name, kept in ties.trained_apart(base, model).items():
+        if not _matches(name, private):
+            return FamilyError(
+                model.path,
+                f"the base ties {kept!r} and {name!r}, this model trained them apart",
+                f"leave {name!r} out with --private {name} or --no-strict",
+            )
+    aliases = ties.aliases(base, model)
     used = set(aliases.values())
     free = [name for name in base.infos if not is_head(name) and not _matches(name, private)]
     missing = [name for name in free if _find(model, aliases, name) is None]
@@ -204,21 +217,6 @@ def _exclusion(
 
 def _find(model: Checkpoint, aliases: Mapping[str, str], name: str) -> TensorInfo | None:
     return model.infos.get(aliases.get(name, name))
-
-
-def _aliases(base: Checkpoint, model: Checkpoint) -> dict[str, str]:
-    """Base names that a model has under another name of the same tied tensor."""
-    groups: dict[str, set[str]] = {}
-    for checkpoint in (base, model):
-        for dropped, kept in checkpoint.tied.items():
-            groups.setdefault(kept, {kept}).add(dropped)
-    found: dict[str, str] = {}
-    for group in groups.values():
-        mine = sorted(group & set(base.infos))
-        theirs = sorted(group & set(model.infos))
-        if len(mine) == 1 and len(theirs) == 1 and mine != theirs:
-            found[mine[0]] = theirs[0]
-    return found
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from mergecast.checkpoints.checkpoint import Array, Checkpoint, TensorInfo
+from mergecast.checkpoints.folder_writer import MARKER, FolderWriter
 from mergecast.checkpoints.safetensors_file import SafetensorsCheckpoint
 from mergecast.checkpoints.torch_bridge import to_tensor
-from mergecast.checkpoints.writer import MARKER, FolderWriter
 from mergecast.errors import FamilyError, MergecastError, UsageError
 from mergecast.family.blocks import ParamBlock
 from mergecast.family.family import Family
@@ -99,6 +99,8 @@ def write_merge(
         side_files=_side_files(family.base.path),
         record=record,
         overwrite=overwrite,
+        inputs=[family.base.path, *(family.models[name].path for name in chosen)],
+        tied=family.base.tied,
     )
     _, blocks = _merged_blocks(family, method, members, params, seed, device, workers)
     done = 0

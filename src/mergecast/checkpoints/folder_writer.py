@@ -1,0 +1,211 @@
+"""Writing a model folder: in place only when complete, and never over an input or foreign files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mergecast.checkpoints.checkpoint import Array, TensorInfo
+from mergecast.checkpoints.writer import (
+    SafetensorsWriter,
+    as_resource_error,
+    sweep,
+    temporary_path,
+)
+from mergecast.errors import UsageError
+
+#: File that marks a folder as written here; its ``files`` lists what may be replaced.
+MARKER = "mergecast.json"
+_SINGLE = "model.safetensors"
+
+
+class FolderWriter:
+    """A model folder: one ``model.safetensors`` or shards with their index, and side files.
+
+    Parameters
+    ----------
+    folder : where the folder appears once complete; a symbolic link is followed.
+    infos : every tensor that will be written.
+    shards : tensor name to file name; None, or one file for all, writes ``model.safetensors``.
+    tied : other names of tensors, to the name each is written as; both names are stored with
+        equal values, as strict loading wants them (`Checkpoint.tied` of the base).
+    side_files : files to copy beside the weights (config, tokenizer).
+    record : what is kept in ``mergecast.json``: how this folder was made. The names of the files
+        written are added to it as ``files``.
+    inputs : files and folders that are read; the output may not be, hold or lie in one of them.
+    overwrite : replace a folder that mergecast did not write, or that holds other files too.
+
+    Raises
+    ------
+    UsageError
+        The folder may not be written: a file, the current directory, an input, someone else's.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        infos: Sequence[TensorInfo],
+        *,
+        shards: Mapping[str, str] | None = None,
+        tied: Mapping[str, str] | None = None,
+        side_files: Sequence[Path] = (),
+        record: Mapping[str, Any] | None = None,
+        inputs: Sequence[Path] = (),
+        overwrite: bool = False,
+    ) -> None:
+        self.folder = _resolved(folder)
+        self._infos = {info.name: info for info in infos}
+        self._shards = {name: (shards or {}).get(name, _SINGLE) for name in self._infos}
+        self._aliases: dict[str, list[str]] = {}
+        for alias, name in (tied or {}).items():
+            self._infos[alias] = replace(self._infos[name], name=alias)
+            self._shards[alias] = self._shards[name]
+            self._aliases.setdefault(name, []).append(alias)
+        if len(set(self._shards.values())) == 1:
+            # A shard's name (model-00001-of-00003) would not be found without an index.
+            self._shards = dict.fromkeys(self._infos, _SINGLE)
+        self._side_files = side_files
+        self._record = dict(record or {})
+        self._writers: dict[str, SafetensorsWriter] = {}
+        _refuse_inputs(self.folder, inputs)
+        _refuse_place(self.folder)
+        if not overwrite:
+            _refuse_foreign(self.folder)
+
+    @contextmanager
+    def open(self) -> Iterator[FolderWriter]:
+        """Write inside this context; the folder is put in place when it ends well."""
+        temporary = temporary_path(self.folder)
+        sweep(self.folder)
+        with as_resource_error(self.folder):
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            temporary.mkdir()
+        try:
+            with ExitStack() as stack:
+                for writer in self._open_writers(temporary):
+                    stack.enter_context(writer)
+                yield self
+            with as_resource_error(self.folder):
+                self._finish(temporary)
+                _replace_folder(temporary, self.folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def write(self, name: str, array: Array) -> None:
+        """Write one tensor into its file, under all names that are tied to it."""
+        for alias in (name, *self._aliases.get(name, ())):
+            self._writers[self._shards[alias]].write(alias, array)
+
+    def _open_writers(self, temporary: Path) -> list[SafetensorsWriter]:
+        for file in sorted(set(self._shards.values())):
+            infos = [self._infos[name] for name, shard in self._shards.items() if shard == file]
+            self._writers[file] = SafetensorsWriter(temporary / file, infos)
+        return list(self._writers.values())
+
+    def _finish(self, temporary: Path) -> None:
+        if len(self._writers) > 1:
+            index = {
+                "metadata": {"total_size": sum(info.nbytes for info in self._infos.values())},
+                "weight_map": dict(sorted(self._shards.items())),
+            }
+            _write_json(temporary / f"{_SINGLE}.index.json", index)
+        for file in self._side_files:
+            shutil.copyfile(file, temporary / file.name)
+        files = sorted({MARKER, *(file.name for file in temporary.iterdir())})
+        _write_json(temporary / MARKER, {**self._record, "files": files})
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise UsageError(path, "is a loop of symbolic links", "choose another folder") from error
+
+
+def _refuse_inputs(folder: Path, inputs: Sequence[Path]) -> None:
+    """Replacing a folder deletes it: never one that is being read, whatever the user allows."""
+    for given in inputs:
+        # The place of a symbolic link counts as well as where it points.
+        for place in dict.fromkeys((_resolved(given), _resolved(given.parent) / given.name)):
+            if folder == place:
+                relation = "is"
+            elif folder in place.parents:
+                relation = "contains"
+            elif place in folder.parents:
+                relation = "lies inside"
+            else:
+                continue
+            raise UsageError(
+                folder, f"{relation} the input {given}", "write to a folder apart from all inputs"
+            )
+
+
+def _refuse_place(folder: Path) -> None:
+    here = Path.cwd().resolve()
+    if folder == here or folder in here.parents:
+        which = "is" if folder == here else "contains"
+        raise UsageError(folder, f"{which} the current directory", "give the name of a new folder")
+    with as_resource_error(folder):
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(folder, "is a file", "give the name of a folder to write")
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder with files that mergecast did not write: they would be deleted."""
+    with as_resource_error(folder):
+        if not folder.exists():
+            return
+        present = sorted(file.name for file in folder.iterdir())
+    if not present:
+        return
+    remedy = "choose another folder or pass --overwrite"
+    if not (folder / MARKER).is_file():
+        raise UsageError(folder, f"exists and was not written by mergecast (no {MARKER})", remedy)
+    foreign = [name for name in present if name not in _recorded(folder / MARKER)]
+    if foreign:
+        raise UsageError(
+            folder,
+            f"holds {len(foreign)} file(s) that its {MARKER} does not list, first {foreign[0]!r}",
+            f"move them, {remedy}",
+        )
+
+
+def _recorded(marker: Path) -> set[str]:
+    """The files a record lists and itself; an unreadable or older record vouches for no other."""
+    try:
+        files = json.loads(marker.read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        files = []
+    listed = files if isinstance(files, list) else []
+    return {MARKER, *(name for name in listed if isinstance(name, str))}
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _replace_folder(new: Path, final: Path) -> None:
+    """Put `new` at `final`; an old folder steps aside first and is deleted last."""
+    if not final.exists():
+        new.rename(final)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{final.name}.old.", dir=final.parent))
+    old = aside / "old"
+    try:
+        final.rename(old)
+        try:
+            new.rename(final)
+        except OSError:
+            old.rename(final)
+            raise
+    except BaseException:
+        with suppress(OSError):
+            aside.rmdir()  # goes only when empty, so that the old folder is never lost
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
