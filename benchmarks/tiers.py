@@ -19,6 +19,7 @@ import pandas as pd
 from sklearn.linear_model import LinearRegression
 
 from mergecast.bench.runner import run_suite
+from mergecast.bench.suite_tasks import suite_tasks
 from mergecast.family import Family
 from mergecast.fingerprints.merge_settings import MergeSettings
 from mergecast.fingerprints.probing import ProbeSettings
@@ -26,7 +27,6 @@ from mergecast.forecast.evaluation import pearson
 from mergecast.forecast.splitters import LeaveTwoTasksOut
 from mergecast.pairmetrics import METRICS, compute_metrics
 from mergecast.tables.io import read_outcomes
-from mergecast.tasks.suite_tasks import suite_tasks
 
 METHODS = ("ties", "task_arithmetic", "isotropic", "weight_avg", "dare", "tsv")
 TIERS = ("weights", "activations", "gradients", "probe")

@@ -7,9 +7,9 @@ import pytest
 from safetensors.torch import load_file
 
 from mergecast.bench.suite import Suite
+from mergecast.bench.suite_tasks import suite_tasks
 from mergecast.errors import UsageError
 from mergecast.tasks.probe import Probe
-from mergecast.tasks.suite_tasks import suite_tasks
 
 
 def test_a_suites_tasks_give_the_suites_scores(finished):

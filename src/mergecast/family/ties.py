@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from mergecast.checkpoints.checkpoint import Checkpoint
 
 
@@ -53,5 +51,4 @@ def _equal(model: Checkpoint, one: str, other: str) -> bool:
     first, second = model.infos[one], model.infos[other]
     if (first.shape, first.dtype) != (second.shape, second.dtype):
         return False
-    pair = [model.array(name).reshape(-1).view(np.uint8) for name in (one, other)]
-    return np.array_equal(*pair)
+    return bool(model.array(one).tobytes() == model.array(other).tobytes())

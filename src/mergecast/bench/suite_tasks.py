@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mergecast.bench.folder import read_run
 from mergecast.tasks.task import Task
 
 
@@ -12,9 +13,6 @@ def suite_tasks(run_dir: Path | str) -> dict[str, Task]:
 
     Raises UsageError when the folder holds no run, or its suite has no probes.
     """
-    # The bench room stands above this one: it knows how its suites build and read.
-    from mergecast.bench.folder import read_run
-
     content = read_run(Path(run_dir))
     suite, recipe = content.run.suite, content.run.recipe
     return {name: suite.task(recipe, name) for name in content.tasks}
