@@ -53,5 +53,5 @@ def _equal(model: Checkpoint, one: str, other: str) -> bool:
     first, second = model.infos[one], model.infos[other]
     if (first.shape, first.dtype) != (second.shape, second.dtype):
         return False
-    pair = [model.array(name).reshape(-1).view(np.uint8) for name in (one, other)]
-    return np.array_equal(*pair)
+    one_raw = model.array(one).reshape(-1).view(np.uint8)
+    return np.array_equal(one_raw, model.array(other).reshape(-1).view(np.uint8))
