@@ -191,6 +191,49 @@ def test_what_is_not_plain_lora_is_refused(make, message, tmp_path):
         opened(make(tmp_path))
 
 
+def twice(*extra):
+    return {**pair("layers.0.q_proj", 2, 8, 6), **dict(extra)}
+
+
+INNER = {
+    "base_model.model.layers.0.q_proj.lora_A.weight": torch.ones(2, 6),
+    "base_model.model.layers.0.q_proj.lora_B.weight": torch.ones(8, 2),
+}
+NORM = {f"{P}norm.weight": torch.ones(6), f"{P}norm.modules_to_save.weight": torch.zeros(6)}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (refuse({"r": 0}), "'r' is 0, not a rank of 1 or more"),
+        (refuse({"r": 2.5}), "'r' is 2.5, not a rank"),
+        (refuse({"r": True}), "has no number 'r', but True"),
+        (refuse({"r": float("inf")}), "'r' is inf, not finite"),
+        (refuse({"lora_alpha": float("nan")}), "'lora_alpha' is nan, not finite"),
+        (refuse({"alpha_pattern": {"q_proj": "big"}}), r"no number 'alpha_pattern\[q_proj\]'"),
+        (refuse({"alpha_pattern": {"q_proj": float("inf")}}), "is inf, not finite"),
+        (refuse({"rank_pattern": {"q_proj": 0}}), r"'rank_pattern\[q_proj\]' is 0, not a rank"),
+        (refuse({"rank_pattern": {"q_proj": None}}), "has no number 'rank_pattern"),
+        (refuse({"rank_pattern": {"(": 2}}), "pattern '\\(' of 'rank_pattern' is not a regex"),
+        (refuse({"alpha_pattern": ["q_proj"]}), "'alpha_pattern' is a list, not a mapping"),
+        (
+            refuse(tensors=twice((f"{P}layers.0.q_proj.lora_A.weight", torch.tensor(1.0)))),
+            "not mat",
+        ),
+        (refuse(tensors=twice((f"{P}layers.0.q_proj.lora_B.weight", torch.ones(2)))), "not matri"),
+        (refuse(tensors=twice(*INNER.items())), "0.q_proj.weight' twice"),
+        (
+            refuse(tensors=twice((f"{P}layers.0.q_proj.base_layer.weight", torch.ones(8, 6)))),
+            "changes the base's 'model.layers.0.q_proj.weight' twice",
+        ),
+        (refuse(tensors=NORM), "changes the base's 'model.norm.weight' twice"),
+    ],
+)
+def test_a_malformed_adapter_is_refused_by_name(make, message, tmp_path):
+    with pytest.raises(CheckpointError, match=message):
+        opened(make(tmp_path))
+
+
 def test_an_adapter_needs_its_base_its_config_and_its_weights(tmp_path):
     base, adapter = write(tmp_path)
     with pytest.raises(CheckpointError, match="is a LoRA adapter; open it with its base"):

@@ -6,7 +6,6 @@ rsLoRA scaling α/√r from Kalajdzievski (arXiv 2312.03732). Adapter layout as 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,19 +17,11 @@ import numpy as np
 
 from mergecast.checkpoints import dtypes
 from mergecast.checkpoints.checkpoint import Array, Checkpoint, TensorInfo
+from mergecast.checkpoints.lora_config import REFUSED, of_module, read_adapter_config, refuse
 from mergecast.errors import CheckpointError
 
 _PREFIX = "base_model.model."
 _FACTOR = re.compile(r"^(?P<module>.+)\.lora_(?P<emb>embedding_)?(?P<side>[AB])(\.weight)?$")
-_REFUSED = {
-    "use_dora": "DoRA, which rescales whole columns of W and has no ΔW = s·B·A",
-    "use_qalora": "QALoRA, whose pooled inputs have no ΔW = s·B·A",
-    "lora_bias": "LoRA with a bias on B",
-    "layer_replication": "layer replication, which changes the architecture",
-    "trainable_token_indices": "trainable tokens",
-    "target_parameters": "LoRA on bare parameters",
-    "alora_invocation_tokens": "activated LoRA, whose ΔW applies to some tokens only",
-}
 
 
 @dataclass(frozen=True)
@@ -112,7 +103,7 @@ def open_lora(folder: Path, base: Checkpoint) -> LoraCheckpoint:
     from mergecast.checkpoints.safetensors_file import open_safetensors
     from mergecast.checkpoints.torch_file import open_torch
 
-    config = _read_adapter_config(folder)
+    config = read_adapter_config(folder)
     if (folder / "adapter_model.safetensors").is_file():
         adapter: Checkpoint = open_safetensors(folder / "adapter_model.safetensors")
     elif (folder / "adapter_model.bin").is_file():
@@ -125,20 +116,43 @@ def open_lora(folder: Path, base: Checkpoint) -> LoraCheckpoint:
     replaced: dict[str, str] = {}
     for name in adapter.names:
         if "lora_magnitude_vector" in name:
-            raise _refuse(folder, _REFUSED["use_dora"])
+            raise refuse(folder, REFUSED["use_dora"])
         match = _FACTOR.match(name)
         if match:
             sides = factors.setdefault((match["module"], bool(match["emb"])), {})
             sides[match["side"]] = name
         elif ".lora_" in name:
-            raise _refuse(folder, f"the tensor {name!r}")
+            raise refuse(folder, f"the tensor {name!r}")
         else:
-            replaced[_base_name(name.replace(".modules_to_save.", "."), base, new=True)] = name
-    updates = {}
+            target = _base_name(name.replace(".modules_to_save.", "."), base, new=True)
+            if target in replaced and not _same(adapter, name, replaced[target]):
+                raise _collision(folder, target, replaced[target], name)
+            replaced.setdefault(target, name)
+    updates: dict[str, _Update] = {}
     for (module, is_embedding), sides in factors.items():
         target = _base_name(f"{module}.weight", base, new=False, folder=folder)
+        if target in updates:
+            raise _collision(folder, target, updates[target].factor_a, min(sides.values()))
+        if target in replaced:
+            raise _collision(folder, target, replaced[target], min(sides.values()))
         updates[target] = _update(folder, config, adapter, base, module, sides, is_embedding)
     return LoraCheckpoint(folder, base, adapter, updates, replaced)
+
+
+def _same(adapter: Checkpoint, one: str, other: str) -> bool:
+    """Whether two tensors are equal, as PEFT stores both names of tied embeddings."""
+    first, second = adapter.info(one), adapter.info(other)
+    return (first.shape, first.dtype) == (second.shape, second.dtype) and (
+        adapter.array(one).tobytes() == adapter.array(other).tobytes()
+    )
+
+
+def _collision(folder: Path, target: str, one: str, other: str) -> CheckpointError:
+    return CheckpointError(
+        folder,
+        f"changes the base's {target!r} twice, by {one!r} and {other!r}",
+        "merge the adapter into its base (PEFT's merge_and_unload) and give the result",
+    )
 
 
 def _update(
@@ -155,8 +169,15 @@ def _update(
             folder, f"module {module!r} has only factor {min(sides)}", "copy the adapter again"
         )
     a, b = adapter.info(sides["A"]), adapter.info(sides["B"])
+    if min(len(a.shape), len(b.shape)) < 2 or not (a.is_floating and b.is_floating):
+        raise CheckpointError(
+            folder,
+            f"module {module!r} holds factors A {a.dtype.name} {list(a.shape)} and "
+            f"B {b.dtype.name} {list(b.shape)}, not matrices of floats",
+            "copy the adapter again",
+        )
     plain = module.removeprefix(_PREFIX)
-    declared = int(_by_pattern(config.get("rank_pattern"), plain, config["r"]))
+    declared = int(of_module(config, "rank_pattern", plain))
     rank = a.shape[0]
     if rank != declared or b.shape[1] != rank:
         raise CheckpointError(
@@ -165,7 +186,7 @@ def _update(
             f"config says rank {declared}",
             "fix r or rank_pattern in adapter_config.json",
         )
-    alpha = float(_by_pattern(config.get("alpha_pattern"), plain, config["lora_alpha"]))
+    alpha = float(of_module(config, "alpha_pattern", plain))
     scaling = alpha / (sqrt(rank) if config.get("use_rslora") else rank)
     transposed = is_embedding or bool(config.get("fan_in_fan_out"))
     name = _base_name(f"{module}.weight", base, new=False, folder=folder)
@@ -179,14 +200,6 @@ def _update(
             "use the base model this adapter was trained on",
         )
     return _Update(sides["A"], sides["B"], scaling, transposed)
-
-
-def _by_pattern(patterns: Mapping[str, Any] | None, module: str, default: Any) -> Any:
-    """PEFT's rule: the first pattern that matches the end of the module's path."""
-    for pattern, value in (patterns or {}).items():
-        if re.match(rf"(.*\.)?({pattern})$", module):
-            return value
-    return default
 
 
 def _base_name(name: str, base: Checkpoint, *, new: bool, folder: Path | None = None) -> str:
@@ -210,32 +223,4 @@ def _base_name(name: str, base: Checkpoint, *, new: bool, folder: Path | None = 
         folder or "",
         f"adapts {plain!r}, which the base {base.path} does not have",
         "use the base model this adapter was trained on",
-    )
-
-
-def _read_adapter_config(folder: Path) -> dict[str, Any]:
-    path = folder / "adapter_config.json"
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        kind = config["peft_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            path, f"is not a PEFT config ({type(error).__name__}: {error})", "fetch it again"
-        ) from error
-    if kind != "LORA":
-        raise _refuse(folder, f"a {kind} adapter")
-    for key, what in _REFUSED.items():
-        if config.get(key):
-            raise _refuse(folder, what)
-    for key in ("r", "lora_alpha"):
-        if not isinstance(config.get(key), int | float):
-            raise CheckpointError(path, f"has no number {key!r}", "fetch it again")
-    return config
-
-
-def _refuse(folder: Path, what: str) -> CheckpointError:
-    return CheckpointError(
-        folder,
-        f"is {what}, which is not read as a task vector",
-        "merge the adapter into its base (PEFT's merge_and_unload) and give the result",
     )

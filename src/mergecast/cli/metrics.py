@@ -69,7 +69,7 @@ def command(
     """Compute the metrics of every pair of models, up to a tier of evidence.
 
     The weights tier needs nothing but checkpoints. Activations take one forward pass a model,
-        gradients one more and a backward pass; what else a tier holds, --plan says. Both need the
+    gradients one more and a backward pass; what else a tier holds, --plan says. Both need the
     models' tasks. Undefined values are empty in the table; their reasons are kept with it and
     counted here.
 
@@ -79,7 +79,7 @@ def command(
 
       mergecast metrics base/ cola/ mnli/ --tasks tasks.yaml --tier gradients --plan
 
-          mergecast metrics base/ cola/ mnli/ --tasks t.yaml --tier gradients --set paper
+      mergecast metrics base/ cola/ mnli/ --tasks t.yaml --tier gradients --set paper
     """
     from mergecast.fingerprints.probing import ProbeSettings
     from mergecast.pairmetrics import Request, collect_evidence, kinds, table_of

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mergecast.checkpoints.checkpoint import Checkpoint
 
 
@@ -51,4 +53,5 @@ def _equal(model: Checkpoint, one: str, other: str) -> bool:
     first, second = model.infos[one], model.infos[other]
     if (first.shape, first.dtype) != (second.shape, second.dtype):
         return False
-    return bool(model.array(one).tobytes() == model.array(other).tobytes())
+    one_raw = model.array(one).reshape(-1).view(np.uint8)
+    return np.array_equal(one_raw, model.array(other).reshape(-1).view(np.uint8))

@@ -1,0 +1,88 @@
+"""``adapter_config.json`` of a PEFT LoRA adapter, checked before any number of it is used."""
+
+from __future__ import annotations
+
+import json
+import re
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from mergecast.errors import CheckpointError
+
+_PATTERNS = {"rank_pattern": "r", "alpha_pattern": "lora_alpha"}
+REFUSED = {
+    "use_dora": "DoRA, which rescales whole columns of W and has no ΔW = s·B·A",
+    "use_qalora": "QALoRA, whose pooled inputs have no ΔW = s·B·A",
+    "lora_bias": "LoRA with a bias on B",
+    "layer_replication": "layer replication, which changes the architecture",
+    "trainable_token_indices": "trainable tokens",
+    "target_parameters": "LoRA on bare parameters",
+    "alora_invocation_tokens": "activated LoRA, whose ΔW applies to some tokens only",
+}
+
+
+def read_adapter_config(folder: Path) -> dict[str, Any]:
+    """The adapter's config; raises CheckpointError for other kinds and for malformed values."""
+    path = folder / "adapter_config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        kind = config["peft_type"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            path, f"is not a PEFT config ({type(error).__name__}: {error})", "fetch it again"
+        ) from error
+    if kind != "LORA":
+        raise refuse(folder, f"a {kind} adapter")
+    for key, what in REFUSED.items():
+        if config.get(key):
+            raise refuse(folder, what)
+    for key in _PATTERNS.values():
+        _check_number(path, key, config.get(key), key)
+    for key, number in _PATTERNS.items():
+        _check_patterns(path, key, config.get(key), number)
+    return config
+
+
+def refuse(folder: Path, what: str) -> CheckpointError:
+    """The error for an adapter that is `what`, and so no task vector."""
+    return CheckpointError(
+        folder,
+        f"is {what}, which is not read as a task vector",
+        "merge the adapter into its base (PEFT's merge_and_unload) and give the result",
+    )
+
+
+def of_module(config: dict[str, Any], key: str, module: str) -> Any:
+    """PEFT's rule for a pattern key: the first that matches the end of the module's path."""
+    for pattern, value in (config.get(key) or {}).items():
+        if re.match(rf"(.*\.)?({pattern})$", module):
+            return value
+    return config[_PATTERNS[key]]
+
+
+def _check_number(path: Path, where: str, value: object, key: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise CheckpointError(path, f"has no number {where!r}, but {value!r}", "fetch it again")
+    if not isfinite(value):
+        raise CheckpointError(path, f"{where!r} is {value}, not finite", "fetch it again")
+    if key == "r" and (value < 1 or value != int(value)):
+        raise CheckpointError(path, f"{where!r} is {value}, not a rank of 1 or more", "correct it")
+
+
+def _check_patterns(path: Path, key: str, patterns: object, number: str) -> None:
+    if patterns is None:
+        return  # as PEFT's default: no module differs
+    if not isinstance(patterns, dict):
+        kind = type(patterns).__name__
+        raise CheckpointError(
+            path, f"{key!r} is a {kind}, not a mapping of patterns to numbers", "correct it"
+        )
+    for pattern, value in patterns.items():
+        _check_number(path, f"{key}[{pattern}]", value, number)
+        try:
+            re.compile(rf"(.*\.)?({pattern})$")
+        except (re.error, OverflowError) as error:
+            raise CheckpointError(
+                path, f"pattern {pattern!r} of {key!r} is not a regex ({error})", "correct it"
+            ) from error
