@@ -207,3 +207,12 @@ def test_blocks_of_arrays_check_their_shapes():
     assert block.deltas.tolist() == [[1, 1, 1]] * 2
     with pytest.raises(FamilyError, match=r"models of shape \[4\] on a base of \[3\]"):
         ParamBlock.from_arrays("w", np.zeros(3), np.ones((2, 4)))
+
+
+def test_a_tensor_without_elements_is_set_aside(tmp_path):
+    def empty(tensors):
+        tensors["nothing"] = np.zeros((0, 5), dtype=np.float32)
+
+    family = Family.open(write(tmp_path, "base", empty, seed=0), [write(tmp_path, "a", empty)])
+    assert "nothing" not in family.shared
+    assert [e.reason for e in family.buffers][0] == "no elements, kept from the base"

@@ -192,6 +192,8 @@ def _exclusion(
     name = info.name
     if not info.is_floating:
         return Exclusion(name, "buffer", f"{info.dtype.name} values, kept from the base")
+    if info.size == 0:
+        return Exclusion(name, "buffer", "no elements, kept from the base")
     if _matches(name, private):
         return Exclusion(name, "private", "named private")
     found = {label: _find(model, aliases[label], name) for label, model in models.items()}
