@@ -114,7 +114,16 @@ def test_non_finite_models_leave_no_output(tmp_path, family_paths):
     assert not [p for p in tmp_path.iterdir() if "out" in p.name]
 
 
-def test_a_plug_in_method_is_validated(family_paths):
+@pytest.fixture
+def registry():
+    """The methods, with whatever a test adds taken out again."""
+    before = dict(mc.METHODS._entries)
+    yield mc.METHODS
+    mc.METHODS._entries.clear()
+    mc.METHODS._entries.update(before)
+
+
+def test_a_plug_in_method_is_validated(family_paths, registry):
     family = mc.Family.open(*family_paths)
     with pytest.raises(UsageError, match="parameter 'k' has no default"):
         mc.merging_method("bad_default", reference="test")(lambda block, k: block)
