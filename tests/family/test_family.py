@@ -167,6 +167,13 @@ def test_labels_take_the_parent_where_names_repeat(tmp_path):
     assert Family.open(base, paths).names == ("x/model", "y/model")
     with pytest.raises(UsageError, match="given twice"):
         Family.open(base, [paths[0], paths[0]])
+    for parent in ("x", "y"):
+        (tmp_path / parent / "out").mkdir()
+        write(tmp_path / parent / "out", "model")
+    deep = [tmp_path / p / "out" / "model.safetensors" for p in ("x", "y")]
+    assert Family.open(base, deep).names == ("x/out/model", "y/out/model")
+    alike = [write(tmp_path, "a+b"), write(tmp_path, "a_b")]
+    assert Family.open(base, alike).names == ("a_b#1", "a_b#2")
 
 
 def test_subset_keeps_order_and_refuses_unknown_or_repeated_names(family_paths):

@@ -179,23 +179,29 @@ def _open_model(base: Checkpoint, path: Path, private: Sequence[str], strict: bo
 
 
 def _label(paths: Sequence[str | Path]) -> dict[str, str | Path]:
-    """Labels from file stems or folder names; equal ones take their parent folder's name too."""
-    plain = [_stem(Path(path)) for path in paths]
-    labels: dict[str, str | Path] = {}
-    for path, label in zip(paths, plain, strict=True):
-        unique = label
-        if plain.count(label) > 1:
-            unique = f"{Path(path).absolute().parent.name}/{label}"
-        if unique in labels:
-            raise UsageError(
-                f"model {path}", f"given twice (label {unique!r})", "give each model once"
-            )
-        labels[unique] = path
-    return labels
+    """Labels from file stems or folder names; equal ones take as much of their path as it needs."""
+    places = [Path(path).absolute() for path in paths]
+    for path, place in zip(paths, places, strict=True):
+        if places.count(place) > 1:
+            raise UsageError(f"model {path}", "given twice", "give each model once")
+    depth = 0
+    labels = [_stem(place, depth) for place in places]
+    while len(set(labels)) < len(labels) and depth < max(len(place.parts) for place in places):
+        depth += 1
+        labels = [
+            _stem(place, depth) if labels.count(label) > 1 else label
+            for place, label in zip(places, labels, strict=True)
+        ]
+    if len(set(labels)) < len(labels):  # equal but for suffix or '+'
+        plain = [_stem(place, 0) for place in places]
+        labels = [f"{label}#{number}" for number, label in enumerate(plain, start=1)]
+    return dict(zip(labels, paths, strict=True))
 
 
-def _stem(path: Path) -> str:
-    name = path.absolute().name
+def _stem(place: Path, depth: int) -> str:
+    """A file's stem or folder's name, with `depth` folders above it; '+' joins members."""
+    name = place.name
     for suffix in (".safetensors", ".pt", ".pth", ".bin"):
         name = name.removesuffix(suffix)
-    return name.replace("+", "_")
+    above = [part for part in place.parent.parts[-depth:] if part != "/"] if depth else []
+    return "/".join([*above, name]).replace("+", "_")
