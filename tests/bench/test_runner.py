@@ -14,6 +14,7 @@ from mergecast.bench.digits import Digits
 from mergecast.bench.runner import SIX, run_suite, suite_status
 from mergecast.bench.suite import Recipe
 from mergecast.errors import FamilyError, ResourceError, UndefinedError, UsageError
+from mergecast.tables.tiers import tiers_of
 
 TABLES = ("tasks", "pairs", "outcomes")
 TASKS = ["parity", "upright", "noisy"]
@@ -39,6 +40,8 @@ def test_the_tables_follow_their_contract(finished):
         ["noisy", "upright"],
         ["parity", "upright"],
     ]
+    assert tiers_of(pairs) == ["weights", "activations", "gradients"]
+    assert "retention_kept_labelled@ties:left<-right" in pairs
     outcomes = found["outcomes"]
     assert len(outcomes) == 6 * 3 * 2
     assert list(dict.fromkeys(outcomes["method"])) == list(SIX)

@@ -14,6 +14,7 @@ from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.shipped import load_forecaster
 from mergecast.tables.io import read_outcomes, read_pairs, write_outcomes, write_pairs
 from mergecast.tables.runs import load_run
+from mergecast.tables.tiers import up_to
 
 MEASURED = Path(__file__).parents[2] / "benchmarks" / "results" / "digits-14"
 
@@ -31,7 +32,7 @@ def measured_run(monkeypatch):
         outcomes = read_outcomes(MEASURED / "outcomes.parquet")
         outcomes = outcomes[outcomes["members"].isin(kept)]
         outcomes = outcomes[outcomes["method"].isin(["ties", "tsv"])]
-        write_pairs(pairs, out / "pairs.parquet")
+        write_pairs(up_to(pairs, "weights"), out / "pairs.parquet")
         write_outcomes(outcomes, out / "outcomes.parquet")
         shutil.copy(MEASURED / "tasks.parquet", out)
         return out
@@ -61,10 +62,12 @@ def test_the_demo_s_summary_for_machines(measured_run, tmp_path, capsys):
 
 def test_the_shipped_forecaster_is_the_fit_of_the_shipped_tables():
     pairs, outcomes = load_run(MEASURED)
-    fitted = Forecaster.fit(pairs, outcomes[outcomes["method"] == "ties"]).file.methods["ties"]
+    fitted = Forecaster.fit(up_to(pairs, "activations"), outcomes[outcomes["method"] == "ties"])
     _, shipped = load_forecaster("digits-14")
-    stored = shipped.file.methods["ties"]
-    assert fitted.predictor == stored.predictor
-    for mine, theirs in zip(fitted.features, stored.features, strict=True):
-        assert mine.name == theirs.name
-        assert mine.coefficient == pytest.approx(theirs.coefficient, abs=1e-6)
+    assert list(shipped.file.tiers) == ["weights", "activations", "gradients"]
+    for tier, models in fitted.file.tiers.items():
+        mine, stored = models["ties"], shipped.file.tiers[tier]["ties"]
+        assert mine.predictor == stored.predictor
+        for here, there in zip(mine.features, stored.features, strict=True):
+            assert here.name == there.name
+            assert here.coefficient == pytest.approx(there.coefficient, abs=1e-6)

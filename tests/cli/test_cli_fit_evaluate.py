@@ -42,7 +42,7 @@ def invoke(command, *arguments):
 def test_fit_writes_a_forecaster_and_shows_what_it_learnt(run_folder, tmp_path):
     result = invoke(fit.command, run_folder, "-o", tmp_path / "f.json")
     assert result.exit_code == 0, result.output
-    assert "cosine (+0.0" in result.stdout
+    assert "ties: cosine +0.0" in result.stdout
     assert Forecaster.load(tmp_path / "f.json").file.methods["ties"].n_pairs == 10
     printed = invoke(fit.command, run_folder, "-o", tmp_path / "f.json", "--json").stdout
     assert json.loads(printed) == json.loads((tmp_path / "f.json").read_text())

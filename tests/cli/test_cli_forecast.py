@@ -23,6 +23,7 @@ def model(metric, coefficient):
     return MethodModel(
         predictor="ridge",
         why="",
+        reach=0.25,
         intercept=0.9,
         features=[feature],
         residual_quantiles=[Quantile(level=0.9, half_width=0.1)],
@@ -39,14 +40,16 @@ def model(metric, coefficient):
 def forecaster_file(tmp_path):
     file = ForecasterFile(
         schema_name="mergecast.forecaster",
-        schema_version=1,
+        schema_version=2,
         mergecast_version="0.1.0",
         target="retention",
         protocol="l2to",
         training=Training(suites=["toy"], tasks=["x", "y"], notes=[]),
-        methods={
-            "ties": model("task_vector_magnitude_ratio", 0.1),
-            "dare": model("effective_rank", -0.2),
+        tiers={
+            "weights": {
+                "ties": model("task_vector_magnitude_ratio", 0.1),
+                "dare": model("effective_rank", -0.2),
+            }
         },
     )
     return str(Forecaster(file).save(tmp_path / "mine.json"))
@@ -133,7 +136,7 @@ def test_metrics_out_of_range_and_suspicious_models_are_named_on_stderr(
     narrow = file.methods["ties"].features[0].model_copy(update={"low": 2.0, "high": 3.0})
     ties = file.methods["ties"].model_copy(update={"features": [narrow]})
     narrow_file = tmp_path / "narrow.json"
-    Forecaster(file.model_copy(update={"methods": {"ties": ties}})).save(narrow_file)
+    Forecaster(file.model_copy(update={"tiers": {"weights": {"ties": ties}}})).save(narrow_file)
     twin = tmp_path / "twin.safetensors"
     twin.write_bytes(models[0].read_bytes())
     assert call(base, models[0], twin, "--forecaster", narrow_file) == 0
@@ -148,7 +151,9 @@ def test_a_metric_that_the_table_lacks(family_paths, forecaster_file, tmp_path, 
     base, models = family_paths
     file = Forecaster.load(forecaster_file).file
     methods = {"ties": model("encoder_gradient_l2_distance", 0.1)}
-    path = Forecaster(file.model_copy(update={"methods": methods})).save(tmp_path / "g.json")
+    path = Forecaster(file.model_copy(update={"tiers": {"weights": methods}})).save(
+        tmp_path / "g.json"
+    )
     assert call(base, *models, "--forecaster", path) == 4
     assert "metric encoder_gradient_l2_distance missing" in capsys.readouterr().err
 

@@ -8,7 +8,7 @@ from mergecast.tables.pairs import validate_pairs
 
 def test_each_member_sees_a_directed_metric_from_its_own_side(make_suite):
     pairs, _ = make_suite(n_tasks=2)
-    rows = member_rows(validate_pairs(pairs))
+    rows = member_rows(validate_pairs(pairs), "ties")
     assert rows[["member", "partner"]].to_numpy().tolist() == [["t00", "t01"], ["t01", "t00"]]
     assert rows["reach"].tolist() == [
         pairs["reach:left<-right"].iloc[0],

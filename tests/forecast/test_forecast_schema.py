@@ -19,10 +19,10 @@ def stored(make_suite, tmp_path):
 
 def test_the_file_names_its_schema_and_what_it_has_seen(stored):
     _, data = stored
-    assert (data["schema_name"], data["schema_version"]) == ("mergecast.forecaster", 1)
+    assert (data["schema_name"], data["schema_version"]) == ("mergecast.forecaster", 2)
     assert data["training"]["tasks"] == ["t00", "t01", "t02", "t03"]
     assert data["training"]["suites"] == ["toy"]
-    model = data["methods"]["ties"]
+    model = data["tiers"]["all"]["ties"]
     assert set(model["validation"]) == {"constant", "ridge"}
     assert {q["level"] for q in model["residual_quantiles"]} == {0.5, 0.8, 0.9, 0.95}
     assert set(model["features"][0]) == {"name", "coefficient", "mean", "scale", "low", "high"}
@@ -40,7 +40,12 @@ def test_the_file_names_its_schema_and_what_it_has_seen(stored):
         (
             '{"schema_name": "mergecast.forecaster", "schema_version": 9, '
             '"mergecast_version": "4"}',
-            r"schema version 9 \(mergecast 4\) is newer than 1, the last known; upgrade",
+            r"schema version 9 \(mergecast 4\) is newer than 2, the last known; upgrade",
+        ),
+        (
+            '{"schema_name": "mergecast.forecaster", "schema_version": 1, '
+            '"mergecast_version": "0"}',
+            r"schema version 1 \(mergecast 0\) is older than 2; fit it again",
         ),
     ],
 )
@@ -55,9 +60,9 @@ def test_a_bad_file_is_refused_in_one_line_that_names_it(text, message, tmp_path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"intercept": "high"}, "methods.ties.intercept"),
+        ({"intercept": "high"}, "tiers.all.ties.intercept"),
         ({"intercept": 1e999}, "not valid JSON|finite"),
-        ({"surprise": 1}, "methods.ties.surprise"),
+        ({"surprise": 1}, "tiers.all.ties.surprise"),
         ({"features": [feature(coefficient=1, low=0)]},
          "'a' has an effect but no spread"),
         ({"features": [feature(coefficient=0, low=1)]},
@@ -66,7 +71,7 @@ def test_a_bad_file_is_refused_in_one_line_that_names_it(text, message, tmp_path
 )  # fmt: skip
 def test_a_field_that_breaks_the_schema_is_named(change, message, stored):
     path, data = stored
-    data["methods"]["ties"] |= change
+    data["tiers"]["all"]["ties"] |= change
     path.write_text(json.dumps(data))
     with pytest.raises(UsageError, match=message):
         read_forecaster(path)

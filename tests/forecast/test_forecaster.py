@@ -105,10 +105,36 @@ def test_training_pairs_are_inside_the_training_range(forecaster, suite):
 
 
 def test_retention_and_its_interval_are_clipped_at_zero(forecaster, new_pairs):
-    new_pairs.loc[0, "reach:left<-right"] = -100.0
-    row = forecaster.forecast(new_pairs).rows.iloc[0]
+    poor = {n: m.model_copy(update={"intercept": -0.5}) for n, m in forecaster.file.methods.items()}
+    file = forecaster.file.model_copy(update={"tiers": {"all": poor}})
+    row = Forecaster(file).forecast(new_pairs).rows.iloc[0]
     assert (row["retention"], row["lower"]) == (0.0, 0.0)
     assert row["upper"] > 0
+
+
+def test_a_metric_far_outside_counts_no_further_and_widens_the_interval(forecaster, new_pairs):
+    rows = []
+    for value in (1e3, 1e6):
+        new_pairs.loc[0, "reach:left<-right"] = value
+        rows.append(forecaster.forecast(new_pairs).rows.iloc[0])
+    near, far = rows
+    assert near["retention"] == far["retention"]
+    assert far["upper"] > near["upper"] > near["retention"] + 1
+
+
+def test_a_table_is_read_by_the_models_of_the_richest_tier_it_has(suite, new_pairs):
+    pairs, outcomes = suite
+    columns = [c for c in pairs.columns if c not in ("suite", "left", "right")]
+    tiers = {c: "activations" if c.startswith("reach") else "weights" for c in columns}
+    pairs = pairs.copy()
+    pairs.attrs["tiers"] = tiers
+    forecaster = Forecaster.fit(pairs, outcomes)
+    assert list(forecaster.file.tiers) == ["weights", "activations"]
+    assert "reach" not in {f.name for f in forecaster.file.tiers["weights"]["ties"].features}
+    assert forecaster.forecast(new_pairs).tier == "activations"
+    cheap = new_pairs[[c for c in new_pairs.columns if not c.startswith("reach")]]
+    assert forecaster.forecast(cheap).tier == "weights"
+    assert list(Forecaster.fit(pairs, outcomes, cheaper=False).file.tiers) == ["activations"]
 
 
 def test_a_missing_metric_makes_the_forecast_missing_with_the_reason(forecaster, new_pairs):
@@ -177,8 +203,12 @@ def test_levels_nest_and_an_unknown_one_is_refused(forecaster, new_pairs):
 def test_it_needs_four_tasks_and_a_predictor_it_can_store(make_suite):
     with pytest.raises(UsageError, match=r"no pair is left to train on \(3 tasks in all\)"):
         Forecaster.fit(*make_suite(n_tasks=3))
-    with pytest.raises(UsageError, match="known: auto, constant, ridge, lasso"):
+    with pytest.raises(
+        UsageError, match="known: auto, constant, retention, retention_unlabelled, ridge, lasso"
+    ):
         Forecaster.fit(*make_suite(n_tasks=4), "partner_mean")
+    with pytest.raises(UsageError, match="predictor 'retention', method 'ties': not applicable"):
+        Forecaster.fit(*make_suite(n_tasks=4), "retention")
 
 
 def test_advice_follows_the_worst_member_of_the_best_method(forecaster, new_pairs):

@@ -31,7 +31,7 @@ def test_every_method_has_its_retention_and_probe_metrics():
         retention = [s for s in metric_specs("retention") if s.method == method]
         assert len(retention) == 16
         assert {s.tier for s in retention if "unlabelled" in s.key} == {"activations"}
-        assert {s.tier for s in retention if "_labelled_" in s.key} == {"gradients"}
+        assert {s.tier for s in retention if "_labelled@" in s.key} == {"gradients"}
         assert len([s for s in metric_specs("probe") if s.method == method]) == 11
     assert all(s.tier in ("activations", "gradients") for s in metric_specs("interference"))
 
@@ -54,13 +54,13 @@ def test_a_directed_column_speaks_of_the_model_left_of_the_arrow(table, tmp_path
     row = table[(table["left"] == "a") & (table["right"] == "c")].iloc[0]
     for member, arrow in (("a", "left<-right"), ("c", "right<-left")):
         for key, partner in (("retention", "base"), ("retention_scrambled", "scrambled")):
-            assert row[f"{key}_overlap_unlabelled_tsv:{arrow}"] == found.value(
+            assert row[f"{key}_overlap_unlabelled@tsv:{arrow}"] == found.value(
                 member, "tsv", "overlap_unlabelled", partner
             )
 
 
 def test_retention_is_the_same_whoever_the_partner_is(table):
-    column = "retention_kept_unlabelled_ties:left<-right"
+    column = "retention_kept_unlabelled@ties:left<-right"
     assert table[table["left"] == "a"][column].nunique() == 1
 
 

@@ -131,4 +131,4 @@ def forecast(names="abc"):
                     }
                 )
     table = pd.DataFrame(rows)
-    return Forecast(table, recommend(table), 0.9, 0.9)
+    return Forecast(table, recommend(table), 0.9, 0.9, "weights")

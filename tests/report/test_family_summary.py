@@ -14,6 +14,7 @@ def model(predictor, mae, constant=0.08):
     return MethodModel(
         predictor=predictor,
         why="",
+        reach=0.25,
         intercept=0.9,
         features=[],
         residual_quantiles=[],
@@ -26,12 +27,12 @@ def model(predictor, mae, constant=0.08):
 def forecaster_file(**methods):
     return ForecasterFile(
         schema_name="mergecast.forecaster",
-        schema_version=1,
+        schema_version=2,
         mergecast_version="0.1.0",
         target="retention",
         protocol="l2to",
         training=Training(suites=["digits-14"], tasks=["x", "y"], notes=[]),
-        methods=methods,
+        tiers={"weights": methods},
     )
 
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from mergecast.errors import TableError
-from mergecast.tables.pairs import features_of, validate_pairs
+from mergecast.tables.pairs import features_of, method_features, validate_pairs
 
 
 def test_a_valid_table_keeps_values_order_and_reasons(pairs):
@@ -53,3 +53,13 @@ def test_the_table_given_is_left_alone(pairs):
     before = pairs.copy()
     validate_pairs(pairs)
     pd.testing.assert_frame_equal(pairs, before)
+
+
+def test_metrics_of_a_method_are_its_own_and_lose_its_name(pairs):
+    table = pairs.assign(**{"kept@ties": 1.0, "kept@dare_ties": 2.0, "kept@dare": 3.0})
+    found = method_features(table, "ties")
+    assert list(found) == ["cosine", "kept", "reach"]
+    assert found["kept"] == ("kept@ties", "kept@ties")
+    assert list(method_features(table, "tsv")) == ["cosine", "reach"]
+    with pytest.raises(TableError, match="column 'kept@ties': there is a metric 'kept' too"):
+        method_features(table.assign(kept=0.0), "ties")

@@ -15,6 +15,7 @@ from mergecast.bench.suites import open_suite
 from mergecast.bench.units import Run
 from mergecast.errors import UsageError
 from mergecast.runtime.store import write_atomically
+from mergecast.tables.tiers import Tier, known_tier
 from mergecast.version import __version__
 
 _FILE = "suite.json"
@@ -23,21 +24,23 @@ _PACKAGES = ("torch", "numpy", "scikit-learn", "pandas")
 
 @dataclass(frozen=True)
 class RunFile:
-    """A run with the cut it was asked for: task names sorted, methods as given."""
+    """A run with the cut it was asked for: task names sorted, methods as given, tier of pairs."""
 
     run: Run
     tasks: tuple[str, ...]
     methods: tuple[str, ...]
+    tier: Tier = "weights"
 
 
 def describe(plan: RunFile) -> dict[str, Any]:
-    """What ``suite.json`` holds: suite, seed, recipe, tasks, methods and versions."""
+    """What ``suite.json`` holds: suite, seed, recipe, tasks, methods, tier and versions."""
     return {
         "suite": plan.run.suite_name,
         "seed": plan.run.seed,
         "recipe": plan.run.recipe.model_dump(mode="json"),
         "tasks": list(plan.tasks),
         "methods": list(plan.methods),
+        "tier": plan.tier,
         "versions": {
             "mergecast": __version__,
             "python": platform.python_version(),
@@ -85,7 +88,8 @@ def read_run(folder: Path) -> RunFile:
             "use the version that wrote it or another folder",
         ) from error
     run = Run(folder, content["suite"], recipe, content["seed"])
-    return RunFile(run, tuple(content["tasks"]), tuple(content["methods"]))
+    tier = known_tier(content.get("tier", "weights"))
+    return RunFile(run, tuple(content["tasks"]), tuple(content["methods"]), tier)
 
 
 def _read(path: Path) -> dict[str, Any]:

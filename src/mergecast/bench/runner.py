@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mergecast.bench.folder import RunFile, read_run, write_run
+from mergecast.bench.pair_table import pair_table, pairs_spec
 from mergecast.bench.suite import Recipe
 from mergecast.bench.suites import open_suite
 from mergecast.bench.tables import outcomes_table, tasks_table
-from mergecast.bench.units import BASE_FILE, BaseUnit, ModelUnit, OutcomeUnit, Run, Unit, compute
+from mergecast.bench.units import BaseUnit, ModelUnit, OutcomeUnit, Run, Unit, compute
 from mergecast.errors import ResourceError, UsageError
 from mergecast.runtime.lock import folder_lock
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.store import write_atomically
 from mergecast.runtime.workers import Workers
+from mergecast.tables.tiers import known_tier
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +39,7 @@ def run_suite(
     seed: int = 0,
     workers: int = 2,
     recipe: Recipe | None = None,
+    tier: str = "gradients",
     progress: Progress | None = None,
 ) -> Path:
     """Run the suite `name` in the folder `out`, going on from whatever is finished there.
@@ -46,6 +49,7 @@ def run_suite(
     tasks : a cut of the suite's tasks, at least two; all by default. The order does not matter.
     methods : merging methods by name.
     recipe : the suite's own recipe type; its defaults when None.
+    tier : evidence in the pair table, on `pair_table.CALIBRATION` samples a task above weights.
     workers : processes with one thread each. The tables do not depend on it.
 
     Returns
@@ -65,7 +69,10 @@ def run_suite(
     >>> run_suite("digits-14", "runs/digits", tasks=["upright", "parity"])  # doctest: +SKIP
     """
     run, chosen = _plan(name, Path(out), tasks, seed, recipe)
-    plan = RunFile(run, chosen, _known_methods(methods, run.recipe))
+    evidence = known_tier(tier)
+    if evidence != "weights":
+        run.suite.task(run.recipe, chosen[0])  # a suite without probes says so before hours of work
+    plan = RunFile(run, chosen, _known_methods(methods, run.recipe), evidence)
     progress = progress or Silent()
     with folder_lock(run.folder), Workers(workers) as pool:
         write_run(plan)
@@ -86,7 +93,8 @@ def run_suite(
                 entry["reason"],
             )
         _write_table(run.folder / "outcomes.parquet", table)
-        _write_pairs(plan, base, models, workers, progress)
+        pairs = pair_table(plan, base, models, workers, progress)
+        _write_table(run.folder / "pairs.parquet", pairs)
     return run.folder
 
 
@@ -114,7 +122,7 @@ def suite_status(out: str | Path, name: str | None = None) -> dict[str, tuple[in
     outcomes = [store.get(unit.spec) for unit in _outcome_units(plan, base, models)]
     status["outcomes"] = (sum(record is not None for record in outcomes), status["outcomes"][1])
     if len(models) == len(plan.tasks):
-        pairs = store.get(_pairs_spec(plan, base, models))
+        pairs = store.get(pairs_spec(plan, base, models))
         status["pairs"] = (int(pairs is not None), 1)
     return status
 
@@ -185,39 +193,6 @@ def _outcome_units(
         for method in plan.methods
         for pair in combinations(sorted(models), 2)
     ]
-
-
-def _pairs_spec(
-    plan: RunFile, base: dict[str, Any], models: dict[str, dict[str, Any]]
-) -> dict[str, object]:
-    digests = {task: record["sha256"] for task, record in models.items()}
-    return plan.run.spec("pairs", base=base["sha256"], models=digests)
-
-
-def _write_pairs(
-    plan: RunFile,
-    base: dict[str, Any],
-    models: dict[str, dict[str, Any]],
-    workers: int,
-    progress: Progress,
-) -> None:
-    """The pair table, from the store when these very models have been measured before."""
-    import pandas as pd
-
-    run, spec = plan.run, _pairs_spec(plan, base, models)
-    kept = f"units/{run.store.key(spec)}.parquet"
-    done = run.store.get(spec) is not None
-    advance = progress.stage("pair metrics", 1, int(done))
-    if not done:
-        from mergecast.family import Family
-        from mergecast.pairmetrics import compute_metrics
-
-        paths = {task: run.folder / ModelUnit(run, task, "").file for task in plan.tasks}
-        family = Family.open(run.folder / BASE_FILE, paths)
-        table = compute_metrics(family, suite=run.suite_name, workers=workers)
-        run.store.put_file(spec, kept, lambda path: table.to_parquet(path, index=False), {})
-        advance(1)
-    _write_table(run.folder / "pairs.parquet", pd.read_parquet(run.folder / kept))
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

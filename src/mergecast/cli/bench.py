@@ -60,6 +60,10 @@ def run(
         str, typer.Option(help="Merging methods, by names with commas; the six by default.")
     ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Seed of all training and of random masks.")] = 0,
+    tier: Annotated[
+        str,
+        typer.Option(help="Evidence on pairs: weights, activations, gradients or probe."),
+    ] = "gradients",
     workers: Annotated[int, typer.Option(help="Processes, one thread each.")] = 2,
     as_json: _Json = False,
 ) -> None:
@@ -81,6 +85,7 @@ def run(
             tasks=_names(tasks) or None,
             methods=_names(methods) or SIX,
             seed=seed,
+            tier=tier,
             workers=workers,
             progress=progress,
         )

@@ -53,7 +53,9 @@ def command(
     with progress("both tasks unseen") as report:
         l2to = evaluate(inputs.pairs, inputs.outcomes, "l2to", CANDIDATES, progress=report)
     with progress("forecaster") as report:
-        forecaster = Forecaster.fit(inputs.pairs, inputs.outcomes, validation=l2to, progress=report)
+        forecaster = Forecaster.fit(
+            inputs.pairs, inputs.outcomes, validation=l2to, cheaper=False, progress=report
+        )
     forecaster.save(out / "forecaster.json")
     summary = summarise_run(inputs, [loto, l2to], forecaster.forecast(inputs.pairs))
     page = write_html(summary, out / "report.html")

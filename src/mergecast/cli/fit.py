@@ -12,10 +12,7 @@ from mergecast.cli.console import JsonOption, print_json, progress
 if TYPE_CHECKING:
     from mergecast.forecast.schema import ForecasterFile
 
-_CAPTION = (
-    "MAE: mean absolute error of a pair's retention, both tasks left out (L2TO). "
-    "Strongest metrics: retention per standard deviation."
-)
+_CAPTION = "MAE: mean absolute error of a pair's retention, both tasks left out (L2TO)"
 
 
 def command(
@@ -25,7 +22,11 @@ def command(
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Forecaster file (JSON).")],
     predictor: Annotated[
-        str, typer.Option(help="auto, constant, ridge or lasso; auto chooses for each method.")
+        str,
+        typer.Option(
+            help="auto (chooses for each method), constant, retention, retention_unlabelled, "
+            "ridge or lasso."
+        ),
     ] = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -51,29 +52,41 @@ def command(
 
 
 def _print(file: ForecasterFile, path: Path) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
     title = f"{path}: {len(file.training.tasks)} tasks of {', '.join(file.training.suites)}"
-    table = Table(title=title, title_justify="left", caption=_CAPTION, caption_justify="left")
-    table.add_column("method")
-    table.add_column("predictor")
-    for heading in ("pairs", "MAE", "constant", "± 90 %"):
-        table.add_column(heading, justify="right")
-    table.add_column("strongest metrics")
-    for method, model in file.methods.items():
-        half = next(q.half_width for q in model.residual_quantiles if q.level == 0.9)
-        used = sorted(model.features, key=lambda feature: -abs(feature.coefficient))[:3]
-        table.add_row(
-            method,
-            model.predictor,
-            str(model.n_pairs),
-            f"{model.validation[model.predictor].mae:.4f}",
-            f"{model.validation['constant'].mae:.4f}",
-            "too few" if half is None else f"{half:.3f}",
-            ", ".join(f"{f.name} ({f.coefficient:+.3f})" for f in used if f.coefficient) or "none",
-        )
-    console = Console()
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption=_CAPTION,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    for heading in ("evidence", "method", "predictor"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("MAE", "constant", "± 90 %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for tier, models in file.tiers.items():
+        for k, (method, model) in enumerate(models.items()):
+            half = next(q.half_width for q in model.residual_quantiles if q.level == 0.9)
+            table.add_row(
+                "" if k else tier,
+                method,
+                model.predictor,
+                f"{model.validation[model.predictor].mae:.4f}",
+                f"{model.validation['constant'].mae:.4f}",
+                "too few" if half is None else f"{half:.3f}",
+            )
+        table.add_section()
+    console = Console(highlight=False)
     console.print(table)
+    richest = next(reversed(file.tiers))
+    console.print(f"strongest metrics ({richest}; retention per standard deviation):")
+    for method, model in file.methods.items():
+        used = sorted(model.features, key=lambda feature: -abs(feature.coefficient))[:3]
+        named = ", ".join(f"{f.name} {f.coefficient:+.3f}" for f in used if f.coefficient)
+        console.print(f"  {method}: {named or 'none'}")
     for note in file.training.notes:
-        console.print(f"note: {note}", highlight=False)
+        console.print(f"note: {note}")

@@ -116,8 +116,11 @@ def _restricted(forecaster: Forecaster, methods: list[str] | None) -> Forecaster
     for name in methods:
         if name not in known:
             raise UsageError.unknown("method", name, known)
-    chosen = {name: known[name] for name in known if name in methods}
-    return Forecaster(forecaster.file.model_copy(update={"methods": chosen}))
+    tiers = {
+        tier: {name: model for name, model in models.items() if name in methods}
+        for tier, models in forecaster.file.tiers.items()
+    }
+    return Forecaster(forecaster.file.model_copy(update={"tiers": tiers}))
 
 
 def _pair_metrics(family: Family, workers: int) -> tuple[pd.DataFrame, dict[str, str], list[str]]:

@@ -2,8 +2,9 @@
 
 The frame X that estimators get has three identity columns, `suite, member, partner` (text), and
 one float column a metric. A symmetric metric has the same value in both rows of a pair; of a
-directed one, each member sees the effect *on itself*. The prediction for a pair is the mean over
-its two members, as its outcome is.
+directed one, each member sees the effect *on itself*. Metrics about another merging method than the
+rows' own are left out. The prediction for a pair is the mean over its two members, as its outcome
+is.
 
 Missing values, in this order, each reported as a note and never imputed:
 
@@ -25,7 +26,7 @@ from mergecast.tables.outcomes import member_outcomes, validate_outcomes
 from mergecast.tables.pairs import (
     NO_REASON,
     PAIR_KEYS,
-    features_of,
+    method_features,
     missing_reasons,
     validate_pairs,
 )
@@ -64,13 +65,13 @@ class TrainingRows:
         return len(self.y) // 2
 
 
-def member_rows(pairs: pd.DataFrame) -> pd.DataFrame:
-    """The pair table seen from each member.
+def member_rows(pairs: pd.DataFrame, method: str) -> pd.DataFrame:
+    """The pair table seen from each member, with the metrics that say something of `method`.
 
     Returns DataFrame[suite, left, right, member, partner, metrics...] with two rows a pair, left's
     before right's, pairs sorted by (suite, left, right). `pairs` must be validated.
     """
-    features = features_of(pairs)
+    features = method_features(pairs, method)
     ordered = pairs.sort_values(PAIR_KEYS, ignore_index=True)
     views = []
     for side, member, partner in ((0, "left", "right"), (1, "right", "left")):
@@ -81,10 +82,15 @@ def member_rows(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(views).sort_index(kind="stable").reset_index(drop=True)
 
 
-def reason_missing(pairs: pd.DataFrame, suite: str, left: str, right: str, key: str) -> str:
-    """Why feature `key` of a pair is NaN, as the metrics room recorded it."""
+def reason_missing(
+    pairs: pd.DataFrame, suite: str, left: str, right: str, key: str, method: str = ""
+) -> str:
+    """Why feature `key` of a pair is NaN under a method, as the metrics room recorded it.
+
+    Without a method, of the features that are about none.
+    """
     reasons = missing_reasons(pairs)
-    for column in features_of(pairs).get(key, (key, key)):
+    for column in method_features(pairs, method).get(key, (key, key)):
         for owner in (suite, ""):
             reason = reasons.get((owner, left, right, column))
             if reason is not None:
@@ -110,7 +116,6 @@ def training_rows(
     pairs, outcomes = validate_pairs(pairs), validate_outcomes(outcomes)
     check_match(pairs, outcomes)
     measured = member_outcomes(outcomes)
-    rows, notes = _without_missing(pairs)
     there = sorted(measured["method"].unique())
     for method in methods or []:
         if method not in there:
@@ -124,11 +129,11 @@ def training_rows(
             "outcomes table, column 'members'", "no merged pair in it", "merge and evaluate pairs"
         )
     known = set(pairs[PAIR_KEYS].itertuples(index=False, name=None))
-    return {method: _join(rows, measured, method, known, notes) for method in methods or there}
+    return {method: _join(pairs, measured, method, known) for method in methods or there}
 
 
-def _without_missing(pairs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    rows = member_rows(pairs)
+def _without_missing(pairs: pd.DataFrame, method: str) -> tuple[pd.DataFrame, list[str]]:
+    rows = member_rows(pairs, method)
     metrics = list(rows.columns.drop([*ROW_KEYS, "partner"]))
     absent = rows[metrics].isna()
     sparse = [key for key in metrics if absent[key].mean() > MAX_MISSING_SHARE]
@@ -136,7 +141,7 @@ def _without_missing(pairs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     in_pairs = absent.groupby(pair).any().sum()
     notes = [
         f"metric {key} left out: missing in {in_pairs[key]} of {len(pairs)} pairs "
-        f"({_usual_reason(pairs, rows, key)})"
+        f"({_usual_reason(pairs, rows, key, method)})"
         for key in sparse
     ]
     kept = [key for key in metrics if key not in sparse]
@@ -151,7 +156,7 @@ def _without_missing(pairs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     for first in np.flatnonzero(incomplete)[::2]:
         suite, left, right = rows.loc[first, ["suite", "left", "right"]]
         missing = [key for key in kept if gaps.loc[first : first + 1, key].any()]
-        reason = reason_missing(pairs, suite, left, right, missing[0])
+        reason = reason_missing(pairs, suite, left, right, missing[0], method)
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         notes.append(
             f"pair {left} + {right} of suite {suite!r} left out: "
@@ -160,22 +165,19 @@ def _without_missing(pairs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return rows.loc[~incomplete, [*ROW_KEYS, "partner", *kept]].reset_index(drop=True), notes
 
 
-def _usual_reason(pairs: pd.DataFrame, rows: pd.DataFrame, key: str) -> str:
+def _usual_reason(pairs: pd.DataFrame, rows: pd.DataFrame, key: str, method: str) -> str:
     gone = rows[rows[key].isna()]
     reasons = Counter(
-        reason_missing(pairs, suite, left, right, key)
+        reason_missing(pairs, suite, left, right, key, method)
         for suite, left, right in zip(gone["suite"], gone["left"], gone["right"], strict=True)
     )
     return reasons.most_common(1)[0][0]
 
 
 def _join(
-    rows: pd.DataFrame,
-    measured: pd.DataFrame,
-    method: str,
-    known: set[tuple[str, ...]],
-    notes: list[str],
+    pairs: pd.DataFrame, measured: pd.DataFrame, method: str, known: set[tuple[str, ...]]
 ) -> TrainingRows:
+    rows, notes = _without_missing(pairs, method)
     mine = measured[measured["method"] == method]
     joined = rows.merge(mine.drop(columns="method"), on=ROW_KEYS, how="left", validate="1:1")
     undefined = joined["retention"].isna().groupby(np.arange(len(joined)) // 2).transform("any")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from mergecast.forecast.design import ROW_KEYS, training_rows
+from mergecast.forecast.design import ROW_KEYS, TrainingRows, training_rows
 from mergecast.forecast.intervals import add_intervals
 from mergecast.forecast.predictors import BASELINES, PREDICTORS, Predictor
 from mergecast.forecast.protocols import PROTOCOLS, Protocol, out_of_fold
@@ -21,7 +21,16 @@ Progress = Callable[[int, int], None]
 
 NOT_APPLICABLE = "not applicable: needs outcomes of the partner, and both tasks are unseen"
 # The others are there to be asked for: they cost more, or serve to reproduce the paper.
-DEFAULT_PREDICTORS = [*BASELINES, "ridge", "lasso", "paper", "additive_plus", "additive_plus_warm"]
+DEFAULT_PREDICTORS = [
+    *BASELINES,
+    "retention",
+    "retention_unlabelled",
+    "ridge",
+    "lasso",
+    "paper",
+    "additive_plus",
+    "additive_plus_warm",
+]
 _NUMBERS = ["per_fold_r", "per_fold_rho", "pooled_r", "mae", "r2", "coverage"]
 _COUNTS = ["n_pairs", "n_folds", "n_undefined_folds"]
 RESULT_COLUMNS = ["protocol", "method", "predictor", "warm", *_NUMBERS, *_COUNTS, "note"]
@@ -78,8 +87,8 @@ def evaluate(
     ----------
     pairs, outcomes : tables as in `mergecast.tables`.
     protocol : ``loto`` (leave one task out), ``l2to`` (two), ``suite``.
-    predictors : names in `PREDICTORS`, by default `DEFAULT_PREDICTORS`. The baselines `constant`
-        and `partner_mean` always stand beside.
+    predictors : names in `PREDICTORS`, by default those of `DEFAULT_PREDICTORS` whose metrics are
+        in the table. The baselines `constant` and `partner_mean` always stand beside.
     methods : merging methods, by default all of the outcome table.
     progress : called with (fits of method and predictor done, in all).
     bootstrap : draws of tasks for intervals of the scores; 0 for none. Cheap.
@@ -95,17 +104,19 @@ def evaluate(
         An unknown name, or too few tasks or suites for the protocol.
     """
     scheme = PROTOCOLS.get(protocol)
-    names = list(dict.fromkeys([*BASELINES, *(predictors or DEFAULT_PREDICTORS)]))
-    chosen = [PREDICTORS.get(name) for name in names]
     data = training_rows(pairs, outcomes, list(methods) if methods else None)
+    names = dict.fromkeys([*BASELINES, *(predictors or default_predictors(data))])
+    chosen = [PREDICTORS.get(name) for name in names]
     results, tables = [], []
     total = len(data) * len(chosen)
     for method, rows in data.items():
         for predictor in chosen:
             head: dict[str, Any] = {"protocol": protocol, "method": method}
             head |= {"predictor": predictor.name, "warm": predictor.warm}
-            if not applies(predictor, scheme):
-                results.append({**head, "n_pairs": rows.n_pairs, "note": NOT_APPLICABLE})
+            lacking = predictor.lacks(rows.X.columns)
+            if lacking or not applies(predictor, scheme):
+                note = lacking or NOT_APPLICABLE
+                results.append({**head, "n_pairs": rows.n_pairs, "note": note})
             else:
                 table = out_of_fold(rows, predictor, scheme)
                 if protocol == "l2to":
@@ -129,6 +140,15 @@ def evaluate(
     frame[_COUNTS] = frame[_COUNTS].fillna(0).astype("int64")
     frame["note"] = [note if isinstance(note, str) else "" for note in frame["note"]]
     return Evaluation(protocol, frame, pd.concat(tables, ignore_index=True), list(notes))
+
+
+def default_predictors(data: Mapping[str, TrainingRows]) -> list[str]:
+    """Those of `DEFAULT_PREDICTORS` that have something to say of one method's rows at least."""
+    return [
+        name
+        for name in DEFAULT_PREDICTORS
+        if any(not PREDICTORS.get(name).lacks(rows.X.columns) for rows in data.values())
+    ]
 
 
 def applies(predictor: Predictor, protocol: Protocol) -> bool:

@@ -13,7 +13,6 @@ from mergecast.errors import UndefinedError, UsageError
 from mergecast.forecast.design import (
     ROW_KEYS,
     TrainingRows,
-    member_rows,
     training_rows,
 )
 from mergecast.forecast.evaluation import Evaluation, Progress, scores
@@ -35,16 +34,20 @@ from mergecast.forecast.schema import (
     read_forecaster,
     write_forecaster,
 )
-from mergecast.tables.pairs import validate_pairs
+from mergecast.tables.pairs import metric_columns, validate_pairs
+from mergecast.tables.tiers import tiers_of, up_to
 from mergecast.version import __version__
 
-# From the plainest on: a tie goes to the earlier one.
-CANDIDATES = ["constant", "ridge", "lasso"]
+# From the plainest on: a tie goes to the earlier one. Those that lack their metrics sit out.
+CANDIDATES = ["constant", "retention", "retention_unlabelled", "ridge", "lasso"]
 LEVELS = [0.5, 0.8, LEVEL, 0.95]
 
 
 class Forecaster:
-    """Retention forecasts for pairs of models never seen, one linear model a merging method.
+    """Retention forecasts for pairs of models never seen.
+
+    One linear model for each merging method and tier of evidence: a pair table is read by the
+    models of the richest tier whose metrics it has.
 
     Attributes
     ----------
@@ -68,18 +71,21 @@ class Forecaster:
         predictor: str = "auto",
         progress: Progress | None = None,
         validation: Evaluation | None = None,
+        cheaper: bool = True,
     ) -> Self:
-        """Learn from the pairs of one or more suites.
+        """Learn from the pairs of one or more suites, for each tier of evidence in the table.
 
         Parameters
         ----------
         pairs, outcomes : tables as in `mergecast.tables`.
-        predictor : ``constant``, ``ridge``, ``lasso``, or ``auto``: for each method the one of
-            least mean absolute error with both tasks left out (L2TO), since a forecast is asked
-            for models that were never seen.
-        progress : called with (methods done, in all).
+        predictor : one of `CANDIDATES`, or ``auto``: for each method the one of least mean absolute
+            error with both tasks left out (L2TO), since a forecast is asked for models that were
+            never seen.
+        progress : called with (methods and tiers done, in all).
         validation : an ``l2to`` evaluation of the same tables, by the same predictors at least;
-            its held-out forecasts are used and not made again, which takes most of the time.
+            its held-out forecasts are used for the richest tier and not made again, which takes
+            most of the time.
+        cheaper : fit the cheaper tiers of the table too, for forecasts from less evidence.
 
         Raises
         ------
@@ -88,15 +94,21 @@ class Forecaster:
             not of these pairs.
         """
         names = _candidates(predictor)
-        data = training_rows(pairs, outcomes)
-        methods = {}
-        for method, rows in data.items():
-            held_out = {name: _held_out(method, rows, name, validation) for name in names}
-            methods[method] = _fit_method(rows, names, held_out)
-            if progress is not None:
-                progress(len(methods), len(data))
+        there = tiers_of(pairs) if cheaper else tiers_of(pairs)[-1:]
+        tiers: dict[str, dict[str, MethodModel]] = {}
+        notes: dict[str, None] = {}
+        done = 0
+        for tier in there:
+            data = training_rows(up_to(pairs, tier), outcomes)
+            known = validation if tier == there[-1] else None
+            tiers[tier] = {}
+            for method, rows in data.items():
+                tiers[tier][method] = _fit_method(method, rows, names, known)
+                notes |= dict.fromkeys(rows.notes)
+                done += 1
+                if progress is not None:
+                    progress(done, len(there) * len(data))
         keys = pd.concat([rows.keys for rows in data.values()])
-        notes = dict.fromkeys(note for rows in data.values() for note in rows.notes)
         return cls(
             ForecasterFile(
                 schema_name=SCHEMA,
@@ -109,7 +121,7 @@ class Forecaster:
                     tasks=sorted(keys["member"].unique()),
                     notes=list(notes),
                 ),
-                methods=methods,
+                tiers=tiers,
             )
         )
 
@@ -134,10 +146,10 @@ class Forecaster:
             Nothing can be forecast: every method misses a metric it needs, for every pair.
         """
         checked = validate_pairs(pairs)
-        seen = member_rows(checked)
+        tier = self.file.tier_for(metric_columns(checked))
         tables = [
-            forecast_method(method, model, checked, seen, level)
-            for method, model in sorted(self.file.methods.items())
+            forecast_method(method, model, checked, level)
+            for method, model in sorted(self.file.tiers[tier].items())
         ]
         rows = pd.concat(tables, ignore_index=True)
         rows = rows.sort_values(["suite", "left", "right", "method"], kind="stable")
@@ -148,7 +160,7 @@ class Forecaster:
                 f"no method can be forecast: {rows['note'].iloc[0]}",
                 "compute the metrics that the forecaster was fitted on",
             )
-        return Forecast(rows, recommend(rows, threshold), level, threshold)
+        return Forecast(rows, recommend(rows, threshold), level, threshold, tier)
 
     def save(self, path: str | Path) -> Path:
         """Write the forecaster as JSON, atomically; raises ResourceError."""
@@ -191,11 +203,19 @@ def _held_out(
 
 
 def _fit_method(
-    rows: TrainingRows, names: list[str], held_out: dict[str, pd.DataFrame]
+    method: str, rows: TrainingRows, predictors: list[str], validation: Evaluation | None
 ) -> MethodModel:
+    names = [name for name in predictors if not PREDICTORS.get(name).lacks(rows.X.columns)]
+    if len(names) == 1 and len(predictors) > 1:
+        raise UsageError(
+            f"predictor {predictors[-1]!r}, method {method!r}",
+            PREDICTORS.get(predictors[-1]).lacks(rows.X.columns),
+            "compute those metrics, or use auto",
+        )
+    held_out = {name: _held_out(method, rows, name, validation) for name in names}
     found = {name: scores(table) for name, table in held_out.items()}
-    # `names` is ["constant", x] for a given predictor x, whose place is last whatever its error.
-    auto = names == CANDIDATES
+    # `predictors` is ["constant", x] for a given predictor x, which is taken whatever its error.
+    auto = predictors == CANDIDATES
     best = min(names, key=lambda name: found[name]["mae"]) if auto else names[-1]
     residuals = (held_out[best]["predicted"] - held_out[best]["measured"]).abs().to_numpy()
     estimator = PREDICTORS.get(best).make().fit(rows.X, rows.y)
@@ -222,6 +242,7 @@ def _fit_method(
     return MethodModel(
         predictor=best,
         why=f"{why} (L2TO mean absolute error: {errors})",
+        reach=float(getattr(estimator, "reach", 0.0)),
         intercept=float(rows.y.mean()),
         features=features,
         residual_quantiles=[_quantile(residuals, level) for level in LEVELS],

@@ -1,5 +1,9 @@
 """Ridge and Lasso on standardised metrics, the penalty chosen by folds that hold out tasks.
 
+A metric far outside its training range counts as if it were less far: single metrics of unseen
+models (a Fisher trace, a margin) can lie many standard deviations out, where a linear effect was
+never tested and would drown all others.
+
 Both estimators take arrays, or frames with the identity columns of `mergecast.forecast.design`.
 With identity columns the penalty is chosen by `TaskKFold` on the rows they were fitted on, so an
 outer fold is never seen. Without them nothing says which rows share a task, and each row counts as
@@ -22,6 +26,9 @@ from mergecast.forecast.splitters import TaskKFold
 
 Floats = npt.NDArray[np.float64]
 
+#: How far beyond its training range a metric still counts, in widths of that range.
+REACH = 0.25
+
 
 def without_identity(X: Any) -> Any:
     """X without its identity columns (arrays have none)."""
@@ -40,9 +47,10 @@ def task_groups(X: Any, n: int) -> npt.NDArray[np.str_]:
 class _PenalisedLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A linear model with one penalty; abstract over the solver of its path."""
 
-    def __init__(self, n_penalties: int = 20, n_folds: int = 10) -> None:
+    def __init__(self, n_penalties: int = 20, n_folds: int = 10, reach: float = REACH) -> None:
         self.n_penalties = n_penalties
         self.n_folds = n_folds
+        self.reach = reach
 
     def fit(self, X: Any, y: Any) -> Self:
         """Choose the penalty on inner task folds, then solve on all rows.
@@ -56,6 +64,7 @@ class _PenalisedLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         X, y = validate_data(self, without_identity(X), y, dtype=np.float64, y_numeric=True)
         groups = task_groups(frame, len(y))
         self.mean_, self.scale_ = standardisation(X)
+        self.low_, self.high_ = X.min(axis=0), X.max(axis=0)
         Z, centre = self._standardised(X), float(y.mean())
         grid = self._grid(Z, y - centre)
         self.penalty_ = self._choose(X, y, groups, grid)
@@ -70,7 +79,7 @@ class _PenalisedLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(self._standardised(X) @ self.coef_ + self.intercept_)
 
     def _standardised(self, X: Floats) -> Floats:
-        return (X - self.mean_) / self.scale_
+        return (within(X, self.low_, self.high_, self.reach) - self.mean_) / self.scale_
 
     def _choose(self, X: Floats, y: Floats, groups: npt.NDArray[np.str_], grid: Floats) -> float:
         """The penalty that tells the pairs of held-out tasks apart best; the largest of equals.
@@ -86,7 +95,8 @@ class _PenalisedLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             mean, scale = standardisation(X[train])
             centre = y[train].mean()
             coefs = self._path((X[train] - mean) / scale, y[train] - centre, grid)
-            predicted = centre + ((X[test] - mean) / scale) @ coefs.T
+            inside = within(X[test], X[train].min(axis=0), X[train].max(axis=0), self.reach)
+            predicted = centre + ((inside - mean) / scale) @ coefs.T
             missed = predicted - y[test, None]
             errors += ((missed - missed.mean(axis=0)) ** 2).sum(axis=0)
         # Rounding apart, equal errors are equal.
@@ -108,11 +118,13 @@ class TaskRidge(_PenalisedLinear):
     ----------
     n_penalties : length of the grid, from 1000 (all but constant) down to 0.001.
     n_folds : blocks of tasks held out to choose the penalty.
+    reach : how far beyond its training range a metric still counts, in widths of that range.
 
     Attributes
     ----------
     coef_ : (p,) effect of one standard deviation of each metric.
     mean_, scale_ : (p,) of the training rows; a constant column has scale inf, hence no effect.
+    low_, high_ : (p,) range of the training rows.
     intercept_ : mean of y.
     penalty_ : the chosen penalty.
     """
@@ -137,11 +149,11 @@ class TaskLasso(_PenalisedLinear):
     ----------
     n_penalties : length of the grid, from the least penalty that leaves no coefficient down to a
         hundredth of it.
-    n_folds : blocks of tasks held out to choose the penalty.
+    n_folds, reach : as in `TaskRidge`.
 
     Attributes
     ----------
-    coef_, mean_, scale_, intercept_, penalty_ : as in `TaskRidge`.
+    coef_, mean_, scale_, low_, high_, intercept_, penalty_ : as in `TaskRidge`.
     """
 
     def _grid(self, Z: Floats, y: Floats) -> Floats:
@@ -168,6 +180,12 @@ class TaskLasso(_PenalisedLinear):
             max_iter=100_000,
         )
         return np.asarray(coefs).T
+
+
+def within(X: Floats, low: Floats, high: Floats, reach: float) -> Floats:
+    """X (n, p), limited to `reach` widths beyond the range [low, high] (p,) of each column."""
+    room = reach * (high - low)
+    return np.asarray(np.clip(X, low - room, high + room))
 
 
 def standardisation(X: Floats) -> tuple[Floats, Floats]:

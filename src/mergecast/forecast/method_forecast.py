@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mergecast.errors import UsageError
-from mergecast.forecast.design import reason_missing
+from mergecast.forecast.design import member_rows, reason_missing
 from mergecast.forecast.linear import Floats
 from mergecast.forecast.result import ROW_COLUMNS
 from mergecast.forecast.schema import Feature, MethodModel
@@ -20,25 +20,28 @@ _RANGE_SLACK = 1e-9
 
 
 def forecast_method(
-    method: str, model: MethodModel, pairs: pd.DataFrame, seen: pd.DataFrame, level: float
+    method: str, model: MethodModel, pairs: pd.DataFrame, level: float
 ) -> pd.DataFrame:
     """Forecast member rows under one method; columns as `Forecast.rows`.
 
     Parameters
     ----------
     method, model : the method's name, and its part of the forecaster file.
-    pairs : the validated pair table, for the recorded reasons of missing metrics.
-    seen : the same table by member, as `member_rows` returns it.
+    pairs : the validated pair table.
     level : nominal level of the intervals; one that the file lacks raises UsageError.
     """
     half = _half_width(model, level)
+    seen = member_rows(pairs, method)
     used = [feature for feature in model.features if feature.coefficient != 0]
     names = [feature.name for feature in used]
     values = seen.reindex(columns=names).to_numpy(dtype="float64")
     weights = np.array([feature.coefficient for feature in used])
     means = np.array([feature.mean for feature in used])
     scales = np.array([feature.scale for feature in used])
-    contributions = weights * (values - means) / scales
+    # Beyond the range of training the effect of a metric was never tested: it goes no further.
+    low, high = (np.array([getattr(feature, end) for feature in used]) for end in ("low", "high"))
+    low, high = low - model.reach * (high - low), high + model.reach * (high - low)
+    contributions = weights * (np.clip(values, low, high) - means) / scales
     # NaN in any needed metric makes the sum, hence the row, NaN.
     retention = np.maximum(model.intercept + contributions.sum(axis=1), 0.0)
     table = seen[["suite", "left", "right", "member"]].copy()
@@ -111,6 +114,6 @@ def _note(
         if key not in row.index:
             return f"metric {key} missing: not in the pair table"
         if pd.isna(row[key]):
-            reason = reason_missing(pairs, row["suite"], row["left"], row["right"], key)
+            reason = reason_missing(pairs, row["suite"], row["left"], row["right"], key, method)
             return f"metric {key} missing: {reason}"
     return ""

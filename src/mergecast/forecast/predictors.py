@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -20,6 +20,7 @@ from mergecast.forecast.least_squares import BackwardElimination, LeastSquares
 from mergecast.forecast.linear import Floats, TaskLasso, TaskRidge, without_identity
 from mergecast.forecast.member_ridge import MemberRidge
 from mergecast.forecast.published import PearsonL1, PublishedMSE
+from mergecast.forecast.retention import LABELLED, UNLABELLED, RetentionLinear
 from mergecast.registry import Registry
 
 
@@ -91,12 +92,20 @@ class Predictor:
     warm : whether it needs known outcomes of a partner of the pair to predict. Warm predictors do
         not apply where both tasks are unseen.
     summary : one line for tables and help.
+    needs : metrics of which it takes one; empty where any will do.
     """
 
     name: str
     make: Callable[[], Any]
     warm: bool
     summary: str
+    needs: tuple[str, ...] = ()
+
+    def lacks(self, metrics: Iterable[str]) -> str:
+        """Why it says nothing of rows with these metrics; "" where it does."""
+        if not self.needs or set(self.needs) & set(metrics):
+            return ""
+        return f"not applicable: the pair table has none of {', '.join(self.needs)}"
 
 
 PREDICTORS: Registry[Predictor] = Registry("predictor")
@@ -108,6 +117,20 @@ for _predictor in (
     Predictor("ridge", TaskRidge, False, "ridge regression on standardised metrics"),
     Predictor("lasso", TaskLasso, False, "Lasso on standardised metrics"),
     Predictor("member_ridge", MemberRidge, False, "ridge on own and partner parts of metrics"),
+    Predictor(
+        "retention",
+        RetentionLinear,
+        False,
+        "what a model keeps alone, and the overlap of the pair's right subspaces",
+        needs=(*LABELLED, *UNLABELLED),
+    ),
+    Predictor(
+        "retention_unlabelled",
+        partial(RetentionLinear, own=UNLABELLED),
+        False,
+        "the same without labels",
+        needs=UNLABELLED,
+    ),
     Predictor("mse", LeastSquares, False, "least squares, also the unpenalised best correlation"),
     Predictor("backward", BackwardElimination, False, "least squares on metrics that matter to r"),
     Predictor("paper", PearsonL1, False, "the paper's fit: -r + λ‖w‖₁, λ = 1"),

@@ -57,18 +57,21 @@ class Forecast:
     pairs : one row a pair, see `recommend`.
     level : nominal level of the intervals.
     threshold : retention of the worst member below which the advice is not to merge.
+    tier : the evidence that was read.
     """
 
     rows: pd.DataFrame
     pairs: pd.DataFrame
     level: float
     threshold: float
+    tier: str
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; what is missing or infinite is None."""
         return {
             "level": self.level,
             "threshold": self.threshold,
+            "tier": self.tier,
             "rows": _records(self.rows),
             "pairs": _records(self.pairs),
         }

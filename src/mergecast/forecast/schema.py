@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn
 
@@ -10,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from mergecast.errors import ResourceError, UsageError
 from mergecast.tables.io import replace_file
+from mergecast.tables.pairs import ABOUT
 
 SCHEMA: Final = "mergecast.forecaster"
-VERSION: Final = 1
+VERSION: Final = 2
 _REMEDY = "write one with `mergecast fit`"
 
 NonNegative = Annotated[float, Field(ge=0)]
@@ -57,16 +59,25 @@ class Score(_Strict):
 
 
 class MethodModel(_Strict):
-    """The forecast of one merging method: intercept + Σ coefficient (metric − mean) / scale."""
+    """The forecast of one merging method: intercept + Σ coefficient (metric − mean) / scale.
+
+    A metric counts up to `reach` widths of its training range beyond that range, and no further.
+    """
 
     predictor: str
     why: str
+    reach: NonNegative
     intercept: float
     features: list[Feature]
     residual_quantiles: list[Quantile]
     n_residuals: Count
     validation: dict[str, Score]
     n_pairs: Count
+
+    @property
+    def needs(self) -> set[str]:
+        """Names of the metrics that move the number."""
+        return {feature.name for feature in self.features if feature.coefficient != 0}
 
 
 class Training(_Strict):
@@ -81,12 +92,33 @@ class ForecasterFile(_Strict):
     """The whole file."""
 
     schema_name: Literal["mergecast.forecaster"]
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     mergecast_version: str
     target: Literal["retention"]
     protocol: Literal["l2to"]
     training: Training
-    methods: dict[str, MethodModel] = Field(min_length=1)
+    tiers: dict[str, Annotated[dict[str, MethodModel], Field(min_length=1)]] = Field(
+        min_length=1,
+        description="tier of evidence, cheapest first, to the models that need no more than it",
+    )
+
+    @property
+    def methods(self) -> dict[str, MethodModel]:
+        """The models by method that take the richest evidence."""
+        return next(reversed(self.tiers.values()))
+
+    def tier_for(self, columns: Iterable[str]) -> str:
+        """The richest tier all of whose models find their metrics; the cheapest where none does.
+
+        Parameters
+        ----------
+        columns : metric columns of a pair table.
+        """
+        known = {column.partition(":")[0].partition(ABOUT)[0] for column in columns}
+        for tier, models in reversed(self.tiers.items()):
+            if all(model.needs <= known for model in models.values()):
+                return tier
+        return next(iter(self.tiers))
 
 
 def write_forecaster(file: ForecasterFile, path: str | Path) -> Path:
@@ -129,12 +161,14 @@ def _check_version(path: Path, data: Any) -> None:
     if name != SCHEMA:
         raise UsageError(path, f"not a forecaster file: schema_name is {name!r}", _REMEDY)
     version = data.get("schema_version")
-    if isinstance(version, int) and version > VERSION:
+    if isinstance(version, int) and version != VERSION:
         made = data.get("mergecast_version", "unknown")
+        newer = version > VERSION
+        age = f"newer than {VERSION}, the last known" if newer else f"older than {VERSION}"
         raise UsageError(
             path,
-            f"schema version {version} (mergecast {made}) is newer than {VERSION}, the last known",
-            "upgrade mergecast",
+            f"schema version {version} (mergecast {made}) is {age}",
+            "upgrade mergecast" if newer else "fit it again with `mergecast fit`",
         )
 
 

@@ -15,9 +15,10 @@ from mergecast.errors import UsageError
 from mergecast.family.family import Family
 from mergecast.fingerprints.merge_settings import MergeSettings
 from mergecast.fingerprints.probing import ProbedFamily, ProbeSettings
-from mergecast.pairmetrics.spec import TIERS, Tier, metric_specs
+from mergecast.pairmetrics.spec import metric_specs
 from mergecast.registry import Registry
 from mergecast.runtime.progress import Progress, Silent
+from mergecast.tables.tiers import TIERS, Tier, known_tier
 
 if TYPE_CHECKING:
     from mergecast.tasks.task import Task
@@ -136,9 +137,7 @@ def kinds(tier: str, metric_set: str | None = None) -> list[EvidenceKind]:
 
     Of a metric set only those that its metrics take, and weights, which tell usable models.
     """
-    if tier not in TIERS:
-        raise UsageError.unknown("tier", tier, TIERS)
-    reach = TIERS.index(tier)
+    reach = TIERS.index(known_tier(tier))
     wanted = {"weights", *(spec.evidence for spec in metric_specs(metric_set))}
     return sorted(
         (kind for kind in EVIDENCE if TIERS.index(kind.tier) <= reach and kind.name in wanted),

@@ -17,7 +17,8 @@ from mergecast.errors import UndefinedError
 from mergecast.pairmetrics.directed import LabelledEvidence, LabelledPair
 from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request, Work, float32_bytes
 from mergecast.pairmetrics.retention import BUILT_IN_METHODS
-from mergecast.pairmetrics.spec import F, Tier, metric
+from mergecast.pairmetrics.spec import F, metric
+from mergecast.tables.tiers import Tier
 
 _KFAC = "Martens and Grosse 2015, 'K-FAC', arXiv 1503.05671"
 
@@ -195,14 +196,14 @@ def register_interference(method: str) -> None:
     """Register the metrics that follow a method's scaling; done for the built-in methods."""
 
     @_interference(
-        f"first_order_{method}", "gradients", (-inf, inf), "⟨gᵢ, M(τⱼ, 0)⟩", method=method
+        f"first_order@{method}", "gradients", (-inf, inf), "⟨gᵢ, M(τⱼ, 0)⟩", method=method
     )
     def first_order(pair: LabelledPair) -> float:
         """First-order change of the model's loss by what the method leaves of the partner."""
         return _entry(pair, f"first_order/{method}")
 
     @_interference(
-        f"displacement_{method}",
+        f"displacement@{method}",
         "gradients",
         (0, inf),
         f"√ of the Kronecker-factored cost of M(τᵢ,0) + M(τⱼ,0) − τᵢ at θᵢ; {_KFAC}",

@@ -1,6 +1,6 @@
 """Pair probes: how the first model of a pair fares in the merge itself, on a few samples.
 
-Keys are ``probe_<form>_<reference>_<method>``, forms as in `mergecast.pairmetrics.retention`.
+Keys are ``probe_<form>_<reference>@<method>``, forms as in `mergecast.pairmetrics.retention`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def register_probe(method: str) -> None:
     """Register every probe metric of a merging method; done for the built-in ones."""
     for form, reference, bounds, _tier, words in forms():
         metric(
-            f"probe_{form}_{reference}_{method}",
+            f"probe_{form}_{reference}@{method}",
             family="probe",
             tier="probe",
             symmetric=False,

@@ -1,6 +1,6 @@
 """Retention of the first model of a pair, alone: what a method costs it whoever the partner is.
 
-Keys are ``retention_<form>_<reference>_<method>``, and ``retention_scrambled_…`` where the
+Keys are ``retention_<form>_<reference>@<method>``, and ``retention_scrambled_…`` where the
 partner's stand-in is a scrambled copy of the model's own task vector instead of zero.
 """
 
@@ -11,7 +11,8 @@ from math import inf
 
 from mergecast.pairmetrics.directed import LabelledEvidence, LabelledPair
 from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request, Work, float32_bytes
-from mergecast.pairmetrics.spec import Tier, metric
+from mergecast.pairmetrics.spec import metric
+from mergecast.tables.tiers import Tier
 
 #: The built-in merging methods, spelled out so that this room needs no torch.
 BUILT_IN_METHODS = (
@@ -95,7 +96,7 @@ def register_retention(method: str) -> None:
             if partner == "scrambled" and form not in SCRAMBLED_FORMS:
                 continue
             metric(
-                f"{prefix}_{form}_{reference}_{method}",
+                f"{prefix}_{form}_{reference}@{method}",
                 family="retention",
                 tier=tier,
                 symmetric=False,

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from mergecast.errors import UsageError
 from mergecast.registry import Registry
+from mergecast.tables.tiers import Tier
 
-Tier = Literal["weights", "activations", "gradients", "probe"]
-#: Cheapest first: a tier includes those before it.
-TIERS: tuple[Tier, ...] = ("weights", "activations", "gradients", "probe")
 Evidence = Callable[[Any], float]
 F = TypeVar("F", bound=Evidence)
 

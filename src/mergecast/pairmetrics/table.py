@@ -61,7 +61,8 @@ def compute_metrics(
     Returns
     -------
     One row a pair, ``suite, left, right`` (labels in sorted order) and one column a metric, two
-    for a directed one. Undefined values are NaN; ``attrs["missing"]`` lists them with the reason.
+    for a directed one. Undefined values are NaN; ``attrs["missing"]`` lists them with the reason,
+    and ``attrs["tiers"]`` names every column's tier.
     """
     asked = Request(
         family,
@@ -120,6 +121,9 @@ def table_of(
         rows.append(row)
     frame = pd.DataFrame(rows)
     frame.attrs["missing"] = missing
+    frame.attrs["tiers"] = {
+        column: spec.tier for spec in specs for column in spec.columns if column in frame.columns
+    }
     return frame
 
 

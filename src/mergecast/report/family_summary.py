@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mergecast.forecast.result import DO_NOT_MERGE, MERGE, Forecast
-from mergecast.forecast.schema import ForecasterFile
+from mergecast.forecast.schema import ForecasterFile, MethodModel
 from mergecast.report.advice import PAIR, advice_rows
 from mergecast.report.plain import plain
 from mergecast.report.scores import LEAST_GAIN
@@ -44,8 +44,9 @@ def summarise_forecast(
     methods : merging methods forecast, by default all of the forecaster.
     date : of the report, today by default.
     """
-    names = sorted(methods or forecaster.methods)
-    entries = [_method(name, forecaster) for name in names]
+    models_of = forecaster.tiers[forecast.tier]
+    names = sorted(methods or models_of)
+    entries = [_method(name, models_of[name], forecaster.protocol) for name in names]
     rows = forecast.rows.rename(columns={"retention": "predicted"}).assign(measured=np.nan)
     advice = advice_rows(rows, forecast.threshold)
     outside = _out_of_range(forecast.rows)
@@ -65,6 +66,7 @@ def summarise_forecast(
             "methods": names,
             "n_pairs": len(pairs),
             "n_metrics": len(pairs.columns) - len(PAIR),
+            "tier": forecast.tier,
         },
         "protocol": forecaster.protocol,
         "level": forecast.level,
@@ -81,8 +83,7 @@ def summarise_forecast(
     }
 
 
-def _method(name: str, forecaster: ForecasterFile) -> dict[str, Any]:
-    model = forecaster.methods[name]
+def _method(name: str, model: MethodModel, protocol: str) -> dict[str, Any]:
     scores = {key: dict(score) for key, score in model.validation.items()}
     own, constant = scores.get(model.predictor), scores.get("constant")
     gain = None
@@ -92,15 +93,13 @@ def _method(name: str, forecaster: ForecasterFile) -> dict[str, Any]:
         "method": name,
         "predictor": model.predictor,
         "n_pairs": model.n_pairs,
-        "protocols": {
-            forecaster.protocol: {"forecast": own, "constant": constant, "partner_mean": None}
-        },
+        "protocols": {protocol: {"forecast": own, "constant": constant, "partner_mean": None}},
         "gain": gain,
         "better": gain is not None and gain >= LEAST_GAIN,
     }
     if own is None:
         return {**entry, "sentence": "The forecaster's file does not hold its error."}
-    return {**entry, "sentence": method_sentence(entry, forecaster.protocol)}
+    return {**entry, "sentence": method_sentence(entry, protocol)}
 
 
 def _verdict(advice: list[dict[str, Any]], threshold: float) -> list[str]:

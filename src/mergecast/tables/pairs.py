@@ -1,9 +1,11 @@
 """The pair table: one row a pair of models, one float column a metric key.
 
 Columns `suite, left, right` with left < right, then metrics. A directed metric stands as two
-columns, ``<key>:left<-right`` (the effect on left of right) and ``<key>:right<-left``. A value that
-is not defined is NaN; ``df.attrs["missing"]`` says why, as a list of
-``{"left", "right", "key", "reason"}`` (with ``"suite"`` where several suites share a table).
+columns, ``<key>:left<-right`` (the effect on left of right) and ``<key>:right<-left``. A key
+``<name>@<method>`` is about one merging method, and says nothing of the others. A value that is not
+defined is NaN; ``df.attrs["missing"]`` says why, as a list of
+``{"left", "right", "key", "reason"}`` (with ``"suite"`` where several suites share a table), and
+``df.attrs["tiers"]`` which tier of evidence each metric column came from (`tables.tiers`).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from mergecast.tables.schema import (
 PAIR_KEYS = ["suite", "left", "right"]
 ON_LEFT = ":left<-right"
 ON_RIGHT = ":right<-left"
+ABOUT = "@"
 NO_REASON = "no reason recorded"
 
 
@@ -60,6 +63,8 @@ def validate_pairs(pairs: pd.DataFrame, table: str = "pairs") -> pd.DataFrame:
     checked.attrs["missing"] = [
         {str(k): str(v) for k, v in entry.items()} for entry in pairs.attrs.get("missing", [])
     ]
+    if "tiers" in pairs.attrs:
+        checked.attrs["tiers"] = {str(k): str(v) for k, v in pairs.attrs["tiers"].items()}
     return checked
 
 
@@ -72,7 +77,7 @@ def features_of(pairs: pd.DataFrame) -> dict[str, tuple[str, str]]:
     """Feature name to its two columns: (as the left member sees it, as the right one does).
 
     A symmetric metric has one column for both. Sorted by name, so that no result depends on the
-    order of columns.
+    order of columns. Metrics of single methods keep their ``@<method>``; see `method_features`.
     """
     features: dict[str, tuple[str, str]] = {}
     for column in metric_columns(pairs):
@@ -82,6 +87,24 @@ def features_of(pairs: pd.DataFrame) -> dict[str, tuple[str, str]]:
         elif not column.endswith(ON_RIGHT):
             features[column] = (column, column)
     return dict(sorted(features.items()))
+
+
+def method_features(pairs: pd.DataFrame, method: str) -> dict[str, tuple[str, str]]:
+    """The features that say something of one merging method, as `features_of`.
+
+    Those about another method are left out, and those about this one lose their ``@<method>``, so
+    that a metric has one name whatever the method.
+
+    Raises TableError where a name then stands twice.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for key, columns in features_of(pairs).items():
+        name, _, about = key.partition(ABOUT)
+        if about in ("", method):
+            if name in found:
+                refuse("pairs", key, f"there is a metric {name!r} too", "rename one of them")
+            found[name] = columns
+    return dict(sorted(found.items()))
 
 
 def missing_reasons(pairs: pd.DataFrame) -> dict[tuple[str, str, str, str], str]:

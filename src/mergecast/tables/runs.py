@@ -43,6 +43,9 @@ def load_run(directory: str | Path, *more: str | Path) -> tuple[pd.DataFrame, pd
     missing = [entry for pairs, _ in runs for entry in _missing(pairs, metrics)]
     pairs = pd.concat([_plain(frame) for frame, _ in runs], ignore_index=True)
     pairs.attrs["missing"] = missing
+    if all("tiers" in frame.attrs for frame, _ in runs):
+        tiers = (frame.attrs["tiers"] for frame, _ in runs)
+        pairs.attrs["tiers"] = {column: tier for one in tiers for column, tier in one.items()}
     outcomes = pd.concat([frame for _, frame in runs], ignore_index=True)
     return validate_pairs(pairs), validate_outcomes(outcomes)
 

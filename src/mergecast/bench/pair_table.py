@@ -1,0 +1,65 @@
+"""The pair table of a run: metrics of all pairs up to the run's tier of evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mergecast.bench.folder import RunFile
+from mergecast.bench.units import BASE_FILE, model_file
+from mergecast.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CALIBRATION = 40
+"""Calibration samples a task: a mean probability needs more of them than a mean activation."""
+
+Records = Mapping[str, Mapping[str, Any]]
+
+
+def pairs_spec(plan: RunFile, base: Mapping[str, Any], models: Records) -> dict[str, object]:
+    """What the table is stored under; `base` and `models` are the records of their units."""
+    digests = {task: record["sha256"] for task, record in models.items()}
+    samples = CALIBRATION if plan.tier != "weights" else 0
+    return plan.run.spec(
+        "pairs", tier=plan.tier, calibration=samples, base=base["sha256"], models=digests
+    )
+
+
+def pair_table(
+    plan: RunFile, base: Mapping[str, Any], models: Records, workers: int, progress: Progress
+) -> pd.DataFrame:
+    """The pair table, from the store when these very models have been measured before."""
+    import pandas as pd
+
+    store, spec = plan.run.store, pairs_spec(plan, base, models)
+    kept = f"units/{store.key(spec)}.parquet"
+    if store.get(spec) is None:
+        table = _measured(plan, workers, progress)
+        store.put_file(spec, kept, lambda path: table.to_parquet(path, index=False), {})
+    return pd.read_parquet(plan.run.folder / kept)
+
+
+def _measured(plan: RunFile, workers: int, progress: Progress) -> pd.DataFrame:
+    """Masks are drawn as in the run's own merges; an interrupted probe goes on where it was."""
+    from mergecast.family import Family
+    from mergecast.fingerprints.merge_settings import MergeSettings
+    from mergecast.fingerprints.probing import ProbeSettings
+    from mergecast.pairmetrics import compute_metrics
+
+    run = plan.run
+    models = {task: run.folder / model_file(task) for task in plan.tasks}
+    family = Family.open(run.folder / BASE_FILE, models)
+    if plan.tier == "weights":
+        return compute_metrics(family, suite=run.suite_name, workers=workers, progress=progress)
+    return compute_metrics(
+        family,
+        tasks={task: run.suite.task(run.recipe, task) for task in plan.tasks},
+        tier=plan.tier,
+        settings=ProbeSettings(CALIBRATION, run.seed, cache=run.folder / "units" / "probes"),
+        merges=MergeSettings(merge_seed=run.seed, params=run.recipe.merging),
+        suite=run.suite_name,
+        workers=workers,
+        progress=progress,
+    )

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from mergecast.errors import UsageError
+from mergecast.forecast.design import training_rows
+from mergecast.forecast.evaluation import evaluate
+from mergecast.forecast.retention import LABELLED, UNLABELLED, RetentionLinear
+
+
+@pytest.fixture
+def suite(make_suite):
+    """Retention is 0.5 + 0.4 kept + 0.2 overlap; `kept` is a number of each model alone."""
+    pairs, outcomes = make_suite("metric", n_tasks=8, methods=("ties", "tsv"))
+    random = np.random.default_rng(0)
+    tasks = sorted({*pairs["left"], *pairs["right"]})
+    kept = dict(zip(tasks, random.uniform(0.3, 0.9, len(tasks)), strict=True))
+    pairs["right_subspace_overlap_top_k"] = random.uniform(0, 1, len(pairs))
+    for method, sign in (("ties", 1.0), ("tsv", -1.0)):
+        for side, arrow in (("left", "left<-right"), ("right", "right<-left")):
+            column = f"{UNLABELLED[0]}@{method}:{arrow}"
+            pairs[column] = sign * pairs[side].map(kept)
+    overlap = {
+        f"{left}+{right}": value
+        for left, right, value in pairs[
+            ["left", "right", "right_subspace_overlap_top_k"]
+        ].itertuples(index=False)
+    }
+    outcomes["retention"] = (
+        0.5 + 0.4 * outcomes["task"].map(kept) + 0.2 * outcomes["members"].map(overlap)
+    )
+    return pairs, outcomes.assign(score=outcomes["retention"] * outcomes["single_score"])
+
+
+@pytest.mark.filterwarnings("ignore:Skipping check:UserWarning")
+@parametrize_with_checks([RetentionLinear()])
+def test_scikit_learn_accepts_it(estimator, check):
+    check(estimator)
+
+
+def test_two_coefficients_are_found_and_hold_for_tasks_never_seen(suite):
+    rows = training_rows(*suite)["ties"]
+    unseen = np.isin(rows.groups, ["t00", "t01"]).any(axis=1)
+    fitted = RetentionLinear().fit(rows.X[~unseen], rows.y[~unseen])
+    assert fitted.used_ == [UNLABELLED[0], "right_subspace_overlap_top_k"]
+    assert np.abs(fitted.predict(rows.X[unseen]) - rows.y[unseen]).max() < 1e-9
+    assert np.count_nonzero(fitted.coef_) == 2
+
+
+def test_a_method_reads_its_own_retention_only(suite):
+    rows = training_rows(*suite)
+    ties, tsv = (rows[method].X[UNLABELLED[0]] for method in ("ties", "tsv"))
+    assert (ties == -tsv).all()
+    assert not [column for column in rows["ties"].X.columns if "@" in column]
+
+
+def test_the_labelled_form_is_preferred(suite):
+    rows = training_rows(*suite)["ties"]
+    X = rows.X.assign(**{LABELLED[0]: rows.X[UNLABELLED[0]] ** 2})
+    assert RetentionLinear().fit(X, rows.y).used_[0] == LABELLED[0]
+    assert RetentionLinear(own=UNLABELLED).fit(X, rows.y).used_[0] == UNLABELLED[0]
+
+
+def test_it_goes_no_further_than_its_reach(suite):
+    rows = training_rows(*suite)["ties"]
+    fitted = RetentionLinear().fit(rows.X, rows.y)
+    far = rows.X.assign(**{UNLABELLED[0]: 1e6})
+    assert fitted.predict(far).max() < 0.5 + 0.4 * 1.5 + 0.2 + 1e-9
+
+
+def test_without_retention_metrics_it_says_what_to_compute(suite, make_suite):
+    pairs, outcomes = make_suite("metric", n_tasks=6)
+    rows = training_rows(pairs, outcomes)["ties"]
+    with pytest.raises(UsageError, match="retention metrics: none of .* --tier activations"):
+        RetentionLinear().fit(rows.X, rows.y)
+    results = evaluate(pairs, outcomes, "l2to", ["retention"]).results.set_index("predictor")
+    assert "not applicable: the pair table has none of" in results.loc["retention", "note"]
+    usual = set(evaluate(pairs, outcomes, "l2to").results["predictor"])
+    assert "ridge" in usual
+    assert "retention" not in usual
+    assert "retention" in set(evaluate(*suite, "l2to").results["predictor"])
