@@ -266,6 +266,57 @@ def bad_no_tensors(folder):
     return folder / "m.pt", "holds no tensors"
 
 
+def bad_bare_code(folder):
+    # What pickle.dump writes today; torch's own reader stops before it sees the function.
+    (folder / "m.pt").write_bytes(pickle.dumps({"w": Exploit()}))
+    return folder / "m.pt", r"holds pickled Python code \(\w+\.system\), which is never run"
+
+
+def bad_web_page(folder):
+    (folder / "m.bin").write_text("<!DOCTYPE html>" * 50)
+    return folder / "m.bin", r"not a torch checkpoint \(no pickled state dict\)"
+
+
+def bad_cut_zip(folder):
+    path = as_torch(folder)
+    path.write_bytes(path.read_bytes()[:-30])
+    return path, "corrupt or not a torch checkpoint .*; copy or download it again"
+
+
+def bad_pointer(folder):
+    text = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    (folder / "m.safetensors").write_text(text)
+    return folder / "m.safetensors", "is a Git LFS pointer, not the weights"
+
+
+def bad_without_values(folder):
+    torch.save({"w": torch.ones(2), "m": torch.ones(2, device="meta")}, folder / "m.pt")
+    return folder / "m.pt", "entry 'm' is a tensor without values"
+
+
+def bad_sparse(folder):
+    torch.save({"w": torch.eye(2).to_sparse()}, folder / "m.pt")
+    return folder / "m.pt", "entry 'w' is a tensor of layout torch.sparse_coo, not a dense one"
+
+
+def bad_deep_config(folder):
+    as_folder(folder)
+    (folder / "config.json").write_text("[" * 100_000)
+    return folder, "config.json: is not readable JSON"
+
+
+def bad_deep_index(folder):
+    (folder / "model.safetensors.index.json").write_text("[" * 100_000)
+    return folder, "is not a shard index with a 'weight_map'"
+
+
+def bad_torch_shard_names(folder):
+    torch.save({"w": torch.ones(1)}, folder / "one.bin")
+    index = {"weight_map": {"w": "one.bin", "v": "one.bin"}}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    return folder, "one.bin: disagrees with .*: only the index names 'v'"
+
+
 BAD = [value for name, value in sorted(globals().items()) if name.startswith("bad_")]
 
 
@@ -280,6 +331,15 @@ def test_bad_input_gets_one_line_with_file_rule_and_remedy(make, tmp_path, monke
     assert line.startswith(str(path))
     assert caught.value.remedy
     assert not (tmp_path / "exploited").exists()
+
+
+def test_weights_inside_wrappers_and_under_odd_file_names_are_found(tmp_path):
+    nested = {"epoch": 3, "model": {"step": 1, "state_dict": {"w": torch.ones(2)}}}
+    torch.save(nested, tmp_path / "nested.pt")
+    assert Checkpoint.open(tmp_path / "nested.pt").names == ["w"]
+    odd = tmp_path / os.fsdecode(b"n\xff.pt")
+    (tmp_path / "nested.pt").rename(odd)
+    np.testing.assert_array_equal(Checkpoint.open(odd).array("w"), [1, 1])
 
 
 def test_a_file_cut_after_opening_is_named_when_read(tmp_path):

@@ -180,7 +180,7 @@ def _recorded(marker: Path) -> set[str]:
     """The files a record lists and itself; an unreadable or older record vouches for no other."""
     try:
         files = json.loads(marker.read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         files = []
     listed = files if isinstance(files, list) else []
     return {MARKER, *(name for name in listed if isinstance(name, str))}

@@ -143,6 +143,6 @@ def parse_parameters(pairs: Sequence[str] | None) -> dict[str, object]:
             raise UsageError(f"--param {name}", "given twice", "give each parameter once")
         try:
             parameters[name] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, RecursionError) as error:
             raise UsageError(f"--param {pair!r}", "has no readable value", "quote it") from error
     return parameters
