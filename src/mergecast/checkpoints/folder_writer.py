@@ -187,7 +187,9 @@ def _recorded(marker: Path) -> set[str]:
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    # File names need not be text: what UTF-8 cannot hold is escaped as JSON does.
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _replace_folder(new: Path, final: Path) -> None:
