@@ -179,13 +179,14 @@ def _vanished_findings(family: Family, counts: Array) -> list[Finding]:
     findings = []
     for name, (zeros, total) in zip(family.names, counts, strict=True):
         if total and zeros / total > VANISHED_SHARE:
+            stored = ", ".join(_dtype_names(family.models[name], family.shared))
             findings.append(
                 Finding(
                     "warning",
                     "vanished deltas",
                     name,
                     f"{zeros / total:.0%} of its changed parameters' elements equal the base's: "
-                    "16-bit storage rounded the rest of the fine-tuning away",
+                    f"storage as {stored} rounded the rest of the fine-tuning away",
                     "use the float32 checkpoint if there is one",
                 )
             )
