@@ -148,6 +148,12 @@ def bad_cut_zip(folder):
     return path, "corrupt or not a torch checkpoint .*; copy or download it again"
 
 
+def bad_cut_large_zip(folder):
+    torch.save({f"layer.{i}.weight": torch.ones(9) for i in range(9)}, folder / "m.pt")
+    (folder / "m.pt").write_bytes((folder / "m.pt").read_bytes()[:-30])
+    return folder / "m.pt", "corrupt or not a torch checkpoint .*; copy or download it again"
+
+
 def bad_pointer(folder):
     text = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
     (folder / "m.safetensors").write_text(text)

@@ -129,6 +129,14 @@ def test_dtypes_shared_heads_and_ties_are_told(tmp_path):
     assert ("note", "tied", "m") in found
 
 
+def test_a_quantized_model_is_told_what_it_loses(tmp_path):
+    quantized = arrays(1)
+    quantized["layer.weight"] = np.zeros(quantized["layer.weight"].shape, dtype=np.int8)
+    preflight = check(write(tmp_path, "base", arrays(0)), [write(tmp_path, "quantized", quantized)])
+    assert rules(preflight) == {("warning", "integers", "quantized")}
+    assert "1 parameter(s) as integers" in preflight.findings[0].message
+
+
 def test_shared_heads_are_noted(tmp_path):
     def with_head(seed):
         return {**arrays(seed), "head.weight": np.full((2, 3), seed, dtype=np.float32)}

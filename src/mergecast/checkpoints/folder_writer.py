@@ -18,7 +18,7 @@ from mergecast.checkpoints.writer import (
     sweep,
     temporary_path,
 )
-from mergecast.errors import UsageError
+from mergecast.errors import ResourceError, UsageError
 
 #: File that marks a folder as written here; its ``files`` lists what may be replaced.
 MARKER = "mergecast.json"
@@ -94,6 +94,9 @@ class FolderWriter:
             with as_resource_error(self.folder):
                 self._finish(temporary)
                 _replace_folder(temporary, self.folder)
+        except ResourceError as error:  # of a file in the temporary folder, which is gone by now
+            place = error.thing.replace(str(temporary), str(self.folder))
+            raise ResourceError(place, error.problem, error.remedy) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 

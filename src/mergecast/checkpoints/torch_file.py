@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import pickletools
@@ -124,7 +125,7 @@ def _load(path: Path) -> Any:
             ) from None
         raise _damaged(path, "no pickled state dict") from error
     except OSError as error:
-        if zipfile.is_zipfile(path):  # mapped beyond its end
+        if error.errno == errno.EINVAL:  # torch looked for a part beyond the file's ends
             raise _damaged(path, "truncated") from error
         raise CheckpointError(
             path, f"cannot be opened: {error.strerror or error}", "check path and permissions"

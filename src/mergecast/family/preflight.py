@@ -143,6 +143,22 @@ def _header_findings(family: Family) -> list[Finding]:
                     "the difference holds the rounding of both",
                 )
             )
+        quantized = [
+            name
+            for name, info in family.base.infos.items()
+            if info.is_floating and name in model.infos and not model.infos[name].is_floating
+        ]
+        if quantized:
+            findings.append(
+                Finding(
+                    "warning",
+                    "integers",
+                    label,
+                    f"stores {len(quantized)} parameter(s) as integers where the base has floats, "
+                    f"first {quantized[0]!r}: they are left out",
+                    "dequantize it, or give the checkpoint before quantization",
+                )
+            )
     heads = [name for name in family.shared if is_head(name)]
     if heads:
         findings.append(
