@@ -1,5 +1,5 @@
 """``python -m mergecast``."""
 
-from mergecast.cli.main import main
+from mergecast.entry import main
 
 main()

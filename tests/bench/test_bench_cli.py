@@ -26,7 +26,7 @@ def test_every_command_shows_an_example(command):
 
 def test_list_names_suites_and_tasks():
     assert "digits-14  14 tasks" in runner.invoke(app, ["list"]).stdout
-    [suite] = json.loads(runner.invoke(app, ["list", "--json"]).stdout)
+    [suite] = json.loads(runner.invoke(app, ["list", "--json"]).stdout)["suites"]
     assert suite["suite"] == "digits-14"
     assert len(suite["tasks"]) == 14
 

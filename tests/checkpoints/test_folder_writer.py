@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -163,6 +165,19 @@ def test_a_folder_that_cannot_be_replaced_stays_and_leaves_nothing_beside_it(tmp
         write_folder(out)
     assert (out / "model.safetensors").read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_full_disk_is_told_of_the_folder_asked_for(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    writer = FolderWriter(tmp_path / "out", INFOS)
+    message = "out/model.safetensors: cannot be written"
+    with pytest.raises(ResourceError, match=message) as caught, writer.open():
+        pass
+    assert ".tmp" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_a_killed_process_left_is_swept_and_a_living_one_s_kept(tmp_path):

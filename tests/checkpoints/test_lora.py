@@ -79,6 +79,19 @@ def test_delta_is_the_scaled_product_and_array_the_dense_merge(tmp_path):
     assert checkpoint.rank("model.norm.weight") is None
 
 
+@pytest.mark.parametrize(
+    ("module", "config"), [("layers.0.q_proj", {}), ("gpt", {"fan_in_fan_out": True})]
+)
+def test_any_part_of_delta_is_that_of_the_whole(module, config, tmp_path):
+    checkpoint = opened(write(tmp_path, config, pair(module, 2, 8, 6)))
+    name = f"model.{module}.weight"
+    whole = checkpoint.delta(name, np.zeros(48))
+    for start in range(48):
+        for stop in range(start, 49):
+            part = checkpoint.delta(name, np.zeros(stop - start), start)
+            np.testing.assert_allclose(part, whole[start:stop], rtol=1e-12)
+
+
 def test_untouched_parameters_have_no_delta(tmp_path):
     checkpoint = opened(write(tmp_path))
     assert not delta_of(checkpoint, "model.norm.weight").any()

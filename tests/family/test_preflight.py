@@ -61,6 +61,17 @@ def test_zero_and_identical_task_vectors(tmp_path):
     assert preflight.usable == ["one", "two"]
 
 
+def test_copies_of_one_model_do_not_speak_against_the_base(tmp_path):
+    base = write(tmp_path, "base", arrays(0))
+    copies = [write(tmp_path, name, arrays(1)) for name in ("one", "two", "three")]
+    preflight = check(base, copies)
+    assert [(f.rule, f.about) for f in preflight.findings] == [
+        ("identical task vectors", "three"),
+        ("identical task vectors", "two"),
+    ]
+    assert preflight.usable == ["one", "two", "three"]
+
+
 def test_non_finite_values_are_refused_with_the_parameter(tmp_path, family_paths):
     base, models = family_paths
     broken = arrays(2)
@@ -71,6 +82,13 @@ def test_non_finite_values_are_refused_with_the_parameter(tmp_path, family_paths
     assert "1 parameter(s), first 'layer.weight'" in finding.message
     assert preflight.usable == ["a", "b", "c"]
     assert "broken" not in preflight.relative_norms
+
+
+def test_infinities_on_both_sides_are_found_without_a_warning(tmp_path):
+    broken = arrays(0)
+    broken["layer.weight"][0] = np.inf  # infinity minus infinity
+    base = write(tmp_path, "base", broken)
+    assert rules(check(base, [write(tmp_path, "own", broken)])) == {("error", "non-finite", "base")}
 
 
 def test_a_base_that_is_not_finite_is_blamed_alone(tmp_path, family_paths):
@@ -90,8 +108,9 @@ def test_deltas_that_vanish_in_16_bits(tmp_path):
 
     base = write(tmp_path, "base", low(0, 0))
     faint, strong = write(tmp_path, "faint", low(1, 1e-3)), write(tmp_path, "strong", low(2, 0.1))
-    found = rules(check(base, [faint, strong]))
-    assert found == {("warning", "vanished deltas", "faint")}
+    preflight = check(base, [faint, strong])
+    assert rules(preflight) == {("warning", "vanished deltas", "faint")}
+    assert "storage as bfloat16 rounded" in preflight.findings[0].message
 
 
 def test_dtypes_shared_heads_and_ties_are_told(tmp_path):
@@ -108,6 +127,14 @@ def test_dtypes_shared_heads_and_ties_are_told(tmp_path):
     found = rules(check(path, [tmp_path / "m.pt"], strict=False))
     assert ("warning", "dtype", "m") in found
     assert ("note", "tied", "m") in found
+
+
+def test_a_quantized_model_is_told_what_it_loses(tmp_path):
+    quantized = arrays(1)
+    quantized["layer.weight"] = np.zeros(quantized["layer.weight"].shape, dtype=np.int8)
+    preflight = check(write(tmp_path, "base", arrays(0)), [write(tmp_path, "quantized", quantized)])
+    assert rules(preflight) == {("warning", "integers", "quantized")}
+    assert "1 parameter(s) as integers" in preflight.findings[0].message
 
 
 def test_shared_heads_are_noted(tmp_path):

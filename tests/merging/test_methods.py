@@ -214,6 +214,7 @@ def test_kth_smallest_matches_torch():
         ),
         ("task_arithmetic", {"scaling": float("nan")}, "parameter 'scaling' of task_arithmetic"),
         ("dare", {"drop_rate": 1.0}, "less than 1"),
+        ("tsv", {"scaling": True}, "parameter 'scaling' of tsv: is True; give a value such as 1.0"),
     ],
 )
 def test_wrong_parameters_are_named(name, params, message):

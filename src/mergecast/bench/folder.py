@@ -97,7 +97,7 @@ def _read(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not {"suite", "seed", "recipe", "tasks", "methods"} <= content.keys():
             raise ValueError("fields are missing")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise UsageError(
             path, f"cannot be read: {error}", "delete it to start anew with the same settings"
         ) from error

@@ -132,9 +132,10 @@ class Checkpoint(ABC):
         Array of ``base``'s length, float32 unless either side is stored in float64.
         """
         own = self.floats(name, start, start + base.size)
-        if own.dtype == base.dtype:
-            return np.subtract(own, base, out=own)
-        return own - base
+        with np.errstate(over="ignore", invalid="ignore"):  # readers look for what is not finite
+            if own.dtype == base.dtype:
+                return np.subtract(own, base, out=own)
+            return own - base
 
     def dense_update(self, name: str) -> bool:
         """False where this model is known to equal its base on `name` without reading it."""

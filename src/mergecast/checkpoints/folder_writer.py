@@ -18,7 +18,7 @@ from mergecast.checkpoints.writer import (
     sweep,
     temporary_path,
 )
-from mergecast.errors import UsageError
+from mergecast.errors import ResourceError, UsageError
 
 #: File that marks a folder as written here; its ``files`` lists what may be replaced.
 MARKER = "mergecast.json"
@@ -94,6 +94,9 @@ class FolderWriter:
             with as_resource_error(self.folder):
                 self._finish(temporary)
                 _replace_folder(temporary, self.folder)
+        except ResourceError as error:  # of a file in the temporary folder, which is gone by now
+            place = error.thing.replace(str(temporary), str(self.folder))
+            raise ResourceError(place, error.problem, error.remedy) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -180,14 +183,16 @@ def _recorded(marker: Path) -> set[str]:
     """The files a record lists and itself; an unreadable or older record vouches for no other."""
     try:
         files = json.loads(marker.read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         files = []
     listed = files if isinstance(files, list) else []
     return {MARKER, *(name for name in listed if isinstance(name, str))}
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    # File names need not be text: what UTF-8 cannot hold is escaped as JSON does.
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _replace_folder(new: Path, final: Path) -> None:

@@ -94,7 +94,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         return {}
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(path, f"is not readable JSON ({error})", "fix or fetch it") from error
     return config if isinstance(config, dict) else {}
 

@@ -68,7 +68,7 @@ class LoraCheckpoint(Checkpoint):
     def delta(self, name: str, base: Array, start: int = 0) -> Array:
         """ΔW on flat elements from `start`; see `Checkpoint.delta`."""
         if name in self._updates:
-            return self._product(name).reshape(-1)[start : start + base.size].astype(base.dtype)
+            return self._product(name, start, start + base.size).astype(base.dtype)
         if name in self._replaced:
             return super().delta(name, base, start)
         return np.zeros(base.size, dtype=base.dtype)
@@ -84,18 +84,24 @@ class LoraCheckpoint(Checkpoint):
         stored = self._base._read(self._base.info(info.name), start, stop)
         if info.name not in self._updates:
             return stored
-        total = stored.astype(np.float64) + self._product(info.name).reshape(-1)[start:stop]
+        total = stored.astype(np.float64) + self._product(info.name, start, stop)
         return total.astype(info.dtype)
 
-    def _product(self, name: str) -> Array:
-        """scaling·B·A in the parameter's shape, computed in float64 for float32 factors' sake."""
+    def _product(self, name: str, start: int, stop: int) -> Array:
+        """Flat elements ``start:stop`` of scaling·B·A, in float64 for float32 factors' sake.
+
+        Only the rows that hold them are multiplied: a large parameter is read in many parts.
+        """
         update = self._updates[name]
         a = self._adapter.array(update.factor_a).astype(np.float64)
         b = self._adapter.array(update.factor_b).astype(np.float64)
-        product = update.scaling * (b.reshape(b.shape[0], -1) @ a.reshape(a.shape[0], -1))
+        left, right = b.reshape(b.shape[0], -1), a.reshape(a.shape[0], -1)
         if update.transposed:
-            product = product.T
-        return np.ascontiguousarray(product).reshape(self.info(name).shape)
+            left, right = right.T, left.T
+        columns = max(1, right.shape[1])
+        first, last = start // columns, -(-stop // columns)
+        part = (update.scaling * (left[first:last] @ right)).reshape(-1)
+        return part[start - first * columns : stop - first * columns]
 
 
 def open_lora(folder: Path, base: Checkpoint) -> LoraCheckpoint:

@@ -28,7 +28,7 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
     try:
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         kind = config["peft_type"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
             path, f"is not a PEFT config ({type(error).__name__}: {error})", "fetch it again"
         ) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from mergecast.checkpoints import dtypes
 from mergecast.checkpoints.checkpoint import Array, Checkpoint, TensorInfo
+from mergecast.checkpoints.content import check_content
 from mergecast.errors import CheckpointError
 
 
@@ -86,18 +87,25 @@ def open_sharded(index: Path) -> SafetensorsCheckpoint:
     locations: dict[str, _Location] = {}
     for shard in shards:
         shard_infos, shard_locations = _read_header(index.parent / shard)
-        listed = {name for name, file in weight_map.items() if file == shard}
-        if listed != set(shard_infos):
-            odd = sorted(listed ^ set(shard_infos))[0]
-            side = "only the index" if odd in listed else "only the shard"
-            raise CheckpointError(
-                index.parent / shard,
-                f"disagrees with {index.name}: {side} names {odd!r}",
-                "copy or download the folder again",
-            )
+        check_shard(index, weight_map, shard, shard_infos)
         infos.update(shard_infos)
         locations.update(shard_locations)
     return SafetensorsCheckpoint(index.parent, infos, locations)
+
+
+def check_shard(
+    index: Path, weight_map: Mapping[str, str], shard: str, names: Iterable[str]
+) -> None:
+    """Raise CheckpointError where a shard's tensors are not those its index lists for it."""
+    listed = {name for name, file in weight_map.items() if file == shard}
+    if listed != set(names):
+        odd = min(listed ^ set(names))
+        side = "only the index" if odd in listed else "only the shard"
+        raise CheckpointError(
+            index.parent / shard,
+            f"disagrees with {index.name}: {side} names {odd!r}",
+            "copy or download the folder again",
+        )
 
 
 def read_index(index: Path) -> dict[str, str]:
@@ -105,7 +113,14 @@ def read_index(index: Path) -> dict[str, str]:
     try:
         weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         pairs = {str(name): str(file) for name, file in weight_map.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise CheckpointError(
             index,
             f"is not a shard index with a 'weight_map' ({type(error).__name__}: {error})",
@@ -145,8 +160,7 @@ def _validate(path: Path) -> None:
 
     try:
         size = path.stat().st_size
-        if size == 0:
-            raise CheckpointError(path, "is empty (0 bytes)", "copy or download it again")
+        check_content(path)
         with safe_open(path, framework="numpy"):
             pass
     except SafetensorError as error:

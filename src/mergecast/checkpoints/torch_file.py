@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
+import pickletools
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +17,7 @@ import numpy as np
 
 from mergecast.checkpoints import dtypes
 from mergecast.checkpoints.checkpoint import Array, Checkpoint, TensorInfo
+from mergecast.checkpoints.content import check_content
 from mergecast.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -61,21 +66,25 @@ def open_torch(path: Path) -> TorchCheckpoint:
 
 def open_torch_sharded(index: Path) -> TorchCheckpoint:
     """The shards that ``pytorch_model.bin.index.json`` lists."""
-    from mergecast.checkpoints.safetensors_file import read_index
+    from mergecast.checkpoints.safetensors_file import check_shard, read_index
 
+    weight_map = read_index(index)
     tensors: dict[str, torch.Tensor] = {}
-    for shard in sorted(set(read_index(index).values())):
-        tensors.update(load_tensors(index.parent / shard))
+    for shard in sorted(set(weight_map.values())):
+        found = load_tensors(index.parent / shard)
+        check_shard(index, weight_map, shard, found)
+        tensors.update(found)
     return TorchCheckpoint(index.parent, tensors)
 
 
 def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Name to tensor of one file; raises CheckpointError for code, non-tensors and damage."""
     payload = _load(path)
-    if isinstance(payload, Mapping):
-        inner = [k for k in WRAPPERS if isinstance(payload.get(k), Mapping)]
-        if inner and not _all_tensors(payload):
-            payload = payload[inner[0]]
+    while isinstance(payload, Mapping) and not _all_tensors(payload):
+        inner = [key for key in WRAPPERS if isinstance(payload.get(key), Mapping)]
+        if not inner:
+            break
+        payload = payload[inner[0]]
     if not isinstance(payload, Mapping):
         raise CheckpointError(
             path,
@@ -83,10 +92,10 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
             "save model.state_dict()",
         )
     if not _all_tensors(payload):
-        name, value = next((k, v) for k, v in payload.items() if not _is_tensor(v))
+        name, value = next((k, v) for k, v in payload.items() if not _is_plain(v))
         raise CheckpointError(
             path,
-            f"entry {name!r} is a {type(value).__name__}, not a tensor",
+            f"entry {name!r} is a {_kind(value)}",
             "save model.state_dict() alone",
         )
     return {str(name): tensor.detach() for name, tensor in payload.items()}
@@ -96,43 +105,96 @@ def _load(path: Path) -> Any:
     import torch
 
     try:
-        if path.stat().st_size == 0:
-            raise CheckpointError(path, "is empty (0 bytes)", "copy or download it again")
-        mapped = zipfile.is_zipfile(path)
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        check_content(path)
+        # torch maps files by their name in UTF-8; others it can only read.
+        mapped = zipfile.is_zipfile(path) and _is_utf8(path)
+        with warnings.catch_warnings(), path.open("rb") as stream:
+            # What torch warns of here (odd pickle protocols, old storages) ends in an error of
+            # ours or concerns whoever saved the file.
+            warnings.simplefilter("ignore")
+            source = path if mapped else stream
+            return torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL (\S+)", str(error))
-        if found or "Unsupported class" in str(error):
-            what = f" ({found.group(1)})" if found else ""
+        code = found.group(1) if found else _pickled_global(path)
+        if code or "Unsupported class" in str(error):
             raise CheckpointError(
                 path,
-                f"holds pickled Python code{what}, which is never run",
+                f"holds pickled Python code{f' ({code})' if code else ''}, which is never run",
                 "save its state dict as safetensors in a place you trust",
             ) from None
-        raise _damaged(path, error) from error
+        raise _damaged(path, "no pickled state dict") from error
     except OSError as error:
+        if error.errno == errno.EINVAL:  # torch looked for a part beyond the file's ends
+            raise _damaged(path, "truncated") from error
         raise CheckpointError(
             path, f"cannot be opened: {error.strerror or error}", "check path and permissions"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, UnicodeDecodeError) as error:
-        raise _damaged(path, error) from error
+    except KeyError as error:  # an operand that no pickle has
+        raise _damaged(path, "no pickled state dict") from error
+    except (RuntimeError, EOFError, ValueError, TypeError, AttributeError, LookupError) as error:
+        reason = str(error).splitlines()[0].partition(". This is an internal")[0][:120]
+        raise _damaged(path, reason or type(error).__name__) from error
 
 
-def _damaged(path: Path, error: Exception) -> CheckpointError:
-    reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+def _damaged(path: Path, reason: str) -> CheckpointError:
     return CheckpointError(
         path, f"corrupt or not a torch checkpoint ({reason})", "copy or download it again"
     )
 
 
-def _is_tensor(value: object) -> bool:
+def _is_utf8(path: Path) -> bool:
+    try:
+        os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _pickled_global(path: Path) -> str | None:
+    """The first foreign function or class a bare pickle names; its code is read, never run."""
+    strings: list[str] = []
+    try:
+        with path.open("rb") as stream:
+            for opcode, argument, _ in pickletools.genops(stream):
+                if opcode.name in {"GLOBAL", "STACK_GLOBAL"}:
+                    name = argument or " ".join(strings[-2:])
+                    if not str(name).startswith(("torch", "collections ")):
+                        return str(name).replace(" ", ".")
+                elif isinstance(argument, str):
+                    strings.append(argument)
+    except (ValueError, IndexError, OSError, UnicodeDecodeError):
+        return None
+    return None
+
+
+def _is_plain(value: object) -> bool:
+    """Whether this is a dense tensor with values."""
     import torch
 
-    return isinstance(value, torch.Tensor) and value.layout == torch.strided
+    return (
+        isinstance(value, torch.Tensor)
+        and value.layout == torch.strided
+        and not (value.is_nested or value.is_quantized or value.is_meta)
+    )
+
+
+def _kind(value: object) -> str:
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        return f"{type(value).__name__}, not a tensor"
+    if value.is_meta:
+        return "tensor without values (device meta)"
+    if value.is_nested:
+        return "nested tensor, not a dense one"
+    if value.is_quantized:
+        return "quantized tensor, not a plain one"
+    return f"tensor of layout {value.layout}, not a dense one"
 
 
 def _all_tensors(payload: Mapping[Any, Any]) -> bool:
-    return all(_is_tensor(value) for value in payload.values())
+    return all(_is_plain(value) for value in payload.values())
 
 
 def _dtype(tensor: torch.Tensor, path: Path, name: str) -> np.dtype[np.generic]:

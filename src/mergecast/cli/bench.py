@@ -9,8 +9,14 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    help="Run a benchmark suite: fine-tune, merge every pair by every method, evaluate.",
-    no_args_is_help=True,
+    help="""Run a benchmark suite: fine-tune, merge every pair by every method, evaluate.
+
+    Examples:
+
+      mergecast bench list
+
+      mergecast bench run digits-14 -o runs/digits
+    """,
 )
 
 _SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A name of `bench list`.")]
@@ -22,7 +28,9 @@ _Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, for machine
 def list_suites(as_json: _Json = False) -> None:
     """List the suites.
 
-    Example: mergecast bench list
+    Example:
+
+      mergecast bench list
     """
     from mergecast.bench.suites import SUITES
 
@@ -32,7 +40,7 @@ def list_suites(as_json: _Json = False) -> None:
             {"suite": name, "description": suite.description, "tasks": list(suite.tasks)}
             for name, suite in suites.items()
         ]
-        typer.echo(json.dumps(listing, indent=1))
+        typer.echo(json.dumps({"suites": listing}, indent=1))
         return
     for name, suite in suites.items():
         typer.echo(f"{name}  {len(suite.tasks)} tasks: {suite.description}")
@@ -42,14 +50,16 @@ def list_suites(as_json: _Json = False) -> None:
 def fetch(suite: _SuiteName, out: _Folder) -> None:
     """Fetch what a suite needs and mergecast does not bring along.
 
-    Example: mergecast bench fetch digits-14 -o runs/digits
+    Example:
+
+      mergecast bench fetch digits-14 -o runs/digits
     """
     from mergecast.bench.suites import open_suite
 
     typer.echo(open_suite(suite).fetch(out))
 
 
-@app.command()
+@app.command(short_help="Run a suite, or go on with an interrupted run.")
 def run(
     suite: _SuiteName,
     out: _Folder,
@@ -64,14 +74,16 @@ def run(
         str,
         typer.Option(help="Evidence on pairs: weights, activations, gradients or probe."),
     ] = "gradients",
-    workers: Annotated[int, typer.Option(help="Processes, one thread each.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 2,
     as_json: _Json = False,
 ) -> None:
     """Run a suite; run it again in the same folder to continue after an interruption.
 
-    Example: mergecast bench run digits-14 -o runs/digits
+    Examples:
 
-    Example: mergecast bench run digits-14 -o runs/cut --tasks upright,parity,loops --methods ties
+      mergecast bench run digits-14 -o runs/digits
+
+      mergecast bench run digits-14 -o runs/cut --tasks parity,loops,prime
     """
     import pandas as pd
 
@@ -105,7 +117,9 @@ def run(
 def status(suite: _SuiteName, out: _Folder, as_json: _Json = False) -> None:
     """Show how much of a run is finished.
 
-    Example: mergecast bench status digits-14 -o runs/digits
+    Example:
+
+      mergecast bench status digits-14 -o runs/digits
     """
     from mergecast.bench.runner import suite_status
 

@@ -55,7 +55,9 @@ def note(message: str) -> None:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """One JSON object to stdout; a missing number is ``null``."""
-    print(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+    # A stream's own escapes are JSON's only where nothing but lone surrogates needs them.
+    readable = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    print(json.dumps(_plain(value), indent=2, ensure_ascii=not readable, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
@@ -124,6 +126,12 @@ def weight_findings(fingerprints: WeightFingerprints) -> list[Finding]:
     return delta_findings(names, gram, fingerprints.base_norm)
 
 
+def refuse_table(path: Path) -> None:
+    """Raise UsageError for output that would replace a table, most likely one that is read."""
+    if path.suffix in {".parquet", ".csv"}:
+        raise UsageError(path, f"ends in {path.suffix}, as tables do", "give another file name")
+
+
 def finish(refused: bool) -> None:
     """Exit code 3 where some inputs were refused and the rest was done."""
     if refused:
@@ -143,6 +151,6 @@ def parse_parameters(pairs: Sequence[str] | None) -> dict[str, object]:
             raise UsageError(f"--param {name}", "given twice", "give each parameter once")
         try:
             parameters[name] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, RecursionError) as error:
             raise UsageError(f"--param {pair!r}", "has no readable value", "quote it") from error
     return parameters

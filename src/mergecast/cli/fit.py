@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mergecast.cli.console import JsonOption, print_json, progress
+from mergecast.cli.console import JsonOption, print_json, progress, refuse_table
 
 if TYPE_CHECKING:
     from mergecast.forecast.schema import ForecasterFile
@@ -41,6 +41,7 @@ def command(
     from mergecast.forecast.forecaster import Forecaster
     from mergecast.tables.runs import load_run
 
+    refuse_table(output)
     pairs, outcomes = load_run(*directories)
     with progress("fitting") as advance:
         forecaster = Forecaster.fit(pairs, outcomes, predictor, progress=advance)

@@ -58,7 +58,7 @@ def command(
 
       mergecast forecast base.safetensors a.safetensors b.safetensors
 
-      mergecast forecast bert-base/ finetuned-*/ --forecaster mine.json --report out/ --json
+      mergecast forecast base/ tuned-*/ --forecaster mine.json --report out/
     """
     from mergecast.forecast.shipped import load_forecaster
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -28,21 +29,28 @@ from mergecast.version import __version__
 
 app = typer.Typer(
     name="mergecast",
-    help="Forecast what merging fine-tuned neural networks will do, before you merge them.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("check")(check.command)
-app.command("metrics")(metrics.command)
-app.command("merge")(merge.command)
-app.add_typer(bench.app, name="bench")
-app.command("fit")(fit.command)
-app.command("evaluate")(evaluate.command)
-app.command("forecast")(forecast.command)
-app.command("report")(report.command)
-app.command("reproduce")(reproduce.command)
-app.command("demo")(demo.command)
+app.command("check", short_help="Say what would spoil a merge; nothing is merged.")(check.command)
+app.command("metrics", short_help="Compute the metrics of every pair of models.")(metrics.command)
+app.command("merge", short_help="Merge models into one checkpoint.")(merge.command)
+app.add_typer(bench.app, name="bench", short_help="Run a suite: fine-tune, merge, evaluate.")
+app.command("fit", short_help="Learn a forecaster from merges that were measured.")(fit.command)
+app.command("evaluate", short_help="Validate predictors on models they never saw.")(
+    evaluate.command
+)
+app.command("forecast", short_help="Forecast what each model keeps, and which method to use.")(
+    forecast.command
+)
+app.command("report", short_help="Set a run's forecasts beside its outcomes, on one page.")(
+    report.command
+)
+app.command("reproduce", short_help="Recompute the paper's published tables, and correct them.")(
+    reproduce.command
+)
+app.command("demo", short_help="All of it on eight small models, in a minute or two.")(demo.command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -60,7 +68,16 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """Forecast what merging fine-tuned neural networks will do, before you merge them."""
+    """Forecast what merging fine-tuned neural networks will do, before you merge them.
+
+    Examples:
+
+      mergecast demo
+
+      mergecast check base/ a/ b/ c/
+
+      mergecast forecast base/ a/ b/ c/
+    """
     del version
 
 
@@ -71,6 +88,10 @@ class _Terminated(BaseException):
 def main() -> NoReturn:
     """Run the command line and exit."""
     signal.signal(signal.SIGTERM, lambda *_: _terminate())
+    for stream in (sys.stdout, sys.stderr):
+        # File names need not be text, nor terminals know Greek: escape, never fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 

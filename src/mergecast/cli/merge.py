@@ -26,7 +26,7 @@ from mergecast.cli.console import (
 def command(
     base: BaseArgument,
     models: ModelsArgument,
-    method: Annotated[str, typer.Option("--method", help="Merging method, e.g. ties.")],
+    method: Annotated[str, typer.Option("--method", help="Merging method, one of the above.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")],
     param: Annotated[
         list[str] | None,
@@ -48,11 +48,25 @@ def command(
     tokenizer files, and mergecast.json, which says how it was made. Task heads stay with their
     models. One unusable model stops the merge: a merge of fewer models is another merge.
 
+    Methods and what --param sets, with defaults:
+
+    \b
+      weight_avg       the mean
+      task_arithmetic  scaling=0.3
+      ties             density=0.2 scaling=0.3 sign=mass (or count)
+      dare             drop_rate=0.9 mask=random (or magnitude) rescale=true
+                       scaling=1.0
+      dare_ties        as dare, and sign=mass (or count)
+      tsv              scaling=1.0
+      isotropic        scaling=1.0
+      iso_cts          common_fraction=0.8 scaling=1.0
+      slerp            t=0.5
+
     Examples:
 
-      mergecast merge --method ties base.safetensors a.safetensors b.safetensors -o merged/
+      mergecast merge --method ties base/ a/ b/ -o merged/
 
-      mergecast merge --method task_arithmetic --param scaling=0.4 bert-base/ a/ b/ c/ -o merged/
+      mergecast merge --method dare --param drop_rate=0.8 base/ a/ b/ -o out/
     """
     from mergecast.family.family import Family
     from mergecast.merging import METHODS, write_merge

@@ -58,7 +58,7 @@ def command(
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Samples run at once.")
     ] = 32,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 42,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")] = 42,
     device: DeviceOption = "cpu",
     suite: Annotated[str, typer.Option("--suite", help="Value of the suite column.")] = "",
     private: PrivateOption = None,
@@ -75,18 +75,20 @@ def command(
 
     Examples:
 
-      mergecast metrics base.safetensors a.safetensors b.safetensors -o pairs.parquet
+      mergecast metrics base.safetensors a.safetensors b.safetensors
 
-      mergecast metrics base/ cola/ mnli/ --tasks tasks.yaml --tier gradients --plan
+      mergecast metrics base/ a/ b/ --tasks t.yaml --tier gradients --plan
 
-      mergecast metrics base/ cola/ mnli/ --tasks t.yaml --tier gradients --set paper
+      mergecast metrics base/ a/ b/ --tasks t.yaml --tier gradients -o p.csv
     """
     from mergecast.fingerprints.probing import ProbeSettings
     from mergecast.pairmetrics import Request, collect_evidence, kinds, table_of
     from mergecast.runtime.progress import progress_bars
-    from mergecast.tables.io import write_pairs
+    from mergecast.tables.io import table_format, write_pairs
 
     kinds(tier, metric_set)
+    if not plan:
+        table_format(out)
     if tier != "weights":
         check_device(device)
         if tasks is None:

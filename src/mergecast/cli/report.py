@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mergecast.cli.console import JsonOption, print_json, progress
+from mergecast.cli.console import JsonOption, print_json, progress, refuse_table
 
 
 def command(
@@ -39,6 +39,8 @@ def command(
     from mergecast.report.summary import summarise_run
     from mergecast.report.terminal import print_run
 
+    if out is not None:
+        refuse_table(out)
     inputs = read_inputs(directory)
     evaluations = []
     for protocol in ("loto", "l2to"):

@@ -45,7 +45,7 @@ def command(
 
       mergecast reproduce results --setting ViT-B-16_AdamW
 
-      mergecast reproduce results --setting ViT-B-16_AdamW --seeds 10 --predictor paper --json
+      mergecast reproduce results --setting ViT-B-16_SGD --predictor paper
     """
     from mergecast.analysis.reproduce import reproduce
 

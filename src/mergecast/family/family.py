@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -204,4 +205,10 @@ def _stem(place: Path, depth: int) -> str:
     for suffix in (".safetensors", ".pt", ".pth", ".bin"):
         name = name.removesuffix(suffix)
     above = [part for part in place.parent.parts[-depth:] if part != "/"] if depth else []
-    return "/".join([*above, name]).replace("+", "_")
+    return _printable("/".join([*above, name]).replace("+", "_"))
+
+
+def _printable(name: str) -> str:
+    """A label goes into tables and lines of text: bytes that are no text, line ends are escaped."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -62,8 +62,8 @@ def delta_findings(names: Sequence[str], gram: Array, base_norm: float) -> list[
                     "error" if ratio > NORM_ERROR else "warning",
                     "wrong base",
                     name,
-                    f"its distance from the base is {ratio:.2f} of the base's norm, fine-tuning "
-                    "usually stays under 0.2",
+                    f"its distance from the base is {_times(ratio)} of the base's norm, "
+                    "fine-tuning usually stays under 0.2",
                     "give the base model it was fine-tuned from",
                 )
             )
@@ -73,21 +73,31 @@ def delta_findings(names: Sequence[str], gram: Array, base_norm: float) -> list[
     return findings
 
 
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio < 1000 else f"{ratio:.1e}"
+
+
 def _similarity_findings(names: Sequence[str], cosines: Array) -> list[Finding]:
     findings = []
-    above = np.triu_indices(len(names), k=1)
-    for i, j in zip(*above, strict=True):
-        if cosines[i, j] > 1 - 1e-9:
-            findings.append(
-                Finding(
-                    "warning",
-                    "identical task vectors",
-                    names[int(j)],
-                    f"has the same task vector as {names[int(i)]!r}",
-                    "give each model once",
-                )
+    distinct: list[int] = []
+    for j, name in enumerate(names):
+        twin = next((i for i in distinct if cosines[i, j] > 1 - 1e-9), None)
+        if twin is None:
+            distinct.append(j)
+            continue
+        findings.append(
+            Finding(
+                "warning",
+                "identical task vectors",
+                name,
+                f"has the same task vector as {names[twin]!r}",
+                "give each model once",
             )
-    if len(names) >= 3 and cosines[above].min() > COMMON_WARNING:
+        )
+    # Copies of one model say nothing of its base, so each task vector counts once.
+    cosines = cosines[np.ix_(distinct, distinct)]
+    above = np.triu_indices(len(distinct), k=1)
+    if len(distinct) >= 3 and cosines[above].min() > COMMON_WARNING:
         findings.append(
             Finding(
                 "error" if cosines[above].min() > COMMON_ERROR else "warning",

@@ -143,6 +143,22 @@ def _header_findings(family: Family) -> list[Finding]:
                     "the difference holds the rounding of both",
                 )
             )
+        quantized = [
+            name
+            for name, info in family.base.infos.items()
+            if info.is_floating and name in model.infos and not model.infos[name].is_floating
+        ]
+        if quantized:
+            findings.append(
+                Finding(
+                    "warning",
+                    "integers",
+                    label,
+                    f"stores {len(quantized)} parameter(s) as integers where the base has floats, "
+                    f"first {quantized[0]!r}: they are left out",
+                    "dequantize it, or give the checkpoint before quantization",
+                )
+            )
     heads = [name for name in family.shared if is_head(name)]
     if heads:
         findings.append(
@@ -179,13 +195,14 @@ def _vanished_findings(family: Family, counts: Array) -> list[Finding]:
     findings = []
     for name, (zeros, total) in zip(family.names, counts, strict=True):
         if total and zeros / total > VANISHED_SHARE:
+            stored = ", ".join(_dtype_names(family.models[name], family.shared))
             findings.append(
                 Finding(
                     "warning",
                     "vanished deltas",
                     name,
                     f"{zeros / total:.0%} of its changed parameters' elements equal the base's: "
-                    "16-bit storage rounded the rest of the fine-tuning away",
+                    f"storage as {stored} rounded the rest of the fine-tuning away",
                     "use the float32 checkpoint if there is one",
                 )
             )

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from math import sqrt
+from math import isfinite, sqrt
 from typing import Literal
 
 import numpy as np
@@ -107,6 +107,12 @@ def collect(
     with threadpool_limits(1), ThreadPoolExecutor(workers, "fingerprint") as pool:
         for done, block in enumerate(family.blocks(), start=1):
             squared_norm += block.base_norm() ** 2
+            if not isfinite(squared_norm):
+                raise FamilyError(
+                    family.base.path,
+                    f"parameter {block.name!r} holds NaN or infinity",
+                    "fetch the base again, or give another",
+                )
             spectra = _submit_spectra(pool, block, k)
             grams[block.name] = block.gram()
             for label in block.non_finite(grams[block.name]):

@@ -145,7 +145,7 @@ def read_forecaster(path: str | Path) -> ForecasterFile:
         data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except OSError as error:
         raise ResourceError(path, f"cannot be read: {error.strerror}", "check the file") from error
-    except ValueError as error:  # JSON, UTF-8, NaN
+    except (ValueError, RecursionError) as error:  # JSON, UTF-8, NaN, nested too deep
         raise UsageError(path, f"not valid JSON: {error}", _REMEDY) from error
     _check_version(path, data)
     try:

@@ -89,6 +89,13 @@ class MergingMethod:
         for name in given:
             if name not in self.defaults:
                 raise UsageError.unknown(f"parameter of {self.name}", name, self.defaults)
+            if isinstance(given[name], bool) and not isinstance(self.defaults[name], bool):
+                # pydantic would take it for 0 or 1
+                raise UsageError(
+                    f"parameter {name!r} of {self.name}",
+                    f"is {given[name]}",
+                    f"give a value such as {self.defaults[name]!r}",
+                )
         if "model" not in self._model:
             fields: dict[str, Any] = {
                 p.name: (p.annotation, p.default)

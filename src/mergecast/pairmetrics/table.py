@@ -86,18 +86,21 @@ def collect_evidence(request: Request, tier: str, metric_set: str | None = None)
     weights = EVIDENCE.get("weights").collect(request)
     refused = weights.fingerprints.refused
     usable = [label for label in request.family.names if label not in refused]
+    _need_pair(len(usable), refused)
     evidence = {"weights": weights}
     if others:
-        _need_pair(len(usable))
         with replace(request, family=request.family.subset(usable)) as rest:
             evidence |= {kind.name: kind.collect(rest) for kind in others}
     return evidence
 
 
-def _need_pair(count: int) -> None:
+def _need_pair(count: int, refused: Mapping[str, str] | None = None) -> None:
     if count < 2:
+        reasons = "; ".join(f"{label}: {reason}" for label, reason in (refused or {}).items())
         raise FamilyError(
-            "family", f"has {count} usable model", "pairs need at least two fine-tuned models"
+            "family",
+            f"has {count} usable model{f' ({reasons})' if reasons else ''}",
+            "pairs need at least two fine-tuned models",
         )
 
 

@@ -68,7 +68,7 @@ def _suite(folder: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(path, f"cannot be read: {error}", "run the suite again") from error
     if not isinstance(content, dict):
         raise UsageError(path, "is not a JSON object", "run the suite again")

@@ -49,7 +49,7 @@ def write_pairs(pairs: pd.DataFrame, path: str | Path) -> Path:
     """Validate and write a pair table; CSV gets a sidecar with the reasons of missing values."""
     path = Path(path)
     checked = validate_pairs(pairs)
-    _format(path)
+    table_format(path)
     if path.suffix == ".csv":
         # The sidecar first: a reader then never sees missing values without their reasons.
         missing = pd.DataFrame(checked.attrs["missing"], columns=_MISSING_COLUMNS)
@@ -65,7 +65,8 @@ def write_outcomes(outcomes: pd.DataFrame, path: str | Path) -> Path:
     return _write(validate_outcomes(outcomes), Path(path))
 
 
-def _format(path: Path) -> str:
+def table_format(path: Path) -> str:
+    """A table's suffix, ``.parquet`` or ``.csv``; raises TableError for any other."""
     if path.suffix not in (".parquet", ".csv"):
         raise TableError(
             path,
@@ -89,7 +90,7 @@ def _with_path(
 
 
 def _read(path: Path, text: list[str]) -> pd.DataFrame:
-    kind = _format(path)
+    kind = table_format(path)
     if not path.is_file():
         problem = "is a folder" if path.is_dir() else "no such file"
         raise TableError(path, problem, "give a .parquet or .csv table")
@@ -125,7 +126,7 @@ def _numbers(column: pd.Series, path: Path) -> pd.Series:
 
 
 def _write(df: pd.DataFrame, path: Path) -> Path:
-    if _format(path) == ".parquet":
+    if table_format(path) == ".parquet":
         replace_file(path, lambda target: df.to_parquet(target, engine="pyarrow", index=False))
     else:
         replace_file(path, lambda target: df.to_csv(target, index=False))
