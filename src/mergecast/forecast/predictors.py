@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.forecast.additive_plus import AdditivePlus
 from mergecast.forecast.design import IDENTITY
+from mergecast.forecast.distance_index import DistanceIndex
 from mergecast.forecast.learners import PowerRidge, SmallNetwork, TaskTrees
 from mergecast.forecast.least_squares import BackwardElimination, LeastSquares
 from mergecast.forecast.linear import Floats, TaskLasso, TaskRidge, without_identity
@@ -116,6 +117,7 @@ for _predictor in (
     Predictor("partner_mean", PartnerMean, True, "mean outcome of the partner's other pairs"),
     Predictor("ridge", TaskRidge, False, "ridge regression on standardised metrics"),
     Predictor("lasso", TaskLasso, False, "Lasso on standardised metrics"),
+    Predictor("distance_index", DistanceIndex, False, "equal weights on distances, median effect"),
     Predictor("member_ridge", MemberRidge, False, "ridge on own and partner parts of metrics"),
     Predictor(
         "retention",
