@@ -56,9 +56,13 @@ def command(
     if as_json:
         print_json(found.to_dict())
         return
+    from mergecast.cli.analysis_tables import print_findings
     from mergecast.cli.reproduce_tables import print_reproduction
+    from mergecast.cli.tables import open_console
 
-    print_reproduction(found, results)
+    console = open_console()
+    print_reproduction(console, found, results)
+    print_findings(console, found.findings)
 
 
 def _only_setting(results: Path) -> str:
