@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from mergecast.analysis.ablation import ALL
+from mergecast.analysis.analyse import SIGNED, Analysis
 from mergecast.analysis.audit import Finding
 from mergecast.analysis.comparison import METRIC, OUTCOME, Comparison
 from mergecast.analysis.signatures import TOP_K, signature
@@ -18,6 +19,24 @@ if TYPE_CHECKING:
 
 _SIGNIFICANT = 0.05
 _STRONGEST = 3
+
+
+def print_analysis(console: Console, found: Analysis) -> None:
+    """Everything that `analyse` found, the audit last."""
+    print_shares(console, found.outcome_share, found.residual_r, found.metric_share)
+    for suite, table in found.individual.groupby("suite", sort=False):
+        print_individual(console, table, str(suite))
+    overlap, signs = found.agreement()
+    print_signatures(
+        console, f"Signatures of {SIGNED}: strongest mean coefficients", found.signatures
+    )
+    print_agreement(console, SIGNED, overlap, signs)
+    print_stability(console, found.stability)
+    print_ablation(console, found.ablation, SIGNED)
+    for (first, second), rows in found.comparisons.items():
+        print_comparison(console, f"{first} and {second}", rows)
+    for suite, findings in found.findings.items():
+        print_findings(console, findings, suite)
 
 
 def print_signatures(
@@ -114,7 +133,7 @@ def print_individual(console: Console, table: pd.DataFrame, suite: str = "") -> 
     n = table["metric"].nunique()
     print_table(
         console,
-        "Single metrics against normalized accuracy" + (f", suite {suite!r}" if suite else ""),
+        "Single metrics against " + (f"retention, {suite}" if suite else "normalized accuracy"),
         ["method", "strongest metric", "r", "p", "p perm.", "sig.", "sig. perm."],
         rows,
         keys=2,
@@ -175,9 +194,9 @@ def print_comparison(console: Console, name: str, rows: Iterable[Comparison]) ->
     )
 
 
-def print_findings(console: Console, findings: Iterable[Finding]) -> None:
+def print_findings(console: Console, findings: Iterable[Finding], suite: str = "") -> None:
     """The audit, one line a finding."""
-    console.print("\nAudit")
+    console.print("\nAudit" + (f" of {suite}" if suite else ""))
     for finding in findings:
         say(console, f"  {finding.severity:<7} {finding.code}: {finding.message}")
 

@@ -12,7 +12,7 @@ from mergecast.forecast.design import ROW_KEYS, training_rows
 from mergecast.forecast.intervals import add_intervals
 from mergecast.forecast.predictors import BASELINES, PREDICTORS, Predictor
 from mergecast.forecast.protocols import PROTOCOLS, Protocol, out_of_fold
-from mergecast.forecast.scoring import pearson, scores
+from mergecast.forecast.scoring import fold_scores, pearson, scores
 from mergecast.forecast.uncertainty import bootstrap_interval, permutation_null, seed_spread
 
 __all__ = ["DEFAULT_PREDICTORS", "Evaluation", "applies", "evaluate", "pearson", "scores"]
@@ -54,9 +54,25 @@ class Evaluation:
     notes: list[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: protocol, results and notes; undefined values are None."""
-        rows = self.results.astype(object).where(self.results.notna(), None).to_dict("records")
-        return {"protocol": self.protocol, "results": rows, "notes": self.notes}
+        """Plain data for JSON: protocol, results, folds and notes; undefined values are None."""
+        tables = {"results": self.results, "folds": self.folds()}
+        rows = {
+            name: table.astype(object).where(table.notna(), None).to_dict("records")
+            for name, table in tables.items()
+        }
+        return {"protocol": self.protocol, **rows, "notes": self.notes}
+
+    def folds(self) -> pd.DataFrame:
+        """Scores of every fold: DataFrame[method, predictor, fold, n_pairs, r, rho, mae]."""
+        tables = []
+        for (method, predictor), table in self.predictions.groupby(
+            ["method", "predictor"], sort=False
+        ):
+            found = fold_scores(table)
+            found.insert(0, "method", str(method))
+            found.insert(1, "predictor", str(predictor))
+            tables.append(found)
+        return pd.concat(tables, ignore_index=True)
 
 
 def evaluate(

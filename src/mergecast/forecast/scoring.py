@@ -50,6 +50,20 @@ def scores(predictions: pd.DataFrame) -> dict[str, Any]:
     return found
 
 
+def fold_scores(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Each fold by itself: DataFrame[fold, n_pairs, r, rho, mae], pairs as in `scores`.
+
+    r and ρ are NaN in a fold of fewer than three pairs, or where a side is constant.
+    """
+    paired = paired_predictions(predictions)
+    rows = []
+    for fold, table in paired.groupby("fold", sort=False):
+        x, y = table["predicted"].to_numpy(), table["measured"].to_numpy()
+        numbers = {"r": pearson(x, y), "rho": spearman(x, y), "mae": float(np.abs(x - y).mean())}
+        rows.append({"fold": fold, "n_pairs": len(table), **numbers})
+    return pd.DataFrame(rows, columns=["fold", "n_pairs", "r", "rho", "mae"])
+
+
 def pearson(x: Floats, y: Floats) -> float:
     """Pearson's r; NaN where it is undefined: fewer than three values, or a constant side."""
     if len(x) < MIN_PAIRS:
