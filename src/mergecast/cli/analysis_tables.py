@@ -26,17 +26,21 @@ def print_analysis(console: Console, found: Analysis) -> None:
     print_shares(console, found.outcome_share, found.residual_r, found.metric_share)
     for suite, table in found.individual.groupby("suite", sort=False):
         print_individual(console, table, str(suite))
-    overlap, signs = found.agreement()
-    print_signatures(
-        console, f"Signatures of {SIGNED}: strongest mean coefficients", found.signatures
-    )
-    print_agreement(console, SIGNED, overlap, signs)
-    print_stability(console, found.stability)
-    print_ablation(console, found.ablation, SIGNED)
+    print_fits(console, found)
     for (first, second), rows in found.comparisons.items():
         print_comparison(console, f"{first} and {second}", rows)
     for suite, findings in found.findings.items():
         print_findings(console, findings, suite)
+
+
+def print_fits(console: Console, found: Analysis) -> None:
+    """What fits to the data lean on: signatures, how steady they are, groups of metrics."""
+    overlap, signs = found.agreement()
+    title = f"Signatures of {SIGNED}: strongest mean coefficients"
+    print_signatures(console, title, found.signatures)
+    print_agreement(console, SIGNED, overlap, signs)
+    print_stability(console, found.stability)
+    print_ablation(console, found.ablation, SIGNED)
 
 
 def print_signatures(
