@@ -56,4 +56,5 @@ def test_a_sentence_is_one_line_in_a_pipe():
 def test_undefined_numbers_are_dashes():
     assert [number(None), number(float("nan")), percent(float("nan"))] == ["–"] * 3
     assert number(0.12345, 2, signed=True) == "+0.12"
+    assert number(-0.001, 2) == "0.00"
     assert percent(0.5) == "50.0 %"

@@ -163,7 +163,7 @@ def noisy_metrics(metrics: pd.DataFrame, size: int) -> list[Finding]:
         Finding(
             "calibration_noise",
             WARNING,
-            f"{row['metric']}: r {row['r']:.2f} over {row['n_pairs']} pairs between {size} and "
+            f"{row['metric']}: r {round(row['r'], 2) + 0.0:.2f} over {row['n_pairs']} pairs between {size} and "
             f"{largest} calibration samples: most of its variation is which samples were drawn",
         )
         for row in between.to_dict("records")

@@ -96,7 +96,9 @@ def number(value: float | None, digits: int = 3, signed: bool = False) -> str:
     """A number as a cell; what is undefined (None, NaN) is a dash, never 0."""
     if value is None or value != value:
         return "–"
-    return f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+    # Adding 0.0 turns the negative zero that rounding leaves into 0.
+    rounded = round(value, digits) + 0.0
+    return f"{rounded:+.{digits}f}" if signed else f"{rounded:.{digits}f}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:

@@ -12,7 +12,7 @@ from mergecast.forecast.design import ROW_KEYS, training_rows
 from mergecast.forecast.intervals import add_intervals
 from mergecast.forecast.predictors import BASELINES, PREDICTORS, Predictor
 from mergecast.forecast.protocols import PROTOCOLS, Protocol, out_of_fold
-from mergecast.forecast.scoring import fold_scores, pearson, scores
+from mergecast.forecast.scoring import fold_scores, is_constant, pearson, scores
 from mergecast.forecast.uncertainty import bootstrap_interval, permutation_null, seed_spread
 
 __all__ = ["DEFAULT_PREDICTORS", "Evaluation", "applies", "evaluate", "pearson", "scores"]
@@ -140,6 +140,12 @@ def evaluate(
             if progress is not None:
                 progress(len(results), total)
     notes = dict.fromkeys(note for rows in data.values() for note in rows.notes)
+    notes |= dict.fromkeys(
+        f"{method}: retention is {rows.y[0]:.6g} in all {rows.n_pairs} pairs: nothing can be "
+        "learned from it, and correlations are undefined"
+        for method, rows in data.items()
+        if is_constant(rows.y)
+    )
     extra = dict.fromkeys(key for row in results for key in row if key not in RESULT_COLUMNS)
     frame = pd.DataFrame(results, columns=[*RESULT_COLUMNS, *extra])
     frame[_COUNTS] = frame[_COUNTS].fillna(0).astype("int64")
