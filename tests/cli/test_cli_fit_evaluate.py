@@ -208,3 +208,17 @@ def test_a_repeated_row_is_named_by_its_values(two_methods, tmp_path):
     error = str(invoke(evaluate.command, folder).exception)
     assert "row 60: duplicate of an earlier row" in error
     assert "members 't00+t01', seed 0, task 't00'; keep one row" in error
+
+
+def test_a_method_that_always_diverged_is_left_out_with_a_note(two_methods, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(two_methods[1], folder)
+    table = pd.read_parquet(folder / "outcomes.parquet")
+    table.loc[table["method"] == "tsv", ["score", "retention"]] = np.nan
+    table.to_parquet(folder / "outcomes.parquet")
+    asked = ("--predictor", "ridge", "--bootstrap", "0", "--analysis", "--json")
+    data = json.loads(invoke(evaluate.command, folder, *asked).stdout)
+    assert {row["method"] for row in data["results"]} == {"ties"}
+    assert "tsv: left out: no pair has a defined outcome" in data["notes"]
+    asked_for = invoke(evaluate.command, folder, "--method", "tsv").exception
+    assert "method 'tsv': no pair has both metrics and a defined outcome" in str(asked_for)

@@ -159,16 +159,16 @@ def noisy_metrics(metrics: pd.DataFrame, size: int) -> list[Finding]:
     """
     largest = int(metrics["second"].max())
     between = metrics[(metrics["first"] == size) & (metrics["second"] == largest)]
-    return [
-        Finding(
-            "calibration_noise",
-            WARNING,
-            f"{row['metric']}: r {round(row['r'], 2) + 0.0:.2f} over {row['n_pairs']} pairs between {size} and "
-            f"{largest} calibration samples: most of its variation is which samples were drawn",
+    found = []
+    for row in between[between["r"] < _RELIABLE].to_dict("records"):
+        # Adding 0.0 turns the negative zero that rounding leaves into 0.
+        r = round(row["r"], 2) + 0.0
+        text = (
+            f"{row['metric']}: r {r:.2f} over {row['n_pairs']} pairs between {size} and {largest} "
+            "calibration samples: most of its variation is which samples were drawn"
         )
-        for row in between.to_dict("records")
-        if row["r"] < _RELIABLE
-    ]
+        found.append(Finding("calibration_noise", WARNING, text))
+    return found
 
 
 def _metrics(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:

@@ -98,7 +98,7 @@ def command(
             found = analyse(
                 pairs,
                 outcomes,
-                method,
+                list(evaluation.results["method"].unique()),
                 protocol,
                 _base_scores(directories),
                 seed=seed,

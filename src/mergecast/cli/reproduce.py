@@ -87,6 +87,8 @@ def command(
     print_reproduction(console, found, results)
     if found.sizes:
         print_metric_sensitivity(console, calibration_sensitivity(found.sizes).metrics)
+    # Before what was asked for in addition, which may fail where there are too few tasks.
+    print_findings(console, found.findings)
     chosen, methods = found.selection, found.selection.methods
     if sensitivity:
         if not found.sizes:
@@ -101,7 +103,6 @@ def command(
         with progress("analysing") as advance:
             analysed = analyse(chosen.pairs, chosen.outcomes, methods, progress=advance)
         print_fits(console, analysed)
-    print_findings(console, found.findings)
 
 
 def _only_setting(results: Path) -> str:
@@ -109,7 +110,9 @@ def _only_setting(results: Path) -> str:
     from mergecast.tables.published import settings
 
     known = settings(results)
+    if not known:
+        problem = "no mergeability/<SETTING>/pairwise_metrics_N<n>.json in it"
+        raise UsageError(results, problem, "copy the whole results folder")
     if len(known) != 1:
-        there = ", ".join(known) or "none"
-        raise UsageError("--setting", "not given", f"choose one: {there}")
+        raise UsageError("--setting", "not given", f"choose one: {', '.join(known)}")
     return known[0]

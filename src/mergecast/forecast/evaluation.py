@@ -14,6 +14,7 @@ from mergecast.forecast.predictors import BASELINES, PREDICTORS, Predictor
 from mergecast.forecast.protocols import PROTOCOLS, Protocol, out_of_fold
 from mergecast.forecast.scoring import fold_scores, is_constant, pearson, scores
 from mergecast.forecast.uncertainty import bootstrap_interval, permutation_null, seed_spread
+from mergecast.tables.outcomes import member_outcomes
 
 __all__ = ["DEFAULT_PREDICTORS", "Evaluation", "applies", "evaluate", "pearson", "scores"]
 
@@ -113,7 +114,8 @@ def evaluate(
     scheme = PROTOCOLS.get(protocol)
     names = list(dict.fromkeys([*BASELINES, *(predictors or DEFAULT_PREDICTORS)]))
     chosen = [PREDICTORS.get(name) for name in names]
-    data = training_rows(pairs, outcomes, list(methods) if methods else None)
+    asked, undefined = (list(methods), []) if methods else _defined_methods(outcomes)
+    data = training_rows(pairs, outcomes, asked)
     results, tables = [], []
     total = len(data) * len(chosen)
     for method, rows in data.items():
@@ -140,6 +142,7 @@ def evaluate(
             if progress is not None:
                 progress(len(results), total)
     notes = dict.fromkeys(note for rows in data.values() for note in rows.notes)
+    notes |= dict.fromkeys(undefined)
     notes |= dict.fromkeys(
         f"{method}: retention is {rows.y[0]:.6g} in all {rows.n_pairs} pairs: nothing can be "
         "learned from it, and correlations are undefined"
@@ -151,6 +154,20 @@ def evaluate(
     frame[_COUNTS] = frame[_COUNTS].fillna(0).astype("int64")
     frame["note"] = [note if isinstance(note, str) else "" for note in frame["note"]]
     return Evaluation(protocol, frame, pd.concat(tables, ignore_index=True), list(notes))
+
+
+def _defined_methods(outcomes: pd.DataFrame) -> tuple[list[str] | None, list[str]]:
+    """The methods with a defined outcome, and a note on each other one; None where none has any.
+
+    One method that always diverged must not cost the validation of the others.
+    """
+    measured = member_outcomes(outcomes)
+    known = measured[measured["retention"].notna()]["method"].unique()
+    if not len(known):
+        return None, []
+    unknown = sorted(set(measured["method"]) - set(known))
+    notes = [f"{method}: left out: no pair has a defined outcome" for method in unknown]
+    return sorted(known), notes
 
 
 def applies(predictor: Predictor, protocol: Protocol) -> bool:
