@@ -34,7 +34,9 @@ def print_evaluation(console: Console, evaluation: Evaluation) -> None:
     columns = [key for key, *_ in _SCORES if results[key].notna().any()]
     shown = [score for score in _SCORES if score[0] in columns]
     nulls = [(key, head) for key, head in _NULLS if _defined(results, key)]
-    spread = [(key, head) for key, head in _SEEDS if _defined(results, key)]
+    # A spread of 0 everywhere is a sentence, not two columns.
+    moves = any(_defined(results, key) and (results[key] > 0).any() for key, _ in _SEEDS)
+    spread = [(key, head) for key, head in _SEEDS if moves]
     rows: list[list[str] | None] = []
     for method, mine in results.groupby("method", sort=False):
         if rows:
@@ -175,6 +177,8 @@ def _captions(
         lines.append("p: share of permuted outcomes (by task, refitted) that score as high")
     if spread:
         lines.append("sd: standard deviation over seeds, 0 for what draws no numbers")
+    elif _defined(results, "mae_seed_sd"):
+        lines.append("no seed moves a score: none of these predictors draws numbers")
     return lines
 
 
