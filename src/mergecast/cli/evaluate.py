@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mergecast.cli.console import JsonOption, SeedOption, note, print_json, progress
+from mergecast.cli.console import JsonOption, note, print_json, progress
 
 
 def command(
@@ -41,7 +41,9 @@ def command(
     seeds: Annotated[
         int, typer.Option(min=1, help="Seeds, for the spread of predictors that draw numbers.")
     ] = 1,
-    seed: SeedOption = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the bootstrap's draws and the permutations.")
+    ] = 0,
     analysis: Annotated[
         bool,
         typer.Option(

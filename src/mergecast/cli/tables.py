@@ -25,9 +25,9 @@ def open_console() -> Console:
     return Console(highlight=False, markup=False)
 
 
-def say(console: Console, text: str) -> None:
+def say(console: Console, text: str, style: str | None = None) -> None:
     """Prose: wrapped at words on a terminal, one line a sentence in a pipe, where tools read it."""
-    console.print(text, soft_wrap=not console.is_terminal)
+    console.print(text, style=style, soft_wrap=not console.is_terminal)
 
 
 def print_table(
@@ -50,7 +50,7 @@ def print_table(
     if not any(row is not None for row in cells):
         return
     console.print()
-    say(console, title)
+    say(console, title, style="bold")
     heads = [_stacked(heading, _width(cells, i)) for i, heading in enumerate(headings)]
     widths = [
         max(_width(cells, i), *(len(line) for line in head.split("\n")))
