@@ -138,3 +138,15 @@ def test_the_command_prints_sizes_and_fits_when_asked(results):
         assert text in both.stdout
     refused = invoke("--sensitivity", "--json").exception
     assert str(refused) == "--sensitivity: its tables are not in the JSON object; leave out --json"
+
+
+def test_the_released_gradient_cosines_are_noise_and_activations_are_not(paper_results):
+    pairs = read_setting(paper_results, "ViT-B-16_AdamW").pairs
+    sizes = published_sizes(paper_results, "ViT-B-16_AdamW", pairs)
+    assert list(sizes) == [2, 10, 30, 200]
+    table = calibration_sensitivity(sizes).metrics
+    r = table[(table["first"] == 10) & (table["second"] == 200)].set_index("metric")["r"]
+    assert abs(r["encoder_gradient_cosine_similarity"]) < 0.1
+    assert abs(r["input_gradient_cosine_similarity"]) < 0.1
+    assert r["activation_cosine_similarity"] > 0.99
+    assert r["task_vector_cosine_similarity"] == pytest.approx(1.0)
