@@ -220,3 +220,26 @@ def test_the_papers_solver_gives_the_published_r(paper_results):
     for method, rows in data.items():
         found = scores(out_of_fold(rows, paper, loto))["per_fold_r"]
         assert found == pytest.approx(fits[method].per_fold_r, abs=0.05)
+
+
+def test_a_folder_without_settings_says_what_is_missing(tmp_path):
+    (tmp_path / "mergeability").mkdir()
+    error = str(invoke(tmp_path).exception)
+    assert "no mergeability/<SETTING>/pairwise_metrics_N<n>.json in it" in error
+    assert error.endswith("copy the whole results folder")
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_the_printed_tables_break_no_name_and_fit_the_width(results, columns):
+    app = typer.Typer()
+    app.command()(command.command)
+    arguments = [str(results), "--predictor", "constant", "--predictor", "additive_plus_warm"]
+    result = CliRunner(env={"COLUMNS": columns}).invoke(app, [*arguments, "--workers", "1"])
+    assert result.exit_code == 0, result.output
+    tables, _, audit = result.stdout.partition("\nAudit")
+    for name in ("task_arithmetic", "task_vector_cosine_similarity", "loto_cv_l1_lambda1.0"):
+        assert name in tables
+    assert audit
+    ruled = [i for i, line in enumerate(tables.splitlines()) if line.startswith("─")]
+    assert len(ruled) > 6
+    assert max(len(line) for line in tables.splitlines() if "─" in line) <= int(columns)

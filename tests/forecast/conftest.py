@@ -1,4 +1,5 @@
 import pytest
+
 from synthetic_suite import build_suite
 
 

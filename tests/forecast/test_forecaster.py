@@ -3,10 +3,10 @@ import math
 
 import numpy as np
 import pytest
-from synthetic_suite import build_suite
 
 from mergecast.errors import TableError, UndefinedError, UsageError
 from mergecast.forecast.forecaster import Forecaster
+from synthetic_suite import build_suite
 
 
 @pytest.fixture(scope="module")

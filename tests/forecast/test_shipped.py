@@ -1,10 +1,10 @@
 import pytest
-from synthetic_suite import build_suite
 
 from mergecast.errors import UsageError
 from mergecast.forecast.evaluation import evaluate
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.shipped import load_forecaster, shipped_forecasters
+from synthetic_suite import build_suite
 
 
 @pytest.fixture(scope="module")

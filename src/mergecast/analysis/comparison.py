@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
+from typing import Protocol
 
 import pandas as pd
 
@@ -15,9 +17,28 @@ from mergecast.analysis.variance import metric_values
 from mergecast.forecast.evaluation import pearson
 from mergecast.tables.outcomes import pair_outcomes
 from mergecast.tables.pairs import PAIR_KEYS
-from mergecast.tables.published import PublishedSetting
 
 OUTCOME, METRIC = "outcome", "metric"
+
+
+class HasTables(Protocol):
+    """Anything with a pair and an outcome table of one suite, such as a `PublishedSetting`."""
+
+    @property
+    def pairs(self) -> pd.DataFrame:
+        """A pair table."""
+
+    @property
+    def outcomes(self) -> pd.DataFrame:
+        """Its outcome table."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The two tables of one suite."""
+
+    pairs: pd.DataFrame
+    outcomes: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -40,12 +61,27 @@ class Comparison:
     n_identical: int
 
 
-def compare_settings(first: PublishedSetting, second: PublishedSetting) -> list[Comparison]:
+def compare_settings(first: HasTables, second: HasTables) -> list[Comparison]:
     """What two settings say of the same pairs of tasks, by outcome and metric that both have."""
     return [*_outcomes(first, second), *_metrics(first, second)]
 
 
-def _outcomes(a: PublishedSetting, b: PublishedSetting) -> Iterator[Comparison]:
+def compare_suites(
+    pairs: pd.DataFrame, outcomes: pd.DataFrame
+) -> dict[tuple[str, str], list[Comparison]]:
+    """Every two suites of a pair of tables, for example two architectures, by their names, sorted.
+
+    What is compared are tasks (models) of the same name; suites that share no pair of them give an
+    empty list.
+    """
+    suites = {
+        str(suite): Tables(rows, outcomes[outcomes["suite"] == suite])
+        for suite, rows in pairs.groupby("suite", sort=True)
+    }
+    return {(a, b): compare_settings(suites[a], suites[b]) for a, b in combinations(suites, 2)}
+
+
+def _outcomes(a: HasTables, b: HasTables) -> Iterator[Comparison]:
     means = [pair_outcomes(x.outcomes).drop(columns="suite") for x in (a, b)]
     joined = means[0].merge(means[1], on=["method", "left", "right"]).dropna()
     scores = [x.outcomes[["method", "members", "task", "score"]] for x in (a, b)]
@@ -59,7 +95,7 @@ def _outcomes(a: PublishedSetting, b: PublishedSetting) -> Iterator[Comparison]:
         yield Comparison(OUTCOME, str(method), len(pairs), r, identical)
 
 
-def _metrics(a: PublishedSetting, b: PublishedSetting) -> Iterator[Comparison]:
+def _metrics(a: HasTables, b: HasTables) -> Iterator[Comparison]:
     values = [
         pd.concat([x.pairs[PAIR_KEYS], metric_values(x.pairs)], axis=1).drop(columns="suite")
         for x in (a, b)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,12 @@ from mergecast.analysis.audit_published import audit_setting
 from mergecast.analysis.refits import mean_over_seeds, refit, seed_spread
 from mergecast.analysis.replay import NORMALIZED, Replay, replay
 from mergecast.analysis.selection import Selection, select
+from mergecast.analysis.sensitivity import (
+    PUBLISHED_SIZE,
+    calibration_sensitivity,
+    noisy_metrics,
+    published_sizes,
+)
 from mergecast.analysis.signatures import mean_coefficients, sign_agreement, top_overlap
 from mergecast.analysis.variance import metric_shares, outcome_shares
 from mergecast.errors import MergecastError, UsageError
@@ -39,6 +45,8 @@ class Reproduction:
     fits, replays : released fits, and their coefficients applied again, by method.
     runs : every refit, one row a seed, see `mergecast.analysis.refits.refit`.
     findings : the audit.
+    sizes : calibration size to the analysed pairs measured with it; empty where the setting has no
+        sensitivity folder.
     """
 
     setting: PublishedSetting
@@ -48,6 +56,7 @@ class Reproduction:
     replays: dict[str, Replay]
     runs: pd.DataFrame
     findings: list[Finding]
+    sizes: dict[int, pd.DataFrame] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; an undefined number is None."""
@@ -119,11 +128,12 @@ def reproduce(
         except MergecastError as error:
             findings.append(Finding("released_fit_not_reproduced", WARNING, str(error)))
     findings += audit_setting(tables, selection, others, fits, replays)
+    sizes = _sizes(results, setting, selection, findings)
     runs, failures = refit(selection, predictors, seeds, workers, progress)
     findings += [Finding("not_fitted", WARNING, text) for text in failures]
     findings += _unstable(runs)
     findings += _identifying(runs)
-    return Reproduction(tables, selection, others, fits, replays, runs, ordered(findings))
+    return Reproduction(tables, selection, others, fits, replays, runs, ordered(findings), sizes)
 
 
 def _others(results: str | Path, setting: str, findings: list[Finding]) -> list[PublishedSetting]:
@@ -138,6 +148,20 @@ def _others(results: str | Path, setting: str, findings: list[Finding]) -> list[
             text = f"{name} is not compared with: {error}"
             findings.append(Finding("unreadable_setting", WARNING, text))
     return found
+
+
+def _sizes(
+    results: str | Path, setting: str, selection: Selection, findings: list[Finding]
+) -> dict[int, pd.DataFrame]:
+    """Tables at other calibration sizes; what cannot be read is a finding, not the end."""
+    try:
+        sizes = published_sizes(results, setting, selection.pairs)
+    except MergecastError as error:
+        findings.append(Finding("unreadable_sensitivity", WARNING, str(error)))
+        return {}
+    if sizes:
+        findings += noisy_metrics(calibration_sensitivity(sizes).metrics, PUBLISHED_SIZE)
+    return sizes
 
 
 def _unstable(runs: pd.DataFrame) -> list[Finding]:

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from mergecast.cli.console import JsonOption, print_json, progress
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from mergecast.forecast.evaluation import Evaluation
+from mergecast.cli.console import JsonOption, note, print_json, progress
 
 
 def command(
@@ -32,80 +27,114 @@ def command(
     method: Annotated[
         list[str] | None, typer.Option(help="Merging method (repeat); by default all there are.")
     ] = None,
+    bootstrap: Annotated[
+        int,
+        typer.Option(min=0, help="Draws of tasks for the 90 % intervals of the scores; 0: none."),
+    ] = 200,
+    null: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Permutations of the tasks for p-values; each one is a validation anew.",
+        ),
+    ] = 0,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Seeds, for the spread of predictors that draw numbers.")
+    ] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the bootstrap's draws and the permutations.")
+    ] = 0,
+    analysis: Annotated[
+        bool,
+        typer.Option(
+            "--analysis",
+            help="Also: audit, additive shares, single metrics, signatures, groups of metrics.",
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="File for the out-of-fold predictions (.parquet, .csv)."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Validate predictors on merges that were done, beside constant and partner mean.
+
+    Then: what following each of them would have cost in choosing methods, partners (loto), and
+    sets of three and more models where the outcomes have some.
 
     Examples:
 
       mergecast evaluate runs/digits
 
       mergecast evaluate runs/digits --protocol l2to --method ties --json
+
+      mergecast evaluate runs/digits --predictor lasso --null 99 --analysis -o predictions.csv
     """
+    from mergecast.forecast.choices import choices
     from mergecast.forecast.evaluation import evaluate
+    from mergecast.tables.io import check_format, write_table
     from mergecast.tables.runs import load_run
 
+    if out is not None:
+        check_format(out)
     pairs, outcomes = load_run(*directories)
     with progress("evaluating") as advance:
-        evaluation = evaluate(pairs, outcomes, protocol, predictor, method, progress=advance)
+        evaluation = evaluate(
+            pairs,
+            outcomes,
+            protocol,
+            predictor,
+            method,
+            progress=advance,
+            bootstrap=bootstrap,
+            null=null,
+            seeds=seeds,
+            seed=seed,
+        )
+    decided = choices(evaluation, outcomes)
+    found = None
+    if analysis:
+        from mergecast.analysis.analyse import analyse
+
+        with progress("analysing") as advance:
+            found = analyse(
+                pairs,
+                outcomes,
+                list(evaluation.results["method"].unique()),
+                protocol,
+                _base_scores(directories),
+                seed=seed,
+                progress=advance,
+            )
+    if out is not None:
+        write_table(evaluation.predictions, out)
+        note(f"{len(evaluation.predictions)} predictions in {out}")
     if as_json:
-        print_json(evaluation.to_dict())
-    else:
-        _print(evaluation)
+        extra = {} if found is None else {"analysis": found.to_dict()}
+        print_json(evaluation.to_dict() | {"decisions": decided.to_dict()} | extra)
+        return
+    from mergecast.cli.evaluate_tables import print_choices, print_evaluation
+    from mergecast.cli.tables import open_console
+
+    console = open_console()
+    print_evaluation(console, evaluation)
+    print_choices(console, decided)
+    if found is not None:
+        from mergecast.cli.analysis_tables import print_analysis
+
+        print_analysis(console, found)
 
 
-def _print(evaluation: Evaluation) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+def _base_scores(directories: list[Path]) -> dict[str, dict[str, float]]:
+    """Suite to task to the base model's score, from the task tables that the folders hold."""
+    from mergecast.report.inputs import read_tasks
+    from mergecast.tables.runs import load_run
 
-    from mergecast.forecast.protocols import PROTOCOLS
-
-    results = evaluation.results
-    counted = results[results["n_folds"] > 0]
-    summary = PROTOCOLS.get(evaluation.protocol).summary
-    table = Table(
-        title=f"{evaluation.protocol}: {summary}",
-        title_justify="left",
-        caption=_caption(evaluation.protocol, counted),
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
-    table.add_column("method", no_wrap=True)
-    table.add_column("predictor", no_wrap=True)
-    for heading in ("per-fold r", "pooled r", "MAE", "coverage"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for method, rows in evaluation.results.groupby("method", sort=False):
-        for i, (_, row) in enumerate(rows.iterrows()):
-            table.add_row(str(method) if i == 0 else "", *_cells(row))
-        table.add_section()
-    console = Console()
-    console.print(table)
-    notes = dict.fromkeys([*evaluation.results["note"], *evaluation.notes])
-    for note in notes:
-        if note:
-            console.print(f"note: {note}", highlight=False)
-
-
-def _caption(protocol: str, counted: pd.DataFrame) -> str:
-    pairs, folds = int(counted["n_pairs"].max()), int(counted["n_folds"].max())
-    lines = [f"{pairs} pairs, {folds} folds; MAE in retention; (warm): knows partners' outcomes"]
-    undefined = counted.groupby("predictor", sort=False)["n_undefined_folds"].max()
-    for predictor, number in undefined[undefined > 0].items():
-        lines.append(f"per-fold r of {predictor} is undefined in {number} folds")
-    if protocol == "l2to":
-        lines.append("coverage: share of members inside their 90 % interval")
-    return "\n".join(lines)
-
-
-def _cells(row: pd.Series) -> list[str]:
-    cells = [str(row["predictor"]) + (" (warm)" if row["warm"] else "")]
-    if row["note"]:
-        return [*cells, "n/a", "n/a", "n/a", "n/a"]
-    cells += [_number(row["per_fold_r"], 3), _number(row["pooled_r"], 3)]
-    return [*cells, _number(row["mae"], 4), _number(row["coverage"], 2)]
-
-
-def _number(value: float, digits: int) -> str:
-    # NaN alone is unequal to itself; an undefined number is shown as a dash, never as 0.
-    return "–" if value != value else f"{value:.{digits}f}"
+    found: dict[str, dict[str, float]] = {}
+    for folder in directories:
+        tasks = read_tasks(folder)
+        if tasks is not None:
+            known = tasks.dropna(subset="base_score").set_index("task")["base_score"]
+            scores = {str(task): float(score) for task, score in known.items()}
+            found |= {str(suite): scores for suite in load_run(folder)[0]["suite"].unique()}
+    return found

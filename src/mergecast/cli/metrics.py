@@ -84,11 +84,11 @@ def command(
     from mergecast.fingerprints.probing import ProbeSettings
     from mergecast.pairmetrics import Request, collect_evidence, kinds, table_of
     from mergecast.runtime.progress import progress_bars
-    from mergecast.tables.io import table_format, write_pairs
+    from mergecast.tables.io import check_format, write_pairs
 
     kinds(tier, metric_set)
     if not plan:
-        table_format(out)
+        check_format(out)
     if tier != "weights":
         check_device(device)
         if tasks is None:

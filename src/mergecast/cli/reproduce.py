@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from mergecast.cli.console import JsonOption, print_json, progress
+from mergecast.cli.console import JsonOption, note, print_json, progress
+from mergecast.errors import UsageError
 
 
 def command(
@@ -33,6 +34,20 @@ def command(
         int | None,
         typer.Option(min=1, help="Processes; by default 2. Results do not depend on it."),
     ] = None,
+    analysis: Annotated[
+        bool,
+        typer.Option(
+            "--analysis",
+            help="Also: signatures of the Lasso and between seeds, groups of metrics (minutes).",
+        ),
+    ] = False,
+    sensitivity: Annotated[
+        bool,
+        typer.Option(
+            "--sensitivity",
+            help="Also: fits at every calibration size that the setting has (minutes).",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Recompute the published tables of a setting, and correct them.
@@ -45,8 +60,13 @@ def command(
 
       mergecast reproduce results --setting ViT-B-16_AdamW
 
-      mergecast reproduce results --setting ViT-B-16_SGD --predictor paper
+      mergecast reproduce results --setting ViT-B-16_AdamW --seeds 10 --predictor paper --json
+
+      mergecast reproduce results --setting ViT-B-16_AdamW --predictor lasso --sensitivity
     """
+    if as_json and (analysis or sensitivity):
+        option = "--analysis" if analysis else "--sensitivity"
+        raise UsageError(option, "its tables are not in the JSON object", "leave out --json")
     from mergecast.analysis.reproduce import reproduce
 
     name = setting or _only_setting(results)
@@ -56,18 +76,43 @@ def command(
     if as_json:
         print_json(found.to_dict())
         return
+    from mergecast.analysis.analyse import analyse
+    from mergecast.analysis.sensitivity import calibration_sensitivity
+    from mergecast.cli.analysis_tables import print_findings, print_fits
     from mergecast.cli.reproduce_tables import print_reproduction
+    from mergecast.cli.sensitivity_tables import print_fit_sensitivity, print_metric_sensitivity
+    from mergecast.cli.tables import open_console
 
-    print_reproduction(found, results)
+    console = open_console()
+    print_reproduction(console, found, results)
+    if found.sizes:
+        print_metric_sensitivity(console, calibration_sensitivity(found.sizes).metrics)
+    # Before what was asked for in addition, which may fail where there are too few tasks.
+    print_findings(console, found.findings)
+    chosen, methods = found.selection, found.selection.methods
+    if sensitivity:
+        if not found.sizes:
+            note(f"{name} has no metrics at other calibration sizes")
+        else:
+            with progress("calibration sizes") as advance:
+                fits = calibration_sensitivity(
+                    found.sizes, chosen.outcomes, methods=methods, seeds=seeds, progress=advance
+                ).fits
+            print_fit_sensitivity(console, fits, "normalized accuracy")
+    if analysis:
+        with progress("analysing") as advance:
+            analysed = analyse(chosen.pairs, chosen.outcomes, methods, progress=advance)
+        print_fits(console, analysed)
 
 
 def _only_setting(results: Path) -> str:
     """The setting of a folder that has one; raises UsageError otherwise."""
-    from mergecast.errors import UsageError
     from mergecast.tables.published import settings
 
     known = settings(results)
+    if not known:
+        problem = "no mergeability/<SETTING>/pairwise_metrics_N<n>.json in it"
+        raise UsageError(results, problem, "copy the whole results folder")
     if len(known) != 1:
-        there = ", ".join(known) or "none"
-        raise UsageError("--setting", "not given", f"choose one: {there}")
+        raise UsageError("--setting", "not given", f"choose one: {', '.join(known)}")
     return known[0]

@@ -12,8 +12,9 @@ from mergecast.forecast.design import ROW_KEYS, TrainingRows, training_rows
 from mergecast.forecast.intervals import add_intervals
 from mergecast.forecast.predictors import BASELINES, PREDICTORS, Predictor
 from mergecast.forecast.protocols import PROTOCOLS, Protocol, out_of_fold
-from mergecast.forecast.scoring import pearson, scores
+from mergecast.forecast.scoring import fold_scores, is_constant, pearson, scores
 from mergecast.forecast.uncertainty import bootstrap_interval, permutation_null, seed_spread
+from mergecast.tables.outcomes import member_outcomes
 
 __all__ = ["DEFAULT_PREDICTORS", "Evaluation", "applies", "evaluate", "pearson", "scores"]
 
@@ -63,9 +64,25 @@ class Evaluation:
     notes: list[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: protocol, results and notes; undefined values are None."""
-        rows = self.results.astype(object).where(self.results.notna(), None).to_dict("records")
-        return {"protocol": self.protocol, "results": rows, "notes": self.notes}
+        """Plain data for JSON: protocol, results, folds and notes; undefined values are None."""
+        tables = {"results": self.results, "folds": self.folds()}
+        rows = {
+            name: table.astype(object).where(table.notna(), None).to_dict("records")
+            for name, table in tables.items()
+        }
+        return {"protocol": self.protocol, **rows, "notes": self.notes}
+
+    def folds(self) -> pd.DataFrame:
+        """Scores of every fold: DataFrame[method, predictor, fold, n_pairs, r, rho, mae]."""
+        tables = []
+        for (method, predictor), table in self.predictions.groupby(
+            ["method", "predictor"], sort=False
+        ):
+            found = fold_scores(table)
+            found.insert(0, "method", str(method))
+            found.insert(1, "predictor", str(predictor))
+            tables.append(found)
+        return pd.concat(tables, ignore_index=True)
 
 
 def evaluate(
@@ -104,7 +121,8 @@ def evaluate(
         An unknown name, or too few tasks or suites for the protocol.
     """
     scheme = PROTOCOLS.get(protocol)
-    data = training_rows(pairs, outcomes, list(methods) if methods else None)
+    asked, undefined = (list(methods), []) if methods else _defined_methods(outcomes)
+    data = training_rows(pairs, outcomes, asked)
     names = dict.fromkeys([*BASELINES, *(predictors or default_predictors(data))])
     chosen = [PREDICTORS.get(name) for name in names]
     results, tables = [], []
@@ -135,6 +153,13 @@ def evaluate(
             if progress is not None:
                 progress(len(results), total)
     notes = dict.fromkeys(note for rows in data.values() for note in rows.notes)
+    notes |= dict.fromkeys(undefined)
+    notes |= dict.fromkeys(
+        f"{method}: retention is {rows.y[0]:.6g} in all {rows.n_pairs} pairs: nothing can be "
+        "learned from it, and correlations are undefined"
+        for method, rows in data.items()
+        if is_constant(rows.y)
+    )
     extra = dict.fromkeys(key for row in results for key in row if key not in RESULT_COLUMNS)
     frame = pd.DataFrame(results, columns=[*RESULT_COLUMNS, *extra])
     frame[_COUNTS] = frame[_COUNTS].fillna(0).astype("int64")
@@ -149,6 +174,20 @@ def default_predictors(data: Mapping[str, TrainingRows]) -> list[str]:
         for name in DEFAULT_PREDICTORS
         if any(not PREDICTORS.get(name).lacks(rows.X.columns) for rows in data.values())
     ]
+
+
+def _defined_methods(outcomes: pd.DataFrame) -> tuple[list[str] | None, list[str]]:
+    """The methods with a defined outcome, and a note on each other one; None where none has any.
+
+    One method that always diverged must not cost the validation of the others.
+    """
+    measured = member_outcomes(outcomes)
+    known = measured[measured["retention"].notna()]["method"].unique()
+    if not len(known):
+        return None, []
+    unknown = sorted(set(measured["method"]) - set(known))
+    notes = [f"{method}: left out: no pair has a defined outcome" for method in unknown]
+    return sorted(known), notes
 
 
 def applies(predictor: Predictor, protocol: Protocol) -> bool:

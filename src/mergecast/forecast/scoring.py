@@ -33,13 +33,13 @@ def scores(predictions: pd.DataFrame) -> dict[str, Any]:
     folds = list(paired.groupby("fold", sort=False).indices.values())
     fold_r = [pearson(predicted[rows], measured[rows]) for rows in folds]
     fold_rho = [spearman(predicted[rows], measured[rows]) for rows in folds]
-    total = float(((measured - measured.mean()) ** 2).sum())
+    total = np.nan if is_constant(measured) else float(((measured - measured.mean()) ** 2).sum())
     found: dict[str, Any] = {
         "per_fold_r": _mean_defined(fold_r),
         "per_fold_rho": _mean_defined(fold_rho),
         "pooled_r": pearson(predicted, measured),
         "mae": float(np.abs(predicted - measured).mean()),
-        "r2": 1 - float(((predicted - measured) ** 2).sum()) / total if total > 0 else np.nan,
+        "r2": 1 - float(((predicted - measured) ** 2).sum()) / total,
         "n_pairs": len(paired[["suite", "left", "right"]].drop_duplicates()),
         "n_folds": len(fold_r),
         "n_undefined_folds": int(np.isnan(fold_r).sum()),
@@ -50,15 +50,33 @@ def scores(predictions: pd.DataFrame) -> dict[str, Any]:
     return found
 
 
+def fold_scores(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Each fold by itself: DataFrame[fold, n_pairs, r, rho, mae], pairs as in `scores`.
+
+    r and ρ are NaN in a fold of fewer than three pairs, or where a side is constant.
+    """
+    paired = paired_predictions(predictions)
+    rows = []
+    for fold, table in paired.groupby("fold", sort=False):
+        x, y = table["predicted"].to_numpy(), table["measured"].to_numpy()
+        numbers = {"r": pearson(x, y), "rho": spearman(x, y), "mae": float(np.abs(x - y).mean())}
+        rows.append({"fold": fold, "n_pairs": len(table), **numbers})
+    return pd.DataFrame(rows, columns=["fold", "n_pairs", "r", "rho", "mae"])
+
+
 def pearson(x: Floats, y: Floats) -> float:
     """Pearson's r; NaN where it is undefined: fewer than three values, or a constant side."""
     if len(x) < MIN_PAIRS:
         return float("nan")
     dx, dy = x - x.mean(), y - y.mean()
-    # What rounding leaves of a constant is no variation.
-    if any(np.ptp(v) <= 1e-12 * max(1.0, float(np.abs(v).max())) for v in (x, y)):
+    if is_constant(x) or is_constant(y):
         return float("nan")
     return float(np.clip(dx @ dy / np.sqrt((dx @ dx) * (dy @ dy)), -1.0, 1.0))
+
+
+def is_constant(values: Floats) -> bool:
+    """Whether values differ by no more than rounding; what that leaves is no variation."""
+    return bool(np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())))
 
 
 def spearman(x: Floats, y: Floats) -> float:

@@ -44,10 +44,12 @@ def read_inputs(folder: str | Path) -> RunInputs:
     """
     folder = Path(folder)
     pairs, outcomes = load_run(folder)
-    return RunInputs(pairs, outcomes, _tasks(folder / "tasks.parquet"), _suite(folder))
+    return RunInputs(pairs, outcomes, read_tasks(folder), _suite(folder))
 
 
-def _tasks(path: Path) -> pd.DataFrame | None:
+def read_tasks(folder: str | Path) -> pd.DataFrame | None:
+    """The task table of a run folder, see `RunInputs`; None where there is none."""
+    path = Path(folder) / "tasks.parquet"
     if not path.exists():
         return None
     try:

@@ -49,7 +49,7 @@ def write_pairs(pairs: pd.DataFrame, path: str | Path) -> Path:
     """Validate and write a pair table; CSV gets a sidecar with the reasons of missing values."""
     path = Path(path)
     checked = validate_pairs(pairs)
-    table_format(path)
+    check_format(path)
     if path.suffix == ".csv":
         # The sidecar first: a reader then never sees missing values without their reasons.
         missing = pd.DataFrame(checked.attrs["missing"], columns=_MISSING_COLUMNS)
@@ -57,16 +57,17 @@ def write_pairs(pairs: pd.DataFrame, path: str | Path) -> Path:
             _sidecar(path).unlink(missing_ok=True)
         else:
             replace_file(_sidecar(path), lambda target: missing.to_csv(target, index=False))
-    return _write(checked, path)
+    return write_table(checked, path)
 
 
 def write_outcomes(outcomes: pd.DataFrame, path: str | Path) -> Path:
     """Validate and write an outcome table."""
-    return _write(validate_outcomes(outcomes), Path(path))
+    return write_table(validate_outcomes(outcomes), path)
 
 
-def table_format(path: Path) -> str:
-    """A table's suffix, ``.parquet`` or ``.csv``; raises TableError for any other."""
+def check_format(path: str | Path) -> str:
+    """The suffix of a table file; raises TableError unless it is ``.parquet`` or ``.csv``."""
+    path = Path(path)
     if path.suffix not in (".parquet", ".csv"):
         raise TableError(
             path,
@@ -90,7 +91,7 @@ def _with_path(
 
 
 def _read(path: Path, text: list[str]) -> pd.DataFrame:
-    kind = table_format(path)
+    kind = check_format(path)
     if not path.is_file():
         problem = "is a folder" if path.is_dir() else "no such file"
         raise TableError(path, problem, "give a .parquet or .csv table")
@@ -125,8 +126,10 @@ def _numbers(column: pd.Series, path: Path) -> pd.Series:
     return refuse(str(path), str(column.name), f"expected a number, found {cell!r}", "", row)
 
 
-def _write(df: pd.DataFrame, path: Path) -> Path:
-    if table_format(path) == ".parquet":
+def write_table(df: pd.DataFrame, path: str | Path) -> Path:
+    """Write any frame, by suffix; raises TableError for another one, ResourceError on failure."""
+    path = Path(path)
+    if check_format(path) == ".parquet":
         replace_file(path, lambda target: df.to_parquet(target, engine="pyarrow", index=False))
     else:
         replace_file(path, lambda target: df.to_csv(target, index=False))

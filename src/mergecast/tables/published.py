@@ -15,7 +15,6 @@ listed in `PublishedSetting.failures` with the error that the file holds.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -27,12 +26,10 @@ import pandas as pd
 from mergecast.errors import TableError, UsageError
 from mergecast.tables.json_file import entry, number, read_json, refuse_json
 from mergecast.tables.outcomes import validate_outcomes
-from mergecast.tables.pairs import validate_pairs
+from mergecast.tables.published_metrics import metric_table, numbered_file, task_names
 
 # The authors' names of merging methods where mergecast has another one.
 METHOD_NAMES = {"arithmetic": "task_arithmetic"}
-
-NULL_METRIC = "null in the published table"
 
 # Published accuracies are float32; a larger difference is another single model, not rounding.
 _SAME_SINGLE = 1e-5
@@ -105,10 +102,10 @@ def read_setting(results: str | Path, setting: str) -> PublishedSetting:
     known = settings(results)
     if setting not in known:
         raise UsageError.unknown("setting", setting, known)
-    path = _numbered(results / "mergeability" / setting, "pairwise_metrics")
+    path = numbered_file(results / "mergeability" / setting, "pairwise_metrics")
     data = read_json(path)
-    tasks = _tasks(path, data)
-    pairs = _pairs(path, data, tasks, setting)
+    tasks = task_names(path, data)
+    pairs = metric_table(path, data, tasks, setting)
     singles = _single_scores(results, str(data.get("model_name", setting.rpartition("_")[0])))
     rows: list[dict[str, Any]] = []
     failures: list[Failure] = []
@@ -133,87 +130,6 @@ def raw_outcomes(outcomes: pd.DataFrame) -> pd.DataFrame:
     return outcomes.assign(single_score=1.0, retention=outcomes["score"])
 
 
-def _numbered(folder: Path, stem: str, like: Path | None = None) -> Path:
-    """The file ``<stem>_N<n>.json``: with the n of `like`, else with the largest."""
-    found = {
-        int(match[1]): file
-        for file in folder.glob(f"{stem}_N*.json")
-        if (match := re.fullmatch(rf"{stem}_N(\d+)\.json", file.name))
-    }
-    if not found:
-        raise TableError(folder, f"no {stem}_N<n>.json", "copy the whole results folder")
-    wanted = re.search(r"_N(\d+)\.json$", like.name) if like else None
-    if wanted and int(wanted[1]) in found:
-        return found[int(wanted[1])]
-    return found[max(found)]
-
-
-def _tasks(path: Path, data: dict[str, Any]) -> list[str]:
-    tasks: list[str] = entry(path, data, "datasets", list)
-    for i, task in enumerate(tasks):
-        if not isinstance(task, str) or not task.strip() or "+" in task or "__" in task:
-            refuse_json(path, f"key 'datasets', row {i}", f"{task!r} cannot name a task")
-        if task in tasks[:i]:
-            refuse_json(path, f"key 'datasets', row {i}", f"task {task!r} stands twice")
-    if len(tasks) < 2:
-        refuse_json(path, "key 'datasets'", f"{len(tasks)} task(s)", "a pair needs two")
-    return tasks
-
-
-def _pairs(path: Path, data: dict[str, Any], tasks: list[str], setting: str) -> pd.DataFrame:
-    places = sorted(
-        (min(a, b), max(a, b), i, j) for (i, a), (j, b) in combinations(enumerate(tasks), 2)
-    )
-    columns: dict[str, list[Any]] = {
-        "suite": [setting] * len(places),
-        "left": [left for left, _, _, _ in places],
-        "right": [right for _, right, _, _ in places],
-    }
-    missing = []
-    metrics = entry(path, data, "metrics", dict)
-    for key in metrics:
-        matrix = _matrix(path, metrics, key, len(tasks))
-        values = []
-        for left, right, i, j in places:
-            value = _symmetric(path, matrix, key, tasks, i, j)
-            if math.isnan(value):
-                missing.append({"left": left, "right": right, "key": key, "reason": NULL_METRIC})
-            values.append(value)
-        columns[key] = values
-    if not metrics:
-        refuse_json(path, "key 'metrics'", "no metric", "copy the file again")
-    frame = pd.DataFrame(columns)
-    frame.attrs["missing"] = missing
-    return validate_pairs(frame, table=str(path))
-
-
-def _matrix(path: Path, metrics: dict[str, Any], key: str, n: int) -> list[list[Any]]:
-    where = f"metric {key!r}"
-    matrix: list[list[Any]] = entry(
-        path, entry(path, metrics, key, dict), "matrix", list, where=where
-    )
-    if len(matrix) != n:
-        refuse_json(path, where, f"{len(matrix)} rows where there are {n} tasks")
-    for i, row in enumerate(matrix):
-        if not isinstance(row, list) or len(row) != n:
-            found = f"{len(row)} columns" if isinstance(row, list) else "no list"
-            refuse_json(path, f"{where}, row {i}", f"{found} where there are {n} tasks")
-    return matrix
-
-
-def _symmetric(
-    path: Path, matrix: list[list[Any]], key: str, tasks: list[str], i: int, j: int
-) -> float:
-    """The value above the diagonal; what stands below it may repeat it, never contradict it."""
-    where = f"metric {key!r}, pair {tasks[i]}__{tasks[j]}"
-    upper, lower = (number(path, value, where) for value in (matrix[i][j], matrix[j][i]))
-    if math.isnan(upper):
-        return lower
-    if not math.isnan(lower) and not math.isclose(upper, lower, rel_tol=1e-6, abs_tol=1e-12):
-        refuse_json(path, where, f"{upper:g} above the diagonal, {lower:g} below")
-    return upper
-
-
 def _single_scores(results: Path, model: str) -> dict[str, float]:
     """Accuracy of each single model, or nothing where it was not released."""
     path = results / "finetuning" / "accs.json"
@@ -235,7 +151,7 @@ def _summaries(folder: Path, metrics: Path) -> dict[str, Path]:
         method = METHOD_NAMES.get(home.name, home.name)
         if method in found:
             raise TableError(home, f"method {method!r} stands twice in {folder}", "keep one")
-        found[method] = _numbered(home, "all_pairwise_summary", like=metrics)
+        found[method] = numbered_file(home, "all_pairwise_summary", like=metrics)
     return dict(sorted(found.items()))
 
 

@@ -81,5 +81,6 @@ def refuse_duplicates(df: pd.DataFrame, keys: list[str], table: str) -> None:
     repeated = np.flatnonzero(df.duplicated(keys).to_numpy())
     if repeated.size:
         row = int(repeated[0])
-        values = ", ".join(f"{key} {df[key].iloc[row]!r}" for key in keys)
+        # tolist gives Python's own numbers: `seed 0`, not `seed np.int64(0)`.
+        values = ", ".join(f"{key} {df[key].iloc[[row]].tolist()[0]!r}" for key in keys)
         refuse(table, keys[-1], f"duplicate of an earlier row: {values}", "keep one row", row)

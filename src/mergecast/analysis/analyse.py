@@ -1,0 +1,166 @@
+"""The paper's analyses on the user's own tables, joined: what explains these outcomes, and how?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from mergecast.analysis.ablation import ablate
+from mergecast.analysis.audit import Finding, audit
+from mergecast.analysis.comparison import Comparison, compare_suites
+from mergecast.analysis.individual import individual_correlations
+from mergecast.analysis.signatures import (
+    fold_coefficients,
+    mean_coefficients,
+    seed_stability,
+    sign_agreement,
+    signature,
+    top_overlap,
+)
+from mergecast.analysis.variance import metric_shares, outcome_shares, residual_correlations
+from mergecast.forecast.design import TrainingRows, training_rows
+from mergecast.forecast.predictors import PREDICTORS
+
+Progress = Callable[[int, int], None]
+
+# Convex and deterministic, with coefficients: its signature belongs to the data alone.
+SIGNED = "lasso"
+# The published fit, whose signature moves with the seed.
+SEEDED = "paper"
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What the analyses found.
+
+    Attributes
+    ----------
+    outcome_share, metric_share : additive shares, see `mergecast.analysis.variance`.
+    residual_r : frame (metrics × methods), correlation after taking the additive parts out.
+    individual : as `individual_correlations`, with `suite`.
+    signatures : method to coefficients (folds × metrics) of the Lasso, one task left out.
+    stability : DataFrame[method, top_overlap, sign_agreement] between seeds of the paper's fit.
+    ablation : as `ablate` returns it, with the Lasso.
+    comparisons : two suites to what they say of the same pairs; empty with one suite.
+    findings : suite to its audit.
+    """
+
+    outcome_share: dict[str, float]
+    metric_share: dict[str, float]
+    residual_r: pd.DataFrame
+    individual: pd.DataFrame
+    signatures: dict[str, pd.DataFrame]
+    stability: pd.DataFrame
+    ablation: pd.DataFrame
+    comparisons: dict[tuple[str, str], list[Comparison]]
+    findings: dict[str, list[Finding]]
+
+    def agreement(self) -> tuple[float, float]:
+        """Overlap of the strongest metrics and agreement of signs, between methods."""
+        means = mean_coefficients(self.signatures)
+        return top_overlap(means), sign_agreement(means)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; undefined values are None or NaN."""
+        overlap, signs = self.agreement()
+        return {
+            "additive_share": {"outcomes": self.outcome_share, "metrics": self.metric_share},
+            "residual_r": self.residual_r.to_dict(),
+            "individual": self.individual.to_dict("records"),
+            "signatures": {
+                "predictor": SIGNED,
+                "top5_overlap": overlap,
+                "sign_agreement": signs,
+                "metrics": {
+                    method: signature(folds).rename_axis("metric").reset_index().to_dict("records")
+                    for method, folds in self.signatures.items()
+                },
+            },
+            "stability": self.stability.to_dict("records"),
+            "ablation": self.ablation.to_dict("records"),
+            "comparison": [
+                {"first": a, "second": b, **asdict(row)}
+                for (a, b), rows in self.comparisons.items()
+                for row in rows
+            ],
+            "audit": [
+                {"suite": suite, **asdict(finding)}
+                for suite, findings in self.findings.items()
+                for finding in findings
+            ],
+        }
+
+
+def analyse(
+    pairs: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    methods: Sequence[str] | None = None,
+    protocol: str = "loto",
+    base_scores: Mapping[str, Mapping[str, float]] | None = None,
+    *,
+    seeds: int = 3,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Analysis:
+    """Audit, additive shares, single metrics, signatures, ablation and comparison of suites.
+
+    Parameters
+    ----------
+    pairs, outcomes : tables as in `mergecast.tables`, of one suite or several.
+    methods : merging methods, by default all of the outcome table.
+    protocol : of the ablation; signatures always leave one task out.
+    base_scores : suite to task to the score of the base model, where known.
+    seeds : of the paper's fit, for the stability of its signature.
+    seed : of the permutations of models.
+    progress : called with (steps done, in all).
+
+    Raises
+    ------
+    TableError, UsageError
+        As `mergecast.forecast.evaluation.evaluate`.
+    """
+    data = training_rows(pairs, outcomes, list(methods) if methods else None)
+    mine = outcomes[outcomes["method"].isin(data)]
+    suites = sorted(pairs["suite"].unique())
+    total, done = len(data) + len(suites) + 1, 0
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    signatures, stability = {}, []
+    for method, rows in data.items():
+        signatures[method] = fold_coefficients(rows, PREDICTORS.get(SIGNED).make())
+        stability.append({"method": method, **_stability(rows, seeds)})
+        advance()
+    singles, findings = [], {}
+    for suite in suites:
+        part, own = pairs[pairs["suite"] == suite], mine[mine["suite"] == suite]
+        single = individual_correlations(part, own, seed=seed)
+        single.insert(0, "suite", suite)
+        singles.append(single)
+        findings[str(suite)] = audit(part, own, (base_scores or {}).get(str(suite)))
+        advance()
+    ablation = ablate(pairs, mine, SIGNED, protocol, list(data))
+    advance()
+    return Analysis(
+        outcome_share=outcome_shares(mine),
+        metric_share=metric_shares(pairs),
+        residual_r=residual_correlations(pairs, mine),
+        individual=pd.concat(singles, ignore_index=True),
+        signatures=signatures,
+        stability=pd.DataFrame(stability),
+        ablation=ablation,
+        comparisons=compare_suites(pairs, mine),
+        findings=findings,
+    )
+
+
+def _stability(rows: TrainingRows, seeds: int) -> dict[str, float]:
+    overlap, signs = seed_stability(rows, PREDICTORS.get(SEEDED).make(), range(seeds))
+    return {"top_overlap": overlap, "sign_agreement": signs}
