@@ -51,7 +51,13 @@ RETENTION = tuple(
         ),
         (
             "retention_scrambled",
-            ("kept_unlabelled", "overlap_unlabelled", "probability_labelled", "kept_labelled"),
+            (
+                "probability_unlabelled",
+                "kept_unlabelled",
+                "overlap_unlabelled",
+                "probability_labelled",
+                "kept_labelled",
+            ),
         ),
     )
     for form in forms
@@ -60,6 +66,7 @@ FITTED = (
     "retention_kept_unlabelled",
     "retention_overlap_unlabelled",
     "retention_kept_labelled",
+    "retention_scrambled_kept_unlabelled",
     "retention_scrambled_overlap_unlabelled",
     "retention_scrambled_kept_labelled",
 )
@@ -78,7 +85,8 @@ def main() -> None:
     arguments = parser.parse_args()
     runs = arguments.run or [finished(arguments.dir, seed) for seed in range(arguments.seeds)]
     tables = [measured(run, arguments.samples) for run in runs]
-    print(f"digits-14, {len(runs)} seeds, {arguments.samples} calibration samples a task\n")
+    seeds = ", ".join(str(seed_of(run)) for run in runs)
+    print(f"digits-14, seeds {seeds}, {arguments.samples} calibration samples a task\n")
     figures = {
         "best": best_of_tiers(tables),
         "alone": retention_alone(tables),
@@ -100,8 +108,8 @@ def measured(run: Path, samples: int) -> pd.DataFrame:
     tasks = suite_tasks(run)
     models = {task: run / "models" / f"{task}.safetensors" for task in tasks}
     family = Family.open(run / "base.safetensors", models)
-    seed = json.loads((run / "suite.json").read_text())["seed"]
-    settings = ProbeSettings(calibration=samples, seed=0)
+    seed = seed_of(run)
+    settings = ProbeSettings(samples, seed, cache=run / "units" / "probes")
     wide = compute_metrics(
         family,
         tasks=tasks,
@@ -125,6 +133,10 @@ def measured(run: Path, samples: int) -> pd.DataFrame:
     return pd.DataFrame(values)
 
 
+def seed_of(run: Path) -> int:
+    return int(json.loads((run / "suite.json").read_text())["seed"])
+
+
 def best_of_tiers(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Per method and tier, the metric whose median |r| over seeds is largest."""
     rows = []
@@ -146,7 +158,7 @@ def retention_alone(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Nothing fitted, partner unseen: median r over seeds of every form."""
     frame = pd.DataFrame(
         {
-            method: {form: median_r(tables, method, f"{form}_{method}") for form in RETENTION}
+            method: {form: median_r(tables, method, f"{form}@{method}") for form in RETENTION}
             for method in METHODS
         }
     )
@@ -161,7 +173,7 @@ def both_unseen(tables: list[pd.DataFrame]) -> pd.DataFrame:
     rows = []
     for method in METHODS:
         for form in FITTED:
-            key = f"{form}_{method}"
+            key = f"{form}@{method}"
             row: dict[str, object] = {
                 "method": method,
                 "retention": form.removeprefix("retention_"),
@@ -170,7 +182,7 @@ def both_unseen(tables: list[pd.DataFrame]) -> pd.DataFrame:
                 spec_method = METRICS.get(extra).method if extra and extra != NORMS else None
                 if spec_method not in (None, method):
                     continue
-                name = extra.removeprefix("interference_").removesuffix(f"_{method}")
+                name = extra.removeprefix("interference_").removesuffix(f"@{method}")
                 chosen = [key, *([extra] if extra else [])]
                 row[f"+ {name}" if extra else "alone"] = unseen_r(tables, method, chosen)
                 if extra and extra != NORMS:

@@ -9,6 +9,7 @@ import pandas as pd
 from mergecast.analysis.groups import groups_of
 from mergecast.forecast.design import training_rows
 from mergecast.forecast.evaluation import scores
+from mergecast.forecast.linear import without_identity
 from mergecast.forecast.predictors import PREDICTORS
 from mergecast.forecast.protocols import PROTOCOLS, out_of_fold
 from mergecast.tables.pairs import features_of, validate_pairs
@@ -57,7 +58,8 @@ def ablate(
         )
         for method, rows in data.items():
             numbers = scores(out_of_fold(rows, chosen, scheme))
-            row = {"metrics": name, "n_metrics": len(kept), "method": method}
+            n_metrics = len(without_identity(rows.X).columns)
+            row = {"metrics": name, "n_metrics": n_metrics, "method": method}
             found.append(row | {key: numbers[key] for key in ("per_fold_r", "pooled_r", "mae")})
         if progress is not None:
             progress(done, len(variants))

@@ -59,11 +59,11 @@ def individual_correlations(
         raise TableError(
             "pairs table, column 'suite'", f"{len(suites)} suites", "correlate one suite at a time"
         )
-    metrics = pd.concat([pairs[PAIR_KEYS], metric_values(pairs)], axis=1)
     tables = []
     for method, measured in pair_outcomes(outcomes).groupby("method", sort=True):
         if methods is not None and method not in methods:
             continue
+        metrics = pd.concat([pairs[PAIR_KEYS], metric_values(pairs, str(method))], axis=1)
         joined = measured[measured["retention"].notna()].merge(metrics, on=PAIR_KEYS)
         rng = np.random.default_rng(derived_seed(seed, "mantel", method))
         rows = []

@@ -16,7 +16,7 @@ import pandas as pd
 from mergecast.errors import TableError
 from mergecast.forecast.evaluation import pearson
 from mergecast.tables.outcomes import pair_outcomes
-from mergecast.tables.pairs import PAIR_KEYS, features_of, validate_pairs
+from mergecast.tables.pairs import PAIR_KEYS, features_of, method_features, validate_pairs
 
 Floats = npt.NDArray[np.float64]
 
@@ -73,13 +73,14 @@ def additive_fit(left: object, right: object, y: object) -> AdditiveFit:
     return AdditiveFit(share, pd.Series(effects - effects.mean(), index=tasks), residuals)
 
 
-def metric_values(pairs: pd.DataFrame) -> pd.DataFrame:
-    """One column a metric: a directed one as the mean of its two directions. Index as `pairs`."""
+def metric_values(pairs: pd.DataFrame, method: str | None = None) -> pd.DataFrame:
+    """One column a metric: a directed one as the mean of its two directions. Index as `pairs`.
+
+    With a method, those that say something of it, under names without it.
+    """
+    features = features_of(pairs) if method is None else method_features(pairs, method)
     return pd.DataFrame(
-        {
-            key: pairs[list(columns)].mean(axis=1, skipna=False)
-            for key, columns in features_of(pairs).items()
-        }
+        {key: pairs[list(columns)].mean(axis=1, skipna=False) for key, columns in features.items()}
     )
 
 
@@ -108,13 +109,12 @@ def residual_correlations(pairs: pd.DataFrame, outcomes: pd.DataFrame) -> pd.Dat
     NaN where either is purely additive.
     """
     pairs = validate_pairs(pairs)
-    metrics = pd.concat([pairs[PAIR_KEYS], metric_values(pairs)], axis=1)
-    keys = list(metrics.columns.drop(PAIR_KEYS))
     found: dict[str, dict[str, float]] = {}
     for method, rows in pair_outcomes(outcomes).groupby("method", sort=True):
-        joined = rows.merge(metrics, on=PAIR_KEYS)
-        found[str(method)] = {key: _residual_r(joined, key) for key in keys}
-    return pd.DataFrame(found, index=keys)
+        metrics = metric_values(pairs, str(method))
+        joined = rows.merge(pd.concat([pairs[PAIR_KEYS], metrics], axis=1), on=PAIR_KEYS)
+        found[str(method)] = {key: _residual_r(joined, key) for key in metrics.columns}
+    return pd.DataFrame(found).sort_index()
 
 
 def _residual_r(joined: pd.DataFrame, key: str) -> float:

@@ -68,7 +68,7 @@ def command(
 
       mergecast evaluate runs/digits --protocol l2to --method ties --json
 
-      mergecast evaluate runs/digits --predictor lasso --null 99 --analysis -o predictions.csv
+      mergecast evaluate runs/digits --predictor lasso --null 99 --analysis
     """
     from mergecast.forecast.choices import choices
     from mergecast.forecast.evaluation import evaluate

@@ -60,9 +60,9 @@ def command(
 
       mergecast reproduce results --setting ViT-B-16_AdamW
 
-      mergecast reproduce results --setting ViT-B-16_AdamW --seeds 10 --predictor paper --json
+      mergecast reproduce results --setting ViT-B-16_SGD --json
 
-      mergecast reproduce results --setting ViT-B-16_AdamW --predictor lasso --sensitivity
+      mergecast reproduce results --setting ViT-B-16_AdamW --sensitivity
     """
     if as_json and (analysis or sensitivity):
         option = "--analysis" if analysis else "--sensitivity"

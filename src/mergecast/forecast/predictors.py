@@ -21,7 +21,7 @@ from mergecast.forecast.least_squares import BackwardElimination, LeastSquares
 from mergecast.forecast.linear import Floats, TaskLasso, TaskRidge, without_identity
 from mergecast.forecast.member_ridge import MemberRidge
 from mergecast.forecast.published import PearsonL1, PublishedMSE
-from mergecast.forecast.retention import LABELLED, UNLABELLED, RetentionLinear
+from mergecast.forecast.retention_linear import LABELLED, UNLABELLED, RetentionLinear
 from mergecast.registry import Registry
 
 

@@ -5,7 +5,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from mergecast.errors import UsageError
 from mergecast.forecast.design import training_rows
 from mergecast.forecast.evaluation import evaluate
-from mergecast.forecast.retention import LABELLED, UNLABELLED, RetentionLinear
+from mergecast.forecast.retention_linear import LABELLED, UNLABELLED, RetentionLinear
 
 
 @pytest.fixture
