@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +22,14 @@ from mergecast.cli.console import (
     open_family,
     print_json,
     weight_findings,
+)
+from mergecast.cli.merge_options import (
+    BatchNormOption,
+    MergeParamOption,
+    MergeSamplesOption,
+    MergeSeedOption,
+    MethodsOption,
+    merge_settings,
 )
 from mergecast.errors import UsageError
 
@@ -59,6 +68,11 @@ def command(
         int, typer.Option("--batch-size", min=1, help="Samples run at once.")
     ] = 32,
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 42,
+    methods: MethodsOption = None,
+    merge_samples: MergeSamplesOption = None,
+    merge_param: MergeParamOption = None,
+    merge_seed: MergeSeedOption = 0,
+    reestimate_batchnorm: BatchNormOption = False,
     device: DeviceOption = "cpu",
     suite: Annotated[str, typer.Option("--suite", help="Value of the suite column.")] = "",
     private: PrivateOption = None,
@@ -80,6 +94,9 @@ def command(
       mergecast metrics base/ cola/ mnli/ --tasks tasks.yaml --tier gradients --plan
 
       mergecast metrics base/ cola/ mnli/ --tasks t.yaml --tier gradients --set paper
+
+      mergecast metrics base/ a/ b/ --tasks t.yaml --tier gradients --method ties
+        --merge-param ties.density=0.3 --merge-samples 40
     """
     from mergecast.fingerprints.probing import ProbeSettings
     from mergecast.pairmetrics import Request, collect_evidence, kinds, table_of
@@ -95,9 +112,10 @@ def command(
     heads = {pattern for task in found.values() for pattern in task.private} if found else set()
     family = open_family(base, models, [*(private or ()), *sorted(heads)], strict)
     settings = ProbeSettings(calibration, seed, device, batch_size, layer, cache)
+    merges = merge_settings(methods, merge_param, merge_samples, merge_seed, reestimate_batchnorm)
     with (
         progress_bars() as bars,
-        Request(family, found, settings, workers, "refuse", bars) as request,
+        Request(family, found, settings, workers, "refuse", bars, merges) as request,
     ):
         if plan:
             _print_plan(request, tier, metric_set, json)
@@ -106,7 +124,7 @@ def command(
     fingerprints = evidence["weights"].fingerprints
     _note_weights(fingerprints)
     usable = [label for label in family.names if label not in fingerprints.refused]
-    table = table_of(evidence, usable, suite=suite, metric_set=metric_set)
+    table = table_of(evidence, usable, suite=suite, metric_set=metric_set, methods=merges.methods)
     write_pairs(table, out)
     missing = table.attrs["missing"]
     columns = [c for c in table.columns if c not in {"suite", "left", "right"}]
@@ -117,6 +135,7 @@ def command(
                 "tier": tier,
                 "pairs": len(table),
                 "metrics": columns,
+                "batchnorm": _batchnorm(evidence),
                 "refused": [*family.refused, *fingerprints.refused],
                 "missing": missing,
                 "table": table.to_dict("records"),
@@ -124,6 +143,8 @@ def command(
         )
     else:
         print(f"{len(table)} pairs × {len(columns)} columns → {out}")
+        if batchnorm := _batchnorm(evidence):
+            print(f"merges were measured with BatchNorm's {batchnorm}")
         if missing:
             first = missing[0]
             print(
@@ -139,6 +160,15 @@ def _load_tasks(path: Path | None) -> dict[str, Task] | None:
     from mergecast.tasks.tasks_file import load_tasks
 
     return load_tasks(path)
+
+
+def _batchnorm(evidence: Mapping[str, Any]) -> str | None:
+    """What was done about running statistics after merges; None where none has any."""
+    for kind in ("retention", "probe"):
+        if kind in evidence:
+            words = str(evidence[kind].fingerprints.batchnorm)
+            return words if words.startswith("running") else None
+    return None
 
 
 def _note_weights(fingerprints: WeightFingerprints) -> None:

@@ -20,6 +20,7 @@ from mergecast.fingerprints.forms import FORMS, Comparison, compare, mean_of
 from mergecast.fingerprints.merge_settings import MergeSettings
 from mergecast.fingerprints.probing import ProbedFamily, read_state, state_digest
 from mergecast.merging.alone import merge_alone, private_parameters
+from mergecast.merging.decompositions import Decompositions, remembered
 from mergecast.merging.method import METHODS
 from mergecast.merging.run import merge
 from mergecast.runtime.seeds import derived_seed
@@ -76,11 +77,12 @@ def collect_retention(
     bench = MergeBench(probed, settings or MergeSettings())
     found: dict[tuple[str, str, str], Comparison] = {}
     for member in sorted(probed.family.names):
-        for method in names:
-            for partner in bench.settings.partners:
-                found[member, method, partner] = bench.alone(member, method, partner)
-                if advance:
-                    advance(1)
+        with remembered(Decompositions()):
+            for method in names:
+                for partner in bench.settings.partners:
+                    found[member, method, partner] = bench.alone(member, method, partner)
+                    if advance:
+                        advance(1)
     return Retention(probed.family.names, found, bench.batchnorm, tuple(names))
 
 

@@ -12,6 +12,7 @@ from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.errors import MergecastError, UsageError
 from mergecast.family.blocks import ParamBlock
 from mergecast.family.family import Family
+from mergecast.merging.decompositions import current
 from mergecast.merging.method import METHODS
 from mergecast.merging.run import apply
 from mergecast.runtime.seeds import derived_seed
@@ -70,7 +71,10 @@ def merge_alone(
     alone = family.subset([member])
     kernel.check_members(_labels(member, size))
     merged: dict[str, torch.Tensor] = {}
+    known = current()
     for block in alone.blocks():
+        if known is not None:
+            known.expect(block.delta(0))
         company = with_stand_ins(block, size, partner, derived_seed(seed, partner, draw))
         try:
             merged[block.name] = to_tensor(
@@ -115,7 +119,11 @@ def scrambled(delta: Array, rng: np.random.Generator) -> Array:
     columns = delta.reshape(rows, -1)
     count = columns.shape[1]
     signs = rng.choice(np.array([-1, 1], dtype=delta.dtype), size=count)
-    shuffled: Array = np.ascontiguousarray(columns[:, rng.permutation(count)] * signs)
+    order = rng.permutation(count)
+    shuffled: Array = np.ascontiguousarray(columns[:, order] * signs)
+    known = current()
+    if known is not None and delta.ndim == 2:
+        known.expect_shuffled(shuffled, columns, order, signs)
     return shuffled.reshape(delta.shape)
 
 

@@ -72,7 +72,7 @@ def _row(kind: EvidenceKind, work: Work, request: Request, speed: _Speed) -> Pla
         + work.forward_samples * speed.forward
         + work.backward_samples * speed.backward
     )
-    batch = min(request.settings.batch_size, request.settings.calibration)
+    held = work.held_samples or min(request.settings.batch_size, request.settings.calibration)
     return PlanRow(
         kind.name,
         kind.tier,
@@ -80,7 +80,7 @@ def _row(kind: EvidenceKind, work: Work, request: Request, speed: _Speed) -> Pla
         work.backward_passes,
         work.loads * model_bytes(request),
         work.kept,
-        work.memory + (batch * speed.saved if work.backward_samples else 0),
+        work.memory + (held * speed.saved if work.backward_samples else 0),
         seconds / 60,
     )
 
