@@ -190,7 +190,7 @@ def _print_plan(request: Request, tier: str, metric_set: str | None, json: bool)
         print_json({"tier": tier, "plan": [vars(row) for row in rows]})
         return
     names = ("evidence", "tier", "forward", "backward", "read", "kept", "memory", "minutes")
-    table = Table(*names)
+    table = Table(*names, box=None)
     for row in rows:
         table.add_row(
             row.kind,
@@ -200,7 +200,12 @@ def _print_plan(request: Request, tier: str, metric_set: str | None, json: bool)
             *(_size(value) for value in (row.read, row.kept, row.memory)),
             f"{row.minutes:.2f}",
         )
-    Console().print(table)
+    # A pipe is 80 columns wide to rich, which would cut numbers off.
+    Console(width=max(_PLAN_WIDTH, Console().width)).print(table)
+
+
+#: Columns that the widest plan takes.
+_PLAN_WIDTH = 110
 
 
 def _size(count: int) -> str:

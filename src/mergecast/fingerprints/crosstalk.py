@@ -32,6 +32,8 @@ DENSITY = 0.2
 #: Rows of a second moment held of all models at once.
 _SLAB = 256
 _CHUNK = 1 << 17
+#: Sums that need a model's inputs.
+_FORMS = ("moved", "along", "matrix_norm2", "output", "input_similarity", "layers")
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,20 @@ class InputMoments:
         return to_tensor(self.file.array(f"{name}/{number}"))
 
 
-def measure_inputs(bench: MergeBench, member: str) -> InputMoments:
-    """One forward pass of a model over its own samples; the store's, where it is done."""
+def measure_inputs(bench: MergeBench, member: str, sums: PairSums) -> InputMoments | None:
+    """One forward pass of a model over its own samples; the store's, where it is done.
+
+    None where an output is not finite: `sums` then gets the reason.
+    """
+    try:
+        return _measured(bench, member)
+    except UndefinedError as reason:
+        for name in _FORMS:
+            sums.missing[name, member] = str(reason)
+        return None
+
+
+def _measured(bench: MergeBench, member: str) -> InputMoments:
     store, shared = bench.probed.store, bench.family.shared
     spec = bench.spec("input moments", member, shared=list(shared))
     path = f"inputs/{store.key(spec)}.safetensors"
@@ -97,19 +111,24 @@ def add_weights(sums: PairSums, block: ParamBlock) -> None:
             sums.energies[side].append(shares)
 
 
-def add_inputs(sums: PairSums, block: ParamBlock, evidence: Sequence[InputMoments]) -> None:
+def add_inputs(sums: PairSums, block: ParamBlock, evidence: Sequence[InputMoments | None]) -> None:
     """What each update does to the outputs of the layers that a weight belongs to."""
-    rows = [i for i, found in enumerate(evidence) if block.name in found.output_energy]
+    known = {
+        i: found
+        for i, found in enumerate(evidence)
+        if found is not None and block.name in found.output_energy
+    }
+    rows = list(known)
     if not rows:
         return
-    transposed = block.name in evidence[rows[0]].transposed
+    transposed = block.name in known[rows[0]].transposed
     deltas = matrices(torch.from_numpy(block.deltas), transposed)
     moved = torch.zeros(len(rows), len(deltas), dtype=torch.float64)
     alike = torch.zeros(len(rows), len(rows), dtype=torch.float64)
     own = torch.zeros_like(deltas[rows])
     for number, start in enumerate(range(0, deltas.shape[2], _SLAB)):
         stop = min(start + _SLAB, deltas.shape[2])
-        slabs = torch.stack([evidence[i].slab(block.name, number) for i in rows])
+        slabs = torch.stack([found.slab(block.name, number) for found in known.values()])
         slabs = slabs.to(deltas.dtype)
         grams = torch.stack([d[:, start:stop].mT @ d[:, start:] for d in deltas])
         # Columns beyond the square stand for the other half of a symmetric matrix as well.
@@ -126,7 +145,7 @@ def add_inputs(sums: PairSums, block: ParamBlock, evidence: Sequence[InputMoment
     norms = torch.linalg.vector_norm(deltas, dim=(1, 2), dtype=torch.float64)
     sums.add("matrix_norm2", rows, norms.square().expand(len(rows), -1))
     for k, i in enumerate(rows):
-        sums.add("output", i, evidence[i].output_energy[block.name])
+        sums.add("output", i, known[i].output_energy[block.name])
         similarity = np.zeros(len(deltas))
         similarity[rows] = (alike[k] / (alike[k, k] * alike.diagonal()).sqrt()).numpy()
         sums.add("input_similarity", i, similarity)

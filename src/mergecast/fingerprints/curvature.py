@@ -99,6 +99,11 @@ def layer_moments(
     Returns
     -------
     Weight name to moments, in sorted order of names.
+
+    Raises
+    ------
+    UndefinedError
+        An output is not finite.
     """
     layers = weight_layers(probe, shared)
     probe.load(parameters)
@@ -107,6 +112,7 @@ def layer_moments(
         sweep.outputs, sweep.with_history = [], draws > 0
         with recording(layers, sweep.on_call), torch.set_grad_enabled(draws > 0):
             logits = probe.forward(batch)
+        _check_finite(logits.detach(), batch)
         draw = generator(seed, "output curvature", probe.task.name, number)
         for left in range(draws - 1, -1, -1):
             sweep.send_back(logits, draw, last=left == 0)
@@ -114,6 +120,13 @@ def layer_moments(
         moments.output_energy /= moments.input_rows.rows
         moments.draws = len(samples) * draws
     return dict(sorted(sweep.found.items()))
+
+
+def _check_finite(logits: Tensor, batch: Samples) -> None:
+    finite = torch.isfinite(logits).flatten(1).all(dim=1)
+    if not bool(finite.all()):
+        first = batch.ids[int(torch.nonzero(~finite)[0])]
+        raise UndefinedError("model", f"its output is not finite on sample {first}")
 
 
 class _Sweep:

@@ -31,25 +31,28 @@ class Evidence:
 
     Attributes
     ----------
-    curvature : a file of ``outputs/…`` and ``inputs/…``, the factors of every layer.
+    curvature : a file of ``outputs/…`` and ``inputs/…``, the factors of every layer; None where
+        there are none.
     transposed : weights stored as (in, out).
     gradient : a file of the mean gradient; None where there is none.
     fisher, fisher_diagonal : (N,) float64, of every task vector, models in sorted order.
-    no_gradient : why there are no gradients; "" where there are.
+    no_curvature, no_gradient : why there are none; "" where there are.
     """
 
-    curvature: Checkpoint
+    curvature: Checkpoint | None
     transposed: frozenset[str]
     gradient: Checkpoint | None
     fisher: Tensor
     fisher_diagonal: Tensor
+    no_curvature: str
     no_gradient: str
 
     def factors(self, name: str) -> tuple[Tensor, Tensor] | None:
         """The layer's F and X; see `LayerMoments.factors`. None for what is no such weight."""
-        if f"outputs/{name}" not in self.curvature.infos:
+        file = self.curvature
+        if file is None or f"outputs/{name}" not in file.infos:
             return None
-        left, right = (to_tensor(self.curvature.array(f"{kind}/{name}")) for kind in _FACTORS)
+        left, right = (to_tensor(file.array(f"{kind}/{name}")) for kind in _FACTORS)
         return left, right
 
 
@@ -64,14 +67,20 @@ def measure(bench: MergeBench, member: str) -> Evidence:
     bench : family, tasks and settings.
     member : label of the model.
     """
-    curvature, transposed = _curvature(bench, member)
+    curvature: Checkpoint | None = None
+    transposed: frozenset[str] = frozenset()
+    no_curvature = ""
+    try:
+        curvature, transposed = _curvature(bench, member)
+    except UndefinedError as reason:
+        no_curvature = str(reason)
     try:
         gradient, squares, diagonal = _gradients(bench, member)
         no_gradient = ""
     except UndefinedError as reason:
         blank = torch.full((bench.family.size,), torch.nan, dtype=torch.float64)
         gradient, squares, diagonal, no_gradient = None, blank, blank, str(reason)
-    return Evidence(curvature, transposed, gradient, squares, diagonal, no_gradient)
+    return Evidence(curvature, transposed, gradient, squares, diagonal, no_curvature, no_gradient)
 
 
 def _curvature(bench: MergeBench, member: str) -> tuple[Checkpoint, frozenset[str]]:

@@ -61,11 +61,11 @@ def collect_interference(
     names = list(METHODS.names() if methods is None else methods) if gradients else []
     bench = MergeBench(probed, settings)
     sums = PairSums(members)
-    inputs: list[InputMoments] = []
+    inputs: list[InputMoments | None] = []
     evidence: list[Evidence] = []
     for member in members:
         if crosstalk:
-            inputs.append(measure_inputs(bench, member))
+            inputs.append(measure_inputs(bench, member, sums))
         if gradients:
             evidence.append(measure(bench, member))
         if advance:
@@ -88,6 +88,8 @@ def _add_fisher(sums: PairSums, evidence: Sequence[Evidence], asked: bool) -> No
     for i, (member, found) in enumerate(zip(sums.members, evidence, strict=asked)):
         for name in forms if found.no_gradient else ():
             sums.missing[name, member] = found.no_gradient
+        for name in METHODS.names() if found.no_curvature else ():
+            sums.missing[f"displacement/{name}", member] = found.no_curvature
         sums.add("fisher", i, found.fisher)
         sums.add("fisher_diagonal", i, found.fisher_diagonal)
     for name in () if asked else forms:

@@ -11,6 +11,9 @@ from torch import Tensor
 from mergecast.checkpoints.checkpoint import Array
 from mergecast.errors import MergecastError, UndefinedError
 
+#: Sums to which both models bring what was measured on their samples.
+MUTUAL = frozenset({"input_similarity"})
+
 
 @dataclass(frozen=True)
 class Interference:
@@ -33,7 +36,8 @@ class Interference:
 
     def entry(self, name: str, i: str, j: str) -> float:
         """One entry of a sum; raises UndefinedError with the reason where it has none."""
-        reason = self.missing.get((name, i)) or self.missing.get((name, ""))
+        about = (i, j, "") if name in MUTUAL else (i, "")
+        reason = next((r for label in about if (r := self.missing.get((name, label)))), None)
         if reason:
             raise UndefinedError(f"model {i!r}", reason)
         if name not in self.sums:

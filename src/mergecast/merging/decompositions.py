@@ -2,7 +2,9 @@
 
 What a method does to a model alone is asked of several methods, stand-ins and draws, and each
 would decompose the same task matrices again. Within `remembered`, a matrix that was announced is
-decomposed once; that of a copy with shuffled columns follows from it.
+decomposed once. LAPACK gives the same result for the same matrix, so that no number changes.
+(That of a shuffled copy does not follow from it: left singular vectors are the same up to sign,
+and TSV's decorrelation of two equal sets of them hangs on LAPACK's signs and rounding.)
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 import numpy as np
+import scipy.linalg
 import torch
 
 from mergecast.checkpoints.checkpoint import Array
 
 #: Bytes of decompositions kept; matrices beyond it are decomposed whenever they are met.
 BUDGET = 1 << 30
+_NotConverged: type[Exception] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
 Triplets = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 _current: ContextVar[Decompositions | None] = ContextVar("decompositions", default=None)
 
@@ -30,7 +34,6 @@ class Decompositions:
 
     _found: dict[bytes, Triplets] = field(default_factory=dict)
     _expected: set[bytes] = field(default_factory=set)
-    _shuffled: dict[bytes, tuple[bytes, Array, Array]] = field(default_factory=dict)
     _held: int = 0
 
     def expect(self, matrix: Array) -> None:
@@ -38,22 +41,12 @@ class Decompositions:
         if matrix.ndim == 2:
             self._expected.add(_key(matrix))
 
-    def expect_shuffled(self, shuffled: Array, matrix: Array, order: Array, signs: Array) -> None:
-        """Announce ``matrix[:, order] * signs``; forgotten when the next one is announced."""
-        if matrix.ndim == 2:
-            self._shuffled = {_key(shuffled): (_key(matrix), order, signs)}
-
     def svd(self, matrix: torch.Tensor) -> Triplets:
         """``torch.linalg.svd(matrix, full_matrices=False)``, from what is known if possible."""
         key = _key(matrix.cpu().numpy())
         if key in self._found:
             return self._found[key]
-        source = self._shuffled.get(key)
-        if source is not None and source[0] in self._found:
-            u, s, vh = self._found[source[0]]
-            order, signs = (torch.from_numpy(part).to(vh.device) for part in source[1:])
-            return u, s, vh[:, order] * signs.to(vh.dtype)
-        found = _svd(matrix)
+        found = plain_svd(matrix)
         size = sum(part.numel() * part.element_size() for part in found)
         if key in self._expected and self._held + size <= BUDGET:
             self._found[key] = found
@@ -79,11 +72,23 @@ def current() -> Decompositions | None:
 def svd(matrix: torch.Tensor) -> Triplets:
     """Thin SVD: u (m, r), s (r,) descending, vh (r, n)."""
     known = _current.get()
-    return _svd(matrix) if known is None else known.svd(matrix)
+    return plain_svd(matrix) if known is None else known.svd(matrix)
 
 
-def _svd(matrix: torch.Tensor) -> Triplets:
-    u, s, vh = torch.linalg.svd(matrix, full_matrices=False)
+def plain_svd(matrix: torch.Tensor) -> Triplets:
+    """Thin SVD by LAPACK's divide and conquer; where that does not converge, as it does not on
+    some matrices with many equal singular values, in float64, then by QR iteration.
+    """
+    try:
+        u, s, vh = torch.linalg.svd(matrix, full_matrices=False)
+    except _NotConverged:
+        doubles = matrix.detach().cpu().double()
+        try:
+            u, s, vh = torch.linalg.svd(doubles, full_matrices=False)
+        except _NotConverged:
+            parts = scipy.linalg.svd(doubles.numpy(), full_matrices=False, lapack_driver="gesvd")
+            u, s, vh = (torch.from_numpy(part) for part in parts)
+        u, s, vh = (part.to(matrix.device, matrix.dtype) for part in (u, s, vh))
     return u, s, vh
 
 

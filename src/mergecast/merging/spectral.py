@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from mergecast.merging.decompositions import current, svd
+from mergecast.merging.decompositions import current, plain_svd, svd
 from mergecast.merging.method import TensorBlock, merging_method
 
 
@@ -128,7 +128,7 @@ def orthogonalise(vectors: torch.Tensor) -> torch.Tensor:
 
     Columns are orthonormal for tall input ``(m, k ≤ m)``, rows for wide input.
     """
-    u, _, vh = torch.linalg.svd(vectors, full_matrices=False)
+    u, _, vh = plain_svd(vectors)
     factor: torch.Tensor = u @ vh
     return factor
 

@@ -34,7 +34,7 @@ class PlanRow:
 
 
 @dataclass
-class _Speed:
+class Speed:
     """Seconds a load and a sample, and bytes a sample keeps for its backward pass."""
 
     load: float = 0.0
@@ -55,7 +55,7 @@ def plan(request: Request, tier: str, metric_set: str | None = None) -> list[Pla
 
     Raises what collecting would raise on the first model: a plan that can be made can begin.
     """
-    speed = _Speed()
+    speed = Speed()
     return [
         _row(kind, kind.work(request), request, speed)
         for kind in kinds(tier, metric_set)
@@ -63,7 +63,7 @@ def plan(request: Request, tier: str, metric_set: str | None = None) -> list[Pla
     ]
 
 
-def _row(kind: EvidenceKind, work: Work, request: Request, speed: _Speed) -> PlanRow:
+def _row(kind: EvidenceKind, work: Work, request: Request, speed: Speed) -> PlanRow:
     if work.forward_samples or work.backward_samples:
         speed.measure(request)
     seconds = (
@@ -90,7 +90,7 @@ def model_bytes(request: Request) -> int:
     return sum(info.nbytes for info in request.family.base.infos.values())
 
 
-def _measure(speed: _Speed, request: Request) -> None:
+def _measure(speed: Speed, request: Request) -> None:
     import torch
 
     label = request.family.names[0]
