@@ -137,6 +137,11 @@ def test_a_method_alone_with_its_parameters_and_batchnorm_measured_anew(probe_fa
     assert (kept[2] != kept[0]).all()
 
 
+def first_arrays(folder):
+    with np.load(folder / "first.npz") as file:
+        return dict(file)
+
+
 def changed(built, edit):
     """The family's file of tasks with the first task edited, beside it; its arguments."""
     content = yaml.safe_load(built.tasks_file.read_text())
@@ -163,7 +168,7 @@ def changed(built, edit):
         (
             {},
             {"inputs": {"pixels": "pixel_values"}},
-            "its model does not take pixels [10, 1, 8, 8]",
+            "does not take pixels [10, 1, 8, 8]",
         ),
         ({}, {"labels": "lable"}, "column 'lable': unknown; did you mean 'label'"),
         ({}, {"file": "none.npz"}, "none.npz: does not exist"),
@@ -174,7 +179,7 @@ def changed(built, edit):
 def test_bad_samples_are_named_in_one_line(probe_family, tmp_path, arrays, edit, message, tier):
     built = probe_family("vit")
     folder = built.tasks_file.parent
-    np.savez(folder / "changed.npz", **{**np.load(folder / "first.npz"), **arrays})
+    np.savez(folder / "changed.npz", **{**first_arrays(folder), **arrays})
     arguments = changed(built, lambda data: data.update({"file": "changed.npz", **edit}))
     out = tmp_path / "p.parquet"
     options = ("--tier", tier, "--method", "weight_avg")
@@ -189,7 +194,7 @@ def test_bad_samples_are_named_in_one_line(probe_family, tmp_path, arrays, edit,
 def test_a_model_whose_outputs_are_nan_is_missing_with_reasons(probe_family, tmp_path):
     built = probe_family("vit")
     folder = built.tasks_file.parent
-    arrays = dict(np.load(folder / "first.npz"))
+    arrays = first_arrays(folder)
     arrays["pixel_values"][:] = np.nan
     np.savez(folder / "nan.npz", **arrays)
     arguments = changed(built, lambda data: data.update(file="nan.npz"))
