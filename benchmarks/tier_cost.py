@@ -2,10 +2,11 @@
 
     python benchmarks/tier_cost.py [--models 1 2] [--kinds gradients …] [--dir DIR] [--json FILE]
 
-Every kind is collected in a process of its own, with each number of models: seconds, peak memory
-of the process, and what ``mergecast metrics --plan`` says of both beforehand. From two numbers of
-models the cost of 20 is extrapolated as a·N + b·N²; from one as a·N, which is said. The floor is
-the forward and backward passes alone, at the speed this machine makes them.
+Every kind is collected in a process of its own, with each number of models: seconds by the clock
+and of the processors (where others share the machine, the second with OMP_NUM_THREADS=1 is what
+it would take alone), peak memory of the process, and what ``mergecast metrics --plan`` says
+beforehand. From two numbers of models the cost of 20 is extrapolated as a·N + b·N²; from one as
+a·N, which is said. The floor is the forward and backward passes alone, at this machine's speed.
 """
 
 from __future__ import annotations
@@ -47,13 +48,13 @@ if sys.argv[4] == "plan":
         speed.measure(request)
     print(json.dumps({"plan": vars(row), "forward": speed.forward, "backward": speed.backward}))
 else:
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     with Request(family, tasks) as request:
         found.collect(request)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        seconds = time.perf_counter() - start
+        seconds, cpu = time.perf_counter() - start, time.process_time() - used
         kept = sum(f.stat().st_size for f in request.probed.store.folder.rglob("*") if f.is_file())
-    print(json.dumps({"seconds": seconds, "peak": peak, "kept": kept}))
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "peak": peak, "kept": kept}))
 """
 
 
@@ -71,8 +72,8 @@ def main() -> None:
         "threads": os.environ.get("OMP_NUM_THREADS", "all"),
     }
     print(f"machine {figures['machine']}, {figures['threads']} threads, {figures['date']}")
-    print("                         seconds            peak GB         kept  floor")
-    print("kind            N    taken     plan     taken    plan        GB  times    N = 20")
+    print("                         seconds             peak GB         kept  CPU by")
+    print("kind            N   wall     CPU    plan    taken    plan      GB   floor    N = 20")
     try:
         write_family(folder, max(arguments.models))
         for kind in arguments.kinds:
@@ -94,11 +95,11 @@ def measure(folder: Path, kind: str, counts: list[int]) -> list[dict[str, object
         row = {"models": count, "floor": floor, **taken, **planned}
         rows.append(row)
         plan = planned["plan"]
-        times = f"{taken['seconds'] / floor:6.1f}" if floor else "     –"
+        times = f"{taken['cpu'] / floor:6.1f}" if floor else "     –"
         print(
-            f"{kind:14} {count:2} {taken['seconds']:8.0f} {60 * plan['minutes']:8.0f} "
-            f"{taken['peak'] / 1e9:9.2f} {plan['memory'] / 1e9:7.2f} {taken['kept'] / 1e9:9.2f} "
-            f"{times} {extrapolated(rows)}",
+            f"{kind:14} {count:2} {taken['seconds']:6.0f} {taken['cpu']:7.0f} "
+            f"{60 * plan['minutes']:7.0f} {taken['peak'] / 1e9:8.2f} {plan['memory'] / 1e9:7.2f} "
+            f"{taken['kept'] / 1e9:7.2f}  {times} {extrapolated(rows)}",
             flush=True,
         )
     return rows
@@ -127,10 +128,10 @@ def passes_seconds(kind: str, count: int, forward: float, backward: float) -> fl
 
 
 def extrapolated(rows: list[dict[str, object]]) -> str:
-    """Hours for the target number of models, from the first and last measurement."""
+    """Hours of CPU for the target number of models, from the first and last measurement."""
     first, last = rows[0], rows[-1]
     n, m = float(first["models"]), float(last["models"])  # type: ignore[arg-type]
-    a, b = float(first["seconds"]) / n, float(last["seconds"]) / m  # type: ignore[arg-type]
+    a, b = float(first["cpu"]) / n, float(last["cpu"]) / m  # type: ignore[arg-type]
     if n == m:
         return f"{a * TARGET / 3600:6.2f} h if linear"
     slope = max(0.0, (b - a) / (m - n))

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import mergecast as mc
+from mergecast.fingerprints.merge_settings import MergeSettings
 from mergecast.fingerprints.probing import ProbeSettings
 from mergecast.tasks.probe import Probe
 
@@ -80,3 +81,27 @@ def test_a_second_run_takes_no_pass_and_another_model_its_own(probe_family, pass
     # Two rows of deltas instead of three are multiplied in another order: float32 rounding.
     for column in first.columns[3:]:
         assert more[column][0] == pytest.approx(first[column][0], rel=1e-4, abs=1e-6, nan_ok=True)
+
+
+def test_an_interrupted_run_goes_on_where_it_was(probe_family, passes, monkeypatch, tmp_path):
+    built = probe_family("cnn")
+    options = {"tier": "gradients", "merges": MergeSettings(methods=("ties",), draws=1)}
+    names = ("first", "second", "third")
+    whole = run(built, names, **options)
+    full = passes["forward calls"]
+    counted = Probe.forward
+
+    def interrupted(self, samples):
+        if passes["forward calls"] == full // 2:
+            raise KeyboardInterrupt
+        return counted(self, samples)
+
+    passes.clear()
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Probe, "forward", interrupted)
+        run(built, names, tmp_path, **options)
+    passes.clear()
+    found = run(built, names, tmp_path, **options)
+    # The unit that was interrupted is done again, and a model's own answers are not kept.
+    assert full // 2 <= passes["forward calls"] < 0.8 * full
+    assert found.equals(whole)
