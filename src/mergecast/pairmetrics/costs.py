@@ -27,7 +27,11 @@ def multiply_seconds(flops: float) -> float:
 
 
 def merge_seconds(request: Request, method: str, partner: str) -> float:
-    """Seconds of a method's kernels for one merge of two models, one of them a stand-in."""
+    """Seconds of a method's kernels for one merge of two models.
+
+    `partner` is a stand-in for the second (``base``, ``scrambled``), beside which the first one's
+    decompositions are known from other merges, or ``model``.
+    """
     shapes = [request.family.base.info(name).shape for name in request.family.shared]
     by_entry, by_matrix = _method_rates(method, partner)
     seconds = by_entry * sum(prod(shape) for shape in shapes)
@@ -89,13 +93,17 @@ def _method_rates(method: str, partner: str) -> tuple[float, float]:
     """Seconds an entry and seconds a unit of a matrix's work: one of the two is zero."""
     import torch
 
+    from mergecast.merging.decompositions import Decompositions, remembered
     from mergecast.merging.method import METHODS, TensorBlock
 
     delta = torch.from_numpy(_matrix(1))
     other = torch.zeros_like(delta) if partner == "base" else torch.from_numpy(_matrix(2))
     block = TensorBlock("", torch.from_numpy(_matrix(0)), torch.stack([delta, other]), ("a", "b"))
-    found = METHODS.get(method)
-    seconds = _timed(lambda: found.kernel(block, **found.validate()))
+    found, known = METHODS.get(method), Decompositions()
+    if partner != "model":
+        known.expect(delta.numpy())
+    with remembered(known):
+        seconds = _timed(lambda: found.kernel(block, **found.validate()))
     if method in _SPECTRAL:
         return 0.0, seconds / _SIZE**3
     return seconds / _SIZE**2, 0.0

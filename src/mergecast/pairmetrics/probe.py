@@ -37,7 +37,7 @@ def _work(request: Request) -> Work:
         forward_samples=2 * merges * request.merge_samples,
         loads=3 * merges,
         memory=4 * float32_bytes(request),
-        seconds=pairs * sum(merge_seconds(request, method, "scrambled") for method in methods),
+        seconds=pairs * sum(merge_seconds(request, method, "model") for method in methods),
     )
 
 
