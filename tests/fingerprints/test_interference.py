@@ -201,11 +201,12 @@ def test_without_labels_only_what_needs_labels_is_missing(tmp_path):
 
 
 def test_small_groups_of_samples_give_the_same_products(tmp_path, monkeypatch):
-    bench = MergeBench(tiny_probed(tmp_path), SETTINGS)
-    whole = measure(bench, "a", tmp_path)
+    whole = measure(MergeBench(tiny_probed(tmp_path), SETTINGS), "a")
     monkeypatch.setattr("mergecast.fingerprints.evidence.GRADIENT_BUDGET", 1)
-    parts = measure(bench, "a", tmp_path)
-    torch.testing.assert_close(parts.products, whole.products)
+    parts = measure(MergeBench(tiny_probed(tmp_path), SETTINGS), "a")
+    assert bool((whole.fisher > 0).all())
+    torch.testing.assert_close(parts.fisher, whole.fisher, rtol=1e-6, atol=0)
+    torch.testing.assert_close(parts.fisher_diagonal, whole.fisher_diagonal, rtol=1e-6, atol=0)
 
 
 def test_hooks_are_gone_after_a_failure():
@@ -234,3 +235,44 @@ def test_stored_weights_are_not_touched(tmp_path):
     for name, value in state.items():
         assert torch.equal(value, before[name])
         assert not value.requires_grad
+
+
+def test_activations_that_work_in_place_change_nothing():
+    task, state = tiny_tasks()["a"], tiny_states()["a"]
+    samples = task.samples(5, 0)
+    found = []
+    for inplace in (False, True):
+        net = Net()
+        net.norm = torch.nn.ReLU(inplace=inplace)
+        probe = Probe(task, module=net)
+        found.append(layer_moments(probe, state, samples, SHARED, draws=2))
+    for name, moments in found[0].items():
+        assert torch.equal(found[1][name].curvature, moments.curvature)
+        assert torch.equal(found[1][name].inputs, moments.inputs)
+        assert found[1][name].output_energy == moments.output_energy
+
+
+def test_wide_layers_cost_about_what_they_cost_exactly(tmp_path, monkeypatch):
+    exact = collect_interference(tiny_probed(tmp_path), methods=["tsv"], settings=SETTINGS)
+    monkeypatch.setattr("mergecast.fingerprints.evidence.SKETCH", 5)
+    found = collect_interference(tiny_probed(tmp_path), methods=["tsv"], settings=SETTINGS)
+    ratios = found.sums["displacement/tsv"] / exact.sums["displacement/tsv"]
+    # Five signed sums for 9 inputs and 72 rows of curvature: within a factor, not more.
+    assert 0.3 < float(np.median(ratios)) < 3
+    np.testing.assert_array_equal(found.sums["fisher"], exact.sums["fisher"])
+
+
+def test_a_model_without_finite_outputs_is_missing_with_its_reason(tmp_path):
+    probed = tiny_probed(tmp_path)
+    samples = probed.tasks["b"].samples(9, 0)
+    samples.inputs["x"][3] = torch.nan
+    probed.tasks["b"].samples = lambda *_: samples
+    found = collect_interference(probed, methods=["weight_avg"], settings=SETTINGS)
+    for name in ("moved", "along", "fisher", "first_order/weight_avg", "displacement/weight_avg"):
+        with pytest.raises(UndefinedError, match=r"sample b/3|'b/3'"):
+            found.entry(name, "b", "a")
+        assert np.isfinite(found.entry(name, "a", "b"))
+    for pair in (("a", "b"), ("b", "a")):
+        with pytest.raises(UndefinedError, match="sample b/3"):
+            found.entry("input_similarity", *pair)
+    assert found.entry("input_similarity", "a", "c") > 0

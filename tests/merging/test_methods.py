@@ -149,6 +149,16 @@ def test_tsv_keeps_rank_over_n_of_orthogonal_tasks_exactly():
     torch.testing.assert_close(run("tsv", b), deltas.sum(0))
 
 
+def test_tsv_of_two_equal_models_is_the_model_cut_to_the_kept_rank():
+    """Two equal sets of singular vectors have no second direction to decorrelate them with."""
+    delta = torch.randn(6, 9, dtype=torch.float64)
+    b = TensorBlock(
+        "w", torch.zeros(6, 9, dtype=torch.float64), torch.stack([delta] * 2), ("a", "b")
+    )
+    u, s, vh = torch.linalg.svd(delta, full_matrices=False)
+    torch.testing.assert_close(run("tsv", b), u[:, :3] * s[:3] @ vh[:3])
+
+
 def test_isotropic_gives_every_direction_the_mean_singular_value():
     b = block(dtype=torch.float64)
     merged = run("isotropic", b)

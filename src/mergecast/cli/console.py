@@ -138,19 +138,19 @@ def finish(refused: bool) -> None:
         raise typer.Exit(3)
 
 
-def parse_parameters(pairs: Sequence[str] | None) -> dict[str, object]:
-    """``k=v`` options with YAML scalars as values."""
+def parse_parameters(pairs: Sequence[str] | None, option: str = "--param") -> dict[str, object]:
+    """``k=v`` values of an option, with YAML scalars as values."""
     import yaml
 
     parameters: dict[str, object] = {}
     for pair in pairs or ():
         name, equals, text = pair.partition("=")
         if not equals or not name:
-            raise UsageError(f"--param {pair!r}", "is not k=v", "write --param scaling=0.3")
+            raise UsageError(f"{option} {pair!r}", "is not k=v", f"write {option} scaling=0.3")
         if name in parameters:
-            raise UsageError(f"--param {name}", "given twice", "give each parameter once")
+            raise UsageError(f"{option} {name}", "given twice", "give each parameter once")
         try:
             parameters[name] = yaml.safe_load(text)
         except (yaml.YAMLError, RecursionError) as error:
-            raise UsageError(f"--param {pair!r}", "has no readable value", "quote it") from error
+            raise UsageError(f"{option} {pair!r}", "has no readable value", "quote it") from error
     return parameters

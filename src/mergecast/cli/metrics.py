@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +22,14 @@ from mergecast.cli.console import (
     open_family,
     print_json,
     weight_findings,
+)
+from mergecast.cli.merge_options import (
+    BatchNormOption,
+    MergeParamOption,
+    MergeSamplesOption,
+    MergeSeedOption,
+    MethodsOption,
+    merge_settings,
 )
 from mergecast.errors import UsageError
 
@@ -59,6 +68,11 @@ def command(
         int, typer.Option("--batch-size", min=1, help="Samples run at once.")
     ] = 32,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")] = 42,
+    methods: MethodsOption = None,
+    merge_samples: MergeSamplesOption = None,
+    merge_param: MergeParamOption = None,
+    merge_seed: MergeSeedOption = 0,
+    reestimate_batchnorm: BatchNormOption = False,
     device: DeviceOption = "cpu",
     suite: Annotated[str, typer.Option("--suite", help="Value of the suite column.")] = "",
     private: PrivateOption = None,
@@ -97,9 +111,10 @@ def command(
     heads = {pattern for task in found.values() for pattern in task.private} if found else set()
     family = open_family(base, models, [*(private or ()), *sorted(heads)], strict)
     settings = ProbeSettings(calibration, seed, device, batch_size, layer, cache)
+    merges = merge_settings(methods, merge_param, merge_samples, merge_seed, reestimate_batchnorm)
     with (
         progress_bars() as bars,
-        Request(family, found, settings, workers, "refuse", bars) as request,
+        Request(family, found, settings, workers, "refuse", bars, merges) as request,
     ):
         if plan:
             _print_plan(request, tier, metric_set, json)
@@ -108,7 +123,7 @@ def command(
     fingerprints = evidence["weights"].fingerprints
     _note_weights(fingerprints)
     usable = [label for label in family.names if label not in fingerprints.refused]
-    table = table_of(evidence, usable, suite=suite, metric_set=metric_set)
+    table = table_of(evidence, usable, suite=suite, metric_set=metric_set, methods=merges.methods)
     write_pairs(table, out)
     missing = table.attrs["missing"]
     columns = [c for c in table.columns if c not in {"suite", "left", "right"}]
@@ -119,6 +134,7 @@ def command(
                 "tier": tier,
                 "pairs": len(table),
                 "metrics": columns,
+                "batchnorm": _batchnorm(evidence),
                 "refused": [*family.refused, *fingerprints.refused],
                 "missing": missing,
                 "table": table.to_dict("records"),
@@ -126,6 +142,8 @@ def command(
         )
     else:
         print(f"{len(table)} pairs × {len(columns)} columns → {out}")
+        if batchnorm := _batchnorm(evidence):
+            print(f"merges were measured with BatchNorm's {batchnorm}")
         if missing:
             first = missing[0]
             print(
@@ -141,6 +159,15 @@ def _load_tasks(path: Path | None) -> dict[str, Task] | None:
     from mergecast.tasks.tasks_file import load_tasks
 
     return load_tasks(path)
+
+
+def _batchnorm(evidence: Mapping[str, Any]) -> str | None:
+    """What was done about running statistics after merges; None where none has any."""
+    for kind in ("retention", "probe"):
+        if kind in evidence:
+            words = str(evidence[kind].fingerprints.batchnorm)
+            return words if words.startswith("running") else None
+    return None
 
 
 def _note_weights(fingerprints: WeightFingerprints) -> None:
@@ -162,7 +189,7 @@ def _print_plan(request: Request, tier: str, metric_set: str | None, json: bool)
         print_json({"tier": tier, "plan": [vars(row) for row in rows]})
         return
     names = ("evidence", "tier", "forward", "backward", "read", "kept", "memory", "minutes")
-    table = Table(*names)
+    table = Table(*names, box=None)
     for row in rows:
         table.add_row(
             row.kind,
@@ -172,7 +199,12 @@ def _print_plan(request: Request, tier: str, metric_set: str | None, json: bool)
             *(_size(value) for value in (row.read, row.kept, row.memory)),
             f"{row.minutes:.2f}",
         )
-    Console().print(table)
+    # A pipe is 80 columns wide to rich, which would cut numbers off.
+    Console(width=max(_PLAN_WIDTH, Console().width)).print(table)
+
+
+#: Columns that the widest plan takes.
+_PLAN_WIDTH = 110
 
 
 def _size(count: int) -> str:

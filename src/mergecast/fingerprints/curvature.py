@@ -9,41 +9,71 @@ Martens and Grosse 2015, 'K-FAC', arXiv 1503.05671. Neither needs labels.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mergecast.errors import UndefinedError
+from mergecast.fingerprints.recording import (
+    is_transposed,
+    module_names,
+    recording,
+    rows_in,
+    rows_out,
+    weight_layers,
+)
+from mergecast.fingerprints.second_moment import SecondMoment
 from mergecast.runtime.seeds import generator
 from mergecast.tasks.probe import Probe
 from mergecast.tasks.task import Samples
 
 #: Random backward passes that estimate the output curvature of a batch.
 CURVATURE_DRAWS = 8
-_BATCH = 16
+#: Samples whose layer outputs are held at once for them.
+_BATCH = 4
 
 
 @dataclass
 class LayerMoments:
-    """Second moments of one layer, float64, sums until `finish` divides them.
+    """Second moments of one layer, in the weights' dtype.
 
     Attributes
     ----------
-    inputs : (in, in): mean over samples and positions of x xᵀ.
-    curvature : (out, out): Gauss-Newton matrix of the loss in the layer's outputs, a mean over
-        samples of sums over positions.
+    input_rows : sum over samples and positions of x xᵀ.
+    output_rows : sum over samples, positions and draws of what a random factor of the logits'
+        curvature sends back to the outputs.
+    draws : samples times draws in it.
     output_energy : mean squared norm of W x + b.
     transposed : the weight is stored as (in, out).
     """
 
-    inputs: Tensor
-    curvature: Tensor
+    input_rows: SecondMoment
+    output_rows: SecondMoment
+    draws: int = 0
     output_energy: float = 0.0
     transposed: bool = False
-    rows: int = field(default=0, repr=False)
+
+    @property
+    def inputs(self) -> Tensor:
+        """(in, in), float64: mean over samples and positions of x xᵀ."""
+        return self.input_rows.matrix().double() / self.input_rows.rows
+
+    @property
+    def curvature(self) -> Tensor:
+        """(out, out), float64: Gauss-Newton matrix of the loss in the layer's outputs, a mean
+        over samples of sums over positions; zero without draws.
+        """
+        if not self.output_rows.rows:
+            return torch.zeros(self.output_rows.width, self.output_rows.width).double()
+        return self.output_rows.matrix().double() / self.draws
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """F (k, out) and X (l, in) with curvature FᵀF and inputs XᵀX: the cost of a change D of
+        the weights is ‖F D Xᵀ‖².
+        """
+        left = self.output_rows.factor() / max(1, self.draws) ** 0.5
+        return left, self.input_rows.factor() / self.input_rows.rows**0.5
 
 
 def layer_moments(
@@ -54,6 +84,7 @@ def layer_moments(
     *,
     seed: int = 0,
     draws: int = CURVATURE_DRAWS,
+    limit: int | None = None,
 ) -> dict[str, LayerMoments]:
     """Moments of every linear and convolution layer whose weight is shared.
 
@@ -63,34 +94,96 @@ def layer_moments(
     samples : its own; labels are not used.
     shared : names, in the checkpoint, of the parameters that all models share.
     seed : of the random signs that estimate the output curvature; 0 draws leave it zero.
+    limit : width beyond which a moment is estimated; see `SecondMoment`.
 
     Returns
     -------
     Weight name to moments, in sorted order of names.
+
+    Raises
+    ------
+    UndefinedError
+        An output is not finite.
     """
-    names = _module_names(probe, shared)
-    weights = {
-        names[f"{path}.weight"]: module
-        for path, module in probe.module.named_modules()
-        if f"{path}.weight" in names and _kind(module)
-    }
-    found: dict[str, LayerMoments] = {}
+    layers = weight_layers(probe, shared)
     probe.load(parameters)
-    for tensor in _parameters(probe).values():
-        tensor.requires_grad_(True)
+    sweep = _Sweep(layers, generator(seed, "row signs", probe.task.name), limit)
     for number, batch in enumerate(samples.batches(_BATCH)):
-        with _recording(weights) as records:
+        sweep.outputs, sweep.with_history = [], draws > 0
+        with recording(layers, sweep.on_call), torch.set_grad_enabled(draws > 0):
             logits = probe.forward(batch)
-        for name, calls in records.items():
-            for inputs, outputs in calls:
-                _add_inputs(found, name, weights[name], inputs.detach(), outputs.detach())
+        _check_finite(logits.detach(), batch)
         draw = generator(seed, "output curvature", probe.task.name, number)
-        for _ in range(draws):
-            _add_curvature(found, records, weights, logits, draw, len(samples) * draws)
-    for moments in found.values():
-        moments.inputs /= moments.rows
-        moments.output_energy /= moments.rows
-    return dict(sorted(found.items()))
+        for left in range(draws - 1, -1, -1):
+            sweep.send_back(logits, draw, last=left == 0)
+    for moments in sweep.found.values():
+        moments.output_energy /= moments.input_rows.rows
+        moments.draws = len(samples) * draws
+    return dict(sorted(sweep.found.items()))
+
+
+def _check_finite(logits: Tensor, batch: Samples) -> None:
+    finite = torch.isfinite(logits).flatten(1).all(dim=1)
+    if not bool(finite.all()):
+        first = batch.ids[int(torch.nonzero(~finite)[0])]
+        raise UndefinedError("model", f"its output is not finite on sample {first}")
+
+
+class _Sweep:
+    """The moments of all layers while batches run."""
+
+    def __init__(
+        self, layers: Mapping[str, nn.Module], signs: torch.Generator, limit: int | None
+    ) -> None:
+        self.layers = layers
+        self.signs = signs
+        self.limit = limit
+        self.found: dict[str, LayerMoments] = {}
+        self.with_history = False
+        self.outputs: list[tuple[str, Tensor]] = []
+        # Queries, keys and values read one tensor: its second moment is taken once.
+        self._last: tuple[Tensor, int, Tensor | None] | None = None
+
+    def on_call(self, name: str, inputs: Tensor, output: Tensor) -> Tensor | None:
+        """Take the moments of a call; the output that gradients will be taken by is kept."""
+        layer = self.layers[name]
+        x, y = rows_in(layer, inputs.detach()), rows_out(layer, output.detach())
+        if name not in self.found:
+            self.found[name] = LayerMoments(
+                SecondMoment(x.shape[1], self.limit, self.signs),
+                SecondMoment(y.shape[1], self.limit, self.signs),
+                transposed=is_transposed(layer),
+            )
+        moments = self.found[name]
+        patches = isinstance(layer, nn.Conv2d)  # which depend on the layer as well
+        same = None
+        if self._last is not None and not patches:
+            tensor, version, product = self._last
+            same = product if tensor is inputs and version == inputs._version else None
+        product = moments.input_rows.add(x, same)
+        self._last = None if patches else (inputs, inputs._version, product)
+        moments.output_energy += float(y.square().sum(dtype=torch.float64))
+        if not self.with_history:
+            return None
+        # Weights have no history here, so that it begins with the first of these layers.
+        output = output if output.requires_grad else output.requires_grad_()
+        self.outputs.append((name, output))
+        # An activation that works in place must not change what was kept.
+        return output.clone()
+
+    def send_back(self, logits: Tensor, draw: torch.Generator, *, last: bool) -> None:
+        """One random factor v of diag(p) − ppᵀ, E[v vᵀ] its value, sent back to the layers."""
+        p = logits.detach().softmax(dim=-1)
+        signs = torch.randint(0, 2, p.shape, generator=draw).to(p.device, p.dtype) * 2 - 1
+        v = p.sqrt() * signs
+        v = v - p * v.sum(dim=-1, keepdim=True)
+        if not logits.requires_grad:
+            return
+        outputs = [output for _, output in self.outputs]
+        sent = torch.autograd.grad(logits, outputs, v, retain_graph=not last, allow_unused=True)
+        for (name, _), back in zip(self.outputs, sent, strict=True):
+            if back is not None:
+                self.found[name].output_rows.add(rows_out(self.layers[name], back))
 
 
 def per_sample_gradients(
@@ -102,9 +195,13 @@ def per_sample_gradients(
     """
     if samples.labels is None:
         raise UndefinedError(f"task {probe.task.name!r}", "its samples have no labels")
-    names = _module_names(probe, shared)
+    names = module_names(probe, shared)
     probe.load(parameters)
-    wanted = {names[key]: value for key, value in _parameters(probe).items() if key in names}
+    wanted = {
+        names[key]: probe.state[key]
+        for key in probe.parameter_names  # running statistics have no gradient
+        if key in names and key in probe.state
+    }
     for tensor in wanted.values():
         tensor.requires_grad_(True)
     for one, label in zip(samples.batches(1), samples.labels, strict=True):
@@ -119,114 +216,3 @@ def per_sample_gradients(
             name: torch.zeros_like(value) if gradient is None else gradient
             for (name, value), gradient in zip(wanted.items(), found, strict=True)
         }
-
-
-def _parameters(probe: Probe) -> dict[str, Tensor]:
-    """The loaded parameters by the module's names; running statistics have no gradient."""
-    return {name: probe.state[name] for name in probe.parameter_names if name in probe.state}
-
-
-def _module_names(probe: Probe, shared: tuple[str, ...]) -> dict[str, str]:
-    """The module's name of every shared parameter, to the checkpoint's."""
-    resolved = {probe.resolve(name): name for name in shared}
-    return {target: name for target, name in resolved.items() if target is not None}
-
-
-def _kind(module: nn.Module) -> str:
-    """``linear``, ``conv``, ``transposed`` (transformers' Conv1D), or "" for other layers."""
-    if isinstance(module, nn.Linear):
-        return "linear"
-    if isinstance(module, nn.Conv2d) and module.groups == 1 and module.padding_mode == "zeros":
-        return "conv"
-    if type(module).__name__ == "Conv1D" and hasattr(module, "nf"):
-        return "transposed"
-    return ""
-
-
-Records = dict[str, list[tuple[Tensor, Tensor]]]
-
-
-@contextmanager
-def _recording(weights: Mapping[str, nn.Module]) -> Iterator[Records]:
-    """Inputs and outputs of every call of the layers; the hooks are removed whatever happens."""
-    records: Records = {name: [] for name in weights}
-    handles = []
-    try:
-        for name, module in weights.items():
-
-            def hook(
-                _module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, name: str = name
-            ) -> None:
-                records[name].append((inputs[0], output))
-
-            handles.append(module.register_forward_hook(hook))
-        yield records
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _rows_in(module: nn.Module, inputs: Tensor) -> Tensor:
-    """Inputs as (rows, in): tokens or, for a convolution, the patches it multiplies."""
-    if isinstance(module, nn.Conv2d):
-        padding = module.padding
-        if isinstance(padding, str):
-            total = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
-            sides = [0, 0, 0, 0] if padding == "valid" else _same_padding(total)
-            inputs, padding = functional.pad(inputs, sides), (0, 0)
-        patches = functional.unfold(
-            inputs, module.kernel_size, module.dilation, padding, module.stride
-        )
-        return patches.mT.reshape(-1, patches.shape[1]).double()
-    return inputs.reshape(-1, inputs.shape[-1]).double()
-
-
-def _same_padding(total: list[int]) -> list[int]:
-    """Left, right, top and bottom, as torch pads for ``same``: the odd one at the end."""
-    height, width = total
-    return [width // 2, width - width // 2, height // 2, height - height // 2]
-
-
-def _rows_out(module: nn.Module, outputs: Tensor) -> Tensor:
-    if isinstance(module, nn.Conv2d):
-        return outputs.flatten(2).mT.reshape(-1, outputs.shape[1]).double()
-    return outputs.reshape(-1, outputs.shape[-1]).double()
-
-
-def _add_inputs(
-    found: dict[str, LayerMoments], name: str, module: nn.Module, inputs: Tensor, outputs: Tensor
-) -> None:
-    x, y = _rows_in(module, inputs), _rows_out(module, outputs)
-    if name not in found:
-        found[name] = LayerMoments(
-            torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device),
-            torch.zeros(y.shape[1], y.shape[1], dtype=torch.float64, device=x.device),
-            transposed=_kind(module) == "transposed",
-        )
-    moments = found[name]
-    moments.inputs += x.mT @ x
-    moments.output_energy += float(y.square().sum())
-    moments.rows += len(x)
-
-
-def _add_curvature(
-    found: dict[str, LayerMoments],
-    records: Records,
-    weights: Mapping[str, nn.Module],
-    logits: Tensor,
-    draw: torch.Generator,
-    total: int,
-) -> None:
-    """One random factor v of diag(p) − ppᵀ, E[v vᵀ] its value, sent back to the layers."""
-    p = logits.detach().softmax(dim=-1)
-    signs = torch.randint(0, 2, p.shape, generator=draw).to(p.device, p.dtype) * 2 - 1
-    v = p.sqrt() * signs
-    v = v - p * v.sum(dim=-1, keepdim=True)
-    outputs = [(name, out) for name, calls in records.items() for _, out in calls]
-    sent = torch.autograd.grad(
-        logits, [out for _, out in outputs], v, retain_graph=True, allow_unused=True
-    )
-    for (name, _), back in zip(outputs, sent, strict=True):
-        if back is not None:
-            rows = _rows_out(weights[name], back)
-            found[name].curvature += rows.mT @ rows / total

@@ -1,138 +1,202 @@
-"""One model's interference evidence: measured once, kept on disk, read one parameter at a time."""
+"""One model's gradient evidence: measured once, kept on disk, read one parameter at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from math import isfinite
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from mergecast.checkpoints.checkpoint import Checkpoint
+from mergecast.checkpoints.torch_bridge import to_tensor
+from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import UndefinedError
 from mergecast.family.family import Family
-from mergecast.fingerprints.curvature import (
-    CURVATURE_DRAWS,
-    LayerMoments,
-    layer_moments,
-    per_sample_gradients,
-)
+from mergecast.fingerprints.curvature import CURVATURE_DRAWS, layer_moments, per_sample_gradients
 from mergecast.fingerprints.retention import MergeBench
 
 #: Bytes of per-sample gradients held at once; each group of samples reads the deltas once.
-GRADIENT_BUDGET = 1 << 30
+GRADIENT_BUDGET = 3 << 29
+#: Width of a layer beyond which its curvature is estimated from as many signed sums of rows: a
+#: pair costs what it costs, 2 · 256 flops a parameter and method, however wide the layers are.
+SKETCH = 256
+_CHUNK = 1 << 17
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Where one model's moments and gradients lie, and what is missing.
+    """Where one model's curvature and gradient lie, and what is missing.
 
     Attributes
     ----------
-    path : a safetensors file with ``gradient/…``, ``fisher/…``, ``inputs/…``, ``curvature/…``.
-    output_energy : weight name to mean squared norm of its layer's output.
+    curvature : a file of ``outputs/…`` and ``inputs/…``, the factors of every layer; None where
+        there are none.
     transposed : weights stored as (in, out).
-    products : (n samples, N) inner products of each sample's gradient with every task vector,
-        models in sorted order.
-    no_gradient : why there are no gradients; "" where there are.
+    gradient : a file of the mean gradient; None where there is none.
+    fisher, fisher_diagonal : (N,) float64, of every task vector, models in sorted order.
+    no_curvature, no_gradient : why there are none; "" where there are.
     """
 
-    path: Path
-    output_energy: Mapping[str, float]
+    curvature: Checkpoint | None
     transposed: frozenset[str]
-    products: Tensor | None
+    gradient: Checkpoint | None
+    fisher: Tensor
+    fisher_diagonal: Tensor
+    no_curvature: str
     no_gradient: str
 
-    def tensor(self, kind: str, name: str) -> Tensor | None:
-        """One tensor in float64, or None where there is none of it."""
-        with safe_open(str(self.path), "pt") as file:
-            key = f"{kind}/{name}"
-            if key not in file.keys():  # noqa: SIM118  (the handle is no mapping)
-                return None
-            found: Tensor = file.get_tensor(key)
-        return found.double()
+    def factors(self, name: str) -> tuple[Tensor, Tensor] | None:
+        """The layer's F and X; see `LayerMoments.factors`. None for what is no such weight."""
+        file = self.curvature
+        if file is None or f"outputs/{name}" not in file.infos:
+            return None
+        left, right = (to_tensor(file.array(f"{kind}/{name}")) for kind in _FACTORS)
+        return left, right
 
 
-def measure(bench: MergeBench, member: str, folder: Path, *, gradients: bool = True) -> Evidence:
-    """Measure one model on its own calibration samples and write what is large into `folder`.
+_FACTORS = ("outputs", "inputs")
+
+
+def measure(bench: MergeBench, member: str) -> Evidence:
+    """Measure one model on its own calibration samples; what the store has is not done again.
 
     Parameters
     ----------
     bench : family, tasks and settings.
     member : label of the model.
-    folder : an existing folder; one file a model.
-    gradients : take backward passes too (labels and curvature); otherwise inputs only.
     """
-    family = bench.family.subset(sorted(bench.family.names))
-    samples = bench.samples(member)
-    probe, parameters = bench.probe(member), bench.probed.state(member)
-    layers = layer_moments(
-        probe,
-        parameters,
-        samples,
-        family.shared,
-        seed=bench.probed.settings.seed,
-        draws=CURVATURE_DRAWS if gradients else 0,
+    curvature: Checkpoint | None = None
+    transposed: frozenset[str] = frozenset()
+    no_curvature = ""
+    try:
+        curvature, transposed = _curvature(bench, member)
+    except UndefinedError as reason:
+        no_curvature = str(reason)
+    try:
+        gradient, squares, diagonal = _gradients(bench, member)
+        no_gradient = ""
+    except UndefinedError as reason:
+        blank = torch.full((bench.family.size,), torch.nan, dtype=torch.float64)
+        gradient, squares, diagonal, no_gradient = None, blank, blank, str(reason)
+    return Evidence(curvature, transposed, gradient, squares, diagonal, no_curvature, no_gradient)
+
+
+def _curvature(bench: MergeBench, member: str) -> tuple[Checkpoint, frozenset[str]]:
+    """The file of the layers' factors, and which weights are stored as (in, out)."""
+    seed, shared, store = bench.probed.settings.seed, bench.family.shared, bench.probed.store
+    spec = bench.spec(
+        "curvature", member, seed=seed, draws=CURVATURE_DRAWS, sketch=SKETCH, shared=list(shared)
     )
-    tensors = dict(_moments(layers, gradients))
-    products, no_gradient = None, "gradients were not asked for"
-    if gradients:
-        try:
-            stream = per_sample_gradients(probe, parameters, samples, family.shared)
-            products, sums = _reduce(family, stream, len(samples))
-            tensors |= sums
-            no_gradient = ""
-        except UndefinedError as reason:
-            no_gradient = str(reason)
-    path = folder / f"{family.names.index(member):04}.safetensors"
-    save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, str(path))
-    return Evidence(
-        path,
-        {name: moments.output_energy for name, moments in layers.items()},
-        frozenset(name for name, moments in layers.items() if moments.transposed),
-        products,
-        no_gradient,
+    path = f"curvature/{store.key(spec)}.safetensors"
+    found = store.get(spec)
+    if found is None:
+        layers = layer_moments(
+            bench.probe(member),
+            bench.probed.state(member),
+            bench.samples(member),
+            shared,
+            seed=seed,
+            limit=SKETCH,
+        )
+        tensors: dict[str, Tensor] = {}
+        for name, moments in layers.items():
+            if moments.output_rows.rows:
+                for kind, factor in zip(_FACTORS, moments.factors(), strict=True):
+                    tensors[f"{kind}/{name}"] = factor.cpu().contiguous()
+        found = {"transposed": [n for n, moments in layers.items() if moments.transposed]}
+        store.put_file(spec, path, lambda part: write_safetensors(part, tensors), found)
+    return Checkpoint.open(store.folder / path), frozenset(found["transposed"])
+
+
+def _gradients(bench: MergeBench, member: str) -> tuple[Checkpoint, Tensor, Tensor]:
+    """The file of the mean gradient and, for every task vector, the two forms of Fisher.
+
+    Both forms are kept by model and partner, so that another model costs its own task vector.
+    """
+    family, store = bench.family.subset(sorted(bench.family.names)), bench.probed.store
+    shared = list(family.shared)
+    spec = bench.spec("sample gradients", member, shared=shared)
+    path = f"sample-gradients/{store.key(spec)}.safetensors"
+    pairs = {
+        label: bench.spec("fisher", member, shared=shared, partner=bench.probed.digest(label))
+        for label in family.names
+    }
+    known = {label: store.get(pair) for label, pair in pairs.items()}
+    lacking = [label for label, value in known.items() if value is None]
+    if store.get(spec) is None:
+        lacking = list(family.names)
+    if lacking:
+        samples = bench.samples(member)
+        stream = per_sample_gradients(
+            bench.probe(member), bench.probed.state(member), samples, family.shared
+        )
+        products, diagonal, mean = reduce_gradients(family.subset(lacking), stream, len(samples))
+        store.put_file(spec, path, lambda part: write_safetensors(part, mean), {})
+        for k, label in enumerate(lacking):
+            value = {
+                "fisher": float(products[:, k].square().mean()),
+                "diagonal": float(diagonal[k]),
+            }
+            known[label] = value
+            if all(isfinite(number) for number in value.values()):
+                store.put(pairs[label], value)
+    values = [known[label] or {} for label in family.names]
+    fisher, diagonals = (
+        torch.tensor([value[kind] for value in values], dtype=torch.float64)
+        for kind in ("fisher", "diagonal")
     )
+    return Checkpoint.open(store.folder / path), fisher, diagonals
 
 
-def _moments(layers: Mapping[str, LayerMoments], gradients: bool) -> Iterator[tuple[str, Tensor]]:
-    for name, moments in layers.items():
-        yield f"inputs/{name}", moments.inputs
-        if gradients:
-            yield f"curvature/{name}", moments.curvature
+def reduce_gradients(
+    family: Family, gradients: Iterator[Mapping[str, Tensor]], count: int
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """What interference keeps of `count` per-sample gradients, read once.
 
-
-def _reduce(
-    family: Family, gradients: Iterator[dict[str, Tensor]], count: int
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """⟨g_s, τⱼ⟩ of every sample and model, the mean gradient and the mean squared gradient."""
-    sums: dict[str, Tensor] = {}
+    Returns
+    -------
+    ⟨g_s, τⱼ⟩ (count, N) and Σ_k F_kk τⱼ,k² (N,), both float64; the mean gradient by name.
+    """
+    mean: dict[str, Tensor] = {}
     rows: list[Tensor] = []
-    group: list[dict[str, Tensor]] = []
-    for gradient in gradients:
+    diagonal = torch.zeros(family.size, dtype=torch.float64)
+    group: list[Mapping[str, Tensor]] = []
+    for number, gradient in enumerate(gradients, 1):
         for name, value in gradient.items():
-            for kind, part in (("gradient", value), ("fisher", value.square())):
-                key = f"{kind}/{name}"
-                sums[key] = sums[key] + part / count if key in sums else part / count
+            if name in mean:
+                mean[name].add_(value, alpha=1 / count)
+            else:
+                mean[name] = value / count
         group.append(gradient)
         size = sum(value.numel() * value.element_size() for value in gradient.values())
-        if (len(group) + 1) * size > GRADIENT_BUDGET:
-            rows.append(_products(family, group))
+        if (len(group) + 1) * size > GRADIENT_BUDGET or number == count:
+            products, squares = _products(family, group)
+            rows.append(products)
+            diagonal += squares / count
             group = []
-    if group:
-        rows.append(_products(family, group))
-    return torch.cat(rows), sums
+    return torch.cat(rows), diagonal, {name: value.cpu() for name, value in mean.items()}
 
 
-def _products(family: Family, group: list[dict[str, Tensor]]) -> Tensor:
-    """(len(group), N), accumulated in float64 over the parameters in their order."""
+def _products(family: Family, group: Sequence[Mapping[str, Tensor]]) -> tuple[Tensor, Tensor]:
+    """⟨g_s, τⱼ⟩ (len(group), N), and Σ_s Σ_k g_s,k² τⱼ,k² (N,).
+
+    Chunks are multiplied in the weights' own dtype and added up in float64, in their order: the
+    conversion of every delta, once a model and group, would cost more than the products.
+    """
     total = torch.zeros(len(group), family.size, dtype=torch.float64)
+    squares = torch.zeros(family.size, dtype=torch.float64)
     for block in family.blocks():
         if block.name not in group[0]:
             continue
-        stacked = torch.stack([g[block.name].reshape(-1).cpu().double() for g in group])
-        deltas = torch.from_numpy(block.deltas).reshape(family.size, -1).double()
-        total += stacked @ deltas.mT
-    return total
+        flat = [gradient[block.name].reshape(-1) for gradient in group]
+        start = 0
+        for _, part in block.chunks(_CHUNK):
+            deltas = torch.from_numpy(part)
+            stop = start + deltas.shape[1]
+            stacked = torch.stack([g[start:stop].cpu().to(deltas.dtype) for g in flat])
+            total += (stacked @ deltas.mT).double()
+            squares += (deltas.square() @ stacked.square().sum(0)).double()
+            start = stop
+    return total, squares

@@ -1,66 +1,39 @@
 """Interference: what a partner's task vector does to a model, directed i ← j, in one block pass.
 
 Every number is an N × N array whose entry [i, j] is the effect on model i of model j. What is
-needed of a model on its samples is measured once a model (`evidence`); the pairs are then sums
-over parameters of products of small matrices.
+needed of a model on its samples is measured once a model (`crosstalk`, `evidence`); the pairs are
+then sums over parameters of products of small matrices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mergecast.checkpoints.checkpoint import Array
-from mergecast.errors import MergecastError, UndefinedError, UsageError
+from mergecast.errors import UndefinedError, UsageError
 from mergecast.family.blocks import ParamBlock
+from mergecast.fingerprints.crosstalk import (
+    InputMoments,
+    add_inputs,
+    add_weights,
+    inner,
+    matrices,
+    measure_inputs,
+)
 from mergecast.fingerprints.evidence import Evidence, measure
 from mergecast.fingerprints.merge_settings import MergeSettings
+from mergecast.fingerprints.pair_sums import Interference, PairSums
 from mergecast.fingerprints.probing import ProbedFamily
 from mergecast.fingerprints.retention import Advance, MergeBench
-from mergecast.fingerprints.spectra import spectrum
 from mergecast.merging.alone import with_stand_ins
+from mergecast.merging.decompositions import Decompositions, remembered
 from mergecast.merging.method import METHODS, MergingMethod, TensorBlock
-from mergecast.merging.sparse import trim
 
-#: Singular directions of a task matrix whose span counts as its subspace.
-DIRECTIONS = 10
-#: Share of entries kept before signs are compared, as TIES trims by default.
-DENSITY = 0.2
-
-
-@dataclass(frozen=True)
-class Interference:
-    """Sums over parameters, from which the metrics of all pairs are read.
-
-    Attributes
-    ----------
-    members : labels of the N models, sorted.
-    sums : name to (N, N) array, float64.
-    energies : ``left`` and ``right`` to (matrices, N, N): share of τⱼ's energy in τᵢ's subspace.
-    missing : (name of a sum, member) to the reason why its row has no value.
-    methods : merging methods whose scaling the gradient forms follow.
-    """
-
-    members: tuple[str, ...]
-    sums: Mapping[str, Array]
-    energies: Mapping[str, Array]
-    missing: Mapping[tuple[str, str], str]
-    methods: tuple[str, ...] = ()
-
-    def entry(self, name: str, i: str, j: str) -> float:
-        """One entry of a sum; raises UndefinedError with the reason where it has none."""
-        reason = self.missing.get((name, i)) or self.missing.get((name, ""))
-        if reason:
-            raise UndefinedError(f"model {i!r}", reason)
-        if name not in self.sums:
-            raise UndefinedError(f"interference {name!r}", "was not collected")
-        return float(self.sums[name][self.members.index(i), self.members.index(j)])
+#: Largest deviation, relative to the largest entry, of a task vector that is only scaled.
+_SCALED = 1e-6
 
 
 def collect_interference(
@@ -69,36 +42,124 @@ def collect_interference(
     methods: Sequence[str] | None = None,
     settings: MergeSettings | None = None,
     gradients: bool = True,
+    crosstalk: bool = True,
     advance: Advance | None = None,
 ) -> Interference:
     """Measure every model once, then run once over the parameters for all pairs.
 
     Parameters
     ----------
-    probed : the family and its tasks.
+    probed : the family and its tasks; its store keeps what was measured of each model.
     methods : methods whose scaling of a task vector the gradient forms follow; all by default.
     settings : samples, seeds and the methods' parameters.
-    gradients : take backward passes too; False needs unlabelled forward passes only.
+    gradients : take the forms that need backward passes.
+    crosstalk : take the forms that need unlabelled forward passes only.
     advance : called with 1 for each model measured and each parameter done.
     """
     settings = settings or MergeSettings()
     members = tuple(sorted(probed.family.names))
     names = list(METHODS.names() if methods is None else methods) if gradients else []
     bench = MergeBench(probed, settings)
-    with TemporaryDirectory(prefix="mergecast-") as folder:
-        evidence = []
-        for member in members:
-            evidence.append(measure(bench, member, Path(folder), gradients=gradients))
-            if advance:
-                advance(1)
-        sums = _Sums(members, evidence)
-        for block in probed.family.subset(members).blocks():
-            sums.add_weights(block)
-            alone = {name: _alone(block, name, settings, sums.missing) for name in names}
-            sums.add_moments(block, {k: v for k, v in alone.items() if v is not None})
-            if advance:
-                advance(1)
+    sums = PairSums(members)
+    inputs: list[InputMoments | None] = []
+    evidence: list[Evidence] = []
+    for member in members:
+        if crosstalk:
+            inputs.append(measure_inputs(bench, member, sums))
+        if gradients:
+            evidence.append(measure(bench, member))
+        if advance:
+            advance(1)
+    _add_fisher(sums, evidence, gradients)
+    for block in probed.family.subset(members).blocks():
+        if crosstalk:
+            add_weights(sums, block)
+            add_inputs(sums, block, inputs)
+        if gradients:
+            _add_methods(sums, block, evidence, names, settings)
+        if advance:
+            advance(1)
     return sums.result(tuple(names))
+
+
+def _add_fisher(sums: PairSums, evidence: Sequence[Evidence], asked: bool) -> None:
+    """What was reduced while the gradients were taken, and why there are none of a model."""
+    forms = ("fisher", "fisher_diagonal", *(f"first_order/{name}" for name in METHODS.names()))
+    for i, (member, found) in enumerate(zip(sums.members, evidence, strict=asked)):
+        for name in forms if found.no_gradient else ():
+            sums.missing[name, member] = found.no_gradient
+        for name in METHODS.names() if found.no_curvature else ():
+            sums.missing[f"displacement/{name}", member] = found.no_curvature
+        sums.add("fisher", i, found.fisher)
+        sums.add("fisher_diagonal", i, found.fisher_diagonal)
+    for name in () if asked else forms:
+        sums.missing[name, ""] = "gradients were not asked for"
+
+
+def _add_methods(
+    sums: PairSums,
+    block: ParamBlock,
+    evidence: Sequence[Evidence],
+    methods: Sequence[str],
+    settings: MergeSettings,
+) -> None:
+    """First-order change and cost of the displacement, for every method's scaling."""
+    gradients = _gradients(block, evidence)
+    factors = {i: f for i, e in enumerate(evidence) if (f := e.factors(block.name)) is not None}
+    if not gradients and not factors:
+        return
+    deltas = torch.from_numpy(block.deltas)
+    transposed = any(block.name in found.transposed for found in evidence)
+    views = {i: _seen(factors[i], matrices(deltas, transposed)) for i in factors}
+    decompositions = Decompositions()  # which several methods take of the same task matrices
+    for delta in block.deltas:
+        decompositions.expect(delta)
+    for method in methods:
+        with remembered(decompositions):
+            moved = _alone(block, method, settings, sums.missing)
+        if moved is None:
+            continue
+        if gradients:
+            rows = torch.stack(list(gradients.values()))
+            sums.add(f"first_order/{method}", list(gradients), inner(rows, moved))
+        scale = _scale(moved, deltas)
+        for i, own in views.items():
+            seen = own * scale if scale is not None else None
+            if seen is None:
+                seen = _seen(factors[i], matrices(moved, transposed))
+            # Where the merge puts model i: M(τᵢ) + M(τⱼ) − τᵢ.
+            displaced = seen + (seen[i] - own[i])
+            cost = torch.linalg.vector_norm(displaced, dim=(1, 2), dtype=torch.float64).square()
+            sums.add(f"displacement/{method}", i, cost)
+
+
+def _gradients(block: ParamBlock, evidence: Sequence[Evidence]) -> dict[int, Tensor]:
+    """The models' mean gradients by a parameter, flat; those that have one."""
+    return {
+        i: torch.from_numpy(found.gradient.floats(block.name))
+        for i, found in enumerate(evidence)
+        if found.gradient is not None and block.name in found.gradient.infos
+    }
+
+
+def _seen(factors: tuple[Tensor, Tensor], changes: Tensor) -> Tensor:
+    """F D Xᵀ of changes D (N, out, in) of a layer's weights: (N, k, l), one matrix at a time."""
+    left, right = (factor.to(changes.dtype) for factor in factors)
+    return torch.stack([left @ change @ right.mT for change in changes])
+
+
+def _scale(moved: Tensor, deltas: Tensor) -> float | None:
+    """The number that `moved` is times `deltas`, or None where it is no multiple of them.
+
+    Linear methods only scale a task vector, and share what the unscaled one does.
+    """
+    flat, scaled = deltas.reshape(-1), moved.reshape(-1)
+    norm = float(inner(flat[None], flat[None]))
+    if norm == 0:
+        return 1.0
+    scale = float(inner(scaled[None], flat[None])) / norm
+    off = (scaled - flat * scale).abs().max()
+    return scale if float(off) <= _SCALED * float(flat.abs().max()) else None
 
 
 def _alone(
@@ -133,121 +194,3 @@ def _kernel(
         settings.merge_seed,
     )
     return method.kernel(tensors, **method.validate(settings.params.get(method.name)))
-
-
-class _Sums:
-    """The accumulators of one pass over the blocks."""
-
-    def __init__(self, members: tuple[str, ...], evidence: list[Evidence]) -> None:
-        self.members = members
-        self.evidence = evidence
-        self.missing: dict[tuple[str, str], str] = {}
-        self.sums: dict[str, Array] = {}
-        self.energies: dict[str, list[Array]] = {"left": [], "right": []}
-        for member, found in zip(members, evidence, strict=False):
-            if found.no_gradient:
-                for name in ("fisher", "fisher_diagonal"):
-                    self.missing[name, member] = found.no_gradient
-                for method in METHODS.names():
-                    self.missing[f"first_order/{method}", member] = found.no_gradient
-        if any(found.products is not None for found in evidence):
-            n = len(members)
-            blank = torch.full((1, n), torch.nan, dtype=torch.float64)
-            rows = [(blank if e.products is None else e.products) for e in evidence]
-            self.sums["fisher"] = torch.stack([r.square().mean(0) for r in rows]).numpy()
-
-    def add(self, name: str, i: int, values: Tensor | Array | float) -> None:
-        """Add to row i of a sum; `values` is (N,)."""
-        total = self.sums.setdefault(name, np.zeros((len(self.members), len(self.members))))
-        total[i] += np.asarray(values, dtype=np.float64)
-
-    def add_weights(self, block: ParamBlock) -> None:
-        """Norms, conflicting signs and, on matrices, energy inside each other's subspaces."""
-        n = len(self.members)
-        deltas = torch.from_numpy(block.deltas)
-        kept = trim(deltas, DENSITY).reshape(n, -1).double()
-        norms = deltas.reshape(n, -1).double().square().sum(1)
-        for i in range(n):
-            against = (kept[i].sign() * kept.sign()) < 0
-            self.add("conflict", i, (against * kept[i].abs()).sum(1))
-            self.add("trimmed", i, kept[i].abs().sum())
-        if len(block.shape) == 2:
-            for side, shares in _subspace_energy(deltas, norms).items():
-                self.energies[side].append(shares)
-
-    def add_moments(self, block: ParamBlock, alone: Mapping[str, Tensor]) -> None:
-        """What needs a model's samples: gradients and the moments of the layer's inputs."""
-        n = len(self.members)
-        deltas = torch.from_numpy(block.deltas).double()
-        flat = deltas.reshape(n, -1)
-        inputs = [found.tensor("inputs", block.name) for found in self.evidence]
-        for i, found in enumerate(self.evidence):
-            gradient = found.tensor("gradient", block.name)
-            if gradient is not None:
-                for method, moved in alone.items():
-                    products = moved.reshape(n, -1).double() @ gradient.reshape(-1)
-                    self.add(f"first_order/{method}", i, products)
-            fisher = found.tensor("fisher", block.name)
-            if fisher is not None:
-                self.add("fisher_diagonal", i, flat.square() @ fisher.reshape(-1))
-            moments = inputs[i]
-            if moments is None:
-                continue
-            transposed = block.name in found.transposed
-            matrices = _matrices(deltas, transposed)
-            weighted = matrices @ moments
-            self.add("moved", i, (weighted * matrices).sum((1, 2)))
-            self.add("along", i, (weighted * matrices[i]).sum((1, 2)))
-            self.add("matrix_norm2", i, matrices.square().sum((1, 2)))
-            self.add("output", i, found.output_energy[block.name])
-            self._add_similarity(i, moments, inputs)
-            curvature = found.tensor("curvature", block.name)
-            if curvature is not None:
-                for method, moved in alone.items():
-                    shifted = _matrices(moved.double(), transposed)
-                    displaced = shifted + shifted[i] - matrices[i]
-                    cost = (curvature @ displaced @ moments) * displaced
-                    self.add(f"displacement/{method}", i, cost.sum((1, 2)))
-
-    def _add_similarity(self, i: int, own: Tensor, inputs: list[Tensor | None]) -> None:
-        values = [
-            float((own * other).sum() / (own.norm() * other.norm())) if other is not None else 0.0
-            for other in inputs
-        ]
-        self.add("input_similarity", i, np.array(values))
-        self.add("layers", i, 1.0)
-
-    def result(self, methods: tuple[str, ...]) -> Interference:
-        """The finished sums; raises MergecastError where one is not finite without a reason."""
-        for name, total in self.sums.items():
-            for i, member in enumerate(self.members):
-                if not np.isfinite(total[i]).all() and (name, member) not in self.missing:
-                    raise MergecastError(
-                        f"model {member!r}",
-                        f"its interference {name!r} is not finite",
-                        "leave this model out, or fetch it again",
-                    )
-        energies = {side: np.array(parts) for side, parts in self.energies.items()}
-        return Interference(self.members, self.sums, energies, self.missing, methods)
-
-
-def _matrices(stack: Tensor, transposed: bool) -> Tensor:
-    """(N, out, in) of a stack of weights; a kernel's positions count as inputs."""
-    flat = stack.reshape(len(stack), stack.shape[1], -1)
-    return flat.mT if transposed else flat
-
-
-def _subspace_energy(deltas: Tensor, norms: Tensor) -> dict[str, Array]:
-    """(N, N): ‖Uᵢᵀδⱼ‖² and ‖δⱼVᵢ‖² over ‖δⱼ‖², top directions of δᵢ; NaN where one is zero."""
-    n = len(deltas)
-    shares = {side: np.full((n, n), np.nan) for side in ("left", "right")}
-    doubles = deltas.double()
-    for i in range(n):
-        try:
-            found = spectrum(deltas[i].numpy(), DIRECTIONS)
-        except UndefinedError:
-            continue
-        left, right = (torch.from_numpy(v.copy()) for v in (found.left, found.right))
-        shares["left"][i] = ((left @ doubles).square().sum((1, 2)) / norms).numpy()
-        shares["right"][i] = ((doubles @ right.mT).square().sum((1, 2)) / norms).numpy()
-    return shares

@@ -17,6 +17,7 @@ class MergeSettings:
     samples : calibration samples a task; None takes as many as the other evidence. Retention was
         validated with 40: a mean probability needs more samples than a mean activation.
     merge_seed : of random masks; the seed that a real merge will be given.
+    methods : merging methods that the table speaks of; all built-in ones if None.
     params : method to its parameters, where they differ from the defaults.
     size : number of models merged, stand-ins for partners included.
     partners : stand-ins for the partners in retention probes: ``base``, ``scrambled``.
@@ -26,6 +27,7 @@ class MergeSettings:
     """
 
     samples: int | None = None
+    methods: tuple[str, ...] | None = None
     merge_seed: int = 0
     params: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     size: int = 2

@@ -82,6 +82,9 @@ class ProbedFamily:
         self.tasks = {label: tasks[label] for label in family.names}
         self.settings = settings or ProbeSettings()
         self._check_heads()
+        cache = self.settings.cache
+        if cache is not None and cache.exists() and not cache.is_dir():
+            raise UsageError(cache, "is a file", "give a folder of finished work as cache")
         self._temporary: TemporaryDirectory[str] | None = None
         if self.settings.cache is None:
             self._temporary = TemporaryDirectory(prefix="mergecast-")

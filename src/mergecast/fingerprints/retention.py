@@ -14,12 +14,19 @@ from functools import partial
 
 from torch import Tensor
 
-from mergecast.errors import CheckpointError, FamilyError, UndefinedError, UsageError
+from mergecast.errors import (
+    CheckpointError,
+    FamilyError,
+    MergecastError,
+    UndefinedError,
+    UsageError,
+)
 from mergecast.fingerprints.batchnorm import batchnorm_layers, reestimated
 from mergecast.fingerprints.forms import FORMS, Comparison, compare, mean_of
 from mergecast.fingerprints.merge_settings import MergeSettings
 from mergecast.fingerprints.probing import ProbedFamily, read_state, state_digest
 from mergecast.merging.alone import merge_alone, private_parameters
+from mergecast.merging.decompositions import Decompositions, remembered
 from mergecast.merging.method import METHODS
 from mergecast.merging.run import merge
 from mergecast.runtime.seeds import derived_seed
@@ -76,11 +83,12 @@ def collect_retention(
     bench = MergeBench(probed, settings or MergeSettings())
     found: dict[tuple[str, str, str], Comparison] = {}
     for member in sorted(probed.family.names):
-        for method in names:
-            for partner in bench.settings.partners:
-                found[member, method, partner] = bench.alone(member, method, partner)
-                if advance:
-                    advance(1)
+        with remembered(Decompositions()):
+            for method in names:
+                for partner in bench.settings.partners:
+                    found[member, method, partner] = bench.alone(member, method, partner)
+                    if advance:
+                        advance(1)
     return Retention(probed.family.names, found, bench.batchnorm, tuple(names))
 
 
@@ -117,7 +125,14 @@ class MergeBench:
         """A model's own logits on its samples; computed once."""
         if member not in self._single:
             state, batch = self.probed.state(member), self.probed.settings.batch_size
-            self._single[member] = self.probe(member).logits(state, self.samples(member), batch)
+            probe, samples = self.probe(member), self.samples(member)
+            try:
+                logits = probe.logits(state, samples, batch)
+                if samples.labels is not None:
+                    probe.task.check_labels(logits, samples.labels)
+            except MergecastError as error:
+                raise error.about(f"model {member!r}") from error
+            self._single[member] = logits
         return self._single[member]
 
     def spec(self, stage: str, member: str, **more: object) -> dict[str, object]:

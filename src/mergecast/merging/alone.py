@@ -12,6 +12,7 @@ from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.errors import MergecastError, UsageError
 from mergecast.family.blocks import ParamBlock
 from mergecast.family.family import Family
+from mergecast.merging.decompositions import current
 from mergecast.merging.method import METHODS
 from mergecast.merging.run import apply
 from mergecast.runtime.seeds import derived_seed
@@ -19,6 +20,8 @@ from mergecast.runtime.seeds import derived_seed
 #: What stands in for a partner. ``base``: a copy of the base, a task vector of zero.
 #: ``scrambled``: the model's own task vector with the inputs it acts on shuffled.
 PARTNERS = ("base", "scrambled")
+#: Relative standard deviation by which a scrambled stand-in's outputs are scaled.
+JITTER = 0.01
 
 
 def merge_alone(
@@ -70,7 +73,10 @@ def merge_alone(
     alone = family.subset([member])
     kernel.check_members(_labels(member, size))
     merged: dict[str, torch.Tensor] = {}
+    known = current()
     for block in alone.blocks():
+        if known is not None:
+            known.expect(block.delta(0))
         company = with_stand_ins(block, size, partner, derived_seed(seed, partner, draw))
         try:
             merged[block.name] = to_tensor(
@@ -108,14 +114,19 @@ def with_stand_ins(block: ParamBlock, size: int, partner: str, seed: int) -> Par
 def scrambled(delta: Array, rng: np.random.Generator) -> Array:
     """`delta` times a random signed permutation of its inputs (its columns; a vector's entries).
 
-    Every entry's size and every singular value stay, and so do a matrix's left singular vectors;
-    what is lost is which inputs it acts on. Further axes count as inputs.
+    What is lost is which inputs it acts on. Up to `JITTER`, every entry's size and every singular
+    value stay, and so do a matrix's left singular vectors: tasks share outputs more than inputs.
+    Exactly the same left vectors would leave a method that decorrelates them (TSV) with a choice
+    that rounding makes; outputs are therefore scaled by 1 ± `JITTER` each. Further axes count as
+    inputs.
     """
     rows = len(delta) if delta.ndim > 1 else 1
     columns = delta.reshape(rows, -1)
     count = columns.shape[1]
     signs = rng.choice(np.array([-1, 1], dtype=delta.dtype), size=count)
     shuffled: Array = np.ascontiguousarray(columns[:, rng.permutation(count)] * signs)
+    if rows > 1:
+        shuffled *= (1 + JITTER * rng.standard_normal((rows, 1))).astype(delta.dtype)
     return shuffled.reshape(delta.shape)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
+from mergecast.merging.decompositions import current, plain_svd, svd
 from mergecast.merging.method import TensorBlock, merging_method
 
 
@@ -85,8 +86,10 @@ def iso_cts(
     parts = [directions(total, size - own * n)]
     common = parts[0][0]
     for delta in block.deltas if own else ():
+        if not bool(delta.any()):
+            continue
         rest = delta - common @ (common.mT @ delta)
-        parts.append(directions(rest, own, scale=float(torch.linalg.matrix_norm(delta, 2))))
+        parts.append(directions(rest, own, scale=_largest(delta)))
     left, values, right = (list(side) for side in zip(*parts, strict=True))
     if not len(torch.cat(values)):
         return torch.zeros_like(total)
@@ -110,18 +113,37 @@ def directions(
     -------
     u (m, k), s (k,) descending, vh (k, n) with k ≤ count, the numerical rank.
     """
-    u, s, vh = torch.linalg.svd(matrix, full_matrices=False)
-    tolerance = 1e-12 if s.dtype == torch.float64 else 1e-6
+    if not bool(matrix.any()):
+        # A base's copy among the members: no direction has weight, whatever LAPACK would return.
+        return matrix[:, :0], matrix.new_zeros(0), matrix[:0]
+    u, s, vh = svd(matrix)
     against = float(s[0]) if scale is None else scale
-    kept = min(count, int((s > tolerance * against).sum()))
+    kept = min(count, int((s > _tolerance(s) * against).sum()))
     return u[:, :kept], s[:kept], vh[:kept]
 
 
 def orthogonalise(vectors: torch.Tensor) -> torch.Tensor:
-    """The nearest matrix with orthonormal rows or columns (the polar factor), by SVD.
+    """The polar factor of `vectors`, by SVD: the nearest matrix with orthonormal rows or columns.
 
-    Columns are orthonormal for tall input ``(m, k ≤ m)``, rows for wide input.
+    Columns are orthonormal for tall input ``(m, k ≤ m)``, rows for wide input. Where the vectors
+    are linearly dependent (models that share directions, or are equal) it is the partial isometry
+    of the polar decomposition: what would be left to choose is arbitrary and stays zero.
     """
-    u, _, vh = torch.linalg.svd(vectors, full_matrices=False)
-    factor: torch.Tensor = u @ vh
+    u, s, vh = plain_svd(vectors)
+    if not len(s):
+        return vectors
+    kept = int((s > _tolerance(s) * s[0]).sum())
+    factor: torch.Tensor = u[:, :kept] @ vh[:kept]
     return factor
+
+
+def _tolerance(values: torch.Tensor) -> float:
+    """Below this share of the largest, a singular value of this precision is rounding."""
+    return 1e-12 if values.dtype == torch.float64 else 1e-6
+
+
+def _largest(matrix: torch.Tensor) -> float:
+    """The largest singular value; by itself cheaper than all of them with their directions."""
+    if current() is not None:
+        return float(svd(matrix)[1][0])
+    return float(torch.linalg.matrix_norm(matrix, 2))

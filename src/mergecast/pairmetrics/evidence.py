@@ -95,6 +95,7 @@ class Work:
     ----------
     forward_passes, backward_passes : passes of one model over one set of samples.
     forward_samples, backward_samples : samples in all of them together.
+    held_samples : samples whose activations a backward pass keeps; 0 for those of a batch.
     loads : models read and loaded.
     kept : bytes written to the cache.
     memory : bytes in memory at once, a batch's own activations aside.
@@ -105,6 +106,7 @@ class Work:
     backward_passes: int = 0
     forward_samples: int = 0
     backward_samples: int = 0
+    held_samples: int = 0
     loads: int = 0
     kept: int = 0
     memory: int = 0

@@ -14,9 +14,15 @@ from math import inf, log, sqrt
 import numpy as np
 
 from mergecast.errors import UndefinedError
+from mergecast.pairmetrics.costs import (
+    decomposition_seconds,
+    layer_shapes,
+    merge_seconds,
+    multiply_seconds,
+)
 from mergecast.pairmetrics.directed import LabelledEvidence, LabelledPair
 from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request, Work, float32_bytes
-from mergecast.pairmetrics.retention import BUILT_IN_METHODS
+from mergecast.pairmetrics.retention import BUILT_IN_METHODS, probed_methods
 from mergecast.pairmetrics.spec import F, metric
 from mergecast.tables.tiers import Tier
 
@@ -27,46 +33,91 @@ def _collect(request: Request, gradients: bool) -> LabelledEvidence:
     from mergecast.fingerprints.interference import collect_interference
 
     name = "interference" if gradients else "crosstalk"
+    methods = probed_methods(request)
     steps = request.family.size + len(request.family.shared)
     return LabelledEvidence(
         collect_interference(
             request.probed,
-            methods=BUILT_IN_METHODS,
+            methods=methods,
             settings=request.merges,
             gradients=gradients,
+            crosstalk=not gradients,
             advance=request.progress.stage(name, steps),
         )
     )
 
 
-def _work(request: Request, gradients: bool) -> Work:
-    """A sweep a model, with backward passes a sample and for the curvature, and the block pass."""
+def _crosstalk_work(request: Request) -> Work:
+    """A sweep a model, whose layers' inputs are multiplied by themselves, and the block pass."""
     n, samples = request.family.size, request.merge_samples
-    backward = n * samples * (1 + _CURVATURE_DRAWS) if gradients else 0
+    shapes = layer_shapes(request)
+    entries = sum(rows * columns for rows, columns in shapes)
+    squares = sum(columns**2 for _, columns in shapes)
+    products = sum(3 * rows * columns**2 for rows, columns in shapes)
+    # A layer of (out, in) takes out · in multiplications a position, its inputs' moment in².
+    with_moments = 1 + squares / max(1, entries)
+    of_pairs = 4 * n * (entries + squares)
     return Work(
-        forward_passes=n * (2 if gradients else 1),
-        backward_passes=n * (1 + _CURVATURE_DRAWS) if gradients else 0,
-        forward_samples=n * samples * (2 if gradients else 1),
-        backward_samples=backward,
-        loads=2 * n,
-        memory=(6 if gradients else 2) * float32_bytes(request),
+        forward_passes=n,
+        forward_samples=round(n * samples * with_moments),
+        loads=3 * n,
+        kept=2 * n * squares,
+        memory=float32_bytes(request) + 8 * squares,
+        seconds=n
+        * (
+            decomposition_seconds(_matrix_shapes(request))
+            + multiply_seconds(products + of_pairs)
+            + _TRIM * entries
+        ),
     )
 
 
+def _gradient_work(request: Request) -> Work:
+    """A sweep with random backward passes, one backward pass a sample, and the block pass."""
+    from mergecast.fingerprints.evidence import GRADIENT_BUDGET, SKETCH
+
+    n, samples, one = request.family.size, request.merge_samples, float32_bytes(request)
+    shapes = layer_shapes(request)
+    methods = probed_methods(request)
+    held = max(1, GRADIENT_BUDGET // one)
+    # F D Xᵀ of every model's change, by every method, seen by every model.
+    views = sum(
+        2 * min(rows, SKETCH) * columns * (rows + min(columns, SKETCH)) for rows, columns in shapes
+    )
+    scaled = sum(merge_seconds(request, method, "base") for method in methods)
+    return Work(
+        forward_passes=2 * n,
+        backward_passes=n * (1 + _CURVATURE_DRAWS),
+        # A pass back to the layers' outputs takes no gradient of weights: half of a whole one.
+        forward_samples=n * samples * (1 + _CURVATURE_DRAWS),
+        backward_samples=n * samples,
+        held_samples=_HELD,
+        loads=n * (2 + (n + 1) * -(-samples // held)),
+        kept=n * (one + 4 * sum(min(m, SKETCH) * m + min(k, SKETCH) * k for m, k in shapes)),
+        memory=3 * one + min(samples, held) * one,
+        seconds=n * (scaled + n * multiply_seconds(len(methods) * views)),
+    )
+
+
+def _matrix_shapes(request: Request) -> list[tuple[int, ...]]:
+    return [request.family.base.info(name).shape for name in request.family.shared]
+
+
+#: Seconds an entry to find the largest ones of a task vector (`merging.sparse.trim`).
+_TRIM = 3e-8
+#: Samples whose activations the sweep for the curvature holds (`fingerprints.curvature`).
+_HELD = 4
 #: Random backward passes that estimate the output curvature (`fingerprints.curvature`).
 _CURVATURE_DRAWS = 8
 _KINDS: dict[Tier, str] = {"activations": "crosstalk", "gradients": "interference"}
-for _tier, _name in _KINDS.items():
-    _gradients = _tier == "gradients"
-    EVIDENCE.add(
-        _name,
-        EvidenceKind(
-            _name,
-            _tier,
-            partial(_collect, gradients=_gradients),
-            partial(_work, gradients=_gradients),
-        ),
-    )
+EVIDENCE.add(
+    "crosstalk",
+    EvidenceKind("crosstalk", "activations", partial(_collect, gradients=False), _crosstalk_work),
+)
+EVIDENCE.add(
+    "interference",
+    EvidenceKind("interference", "gradients", partial(_collect, gradients=True), _gradient_work),
+)
 
 
 def _interference(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ class PlanRow:
     ----------
     kind, tier : what is collected, and in which tier.
     forward_passes, backward_passes : passes of one model over one set of samples.
-    read, kept, memory : bytes read, written to the cache, and in memory at once.
+    read, kept, memory : bytes read, written to the cache, and of the process at its peak.
     minutes : estimated on this machine, finished units in the cache not counted off.
     """
 
@@ -34,7 +35,7 @@ class PlanRow:
 
 
 @dataclass
-class _Speed:
+class Speed:
     """Seconds a load and a sample, and bytes a sample keeps for its backward pass."""
 
     load: float = 0.0
@@ -55,15 +56,17 @@ def plan(request: Request, tier: str, metric_set: str | None = None) -> list[Pla
 
     Raises what collecting would raise on the first model: a plan that can be made can begin.
     """
-    speed = _Speed()
+    if tier != "weights":
+        request.probed.probe(request.family.names[0])  # and the libraries that build it
+    speed, before = Speed(), _resident()
     return [
-        _row(kind, kind.work(request), request, speed)
+        _row(kind, kind.work(request), request, speed, before)
         for kind in kinds(tier, metric_set)
         if kind.work
     ]
 
 
-def _row(kind: EvidenceKind, work: Work, request: Request, speed: _Speed) -> PlanRow:
+def _row(kind: EvidenceKind, work: Work, request: Request, speed: Speed, before: int) -> PlanRow:
     if work.forward_samples or work.backward_samples:
         speed.measure(request)
     seconds = (
@@ -72,7 +75,7 @@ def _row(kind: EvidenceKind, work: Work, request: Request, speed: _Speed) -> Pla
         + work.forward_samples * speed.forward
         + work.backward_samples * speed.backward
     )
-    batch = min(request.settings.batch_size, request.settings.calibration)
+    held = work.held_samples or min(request.settings.batch_size, request.settings.calibration)
     return PlanRow(
         kind.name,
         kind.tier,
@@ -80,9 +83,19 @@ def _row(kind: EvidenceKind, work: Work, request: Request, speed: _Speed) -> Pla
         work.backward_passes,
         work.loads * model_bytes(request),
         work.kept,
-        work.memory + (batch * speed.saved if work.backward_samples else 0),
+        before + work.memory + (held * speed.saved if work.backward_samples else 0),
         seconds / 60,
     )
+
+
+def _resident() -> int:
+    """Bytes of this process so far: the interpreter and its libraries; 0 where unknown."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def model_bytes(request: Request) -> int:
@@ -90,7 +103,7 @@ def model_bytes(request: Request) -> int:
     return sum(info.nbytes for info in request.family.base.infos.values())
 
 
-def _measure(speed: _Speed, request: Request) -> None:
+def _measure(speed: Speed, request: Request) -> None:
     import torch
 
     label = request.family.names[0]

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mergecast.pairmetrics.costs import merge_seconds
 from mergecast.pairmetrics.directed import LabelledEvidence, LabelledPair
 from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request, Work, float32_bytes
-from mergecast.pairmetrics.retention import BUILT_IN_METHODS, forms
+from mergecast.pairmetrics.retention import BUILT_IN_METHODS, forms, probed_methods
 from mergecast.pairmetrics.spec import metric
 
 
@@ -17,23 +18,26 @@ def _collect(request: Request) -> LabelledEvidence:
     from mergecast.fingerprints.pairprobe import collect_pair_probes
 
     pairs = request.family.size * (request.family.size - 1) // 2
-    advance = request.progress.stage("pair probes", pairs * len(BUILT_IN_METHODS))
+    methods = probed_methods(request)
+    advance = request.progress.stage("pair probes", pairs * len(methods))
     return LabelledEvidence(
         collect_pair_probes(
-            request.probed, methods=BUILT_IN_METHODS, settings=request.merges, advance=advance
+            request.probed, methods=methods, settings=request.merges, advance=advance
         )
     )
 
 
 def _work(request: Request) -> Work:
-    """A merge and two passes for every pair and method; the methods' own time is not counted."""
+    """A merge and two passes for every pair and method."""
     n = request.family.size
-    merges = n * (n - 1) // 2 * len(BUILT_IN_METHODS)
+    pairs, methods = n * (n - 1) // 2, probed_methods(request)
+    merges = pairs * len(methods)
     return Work(
         forward_passes=2 * merges,
         forward_samples=2 * merges * request.merge_samples,
         loads=3 * merges,
         memory=4 * float32_bytes(request),
+        seconds=pairs * sum(merge_seconds(request, method, "model") for method in methods),
     )
 
 

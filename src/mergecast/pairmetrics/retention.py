@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from math import inf
 
+from mergecast.pairmetrics.costs import merge_seconds
 from mergecast.pairmetrics.directed import LabelledEvidence, LabelledPair
 from mergecast.pairmetrics.evidence import EVIDENCE, EvidenceKind, Request, Work, float32_bytes
 from mergecast.pairmetrics.spec import metric
@@ -58,28 +59,39 @@ def forms() -> Iterator[tuple[str, str, tuple[float, float], Tier, str]]:
                 yield form, reference, bounds, tier, words  # type: ignore[misc]
 
 
+def probed_methods(request: Request) -> tuple[str, ...]:
+    """The merging methods that are probed: those asked for, or all built-in ones."""
+    return request.merges.methods or BUILT_IN_METHODS
+
+
 def _collect(request: Request) -> LabelledEvidence:
     from mergecast.fingerprints.retention import collect_retention
 
-    merges = len(BUILT_IN_METHODS) * len(request.merges.partners)
+    methods = probed_methods(request)
+    merges = len(methods) * len(request.merges.partners)
     advance = request.progress.stage("retention", request.family.size * merges)
     return LabelledEvidence(
-        collect_retention(
-            request.probed, methods=BUILT_IN_METHODS, settings=request.merges, advance=advance
-        )
+        collect_retention(request.probed, methods=methods, settings=request.merges, advance=advance)
     )
 
 
 def _work(request: Request) -> Work:
-    """A merge and a pass for every method and stand-in; the methods' own time is not counted."""
+    """A merge and a pass for every method and stand-in."""
     settings, n = request.merges, request.family.size
-    stand_ins = sum(1 if partner == "base" else settings.draws for partner in settings.partners)
-    merges = n * len(BUILT_IN_METHODS) * stand_ins
+    draws = {partner: 1 if partner == "base" else settings.draws for partner in settings.partners}
+    methods = probed_methods(request)
+    merges = n * len(methods) * sum(draws.values())
+    kernels = sum(
+        count * merge_seconds(request, method, partner)
+        for partner, count in draws.items()
+        for method in methods
+    )
     return Work(
         forward_passes=n + merges,
         forward_samples=(n + merges) * request.merge_samples,
         loads=n + 2 * merges,
         memory=3 * float32_bytes(request),
+        seconds=n * kernels,
     )
 
 

@@ -73,7 +73,9 @@ def compute_metrics(
         merges=merges or MergeSettings(),
     )
     evidence = collect_evidence(asked, tier, metric_set)
-    return table_of(evidence, family.names, suite=suite, metric_set=metric_set)
+    return table_of(
+        evidence, family.names, suite=suite, metric_set=metric_set, methods=asked.merges.methods
+    )
 
 
 def collect_evidence(request: Request, tier: str, metric_set: str | None = None) -> dict[str, Any]:
@@ -110,9 +112,16 @@ def table_of(
     *,
     suite: str = "",
     metric_set: str | None = None,
+    methods: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """The pair table of evidence by kind; see `compute_metrics`."""
-    specs = metric_specs(metric_set)
+    """The pair table of evidence by kind, of some merging methods only if they are given; see
+    `compute_metrics`.
+    """
+    specs = [
+        spec
+        for spec in metric_specs(metric_set)
+        if methods is None or spec.method is None or spec.method in methods
+    ]
     rows: list[dict[str, object]] = []
     missing: list[dict[str, str]] = []
     for left, right in combinations(sorted(members), 2):

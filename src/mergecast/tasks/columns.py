@@ -36,8 +36,8 @@ class Columns(ABC):
 class _Npz(Columns):
     def __init__(self, path: Path) -> None:
         # Arrays of Python objects would run code when they are read, so they are refused.
-        self._file = np.load(path, allow_pickle=False)
-        arrays = {name: self._file[name] for name in self._file.files}
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
         lengths = {name: len(value) if value.ndim else 0 for name, value in arrays.items()}
         if len(set(lengths.values())) != 1:
             raise UsageError(path, f"has arrays of {lengths} rows", "give one row a sample")

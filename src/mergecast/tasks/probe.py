@@ -15,6 +15,16 @@ from mergecast.tasks.names import ModuleNames
 from mergecast.tasks.task import Samples, Task
 
 BATCH_SIZE = 32
+#: What a model may raise about inputs that it does not take, such as None for one not given.
+_MODEL_ERRORS = (
+    AssertionError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 class Probe:
@@ -103,7 +113,7 @@ class Probe:
                 output = functional_call(self.module, dict(self._state), (), inputs)
             except MergecastError:
                 raise
-            except (RuntimeError, ValueError, TypeError, IndexError, KeyError) as error:
+            except _MODEL_ERRORS as error:
                 shapes = ", ".join(f"{k} {list(v.shape)}" for k, v in inputs.items())
                 raise UsageError(
                     f"task {self.task.name!r}",

@@ -129,7 +129,7 @@ class Task(ABC):
 
         Raises UsageError for labels outside the head, UndefinedError for a sample without any.
         """
-        self._check_labels(logits, labels)
+        self.check_labels(logits, labels)
         if labels.dim() == 1:
             return functional.cross_entropy(logits, labels, reduction="none")
         tokens = functional.cross_entropy(
@@ -140,7 +140,8 @@ class Task(ABC):
             raise UndefinedError(f"task {self.name!r}", "a sample has no token to predict")
         return tokens.view(labels.shape).sum(dim=1) / counts
 
-    def _check_labels(self, logits: Tensor, labels: Tensor) -> None:
+    def check_labels(self, logits: Tensor, labels: Tensor) -> None:
+        """Raise UsageError for labels of another shape than the logits, or outside the head."""
         if logits.shape[:-1] != labels.shape:
             raise UsageError(
                 f"task {self.name!r}",

@@ -1,0 +1,97 @@
+"""Singular value decompositions that several merges of one model share.
+
+What a method does to a model alone is asked of several methods, stand-ins and draws, and each
+would decompose the same task matrices again. Within `remembered`, a matrix that was announced is
+decomposed once. LAPACK gives the same result for the same matrix, so that no number changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy.linalg
+import torch
+
+from mergecast.checkpoints.checkpoint import Array
+
+#: Bytes of decompositions kept; matrices beyond it are decomposed whenever they are met.
+BUDGET = 1 << 30
+_NotConverged: type[Exception] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
+Triplets = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+_current: ContextVar[Decompositions | None] = ContextVar("decompositions", default=None)
+
+
+@dataclass
+class Decompositions:
+    """Thin SVDs by the content of their matrix."""
+
+    _found: dict[bytes, Triplets] = field(default_factory=dict)
+    _expected: set[bytes] = field(default_factory=set)
+    _held: int = 0
+
+    def expect(self, matrix: Array) -> None:
+        """Announce a matrix that several merges will decompose."""
+        if matrix.ndim == 2:
+            self._expected.add(_key(matrix))
+
+    def svd(self, matrix: torch.Tensor) -> Triplets:
+        """``torch.linalg.svd(matrix, full_matrices=False)``, from what is known if possible."""
+        key = _key(matrix.cpu().numpy())
+        if key in self._found:
+            return self._found[key]
+        found = plain_svd(matrix)
+        size = sum(part.numel() * part.element_size() for part in found)
+        if key in self._expected and self._held + size <= BUDGET:
+            self._found[key] = found
+            self._held += size
+        return found
+
+
+@contextmanager
+def remembered(decompositions: Decompositions) -> Iterator[Decompositions]:
+    """Merging methods of this thread take decompositions from here while the context lasts."""
+    token = _current.set(decompositions)
+    try:
+        yield decompositions
+    finally:
+        _current.reset(token)
+
+
+def current() -> Decompositions | None:
+    """What `remembered` has set."""
+    return _current.get()
+
+
+def svd(matrix: torch.Tensor) -> Triplets:
+    """Thin SVD: u (m, r), s (r,) descending, vh (r, n)."""
+    known = _current.get()
+    return plain_svd(matrix) if known is None else known.svd(matrix)
+
+
+def plain_svd(matrix: torch.Tensor) -> Triplets:
+    """Thin SVD by LAPACK's divide and conquer; where that does not converge, as it does not on
+    some matrices with many equal singular values, in float64, then by QR iteration.
+    """
+    try:
+        u, s, vh = torch.linalg.svd(matrix, full_matrices=False)
+    except _NotConverged:
+        doubles = matrix.detach().cpu().double()
+        try:
+            u, s, vh = torch.linalg.svd(doubles, full_matrices=False)
+        except _NotConverged:
+            parts = scipy.linalg.svd(doubles.numpy(), full_matrices=False, lapack_driver="gesvd")
+            u, s, vh = (torch.from_numpy(part) for part in parts)
+        u, s, vh = (part.to(matrix.device, matrix.dtype) for part in (u, s, vh))
+    return u, s, vh
+
+
+def _key(matrix: Array) -> bytes:
+    head = f"{matrix.dtype}{matrix.shape}".encode()
+    found = hashlib.sha256(head)
+    found.update(np.ascontiguousarray(matrix).data)
+    return found.digest()
