@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mergecast.bench.folder import RunFile
 from mergecast.bench.units import BASE_FILE, model_file
 from mergecast.runtime.progress import Progress
+from mergecast.runtime.workers import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +37,8 @@ def pair_table(
     store, spec = plan.run.store, pairs_spec(plan, base, models)
     kept = f"units/{store.key(spec)}.parquet"
     if store.get(spec) is None:
-        table = _measured(plan, workers, progress)
+        with one_thread():
+            table = _measured(plan, workers, progress)
         store.put_file(spec, kept, lambda path: table.to_parquet(path, index=False), {})
     return pd.read_parquet(plan.run.folder / kept)
 

@@ -49,9 +49,13 @@ def command(
         )
     inputs = read_inputs(run)
     with progress("one task unseen") as report:
-        loto = evaluate(inputs.pairs, inputs.outcomes, "loto", CANDIDATES, progress=report)
+        loto = evaluate(
+            inputs.pairs, inputs.outcomes, "loto", CANDIDATES, progress=report, workers=workers
+        )
     with progress("both tasks unseen") as report:
-        l2to = evaluate(inputs.pairs, inputs.outcomes, "l2to", CANDIDATES, progress=report)
+        l2to = evaluate(
+            inputs.pairs, inputs.outcomes, "l2to", CANDIDATES, progress=report, workers=workers
+        )
     with progress("forecaster") as report:
         forecaster = Forecaster.fit(
             inputs.pairs, inputs.outcomes, validation=l2to, cheaper=False, progress=report

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mergecast.cli.console import JsonOption, note, print_json, progress
+from mergecast.cli.console import JsonOption, WorkersOption, note, print_json, progress
 
 
 def command(
@@ -22,7 +22,7 @@ def command(
         ),
     ] = "loto",
     predictor: Annotated[
-        list[str] | None, typer.Option(help="Predictor (repeat); by default the usual seven.")
+        list[str] | None, typer.Option(help="Predictor (repeat); by default the usual ones.")
     ] = None,
     method: Annotated[
         list[str] | None, typer.Option(help="Merging method (repeat); by default all there are.")
@@ -55,6 +55,7 @@ def command(
         Path | None,
         typer.Option("-o", "--out", help="File for the out-of-fold predictions (.parquet, .csv)."),
     ] = None,
+    workers: WorkersOption = 2,
     as_json: JsonOption = False,
 ) -> None:
     """Validate predictors on merges that were done, beside constant and partner mean.
@@ -90,6 +91,7 @@ def command(
             null=null,
             seeds=seeds,
             seed=seed,
+            workers=workers,
         )
     decided = choices(evaluation, outcomes)
     found = None

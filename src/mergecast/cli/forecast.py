@@ -9,23 +9,37 @@ import typer
 
 from mergecast.cli.console import (
     BaseArgument,
+    DeviceOption,
     JsonOption,
     ModelsArgument,
     PrivateOption,
     StrictOption,
     WorkersOption,
+    check_device,
     finish,
     note,
     open_family,
     print_json,
     weight_findings,
 )
+from mergecast.cli.merge_options import MergeSeedOption
+from mergecast.cli.probe_options import (
+    BatchSizeOption,
+    CacheOption,
+    CalibrationOption,
+    ProbeSeedOption,
+    TasksOption,
+    private_patterns,
+    read_tasks,
+)
+from mergecast.tables.tiers import ABOUT
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mergecast.family.family import Family
     from mergecast.forecast.forecaster import Forecaster
+    from mergecast.forecast.schema import ForecasterFile
+    from mergecast.pairmetrics.evidence import Request
 
 
 def command(
@@ -45,6 +59,17 @@ def command(
         Path | None,
         typer.Option(metavar="DIR", help="Write report.html and forecast.json to this folder."),
     ] = None,
+    tasks: TasksOption = None,
+    tier: Annotated[
+        str | None,
+        typer.Option(help="Evidence to gather; by default the richest that the forecaster reads."),
+    ] = None,
+    calibration: CalibrationOption = 40,
+    cache: CacheOption = None,
+    batch_size: BatchSizeOption = 32,
+    seed: ProbeSeedOption = 42,
+    merge_seed: MergeSeedOption = 0,
+    device: DeviceOption = "cpu",
     private: PrivateOption = None,
     strict: StrictOption = True,
     workers: WorkersOption = 2,
@@ -52,7 +77,9 @@ def command(
 ) -> None:
     """Forecast what each pair of models keeps under each merging method, and which one to use.
 
-    Nothing is merged or run. Prints retention (merged over single score) with its interval.
+    From weights alone nothing is run. With --tasks every model answers a few samples of its own
+    task, alone and merged with stand-ins, which makes forecasts about twice as sharp. Prints
+    retention (merged over single score) with its interval.
 
     Examples:
 
@@ -60,7 +87,10 @@ def command(
 
       mergecast forecast base/ tuned-*/ --forecaster mine.json --report out/
     """
+    from mergecast.fingerprints.merge_settings import MergeSettings
+    from mergecast.fingerprints.probing import ProbeSettings
     from mergecast.forecast.shipped import load_forecaster
+    from mergecast.pairmetrics import Request
 
     name, loaded = load_forecaster(forecaster)
     warnings = []
@@ -70,16 +100,32 @@ def command(
             "elsewhere it is out of its domain"
         )
     loaded = _restricted(loaded, method)
-    family = open_family(base, models, private, strict)
-    pairs, refused, found = _pair_metrics(family, workers)
+    chosen = _tier(loaded.file, tier, tasks)
+    if chosen != "weights":
+        check_device(device)
+    given = read_tasks(tasks)
+    family = open_family(base, models, private_patterns(private, given), strict)
+    request = Request(
+        family,
+        given,
+        ProbeSettings(calibration, seed, device, batch_size, cache=cache),
+        workers,
+        "refuse",
+        merges=MergeSettings(merge_seed=merge_seed, methods=tuple(loaded.file.methods)),
+    )
+    pairs, refused, found = _pair_metrics(request, chosen, loaded.file)
     warnings += found
     for warning in warnings:
         note(f"warning: {warning}")
 
     from mergecast.report.family_summary import summarise_forecast
 
+    forecast = loaded.forecast(pairs)
+    if chosen in loaded.file.tiers and forecast.tier != chosen:
+        warnings.append(_fallback(loaded.file, pairs, chosen, forecast.tier))
+        note(f"warning: {warnings[-1]}")
     summary = summarise_forecast(
-        loaded.forecast(pairs),
+        forecast,
         pairs,
         loaded.file,
         base=str(base),
@@ -105,6 +151,20 @@ def command(
     finish(bool(refused))
 
 
+def _fallback(file: ForecasterFile, pairs: pd.DataFrame, asked: str, used: str) -> str:
+    """Why a forecast comes from less evidence than was gathered."""
+    needs = {name for model in file.tiers[asked].values() for name in model.needs}
+    reasons = [
+        f" ({entry['key']}: {entry['reason']})"
+        for entry in pairs.attrs["missing"]
+        if entry["key"].partition(":")[0].partition(ABOUT)[0] in needs
+    ]
+    return (
+        f"forecast from {used}: what the forecaster reads of {asked} is missing for every pair"
+        f"{reasons[0] if reasons else ''}"
+    )
+
+
 def _restricted(forecaster: Forecaster, methods: list[str] | None) -> Forecaster:
     """The forecaster with only the methods asked for."""
     from mergecast.errors import UsageError
@@ -123,15 +183,36 @@ def _restricted(forecaster: Forecaster, methods: list[str] | None) -> Forecaster
     return Forecaster(forecaster.file.model_copy(update={"tiers": tiers}))
 
 
-def _pair_metrics(family: Family, workers: int) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
-    """The pair table, the refused models with reasons, and what the task vectors show."""
+def _tier(file: ForecasterFile, asked: str | None, tasks: Path | None) -> str:
+    """The evidence to gather: what was asked for, or the richest that the forecaster reads."""
+    from mergecast.errors import UsageError
+    from mergecast.tables.tiers import ALL, known_tier
+
+    tier = known_tier(asked) if asked else next(reversed(file.tiers)) if tasks else "weights"
+    if tier == ALL:  # fitted on a table that does not say what its metrics took
+        tier = "gradients"
+    if tier != "weights" and tasks is None:
+        raise UsageError("--tasks", f"not given, but tier {tier!r} runs models", "give a file")
+    return tier
+
+
+def _pair_metrics(
+    request: Request, tier: str, file: ForecasterFile
+) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
+    """The pair table, the refused models with reasons, and what the task vectors show.
+
+    Beyond weights only what the forecaster's models of that tier read is collected.
+    """
     from mergecast.errors import FamilyError
-    from mergecast.pairmetrics import Request, collect_evidence, table_of
+    from mergecast.pairmetrics import collect_evidence, table_of
     from mergecast.runtime.progress import progress_bars
 
+    family = request.family
+    read = [file.tiers[tier]] if tier in file.tiers else file.tiers.values()
+    keys = {name for models in read for model in models.values() for name in model.needs}
     with progress_bars() as bars:
-        request = Request(family, workers=workers, on_error="refuse", progress=bars)
-        evidence = collect_evidence(request, "weights")
+        request.progress = bars
+        evidence = collect_evidence(request, tier, keys=keys)
     fingerprints = evidence["weights"].fingerprints
     refused = {label: str(error) for label, error in family.refused.items()}
     refused |= fingerprints.refused
@@ -151,7 +232,8 @@ def _pair_metrics(family: Family, workers: int) -> tuple[pd.DataFrame, dict[str,
         raise FamilyError(
             "models", f"{len(usable)} of them usable", "a forecast is of pairs: give two or more"
         )
-    return table_of(evidence, usable), refused, findings
+    table = table_of(evidence, usable, methods=request.merges.methods)
+    return table, refused, findings
 
 
 def _write(summary: dict[str, object], folder: Path) -> None:

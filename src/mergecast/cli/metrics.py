@@ -31,12 +31,21 @@ from mergecast.cli.merge_options import (
     MethodsOption,
     merge_settings,
 )
+from mergecast.cli.probe_options import (
+    BatchSizeOption,
+    CacheOption,
+    CalibrationOption,
+    LayerOption,
+    ProbeSeedOption,
+    TasksOption,
+    private_patterns,
+    read_tasks,
+)
 from mergecast.errors import UsageError
 
 if TYPE_CHECKING:
     from mergecast.fingerprints.weights import WeightFingerprints
     from mergecast.pairmetrics.evidence import Request
-    from mergecast.tasks.task import Task
 
 
 def command(
@@ -45,9 +54,7 @@ def command(
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Table to write: .parquet or .csv.")
     ] = Path("pairs.parquet"),
-    tasks: Annotated[
-        Path | None, typer.Option("--tasks", help="YAML file of the models' tasks.")
-    ] = None,
+    tasks: TasksOption = None,
     tier: Annotated[
         str, typer.Option("--tier", help="weights, activations, gradients or probe.")
     ] = "weights",
@@ -55,19 +62,11 @@ def command(
         str | None, typer.Option("--set", help="Only this set of metrics: paper; all of them.")
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print the cost and stop.")] = False,
-    cache: Annotated[
-        Path | None, typer.Option("--cache", help="Folder of finished work, to resume from.")
-    ] = None,
-    calibration: Annotated[
-        int, typer.Option("--calibration", min=1, help="Samples of every task.")
-    ] = 10,
-    layer: Annotated[
-        str | None, typer.Option("--layer", help="Block to take activations of; the last one.")
-    ] = None,
-    batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, help="Samples run at once.")
-    ] = 32,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")] = 42,
+    cache: CacheOption = None,
+    calibration: CalibrationOption = 10,
+    layer: LayerOption = None,
+    batch_size: BatchSizeOption = 32,
+    seed: ProbeSeedOption = 42,
     methods: MethodsOption = None,
     merge_samples: MergeSamplesOption = None,
     merge_param: MergeParamOption = None,
@@ -107,9 +106,8 @@ def command(
         check_device(device)
         if tasks is None:
             raise UsageError("--tasks", f"not given, but tier {tier!r} runs models", "give a file")
-    found = _load_tasks(tasks)
-    heads = {pattern for task in found.values() for pattern in task.private} if found else set()
-    family = open_family(base, models, [*(private or ()), *sorted(heads)], strict)
+    found = read_tasks(tasks)
+    family = open_family(base, models, private_patterns(private, found), strict)
     settings = ProbeSettings(calibration, seed, device, batch_size, layer, cache)
     merges = merge_settings(methods, merge_param, merge_samples, merge_seed, reestimate_batchnorm)
     with (
@@ -151,14 +149,6 @@ def command(
                 f"{first['right']}: {first['reason']}"
             )
     finish(bool(family.refused or fingerprints.refused))
-
-
-def _load_tasks(path: Path | None) -> dict[str, Task] | None:
-    if path is None:
-        return None
-    from mergecast.tasks.tasks_file import load_tasks
-
-    return load_tasks(path)
 
 
 def _batchnorm(evidence: Mapping[str, Any]) -> str | None:

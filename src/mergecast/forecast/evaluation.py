@@ -14,6 +14,7 @@ from mergecast.forecast.predictors import BASELINES, PREDICTORS, Predictor
 from mergecast.forecast.protocols import PROTOCOLS, Protocol, out_of_fold
 from mergecast.forecast.scoring import fold_scores, is_constant, pearson, scores
 from mergecast.forecast.uncertainty import bootstrap_interval, permutation_null, seed_spread
+from mergecast.runtime.workers import Workers
 from mergecast.tables.outcomes import member_outcomes
 
 __all__ = ["DEFAULT_PREDICTORS", "Evaluation", "applies", "evaluate", "pearson", "scores"]
@@ -85,6 +86,27 @@ class Evaluation:
         return pd.concat(tables, ignore_index=True)
 
 
+@dataclass(frozen=True)
+class _Extent:
+    """How far a validation goes beyond its scores; as the parameters of `evaluate`."""
+
+    bootstrap: int
+    null: int
+    seeds: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """One predictor on one method's rows: what a worker gets."""
+
+    method: str
+    predictor: str
+    protocol: str
+    rows: TrainingRows
+    extent: _Extent
+
+
 def evaluate(
     pairs: pd.DataFrame,
     outcomes: pd.DataFrame,
@@ -97,6 +119,7 @@ def evaluate(
     null: int = 0,
     seeds: int = 1,
     seed: int = 0,
+    workers: int = 1,
 ) -> Evaluation:
     """Forecast every pair from merges that do not involve what the protocol holds out.
 
@@ -112,6 +135,7 @@ def evaluate(
     null : permutations of outcomes for a null distribution; 0 for none. Each is a validation anew.
     seeds : seeds to repeat with, for the spread of predictors that draw numbers; 1 for none.
     seed : of bootstrap and permutations.
+    workers : processes; the numbers do not depend on it.
 
     Raises
     ------
@@ -120,38 +144,29 @@ def evaluate(
     UsageError
         An unknown name, or too few tasks or suites for the protocol.
     """
-    scheme = PROTOCOLS.get(protocol)
+    PROTOCOLS.get(protocol)  # an unknown name is told before any work
     asked, undefined = (list(methods), []) if methods else _defined_methods(outcomes)
     data = training_rows(pairs, outcomes, asked)
     names = dict.fromkeys([*BASELINES, *(predictors or default_predictors(data))])
     chosen = [PREDICTORS.get(name) for name in names]
-    results, tables = [], []
-    total = len(data) * len(chosen)
-    for method, rows in data.items():
-        for predictor in chosen:
-            head: dict[str, Any] = {"protocol": protocol, "method": method}
-            head |= {"predictor": predictor.name, "warm": predictor.warm}
-            lacking = predictor.lacks(rows.X.columns)
-            if lacking or not applies(predictor, scheme):
-                note = lacking or NOT_APPLICABLE
-                results.append({**head, "n_pairs": rows.n_pairs, "note": note})
-            else:
-                table = out_of_fold(rows, predictor, scheme)
-                if protocol == "l2to":
-                    table = add_intervals(table)
-                table.insert(0, "method", method)
-                table.insert(1, "predictor", predictor.name)
-                tables.append(table)
-                found = scores(table)
-                if bootstrap:
-                    found |= bootstrap_interval(table, bootstrap, seed)
-                if null:
-                    found |= permutation_null(rows, predictor, scheme, found, null, seed)
-                if seeds > 1:
-                    found |= seed_spread(rows, predictor, scheme, seeds)
-                results.append({**head, **found})
-            if progress is not None:
-                progress(len(results), total)
+    extent = _Extent(bootstrap, null, seeds, seed)
+    units = [
+        _Unit(method, predictor.name, protocol, rows, extent)
+        for method, rows in data.items()
+        for predictor in chosen
+    ]
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress is not None:
+            progress(done, len(units))
+
+    with Workers(workers) as pool:
+        found = pool.map(_validate, units, advance)
+    results = [row for row, _ in found]
+    tables = [table for _, table in found if table is not None]
     notes = dict.fromkeys(note for rows in data.values() for note in rows.notes)
     notes |= dict.fromkeys(undefined)
     notes |= dict.fromkeys(
@@ -165,6 +180,30 @@ def evaluate(
     frame[_COUNTS] = frame[_COUNTS].fillna(0).astype("int64")
     frame["note"] = [note if isinstance(note, str) else "" for note in frame["note"]]
     return Evaluation(protocol, frame, pd.concat(tables, ignore_index=True), list(notes))
+
+
+def _validate(unit: _Unit) -> tuple[dict[str, Any], pd.DataFrame | None]:
+    """One row of the results, and the out-of-fold predictions where the predictor applies."""
+    rows, extent = unit.rows, unit.extent
+    predictor, scheme = PREDICTORS.get(unit.predictor), PROTOCOLS.get(unit.protocol)
+    head: dict[str, Any] = {"protocol": unit.protocol, "method": unit.method}
+    head |= {"predictor": predictor.name, "warm": predictor.warm}
+    lacking = predictor.lacks(rows.X.columns)
+    if lacking or not applies(predictor, scheme):
+        return {**head, "n_pairs": rows.n_pairs, "note": lacking or NOT_APPLICABLE}, None
+    table = out_of_fold(rows, predictor, scheme)
+    if unit.protocol == "l2to":
+        table = add_intervals(table)
+    table.insert(0, "method", unit.method)
+    table.insert(1, "predictor", predictor.name)
+    found = scores(table)
+    if extent.bootstrap:
+        found |= bootstrap_interval(table, extent.bootstrap, extent.seed)
+    if extent.null:
+        found |= permutation_null(rows, predictor, scheme, found, extent.null, extent.seed)
+    if extent.seeds > 1:
+        found |= seed_spread(rows, predictor, scheme, extent.seeds)
+    return {**head, **found}, table
 
 
 def default_predictors(data: Mapping[str, TrainingRows]) -> list[str]:

@@ -146,7 +146,8 @@ class Forecaster:
             Nothing can be forecast: every method misses a metric it needs, for every pair.
         """
         checked = validate_pairs(pairs)
-        tier = self.file.tier_for(metric_columns(checked))
+        there = [key for key in metric_columns(checked) if checked[key].notna().any()]
+        tier = self.file.tier_for(there)
         tables = [
             forecast_method(method, model, checked, level)
             for method, model in sorted(self.file.tiers[tier].items())

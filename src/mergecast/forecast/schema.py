@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from mergecast.errors import ResourceError, UsageError
 from mergecast.tables.io import replace_file
-from mergecast.tables.pairs import ABOUT
+from mergecast.tables.tiers import ABOUT
 
 SCHEMA: Final = "mergecast.forecaster"
 VERSION: Final = 2

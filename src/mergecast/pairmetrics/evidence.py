@@ -6,7 +6,7 @@ they take; the table collects every kind up to the tier asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
@@ -18,7 +18,7 @@ from mergecast.fingerprints.probing import ProbedFamily, ProbeSettings
 from mergecast.pairmetrics.spec import metric_specs
 from mergecast.registry import Registry
 from mergecast.runtime.progress import Progress, Silent
-from mergecast.tables.tiers import TIERS, Tier, known_tier
+from mergecast.tables.tiers import ABOUT, TIERS, Tier, known_tier
 
 if TYPE_CHECKING:
     from mergecast.tasks.task import Task
@@ -134,13 +134,21 @@ class EvidenceKind:
 EVIDENCE: Registry[EvidenceKind] = Registry("evidence kind")
 
 
-def kinds(tier: str, metric_set: str | None = None) -> list[EvidenceKind]:
+def kinds(
+    tier: str, metric_set: str | None = None, keys: Collection[str] | None = None
+) -> list[EvidenceKind]:
     """The kinds of a tier and of those before it, cheapest first; raises UsageError.
 
     Of a metric set only those that its metrics take, and weights, which tell usable models.
+    `keys` narrows it to some metrics further (names without their ``@<method>``).
     """
     reach = TIERS.index(known_tier(tier))
-    wanted = {"weights", *(spec.evidence for spec in metric_specs(metric_set))}
+    taken = [
+        spec
+        for spec in metric_specs(metric_set)
+        if keys is None or spec.key.partition(ABOUT)[0] in keys
+    ]
+    wanted = {"weights", *(spec.evidence for spec in taken)}
     return sorted(
         (kind for kind in EVIDENCE if TIERS.index(kind.tier) <= reach and kind.name in wanted),
         key=lambda kind: TIERS.index(kind.tier),

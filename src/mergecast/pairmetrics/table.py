@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -78,13 +78,19 @@ def compute_metrics(
     )
 
 
-def collect_evidence(request: Request, tier: str, metric_set: str | None = None) -> dict[str, Any]:
+def collect_evidence(
+    request: Request,
+    tier: str,
+    metric_set: str | None = None,
+    keys: Collection[str] | None = None,
+) -> dict[str, Any]:
     """Every kind of evidence up to `tier` (a `FamilyEvidence`), by name, weights first.
 
-    Models that the weights tier refuses (``on_error="refuse"``) are left out of the others.
+    With a metric set, or `keys`, only the kinds that those metrics take; see `kinds`. Models that
+    the weights tier refuses (``on_error="refuse"``) are left out of the others.
     """
     _need_pair(request.family.size)
-    others = [kind for kind in kinds(tier, metric_set) if kind.name != "weights"]
+    others = [kind for kind in kinds(tier, metric_set, keys) if kind.name != "weights"]
     weights = EVIDENCE.get("weights").collect(request)
     refused = weights.fingerprints.refused
     usable = [label for label in request.family.names if label not in refused]

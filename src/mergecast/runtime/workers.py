@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -41,7 +42,7 @@ class Workers:
 
     def __enter__(self) -> Self:
         self._scope.enter_context(_sigterm_exits())
-        self._scope.enter_context(_one_thread() if self.count == 1 else _one_thread_for_children())
+        self._scope.enter_context(one_thread() if self.count == 1 else _one_thread_for_children())
         self._scope.callback(self._stop)
         return self
 
@@ -126,18 +127,24 @@ def _end_with(sentinel: int) -> None:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Numbers must not depend on where a unit runs, so this process computes as a worker does."""
-    import torch
+def one_thread() -> Iterator[None]:
+    """Numbers must not depend on where a unit runs, so this process computes as a worker does.
+
+    torch is not imported for it: what is fitted on tables does without.
+    """
     from threadpoolctl import threadpool_limits
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch is not None else os.cpu_count() or 1
+    if torch is not None:
+        torch.set_num_threads(1)
     try:
-        with threadpool_limits(limits=1):
+        with _one_thread_for_children(), threadpool_limits(limits=1):
             yield
     finally:
-        torch.set_num_threads(threads)
+        # It may have been imported meanwhile, and has then read that it has one thread.
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(threads)
 
 
 @contextmanager

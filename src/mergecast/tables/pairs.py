@@ -19,11 +19,11 @@ from mergecast.tables.schema import (
     require_columns,
     text_column,
 )
+from mergecast.tables.tiers import ABOUT
 
 PAIR_KEYS = ["suite", "left", "right"]
 ON_LEFT = ":left<-right"
 ON_RIGHT = ":right<-left"
-ABOUT = "@"
 NO_REASON = "no reason recorded"
 
 

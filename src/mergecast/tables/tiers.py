@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Tier = Literal["weights", "activations", "gradients", "probe"]
 #: Cheapest first: a tier includes those before it.
 TIERS: tuple[Tier, ...] = ("weights", "activations", "gradients", "probe")
+#: Between a metric's name and the merging method that it is about, where there is one.
+ABOUT = "@"
 #: The tier of a table that does not say.
 ALL = "all"
 
