@@ -74,6 +74,23 @@ def test_the_folder_says_what_it_holds(finished):
     }
 
 
+def settled(units):
+    """Finished units and their times, once the workers have noticed the death of their parent."""
+
+    def finished():
+        paths = [path for path in units.glob("*.json") if "unfinished" not in path.name]
+        return {path: path.stat().st_mtime_ns for path in paths}
+
+    found, end = finished(), time.monotonic() + 30
+    while True:
+        time.sleep(0.5)
+        now = finished()
+        if now == found:
+            return now
+        assert time.monotonic() < end, "orphaned workers go on"
+        found = now
+
+
 def test_killed_in_the_middle_it_loses_nothing_and_two_workers_write_the_same(
     tmp_path, tiny, finished
 ):
@@ -109,8 +126,7 @@ def test_killed_in_the_middle_it_loses_nothing_and_two_workers_write_the_same(
     program.wait()
     done, total = suite_status(folder)["outcomes"]
     assert 2 <= done < total
-    time.sleep(0.2)  # the workers notice the death of their parent
-    before = {path: path.stat().st_mtime_ns for path in units.glob("*.json")}
+    before = settled(units)
     run_suite("digits-14", folder, tasks=TASKS, workers=1, recipe=tiny)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert not list(folder.rglob("*unfinished*"))

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import yaml
 
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.cli.main import run
@@ -184,3 +185,59 @@ def test_a_base_that_is_not_there(tmp_path, forecaster_file, capsys):
     arguments = (tmp_path / "no.safetensors", tmp_path / "a", "--forecaster", forecaster_file)
     assert call(*arguments) == 4
     assert "no.safetensors" in capsys.readouterr().err
+
+
+@pytest.fixture
+def tiered_file(tmp_path):
+    """Weights and labelled retention, for one method."""
+    key = "retention_scrambled_kept_labelled"
+    file = ForecasterFile(
+        schema_name="mergecast.forecaster",
+        schema_version=2,
+        mergecast_version="0.1.0",
+        target="retention",
+        protocol="l2to",
+        training=Training(suites=["toy"], tasks=["x", "y"], notes=[]),
+        tiers={
+            "weights": {"ties": model("task_vector_magnitude_ratio", 0.1)},
+            "gradients": {"ties": model(key, 0.2)},
+        },
+    )
+    return str(Forecaster(file).save(tmp_path / "tiered.json"))
+
+
+def test_tasks_make_it_read_retention_and_nothing_else_that_costs(
+    probe_family, tiered_file, capsys, monkeypatch
+):
+    built = probe_family("cnn")
+    monkeypatch.setattr("mergecast.fingerprints.interference.collect_interference", None)
+    monkeypatch.setattr("mergecast.fingerprints.gradients.collect_gradients", None)
+    options = ("--forecaster", tiered_file, "--calibration", 5, "--json")
+    assert call(*built.arguments, *options) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["header"]["tier"] == "gradients"
+    reasons = [reason["metric"] for row in summary["rows"] for reason in row["reasons"]]
+    assert set(reasons) == {"retention_scrambled_kept_labelled"}
+    models = [*built.arguments[:-2], "--private", "8.*"]
+    assert call(*models, *options) == 0
+    assert json.loads(capsys.readouterr().out)["header"]["tier"] == "weights"
+    assert call(*models, *options, "--tier", "gradients") == 2
+    assert "--tasks: not given, but tier 'gradients' runs models" in capsys.readouterr().err
+    assert call(*models, *options, "--tier", "gradient") == 2
+    assert "did you mean 'gradients'" in capsys.readouterr().err
+
+
+def test_without_labels_it_falls_back_and_says_why(probe_family, tiered_file, capsys):
+    built = probe_family("vit")
+    content = yaml.safe_load(built.tasks_file.read_text())
+    for task in content["tasks"].values():
+        del task["data"]["labels"]
+    path = built.tasks_file.with_name("unlabelled.yaml")
+    path.write_text(yaml.safe_dump(content))
+    arguments = [*built.arguments[:-1], path]
+    options = ("--forecaster", tiered_file, "--calibration", 5, "--json")
+    assert call(*arguments, *options) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["header"]["tier"] == "weights"
+    assert "warning: forecast from weights: what the forecaster reads of gradients" in printed.err
+    assert "the samples have no labels" in printed.err
