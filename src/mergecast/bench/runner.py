@@ -49,7 +49,7 @@ def run_suite(
     tasks : a cut of the suite's tasks, at least two; all by default. The order does not matter.
     methods : merging methods by name.
     recipe : the suite's own recipe type; its defaults when None.
-    tier : evidence in the pair table, on `pair_table.CALIBRATION` samples a task above weights.
+    tier : evidence in the pair table, on up to 100 samples a task above ``weights``.
     workers : processes with one thread each. The tables do not depend on it.
 
     Returns

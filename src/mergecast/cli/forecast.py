@@ -64,7 +64,7 @@ def command(
         str | None,
         typer.Option(help="Evidence to gather; by default the richest that the forecaster reads."),
     ] = None,
-    calibration: CalibrationOption = 40,
+    calibration: CalibrationOption = 100,
     cache: CacheOption = None,
     batch_size: BatchSizeOption = 32,
     seed: ProbeSeedOption = 42,

@@ -30,7 +30,7 @@ def render_html(summary: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"fixed": fixed, "signed": signed, "percent": percent}
+    environment.filters |= {"fixed": fixed, "signed": signed, "percent": percent, "wbr": wbr}
     page = environment.get_template("page.html.j2")
     return page.render(s=summary, **_pictures(summary)) + "\n"
 
@@ -39,6 +39,13 @@ def write_html(summary: dict[str, Any], path: str | Path) -> Path:
     """Write the page atomically; raises ResourceError."""
     text = render_html(summary)
     return replace_file(Path(path), lambda target: target.write_text(text, encoding="utf-8"))
+
+
+def wbr(name: str) -> str:
+    """A name that may be broken after its underscores, escaped."""
+    from markupsafe import Markup
+
+    return Markup("_<wbr>").join(name.split("_"))
 
 
 def fixed(value: float | None, digits: int = 3) -> str:
