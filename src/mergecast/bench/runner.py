@@ -1,4 +1,4 @@
-"""Run a suite in a folder: pre-train, fine-tune, merge all pairs, evaluate, write the tables."""
+"""Run a suite in a folder: pre-train, fine-tune, merge pairs and sets, evaluate, write tables."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mergecast.bench.folder import RunFile, read_run, write_run
 from mergecast.bench.pair_table import pair_table, pairs_spec
+from mergecast.bench.sets import SETS, random_sets
 from mergecast.bench.suite import Recipe
 from mergecast.bench.suites import open_suite
 from mergecast.bench.tables import outcomes_table, tasks_table
@@ -40,6 +41,7 @@ def run_suite(
     workers: int = 2,
     recipe: Recipe | None = None,
     tier: str = "gradients",
+    sets: int = SETS,
     progress: Progress | None = None,
 ) -> Path:
     """Run the suite `name` in the folder `out`, going on from whatever is finished there.
@@ -50,6 +52,8 @@ def run_suite(
     methods : merging methods by name.
     recipe : the suite's own recipe type; its defaults when None.
     tier : evidence in the pair table, on `pair_table.CALIBRATION` samples a task above weights.
+    sets : random sets of each of 3, 4 and 5 models that are merged beside all pairs, the same for
+        every method that takes so many; fewer where there are fewer, 0 for pairs alone.
     workers : processes with one thread each. The tables do not depend on it.
 
     Returns
@@ -60,7 +64,8 @@ def run_suite(
     Raises
     ------
     UsageError
-        An unknown suite, task or method, or a folder that holds another suite, recipe or seed.
+        An unknown suite, task or method, a negative number of sets, or a folder that holds
+        another suite, recipe or seed.
     ResourceError
         Another process works in the folder, it cannot be written, or a worker was killed.
 
@@ -70,9 +75,11 @@ def run_suite(
     """
     run, chosen = _plan(name, Path(out), tasks, seed, recipe)
     evidence = known_tier(tier)
+    if sets < 0:
+        raise UsageError("sets", f"is {sets}", "name a number of sets of each size, 0 for none")
     if evidence != "weights":
         run.suite.task(run.recipe, chosen[0])  # a suite without probes says so before hours of work
-    plan = RunFile(run, chosen, _known_methods(methods, run.recipe), evidence)
+    plan = RunFile(run, chosen, _known_methods(methods, run.recipe), evidence, sets)
     progress = progress or Silent()
     with folder_lock(run.folder), Workers(workers) as pool:
         write_run(plan)
@@ -80,10 +87,12 @@ def run_suite(
         [base] = _finish("pre-train", [BaseUnit(run)], pool, progress)
         model_units = _model_units(plan, base)
         models = dict(zip(chosen, _finish("fine-tune", model_units, pool, progress), strict=True))
-        outcome_units = _outcome_units(plan, base, models)
-        outcomes = _finish("merge and evaluate", outcome_units, pool, progress)
+        pair_units, set_units = _pair_units(plan, base, models), _set_units(plan, base, models)
+        outcomes = _finish("merge and evaluate", pair_units, pool, progress)
+        if set_units:
+            outcomes += _finish("merge sets of 3 to 5", set_units, pool, progress)
         _write_table(run.folder / "tasks.parquet", tasks_table(models))
-        table = outcomes_table(outcome_units, outcomes, models)
+        table = outcomes_table([*pair_units, *set_units], outcomes, models)
         for entry in table.attrs["missing"]:
             log.warning(
                 "%s of %s has no score on %s: %s",
@@ -112,6 +121,7 @@ def suite_status(out: str | Path, name: str | None = None) -> dict[str, tuple[in
         "base": (int(base is not None), 1),
         "models": (0, len(plan.tasks)),
         "outcomes": (0, len(plan.methods) * len(plan.tasks) * (len(plan.tasks) - 1) // 2),
+        "sets": (0, len(_set_plan(plan))),
         "pairs": (0, 1),
     }
     if base is None:
@@ -119,8 +129,12 @@ def suite_status(out: str | Path, name: str | None = None) -> dict[str, tuple[in
     found = {unit.task: store.get(unit.spec) for unit in _model_units(plan, base)}
     models = {task: record for task, record in found.items() if record is not None}
     status["models"] = (len(models), len(plan.tasks))
-    outcomes = [store.get(unit.spec) for unit in _outcome_units(plan, base, models)]
-    status["outcomes"] = (sum(record is not None for record in outcomes), status["outcomes"][1])
+    for stage, units in (
+        ("outcomes", _pair_units(plan, base, models)),
+        ("sets", _set_units(plan, base, models)),
+    ):
+        done = sum(store.get(unit.spec) is not None for unit in units)
+        status[stage] = (done, status[stage][1])
     if len(models) == len(plan.tasks):
         pairs = store.get(pairs_spec(plan, base, models))
         status["pairs"] = (int(pairs is not None), 1)
@@ -182,16 +196,54 @@ def _model_units(plan: RunFile, base: dict[str, Any]) -> list[ModelUnit]:
     return [ModelUnit(plan.run, task, base["sha256"]) for task in plan.tasks]
 
 
-def _outcome_units(
+def _pair_units(
     plan: RunFile, base: dict[str, Any], models: dict[str, dict[str, Any]]
 ) -> list[OutcomeUnit]:
     """Every method and pair of the models there are, tasks sorted."""
+    pairs = list(combinations(sorted(models), 2))
+    merges = [(method, pair) for method in plan.methods for pair in pairs]
+    return _outcome_units(plan, base, models, merges)
+
+
+def _set_units(
+    plan: RunFile, base: dict[str, Any], models: dict[str, dict[str, Any]]
+) -> list[OutcomeUnit]:
+    """The run's larger sets whose models are all there."""
+    merges = [
+        (method, members) for method, members in _set_plan(plan) if models.keys() >= {*members}
+    ]
+    return _outcome_units(plan, base, models, merges)
+
+
+def _set_plan(plan: RunFile) -> list[tuple[str, tuple[str, ...]]]:
+    """Methods with the larger sets that each of them can merge: SLERP, for one, is of two."""
+    from mergecast.merging import METHODS
+
+    chosen = random_sets(plan.tasks, plan.sets, plan.run.seed)
+    most = {method: METHODS.get(method).max_members for method in plan.methods}
+    return [
+        (method, members)
+        for method, limit in most.items()
+        for members in chosen
+        if limit is None or len(members) <= limit
+    ]
+
+
+def _outcome_units(
+    plan: RunFile,
+    base: dict[str, Any],
+    models: dict[str, dict[str, Any]],
+    merges: Sequence[tuple[str, tuple[str, ...]]],
+) -> list[OutcomeUnit]:
     return [
         OutcomeUnit(
-            plan.run, method, pair, base["sha256"], tuple(models[task]["sha256"] for task in pair)
+            plan.run,
+            method,
+            members,
+            base["sha256"],
+            tuple(models[task]["sha256"] for task in members),
         )
-        for method in plan.methods
-        for pair in combinations(sorted(models), 2)
+        for method, members in merges
     ]
 
 
