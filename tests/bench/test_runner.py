@@ -187,7 +187,8 @@ def test_a_merge_without_a_score_is_missing_with_its_reason(copy, tiny, caplog, 
         "task": "noisy",
         "reason": "parameter 'position': gave non-finite values",
     }
-    assert len(outcomes.attrs["missing"]) == 6
+    assert len(outcomes.attrs["missing"]) == 9
+    assert "noisy+parity+upright" in set(outcomes.loc["slerp", "members"])
     assert "slerp of noisy+parity has no score on noisy: parameter 'position'" in caplog.text
 
 

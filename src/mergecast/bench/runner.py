@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mergecast.bench.folder import RunFile, read_run, write_run
+from mergecast.bench.merges import SETS, pair_units, set_merges, set_units
 from mergecast.bench.pair_table import pair_table, pairs_spec
-from mergecast.bench.sets import SETS, random_sets
 from mergecast.bench.suite import Recipe
 from mergecast.bench.suites import open_suite
 from mergecast.bench.tables import outcomes_table, tasks_table
-from mergecast.bench.units import BaseUnit, ModelUnit, OutcomeUnit, Run, Unit, compute
+from mergecast.bench.units import BaseUnit, ModelUnit, Run, Unit, compute
 from mergecast.errors import ResourceError, UsageError
 from mergecast.runtime.lock import folder_lock
 from mergecast.runtime.progress import Progress, Silent
@@ -87,12 +86,13 @@ def run_suite(
         [base] = _finish("pre-train", [BaseUnit(run)], pool, progress)
         model_units = _model_units(plan, base)
         models = dict(zip(chosen, _finish("fine-tune", model_units, pool, progress), strict=True))
-        pair_units, set_units = _pair_units(plan, base, models), _set_units(plan, base, models)
-        outcomes = _finish("merge and evaluate", pair_units, pool, progress)
-        if set_units:
-            outcomes += _finish("merge sets of 3 to 5", set_units, pool, progress)
+        merges = pair_units(plan, base, models)
+        outcomes = _finish("merge and evaluate", merges, pool, progress)
+        larger = set_units(plan, base, models)
+        if larger:
+            outcomes += _finish("merge sets of 3 to 5", larger, pool, progress)
         _write_table(run.folder / "tasks.parquet", tasks_table(models))
-        table = outcomes_table([*pair_units, *set_units], outcomes, models)
+        table = outcomes_table([*merges, *larger], outcomes, models)
         for entry in table.attrs["missing"]:
             log.warning(
                 "%s of %s has no score on %s: %s",
@@ -121,7 +121,7 @@ def suite_status(out: str | Path, name: str | None = None) -> dict[str, tuple[in
         "base": (int(base is not None), 1),
         "models": (0, len(plan.tasks)),
         "outcomes": (0, len(plan.methods) * len(plan.tasks) * (len(plan.tasks) - 1) // 2),
-        "sets": (0, len(_set_plan(plan))),
+        "sets": (0, len(set_merges(plan))),
         "pairs": (0, 1),
     }
     if base is None:
@@ -130,8 +130,8 @@ def suite_status(out: str | Path, name: str | None = None) -> dict[str, tuple[in
     models = {task: record for task, record in found.items() if record is not None}
     status["models"] = (len(models), len(plan.tasks))
     for stage, units in (
-        ("outcomes", _pair_units(plan, base, models)),
-        ("sets", _set_units(plan, base, models)),
+        ("outcomes", pair_units(plan, base, models)),
+        ("sets", set_units(plan, base, models)),
     ):
         done = sum(store.get(unit.spec) is not None for unit in units)
         status[stage] = (done, status[stage][1])
@@ -194,57 +194,6 @@ def _finish(
 
 def _model_units(plan: RunFile, base: dict[str, Any]) -> list[ModelUnit]:
     return [ModelUnit(plan.run, task, base["sha256"]) for task in plan.tasks]
-
-
-def _pair_units(
-    plan: RunFile, base: dict[str, Any], models: dict[str, dict[str, Any]]
-) -> list[OutcomeUnit]:
-    """Every method and pair of the models there are, tasks sorted."""
-    pairs = list(combinations(sorted(models), 2))
-    merges = [(method, pair) for method in plan.methods for pair in pairs]
-    return _outcome_units(plan, base, models, merges)
-
-
-def _set_units(
-    plan: RunFile, base: dict[str, Any], models: dict[str, dict[str, Any]]
-) -> list[OutcomeUnit]:
-    """The run's larger sets whose models are all there."""
-    merges = [
-        (method, members) for method, members in _set_plan(plan) if models.keys() >= {*members}
-    ]
-    return _outcome_units(plan, base, models, merges)
-
-
-def _set_plan(plan: RunFile) -> list[tuple[str, tuple[str, ...]]]:
-    """Methods with the larger sets that each of them can merge: SLERP, for one, is of two."""
-    from mergecast.merging import METHODS
-
-    chosen = random_sets(plan.tasks, plan.sets, plan.run.seed)
-    most = {method: METHODS.get(method).max_members for method in plan.methods}
-    return [
-        (method, members)
-        for method, limit in most.items()
-        for members in chosen
-        if limit is None or len(members) <= limit
-    ]
-
-
-def _outcome_units(
-    plan: RunFile,
-    base: dict[str, Any],
-    models: dict[str, dict[str, Any]],
-    merges: Sequence[tuple[str, tuple[str, ...]]],
-) -> list[OutcomeUnit]:
-    return [
-        OutcomeUnit(
-            plan.run,
-            method,
-            members,
-            base["sha256"],
-            tuple(models[task]["sha256"] for task in members),
-        )
-        for method, members in merges
-    ]
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

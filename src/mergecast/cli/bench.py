@@ -161,9 +161,10 @@ def _retention(outcomes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     )
     merges = means.reset_index()
     merges["size"] = merges["members"].str.count(r"\+") + 1
-    figures = ["count", "mean", "std", "min"]
     pairs, larger = merges[merges["size"] == 2], merges[merges["size"] > 2]
-    return (
-        pairs.groupby("method", sort=False)["retention"].agg(figures),
-        larger.groupby(["method", "size"], sort=False)["retention"].agg(figures),
-    )
+    return _figures(pairs, ["method"]), _figures(larger, ["method", "size"])
+
+
+def _figures(merges: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    by_key = merges.groupby(keys, sort=False)["retention"]
+    return by_key.agg(["count", "mean", "std", "min"])

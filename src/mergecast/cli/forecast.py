@@ -45,6 +45,10 @@ def command(
         Path | None,
         typer.Option(metavar="DIR", help="Write report.html and forecast.json to this folder."),
     ] = None,
+    sets: Annotated[
+        int | None,
+        typer.Option(metavar="K", help="Also rank all sets of K of the models, from their pairs."),
+    ] = None,
     private: PrivateOption = None,
     strict: StrictOption = True,
     workers: WorkersOption = 2,
@@ -59,9 +63,14 @@ def command(
       mergecast forecast base.safetensors a.safetensors b.safetensors
 
       mergecast forecast base/ tuned-*/ --forecaster mine.json --report out/
+
+      mergecast forecast base/ tuned-*/ --forecaster mine.json --sets 3
     """
+    from mergecast.forecast.sets import check_size
     from mergecast.forecast.shipped import load_forecaster
 
+    if sets is not None:
+        check_size(sets, len(models))
     name, loaded = load_forecaster(forecaster)
     warnings = []
     if forecaster is None:
@@ -78,8 +87,9 @@ def command(
 
     from mergecast.report.family_summary import summarise_forecast
 
+    forecast = loaded.forecast(pairs)
     summary = summarise_forecast(
-        loaded.forecast(pairs),
+        forecast,
         pairs,
         loaded.file,
         base=str(base),
@@ -88,6 +98,11 @@ def command(
         warnings=warnings,
         refused=refused,
     )
+    if sets is not None:
+        from mergecast.report.set_summary import summarise_sets
+
+        usable = sorted({*pairs["left"], *pairs["right"]})
+        summary["sets"] = summarise_sets(forecast.rows, usable, sets)
     for warning in summary["warnings"][len(warnings) :]:
         note(f"warning: {warning}")
     if report is not None:
@@ -99,7 +114,12 @@ def command(
 
         from mergecast.report.terminal import print_forecast
 
-        print_forecast(summary, Console())
+        console = Console()
+        print_forecast(summary, console)
+        if sets is not None:
+            from mergecast.report.set_terminal import print_sets
+
+            print_sets(summary["sets"], console)
         if report is not None:
             print(f"page: {report / 'report.html'}")
     finish(bool(refused))
