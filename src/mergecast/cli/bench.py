@@ -94,7 +94,7 @@ def run(
 
       mergecast bench run digits-14 -o runs/digits
 
-      mergecast bench run digits-14 -o runs/cut --tasks parity,loops,prime --sets 0
+      mergecast bench run digits-14 -o runs/cut --tasks parity,loops --sets 0
     """
     import pandas as pd
 

@@ -13,17 +13,17 @@ from mergecast.report.plain import records
 SHOWN = 20
 """Sets kept of each ranking."""
 
-# Honest about what it is: nothing in a forecaster's validation is about larger sets.
+# What merged sets of digits-14 say (docs/analysis.md), and what nothing in a forecaster says.
 RULE = (
-    "Pieced together from the pairs: beside several partners a member keeps the most that it "
-    "keeps beside any of them, less a factor for each other one. The forecaster was validated on "
-    "pairs alone, so there are no intervals; trust the order of sets of one method more than the "
-    "numbers, which know nothing of what a method does differently with more models."
+    "Pieced together from pairs: beside several partners a member keeps the most that it keeps "
+    "beside any one of them, less a factor for each other one. The forecaster was validated on "
+    "pairs, so there is no interval. Compare the sets of one method with each other: what more "
+    "models do to a method is not in the numbers, so they do not choose between methods."
 )
 
 
 def summarise_sets(rows: pd.DataFrame, models: list[str], size: int) -> dict[str, Any]:
-    """Sets of `size` of the models, best forecast first: by the best method, and by each.
+    """Sets of `size` of the models under each method, best forecast first.
 
     Parameters
     ----------
@@ -33,11 +33,10 @@ def summarise_sets(rows: pd.DataFrame, models: list[str], size: int) -> dict[str
 
     Returns
     -------
-    Plain data: `size`, `n_sets` (there are), `shown` (of each ranking), `rule` in words, `best`
-    and `methods` (method to ranking). A ranking holds dicts of `members` (names), `method`,
-    `predicted` (mean retention by the rule), `pair_mean` (the plain mean over the set's pairs),
-    `worst_member`, `worst_predicted`. A set with a pair that has no forecast under a method is
-    not in it; `n_without` counts those without any method.
+    Plain data: `size`, `n_sets` (there are), `rule` in words, and `methods`: dicts of `method`,
+    `n_without` (sets that hold a pair without a forecast, which are not ranked) and `ranking`, the
+    first `SHOWN` as dicts of `members` (names), `predicted` (mean retention by the rule),
+    `pair_mean` (the plain mean over the set's pairs), `worst_member`, `worst_predicted`.
 
     Raises
     ------
@@ -45,31 +44,21 @@ def summarise_sets(rows: pd.DataFrame, models: list[str], size: int) -> dict[str
         A size that is no number of these models, or of too many sets.
     """
     [suite] = rows["suite"].unique()
-    tables = []
+    methods = []
     for method in sorted(rows["method"].unique()):
         table = rank_sets(rows, str(suite), str(method), models, size)
-        tables.append(table.assign(method=method).dropna(subset="retention"))
-    found = pd.concat(tables, ignore_index=True)
-    # Equal forecasts: the method first by name, as in the advice on a pair.
-    order = ["retention", "members", "method"]
-    found = found.sort_values(order, ascending=[False, True, True], ignore_index=True)
-    best = found.drop_duplicates("members")
-    count = comb(len(models), size)
-    return {
-        "size": size,
-        "n_sets": count,
-        "n_without": count - len(best),
-        "shown": min(SHOWN, count),
-        "rule": RULE,
-        "best": _ranking(best),
-        "methods": {
-            str(method): _ranking(mine) for method, mine in found.groupby("method", sort=True)
-        },
-    }
+        ranked = table.dropna(subset="retention")
+        methods.append(
+            {
+                "method": str(method),
+                "n_without": len(table) - len(ranked),
+                "ranking": _ranking(ranked.head(SHOWN)),
+            }
+        )
+    return {"size": size, "n_sets": comb(len(models), size), "rule": RULE, "methods": methods}
 
 
 def _ranking(table: pd.DataFrame) -> list[dict[str, Any]]:
     names = {"retention": "predicted", "worst_retention": "worst_predicted"}
-    columns = ["members", "method", "predicted", "pair_mean", "worst_member", "worst_predicted"]
-    found = records(table.head(SHOWN).rename(columns=names)[columns])
+    found = records(table.rename(columns=names))
     return [{**entry, "members": entry["members"].split("+")} for entry in found]
