@@ -52,3 +52,18 @@ def test_run_summarises_and_status_counts(tmp_path, monkeypatch):
     assert "outcomes  2/2" in runner.invoke(app, ["status", *place]).stdout
     counts = json.loads(runner.invoke(app, ["status", *place, "--json"]).stdout)
     assert counts["models"] == {"done": 2, "total": 2}
+
+
+def test_run_merges_random_sets_beside_the_pairs(tmp_path, monkeypatch):
+    monkeypatch.setattr(Digits, "recipe_type", TinyRecipe)
+    cut = ["--tasks", "parity,loops,prime,noisy", "--methods", "ties", "--workers", "1"]
+    arguments = ["run", "digits-14", "-o", str(tmp_path), "--tier", "weights", *cut]
+    text = runner.invoke(app, [*arguments, "--sets", "2"]).stdout
+    assert "retention of a larger set" in text
+    parsed = json.loads(runner.invoke(app, [*arguments, "--sets", "2", "--json"]).stdout)
+    assert parsed["pair_retention"]["ties"]["count"] == 6
+    counts = {row["size"]: row["count"] for row in parsed["set_retention"]}
+    assert counts == {3: 2, 4: 1}
+    place = ["digits-14", "-o", str(tmp_path)]
+    assert "sets      3/3" in runner.invoke(app, ["status", *place]).stdout
+    assert runner.invoke(app, [*arguments, "--sets", "-1"]).exit_code == 2

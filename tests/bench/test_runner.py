@@ -43,9 +43,10 @@ def test_the_tables_follow_their_contract(finished):
     assert tiers_of(pairs) == ["weights", "activations", "gradients"]
     assert "retention_kept_labelled@ties:left<-right" in pairs
     outcomes = found["outcomes"]
-    assert len(outcomes) == 6 * 3 * 2
+    assert len(outcomes) == 6 * (3 * 2 + 3)
     assert list(dict.fromkeys(outcomes["method"])) == list(SIX)
-    assert set(outcomes["members"]) == {"noisy+parity", "noisy+upright", "parity+upright"}
+    pairs = {"noisy+parity", "noisy+upright", "parity+upright"}
+    assert set(outcomes["members"]) == {*pairs, "noisy+parity+upright"}
     assert (outcomes["retention"] == outcomes["score"] / outcomes["single_score"]).all()
     assert (outcomes["single_score"] == outcomes["task"].map(tasks["single_score"])).all()
     assert outcomes["probability"].between(0, 1).all()
@@ -70,6 +71,7 @@ def test_the_folder_says_what_it_holds(finished):
         "base": (1, 1),
         "models": (3, 3),
         "outcomes": (18, 18),
+        "sets": (6, 6),
         "pairs": (1, 1),
     }
 
@@ -201,7 +203,8 @@ def test_a_merge_without_a_score_is_missing_with_its_reason(copy, tiny, caplog, 
         "task": "noisy",
         "reason": "parameter 'position': gave non-finite values",
     }
-    assert len(outcomes.attrs["missing"]) == 6
+    assert len(outcomes.attrs["missing"]) == 9
+    assert "noisy+parity+upright" in set(outcomes.loc["slerp", "members"])
     assert "slerp of noisy+parity has no score on noisy: parameter 'position'" in caplog.text
 
 
@@ -247,7 +250,7 @@ def test_status_needs_a_run_and_follows_its_progress(tmp_path, copy):
     status = suite_status(copy, "digits-14")
     assert (status["models"], status["outcomes"], status["pairs"]) == ((2, 3), (6, 18), (0, 1))
     (copy / "base.safetensors").unlink()
-    assert [done for done, _ in suite_status(copy).values()] == [0, 0, 0, 0]
+    assert [done for done, _ in suite_status(copy).values()] == [0, 0, 0, 0, 0]
     (copy / "suite.json").write_text("{}")
     with pytest.raises(UsageError, match="cannot be read"):
         suite_status(copy)

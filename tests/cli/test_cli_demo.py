@@ -23,7 +23,7 @@ MEASURED = Path(__file__).parents[2] / "benchmarks" / "results" / "digits-14"
 def measured_run(monkeypatch):
     """Stands in for fine-tuning and merging: the same tables, as the full suite measured them."""
 
-    def run_suite(name, out, *, tasks, seed, workers, progress):
+    def run_suite(name, out, *, tasks, seed, workers, sets, progress):
         assert name == "digits-14"
         out.mkdir(parents=True)
         pairs = read_pairs(MEASURED / "pairs.parquet")

@@ -241,3 +241,59 @@ def test_without_labels_it_falls_back_and_says_why(probe_family, tiered_file, ca
     assert json.loads(printed.out)["header"]["tier"] == "weights"
     assert "warning: forecast from weights: what the forecaster reads of gradients" in printed.err
     assert "the samples have no labels" in printed.err
+
+
+def test_sets_are_ranked_under_each_method_and_said_to_come_from_pairs(
+    family_paths, forecaster_file, tmp_path, capsys
+):
+    base, models = family_paths
+    page = tmp_path / "page"
+    options = ("--forecaster", forecaster_file, "--sets", 3, "--report", page)
+    assert call(base, *models, *options) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Best of 1 sets of 3, by method" in printed
+    assert "a + b + c" in printed
+    assert "validated on pairs, so there is no interval" in printed
+    assert "a + b + c" in (page / "report.html").read_text()
+    written = json.loads((page / "forecast.json").read_text())["sets"]
+    assert call(base, *models, *options, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["sets"] == written
+    assert (written["size"], written["n_sets"]) == (3, 1)
+    assert [entry["method"] for entry in written["methods"]] == ["dare", "ties"]
+    [found] = written["methods"][1]["ranking"]
+    assert found["members"] == ["a", "b", "c"]
+    assert found["worst_predicted"] <= found["predicted"] <= found["pair_mean"]
+
+
+def test_sets_of_two_order_the_pairs_by_their_forecasts(family_paths, forecaster_file, capsys):
+    base, models = family_paths
+    assert call(base, *models, "--forecaster", forecaster_file, "--sets", 2, "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    pairs = {}
+    for row in summary["rows"]:
+        if row["method"] == "ties":
+            pairs.setdefault((row["left"], row["right"]), []).append(row["predicted"])
+    ranked = {tuple(e["members"]): e["predicted"] for e in summary["sets"]["methods"][1]["ranking"]}
+    assert ranked == pytest.approx({pair: sum(kept) / 2 for pair, kept in pairs.items()})
+
+
+@pytest.mark.parametrize("size", [0, 1, 4])
+def test_a_size_that_is_no_number_of_models_is_one_clear_line(
+    size, family_paths, forecaster_file, capsys
+):
+    base, models = family_paths
+    assert call(base, *models, "--forecaster", forecaster_file, "--sets", size) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert f"size of sets: is {size}, of 3 models; give 2 to 3" in printed.err
+
+
+def test_sets_larger_than_what_refusals_leave_are_said_so(
+    family_paths, forecaster_file, tmp_path, capsys
+):
+    base, models = family_paths
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"nothing")
+    options = ("--forecaster", forecaster_file, "--no-strict", "--sets", 4)
+    assert call(base, *models, broken, *options) == 2
+    assert "size of sets: is 4, of 3 models; give 2 to 3" in capsys.readouterr().err

@@ -2,14 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mergecast.errors import TableError
-from mergecast.forecast.decisions import (
-    method_regret,
-    partner_regret,
-    rank_sets,
-    set_forecasts,
-    set_scores,
-)
+from mergecast.forecast.decisions import method_regret, partner_regret
 
 
 def predictions(rows):
@@ -72,55 +65,3 @@ def test_partners_are_ranked_within_the_held_out_task():
     # A forecast that tells no partner apart chooses at random.
     same = partner_regret(table.assign(predicted=0.5)).iloc[0]
     assert same["regret"] == pytest.approx(same["random_regret"])
-
-
-def sets(seed=0, n=7):
-    """Directed pair retentions, and triples in which each partner costs a factor of its own."""
-    random = np.random.default_rng(seed)
-    names = [f"m{k}" for k in range(n)]
-    cost = dict(zip(names, random.uniform(0.75, 1.0, n), strict=True))
-    pairs, triples = [], []
-    for i in names:
-        for j in names:
-            if i == j:
-                continue
-            left, right = sorted((i, j))
-            pairs.append(("s", left, right, "ties", i, cost[j]))
-        for j in names:
-            for k in names:
-                if i < j < k:
-                    for member in (i, j, k):
-                        others = [cost[m] for m in (i, j, k) if m != member]
-                        triples.append((f"{i}+{j}+{k}", member, float(np.prod(others))))
-    directed = pd.DataFrame(
-        pairs, columns=["suite", "left", "right", "method", "member", "retention"]
-    )
-    table = pd.DataFrame(triples, columns=["members", "task", "retention"])
-    table = table.assign(suite="s", method="ties", score=table["retention"], single_score=1.0)
-    return directed, table.assign(loss=0.1, single_loss=0.1, n_eval=100, seed=0)
-
-
-def test_directed_pairs_forecast_sets_at_least_as_well_as_the_mean_of_pairs():
-    directed, table = sets()
-    found = set_scores(set_forecasts(directed, table)).set_index("rule")
-    assert found["n_sets"].tolist() == [35, 35]
-    assert found.loc["directed", "r"] > 0.9
-    assert found.loc["directed", "mae"] < 0.6 * found.loc["pair_mean", "mae"]
-
-
-def test_a_set_with_an_unknown_pair_is_missing_and_no_set_is_an_error():
-    directed, table = sets(n=4)
-    some = directed[~((directed["left"] == "m0") & (directed["right"] == "m1"))]
-    found = set_forecasts(some, table).set_index("members")
-    assert np.isnan(found.loc["m0+m1+m2", "pair_mean"])
-    assert np.isfinite(found.loc["m0+m2+m3", "directed"])
-    only_pairs = table.assign(members="m0+m1", task=["m0", "m1"] * 6)
-    with pytest.raises(TableError, match="no set of three or more"):
-        set_forecasts(directed, only_pairs.iloc[:2])
-
-
-def test_sets_are_ranked_best_first():
-    directed, _ = sets()
-    ranked = rank_sets(directed, "s", "ties", [f"m{k}" for k in range(7)], 3)
-    assert len(ranked) == 35
-    assert ranked["retention"].is_monotonic_decreasing

@@ -170,7 +170,8 @@ def _targets(outcomes: pd.DataFrame) -> Iterator[Finding]:
         for table in (raw_outcomes(outcomes), outcomes)
     )
     single = outcomes.groupby("task")["single_score"].mean()
-    for method in sorted(set(outcomes["method"])):
+    # A method may have merged larger sets alone.
+    for method in sorted(set(raw.index.get_level_values("method"))):
         mine = pd.concat([raw[method], normalized[method]], axis=1).dropna()
         difficulty = mine.index.get_level_values("left").map(single) + mine.index.get_level_values(
             "right"

@@ -24,16 +24,20 @@ _PACKAGES = ("torch", "numpy", "scikit-learn", "pandas")
 
 @dataclass(frozen=True)
 class RunFile:
-    """A run with the cut it was asked for: task names sorted, methods as given, tier of pairs."""
+    """A run with the cut it was asked for.
+
+    Task names sorted, methods as given, tier of pairs, random sets of each size beside the pairs.
+    """
 
     run: Run
     tasks: tuple[str, ...]
     methods: tuple[str, ...]
     tier: Tier = "weights"
+    sets: int = 0
 
 
 def describe(plan: RunFile) -> dict[str, Any]:
-    """What ``suite.json`` holds: suite, seed, recipe, tasks, methods, tier and versions."""
+    """What ``suite.json`` holds: suite, seed, recipe, tasks, methods, tier, sets and versions."""
     return {
         "suite": plan.run.suite_name,
         "seed": plan.run.seed,
@@ -41,6 +45,7 @@ def describe(plan: RunFile) -> dict[str, Any]:
         "tasks": list(plan.tasks),
         "methods": list(plan.methods),
         "tier": plan.tier,
+        "sets": plan.sets,
         "versions": {
             "mergecast": __version__,
             "python": platform.python_version(),
@@ -89,7 +94,9 @@ def read_run(folder: Path) -> RunFile:
         ) from error
     run = Run(folder, content["suite"], recipe, content["seed"])
     tier = known_tier(content.get("tier", "weights"))
-    return RunFile(run, tuple(content["tasks"]), tuple(content["methods"]), tier)
+    # A run of an earlier version measured pairs alone, and its file says nothing of sets.
+    sets = content.get("sets", 0)
+    return RunFile(run, tuple(content["tasks"]), tuple(content["methods"]), tier, sets)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,19 +1,19 @@
-"""Run a suite in a folder: pre-train, fine-tune, merge all pairs, evaluate, write the tables."""
+"""Run a suite in a folder: pre-train, fine-tune, merge pairs and sets, evaluate, write tables."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mergecast.bench.folder import RunFile, read_run, write_run
+from mergecast.bench.merges import SETS, pair_units, set_merges, set_units
 from mergecast.bench.pair_table import pair_table, pairs_spec
 from mergecast.bench.suite import Recipe
 from mergecast.bench.suites import open_suite
 from mergecast.bench.tables import outcomes_table, tasks_table
-from mergecast.bench.units import BaseUnit, ModelUnit, OutcomeUnit, Run, Unit, compute
+from mergecast.bench.units import BaseUnit, ModelUnit, Run, Unit, compute
 from mergecast.errors import ResourceError, UsageError
 from mergecast.runtime.lock import folder_lock
 from mergecast.runtime.progress import Progress, Silent
@@ -40,6 +40,7 @@ def run_suite(
     workers: int = 2,
     recipe: Recipe | None = None,
     tier: str = "gradients",
+    sets: int = SETS,
     progress: Progress | None = None,
 ) -> Path:
     """Run the suite `name` in the folder `out`, going on from whatever is finished there.
@@ -50,6 +51,8 @@ def run_suite(
     methods : merging methods by name.
     recipe : the suite's own recipe type; its defaults when None.
     tier : evidence in the pair table, on up to 100 samples a task above ``weights``.
+    sets : random sets of each of 3, 4 and 5 models that are merged beside all pairs, the same for
+        every method that takes so many; fewer where there are fewer, 0 for pairs alone.
     workers : processes with one thread each. The tables do not depend on it.
 
     Returns
@@ -60,7 +63,8 @@ def run_suite(
     Raises
     ------
     UsageError
-        An unknown suite, task or method, or a folder that holds another suite, recipe or seed.
+        An unknown suite, task or method, a negative number of sets, or a folder that holds
+        another suite, recipe or seed.
     ResourceError
         Another process works in the folder, it cannot be written, or a worker was killed.
 
@@ -70,9 +74,11 @@ def run_suite(
     """
     run, chosen = _plan(name, Path(out), tasks, seed, recipe)
     evidence = known_tier(tier)
+    if sets < 0:
+        raise UsageError("sets", f"is {sets}", "name a number of sets of each size, 0 for none")
     if evidence != "weights":
         run.suite.task(run.recipe, chosen[0])  # a suite without probes says so before hours of work
-    plan = RunFile(run, chosen, _known_methods(methods, run.recipe), evidence)
+    plan = RunFile(run, chosen, _known_methods(methods, run.recipe), evidence, sets)
     progress = progress or Silent()
     with folder_lock(run.folder), Workers(workers) as pool:
         write_run(plan)
@@ -80,10 +86,13 @@ def run_suite(
         [base] = _finish("pre-train", [BaseUnit(run)], pool, progress)
         model_units = _model_units(plan, base)
         models = dict(zip(chosen, _finish("fine-tune", model_units, pool, progress), strict=True))
-        outcome_units = _outcome_units(plan, base, models)
-        outcomes = _finish("merge and evaluate", outcome_units, pool, progress)
+        merges = pair_units(plan, base, models)
+        outcomes = _finish("merge and evaluate", merges, pool, progress)
+        larger = set_units(plan, base, models)
+        if larger:
+            outcomes += _finish("merge sets of 3 to 5", larger, pool, progress)
         _write_table(run.folder / "tasks.parquet", tasks_table(models))
-        table = outcomes_table(outcome_units, outcomes, models)
+        table = outcomes_table([*merges, *larger], outcomes, models)
         for entry in table.attrs["missing"]:
             log.warning(
                 "%s of %s has no score on %s: %s",
@@ -112,6 +121,7 @@ def suite_status(out: str | Path, name: str | None = None) -> dict[str, tuple[in
         "base": (int(base is not None), 1),
         "models": (0, len(plan.tasks)),
         "outcomes": (0, len(plan.methods) * len(plan.tasks) * (len(plan.tasks) - 1) // 2),
+        "sets": (0, len(set_merges(plan))),
         "pairs": (0, 1),
     }
     if base is None:
@@ -119,8 +129,12 @@ def suite_status(out: str | Path, name: str | None = None) -> dict[str, tuple[in
     found = {unit.task: store.get(unit.spec) for unit in _model_units(plan, base)}
     models = {task: record for task, record in found.items() if record is not None}
     status["models"] = (len(models), len(plan.tasks))
-    outcomes = [store.get(unit.spec) for unit in _outcome_units(plan, base, models)]
-    status["outcomes"] = (sum(record is not None for record in outcomes), status["outcomes"][1])
+    for stage, units in (
+        ("outcomes", pair_units(plan, base, models)),
+        ("sets", set_units(plan, base, models)),
+    ):
+        done = sum(store.get(unit.spec) is not None for unit in units)
+        status[stage] = (done, status[stage][1])
     if len(models) == len(plan.tasks):
         pairs = store.get(pairs_spec(plan, base, models))
         status["pairs"] = (int(pairs is not None), 1)
@@ -180,19 +194,6 @@ def _finish(
 
 def _model_units(plan: RunFile, base: dict[str, Any]) -> list[ModelUnit]:
     return [ModelUnit(plan.run, task, base["sha256"]) for task in plan.tasks]
-
-
-def _outcome_units(
-    plan: RunFile, base: dict[str, Any], models: dict[str, dict[str, Any]]
-) -> list[OutcomeUnit]:
-    """Every method and pair of the models there are, tasks sorted."""
-    return [
-        OutcomeUnit(
-            plan.run, method, pair, base["sha256"], tuple(models[task]["sha256"] for task in pair)
-        )
-        for method in plan.methods
-        for pair in combinations(sorted(models), 2)
-    ]
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 app = typer.Typer(
-    help="""Run a benchmark suite: fine-tune, merge every pair by every method, evaluate.
+    help="""Run a benchmark suite: fine-tune, merge pairs and sets by every method, evaluate.
 
     Examples:
 
@@ -74,16 +77,24 @@ def run(
         str,
         typer.Option(help="Evidence on pairs: weights, activations, gradients or probe."),
     ] = "gradients",
+    sets: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Random sets of each of 3, 4 and 5 models beside the pairs; 0: pairs alone."
+        ),
+    ] = 20,
     workers: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 2,
     as_json: _Json = False,
 ) -> None:
     """Run a suite; run it again in the same folder to continue after an interruption.
 
+    Every pair is merged by every method, and `--sets` random sets of each of 3, 4 and 5 models.
+
     Examples:
 
       mergecast bench run digits-14 -o runs/digits
 
-      mergecast bench run digits-14 -o runs/cut --tasks parity,loops,prime
+      mergecast bench run digits-14 -o runs/cut --tasks parity,loops --sets 0
     """
     import pandas as pd
 
@@ -98,18 +109,24 @@ def run(
             methods=_names(methods) or SIX,
             seed=seed,
             tier=tier,
+            sets=sets,
             workers=workers,
             progress=progress,
         )
-    outcomes = pd.read_parquet(out / "outcomes.parquet")
-    pairs = outcomes.groupby(["method", "members"], sort=False)["retention"].mean()
-    retention = pairs.groupby("method", sort=False).agg(["count", "mean", "std", "min"])
+    merged, larger = _retention(pd.read_parquet(out / "outcomes.parquet"))
     if as_json:
-        summary = json.loads(retention.to_json(orient="index"))
-        typer.echo(json.dumps({"folder": str(out), "pair_retention": summary}, indent=1))
+        summary = {
+            "folder": str(out),
+            "pair_retention": json.loads(merged.to_json(orient="index")),
+            "set_retention": json.loads(larger.reset_index().to_json(orient="records")),
+        }
+        typer.echo(json.dumps(summary, indent=1))
         return
     typer.echo("retention of a pair, by method:")
-    typer.echo(retention.to_string(float_format=lambda value: f"{value:.3f}"))
+    typer.echo(merged.to_string(float_format=lambda value: f"{value:.3f}"))
+    if len(larger):
+        typer.echo("retention of a larger set, by method and number of models:")
+        typer.echo(larger.to_string(float_format=lambda value: f"{value:.3f}"))
     typer.echo(f"tables: {out}/pairs.parquet, {out}/outcomes.parquet, {out}/tasks.parquet")
 
 
@@ -134,3 +151,20 @@ def status(suite: _SuiteName, out: _Folder, as_json: _Json = False) -> None:
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _retention(outcomes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Count, mean, spread and least of mean retention: of pairs by method, of sets also by size."""
+    # skipna=False: a merge with an unevaluated member has no mean, it is not that of the others.
+    means = outcomes.groupby(["method", "members"], sort=False)["retention"].agg(
+        lambda values: values.mean(skipna=False)
+    )
+    merges = means.reset_index()
+    merges["size"] = merges["members"].str.count(r"\+") + 1
+    pairs, larger = merges[merges["size"] == 2], merges[merges["size"] > 2]
+    return _figures(pairs, ["method"]), _figures(larger, ["method", "size"])
+
+
+def _figures(merges: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    by_key = merges.groupby(keys, sort=False)["retention"]
+    return by_key.agg(["count", "mean", "std", "min"])

@@ -11,6 +11,8 @@ from mergecast.cli.console import JsonOption, SeedOption, WorkersOption, print_j
 
 #: A cut of digits-14 of each kind: plain, geometric, tonal, scrambled, corrupted, relabelled.
 TASKS = ("upright", "rotated-90", "inverted", "permuted", "noisy", "parity", "prime", "loops")
+#: Random sets of each size, for `mergecast evaluate demo/run`: enough to see, seconds to merge.
+SETS = 2
 
 
 def command(
@@ -45,7 +47,13 @@ def command(
 
     with progress_bars() as bars:
         run = run_suite(
-            "digits-14", out / "run", tasks=TASKS, seed=seed, workers=workers, progress=bars
+            "digits-14",
+            out / "run",
+            tasks=TASKS,
+            seed=seed,
+            workers=workers,
+            sets=SETS,
+            progress=bars,
         )
     inputs = read_inputs(run)
     with progress("one task unseen") as report:

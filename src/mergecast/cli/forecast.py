@@ -70,6 +70,10 @@ def command(
     seed: ProbeSeedOption = 42,
     merge_seed: MergeSeedOption = 0,
     device: DeviceOption = "cpu",
+    sets: Annotated[
+        int | None,
+        typer.Option(metavar="K", help="Also rank all sets of K of the models, from their pairs."),
+    ] = None,
     private: PrivateOption = None,
     strict: StrictOption = True,
     workers: WorkersOption = 2,
@@ -86,12 +90,17 @@ def command(
       mergecast forecast base.safetensors a.safetensors b.safetensors
 
       mergecast forecast base/ tuned-*/ --forecaster mine.json --report out/
+
+      mergecast forecast base/ tuned-*/ --forecaster mine.json --sets 3
     """
     from mergecast.fingerprints.merge_settings import MergeSettings
     from mergecast.fingerprints.probing import ProbeSettings
+    from mergecast.forecast.sets import check_size
     from mergecast.forecast.shipped import load_forecaster
     from mergecast.pairmetrics import Request
 
+    if sets is not None:
+        check_size(sets, len(models))
     name, loaded = load_forecaster(forecaster)
     warnings = []
     if forecaster is None:
@@ -134,6 +143,11 @@ def command(
         warnings=warnings,
         refused=refused,
     )
+    if sets is not None:
+        from mergecast.report.set_summary import summarise_sets
+
+        usable = sorted({*pairs["left"], *pairs["right"]})
+        summary["sets"] = summarise_sets(forecast.rows, usable, sets)
     for warning in summary["warnings"][len(warnings) :]:
         note(f"warning: {warning}")
     if report is not None:
@@ -145,7 +159,12 @@ def command(
 
         from mergecast.report.terminal import print_forecast
 
-        print_forecast(summary, Console())
+        console = Console()
+        print_forecast(summary, console)
+        if sets is not None:
+            from mergecast.report.set_terminal import print_sets
+
+            print_sets(summary["sets"], console)
         if report is not None:
             print(f"page: {report / 'report.html'}")
     finish(bool(refused))

@@ -11,16 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from mergecast.forecast.decisions import (
-    SET_COLUMNS,
-    method_regret,
-    partner_regret,
-    set_forecasts,
-    set_scores,
-)
+from mergecast.forecast.decisions import method_regret, partner_regret
 from mergecast.forecast.design import ROW_KEYS
 from mergecast.forecast.evaluation import Evaluation
 from mergecast.forecast.result import THRESHOLD
+from mergecast.forecast.sets import SET_COLUMNS, set_forecasts, set_scores
 from mergecast.tables.outcomes import member_outcomes, validate_outcomes
 
 # The rules applied to what the pairs in a set really kept: what no forecast of pairs can improve.

@@ -1,4 +1,4 @@
-"""What following a forecast would have cost: methods, partners and sets chosen by it.
+"""What following a forecast would have cost: methods and partners chosen by it.
 
 Regret is measured in retention: what the best choice in hindsight (the *oracle*) kept, less what
 the chosen one kept. A forecast is of use where its regret is below that of the choice that needs no
@@ -9,16 +9,13 @@ Predictions are those of `Evaluation.predictions`, so each was made without what
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from mergecast.errors import TableError
 from mergecast.forecast.result import THRESHOLD
-from mergecast.forecast.scoring import pearson, spearman
-from mergecast.tables.outcomes import validate_outcomes
+from mergecast.forecast.scoring import spearman
 from mergecast.tables.pairs import PAIR_KEYS
 
 _SIDES = ("predicted", "measured")
@@ -34,7 +31,6 @@ METHOD_COLUMNS = [
     "bad_merges",
 ]
 PARTNER_COLUMNS = ["method", "predictor", "n_folds", "regret", "random_regret", "rho"]
-SET_COLUMNS = ["method", "size", "rule", "n_sets", "r", "rho", "mae"]
 
 
 def method_regret(predictions: pd.DataFrame, threshold: float = THRESHOLD) -> pd.DataFrame:
@@ -122,117 +118,11 @@ def partner_regret(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, columns=PARTNER_COLUMNS)
 
 
-def set_forecasts(directed: pd.DataFrame, sets: pd.DataFrame) -> pd.DataFrame:
-    """Forecast merges of three and more models from forecasts of their pairs.
-
-    Two rules. ``pair_mean`` is the paper's: the mean over all pairs in the set. ``directed``:
-    member i keeps c_i · Π_j (y(i | j) / c_i), where c_i is the most it keeps beside any partner of
-    the set: each partner costs a factor of its own, and what i loses whatever the partner counts
-    once.
-
-    Parameters
-    ----------
-    directed : DataFrame[suite, left, right, method, member, retention], forecasts of member rows,
-        as `Forecast.rows`; or measured ones.
-    sets : an outcome table; its sets of three and more members are forecast.
-
-    Returns
-    -------
-    DataFrame[suite, method, members, size, pair_mean, directed, measured]; a set with a pair
-    without forecast gets NaN.
-
-    Raises
-    ------
-    TableError
-        The outcome table breaks its schema or has no set of three models.
-    """
-    checked = validate_outcomes(sets)
-    checked = checked[checked["members"].str.count(r"\+") >= 2]
-    if checked.empty:
-        raise TableError(
-            "outcomes table, column 'members'",
-            "no set of three or more models",
-            "evaluate merges of larger sets",
-        )
-    partner = directed["right"].where(directed["member"] == directed["left"], directed["left"])
-    columns = (directed["suite"], directed["method"], directed["member"], partner)
-    names = zip(*(column.to_numpy(dtype=str) for column in columns), strict=True)
-    kept = dict(zip(names, directed["retention"].to_numpy(dtype="float64"), strict=True))
-    rows: list[dict[str, Any]] = []
-    for (suite, method, members), table in checked.groupby(
-        ["suite", "method", "members"], sort=True
-    ):
-        models = str(members).split("+")
-        beside = {
-            i: np.array([kept.get((suite, method, i, j), np.nan) for j in models if j != i])
-            for i in models
-        }
-        rows.append(
-            {
-                "suite": suite,
-                "method": method,
-                "members": members,
-                "size": len(models),
-                "pair_mean": float(np.mean([values.mean() for values in beside.values()])),
-                "directed": float(np.mean([_compound(values) for values in beside.values()])),
-                "measured": float(table["retention"].mean(skipna=False)),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def set_scores(forecasts: pd.DataFrame) -> pd.DataFrame:
-    """How well each rule does: one row a (method, size, rule) with r, ρ and absolute error.
-
-    `forecasts` as `set_forecasts` returns them; sets without forecast or outcome stay out, and
-    `n_sets` says how many are left.
-    """
-    found = []
-    for (method, size), table in forecasts.groupby(["method", "size"], sort=True):
-        for rule in ("pair_mean", "directed"):
-            both = table[[rule, "measured"]].dropna()
-            x, y = both[rule].to_numpy(), both["measured"].to_numpy()
-            error = float(np.abs(x - y).mean()) if len(both) else np.nan
-            scores = {"r": pearson(x, y), "rho": spearman(x, y), "mae": error}
-            found.append(
-                {"method": method, "size": size, "rule": rule, "n_sets": len(both), **scores}
-            )
-    return pd.DataFrame(found, columns=SET_COLUMNS)
-
-
-def rank_sets(
-    directed: pd.DataFrame, suite: str, method: str, models: list[str], size: int
-) -> pd.DataFrame:
-    """All sets of `size` of some models, best forecast first: DataFrame[members, retention].
-
-    The retention is that of the ``directed`` rule of `set_forecasts`; equal ones go by name. A set
-    with a pair without forecast is last, with NaN.
-    """
-    mine = directed[(directed["suite"] == suite) & (directed["method"] == method)]
-    partner = mine["right"].where(mine["member"] == mine["left"], mine["left"])
-    names = zip(mine["member"].tolist(), partner.tolist(), strict=True)
-    kept = dict(zip(names, mine["retention"].to_numpy(dtype="float64"), strict=True))
-    found = []
-    for chosen in combinations(sorted(models), size):
-        beside = [np.array([kept.get((i, j), np.nan) for j in chosen if j != i]) for i in chosen]
-        retention = float(np.mean([_compound(values) for values in beside]))
-        found.append({"members": "+".join(chosen), "retention": retention})
-    table = pd.DataFrame(found, columns=["members", "retention"])
-    return table.sort_values(["retention", "members"], ascending=[False, True], ignore_index=True)
-
-
 def _by_method(
     table: pd.DataFrame, keys: list[str], side: str, how: Literal["mean", "min"]
 ) -> pd.DataFrame:
     """Pairs (rows) by methods (columns): mean or minimum over the members of a pair."""
     return table.pivot_table(index=keys, columns="method", values=side, aggfunc=how)
-
-
-def _compound(values: Any) -> float:
-    """c Π (v / c) with c the largest of the values; see `set_forecasts`."""
-    values = np.maximum(values, 0.0)
-    most = float(values.max())
-    return most * float(np.prod(values / most)) if most > 0 else most
 
 
 def _share(flags: Any) -> float:

@@ -101,6 +101,8 @@ def sampling_errors(outcomes: pd.DataFrame) -> dict[str, float]:
     single model's own error (shared by all its pairs) is not in it. Empty for scores that are not
     shares in [0, 1].
     """
+    # Pairs first: a larger set without a score says nothing about them.
+    outcomes = outcomes[outcomes["members"].str.count(r"\+") == 1]
     score = outcomes["score"].to_numpy(dtype="float64")
     if not ((score >= 0) & (score <= 1)).all():
         return {}
@@ -109,7 +111,6 @@ def sampling_errors(outcomes: pd.DataFrame) -> dict[str, float]:
     error = np.full(len(score), np.nan)
     np.divide(np.sqrt(variance), single, out=error, where=single > 0)
     frame = outcomes[["suite", "method", "members", "seed"]].assign(square=error**2)
-    frame = frame[frame["members"].str.count(r"\+") == 1]
     sums = frame.groupby(["suite", "method", "members", "seed"])["square"].sum(min_count=2)
     means = np.sqrt(sums / 4).groupby("method").mean().dropna()
     return {str(method): float(value) for method, value in means.items()}

@@ -1,0 +1,184 @@
+"""How well merges of three to five models follow from their pairs: rules, and what size alone does.
+
+python benchmarks/sets.py --run DIR … [--stand-ins] [--json FILE]
+
+DIR is a finished run of digits-14 with sets. Pairs are measured; forecast with both tasks of each
+unseen (L2TO); or forecast with every task of the set unseen. Rules: those of
+`mergecast.forecast.sets`; `worst`, the least over partners; and with --stand-ins (minutes: models
+are merged with 1 to 4 scrambled copies of themselves) `shifted`, the mean of pairs moved by what
+a member loses to more stand-ins than one. r and ρ are means over sizes, per method; then what
+choosing a method for each set by a rule loses, beside the best fixed method.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mergecast.bench.folder import read_run
+from mergecast.bench.suite_tasks import suite_tasks
+from mergecast.bench.units import BASE_FILE, model_file
+from mergecast.family import Family
+from mergecast.fingerprints.merge_settings import MergeSettings
+from mergecast.fingerprints.probing import ProbedFamily, ProbeSettings
+from mergecast.fingerprints.retention import collect_retention
+from mergecast.forecast.design import ROW_KEYS, training_rows
+from mergecast.forecast.predictors import PREDICTORS
+from mergecast.forecast.protocols import PROTOCOLS, out_of_fold
+from mergecast.forecast.scoring import pearson, spearman
+from mergecast.forecast.sets import RULES
+from mergecast.tables.outcomes import member_outcomes
+from mergecast.tables.runs import load_run
+
+PREDICTOR, FORM, SIZES = "retention", "kept_labelled", (2, 3, 4, 5)
+Kept = dict[tuple[str, str, str], float]
+Forecasts = Callable[[str, list[str]], Kept]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--run", nargs="+", type=Path, required=True)
+    parser.add_argument("--stand-ins", action="store_true")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    tables = []
+    for run in arguments.run:
+        shifts = stand_ins(run) if arguments.stand_ins else None
+        for pairs, kept in sources(run).items():
+            tables.append(set_table(run, kept, shifts).assign(run=run.name, pairs=pairs))
+    table = pd.concat(tables, ignore_index=True).dropna()
+    found = {"rules": scores(table), "choice of a method": choice(table)}
+    for title, result in found.items():
+        print(f"\n{title}\n{result.to_string(index=False, float_format='{:.3f}'.format)}")
+    if arguments.json:
+        content = {title: result.to_dict("records") for title, result in found.items()}
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def sources(run: Path) -> dict[str, Forecasts]:
+    """What each member keeps beside each partner, by where it is known from."""
+    pairs, outcomes = load_run(run)
+    data = training_rows(pairs, outcomes)
+    predictor = PREDICTORS.get(PREDICTOR)
+    measured = by_pair(member_outcomes(outcomes))
+    tables = [
+        out_of_fold(rows, predictor, PROTOCOLS.get("l2to")).assign(method=method)
+        for method, rows in data.items()
+    ]
+    l2to = by_pair(pd.concat(tables).rename(columns={"predicted": "retention"}))
+
+    def unseen(method: str, members: list[str]) -> Kept:
+        rows = data[method]
+        inside = np.isin(rows.groups, members)
+        train, test = ~inside.any(axis=1), inside.all(axis=1)
+        fitted = predictor.make().fit(rows.X[train].reset_index(drop=True), rows.y[train])
+        if not test.any():
+            return {}
+        retention = fitted.predict(rows.X[test].reset_index(drop=True))
+        return by_pair(rows.keys[test][ROW_KEYS].assign(method=method, retention=retention))
+
+    return {"measured": lambda *_: measured, "l2to": lambda *_: l2to, "set unseen": unseen}
+
+
+def by_pair(rows: pd.DataFrame) -> Kept:
+    """(method, member, partner) to retention."""
+    partner = rows["right"].where(rows["member"] == rows["left"], rows["left"])
+    keys = zip(rows["method"], rows["member"], partner, strict=True)
+    return dict(zip(keys, rows["retention"], strict=True))
+
+
+def stand_ins(run: Path) -> dict[tuple[str, str, int], float]:
+    """(method, member, size) to what the member keeps beside size - 1 scrambled copies."""
+    plan = read_run(run)
+    models = {task: run / model_file(task) for task in plan.tasks}
+    family = Family.open(run / BASE_FILE, models)
+    found = {}
+    with ProbedFamily(family, suite_tasks(run), ProbeSettings(40, plan.run.seed)) as probed:
+        for size in SIZES:
+            settings = MergeSettings(
+                merge_seed=plan.run.seed, size=size, partners=("scrambled",), draws=2
+            )
+            probes = collect_retention(probed, methods=plan.methods, settings=settings)
+            for member, method, partner in probes.found:
+                found[method, member, size] = probes.value(member, method, FORM, partner)
+    return found
+
+
+def set_table(
+    run: Path, forecasts: Forecasts, shifts: dict[tuple[str, str, int], float] | None
+) -> pd.DataFrame:
+    """One row a method and set: measured retention and that by each rule."""
+    outcomes = load_run(run)[1]
+    larger = outcomes[outcomes["members"].str.count(r"\+") >= 2]
+    rows = []
+    for (method, members), table in larger.groupby(["method", "members"]):
+        names = members.split("+")
+        kept = forecasts(method, names)
+        beside = np.array(
+            [[kept.get((method, i, j), np.nan) for j in names if j != i] for i in names]
+        )
+        row = {name: rule(beside).mean() for name, rule in RULES.items()}
+        row["worst"] = beside.min(axis=1).mean()
+        if shifts is not None:
+            more = [shifts[method, i, len(names)] - shifts[method, i, 2] for i in names]
+            row["shifted"] = row["pair_mean"] + np.mean(more)
+        measured = table["retention"].mean(skipna=False)
+        rows.append(
+            {"method": method, "members": members, "size": len(names), "measured": measured, **row}
+        )
+    return pd.DataFrame(rows)
+
+
+def rules_of(table: pd.DataFrame) -> list[str]:
+    return [name for name in (*RULES, "worst", "shifted") if name in table]
+
+
+def scores(table: pd.DataFrame) -> pd.DataFrame:
+    """Per source of pairs, rule and method: r and ρ within a size, absolute error."""
+    rows = []
+    for (run, pairs, method), mine in table.groupby(["run", "pairs", "method"], sort=False):
+        for rule in rules_of(table):
+            sides = [
+                (g[rule].to_numpy(), g["measured"].to_numpy()) for _, g in mine.groupby("size")
+            ]
+            rows.append(
+                {
+                    "run": run,
+                    "pairs": pairs,
+                    "rule": rule,
+                    "method": method,
+                    "n": len(mine),
+                    "r": np.mean([pearson(x, y) for x, y in sides]),
+                    "rho": np.mean([spearman(x, y) for x, y in sides]),
+                    "mae": (mine[rule] - mine["measured"]).abs().mean(),
+                }
+            )
+    found = pd.DataFrame(rows)
+    keys = ["run", "pairs", "rule"]
+    means = found.groupby(keys, sort=False)[["n", "r", "rho", "mae"]].mean().reset_index()
+    return pd.concat([found, means.assign(method="mean")], ignore_index=True)
+
+
+def choice(table: pd.DataFrame) -> pd.DataFrame:
+    """Retention lost by the method of highest forecast for each set, and by the best fixed one."""
+    rows = []
+    for (run, pairs), mine in table.groupby(["run", "pairs"], sort=False):
+        kept = mine.pivot_table(index="members", columns="method", values="measured").dropna()
+        best = kept.max(axis=1).to_numpy()
+        fixed = kept.mean().idxmax()
+        for rule in rules_of(table):
+            said = mine.pivot_table(index="members", columns="method", values=rule).loc[kept.index]
+            chosen = kept.to_numpy()[np.arange(len(kept)), said.to_numpy().argmax(axis=1)]
+            regret, rival = (best - chosen).mean(), (best - kept[fixed]).mean()
+            row = {"run": run, "pairs": pairs, "rule": rule, "regret": regret}
+            rows.append(row | {"fixed": rival, "fixed_method": fixed})
+    return pd.DataFrame(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""Sets of three and more models, forecast from their pairs.
+
+A pair is all that metrics and forecasters know, so what a larger merge keeps is pieced together:
+from v(i | j), what member i keeps beside partner j, by one of the rules in `RULES`. None of them
+knows what size alone does (an average of five takes a fifth of each task vector, not a half), so
+they rank sets better than they say how much is kept; `evaluate` shows both on merged sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import chain, combinations
+from math import comb
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mergecast.errors import TableError, UsageError
+from mergecast.forecast.scoring import pearson, spearman
+from mergecast.tables.outcomes import validate_outcomes
+
+Floats = npt.NDArray[np.float64]
+
+MOST_VALUES = 20_000_000
+"""Sets times squared size that are ranked at most: what fits half a gigabyte."""
+
+SET_COLUMNS = ["method", "size", "rule", "n_sets", "r", "rho", "mae"]
+
+
+def mean_of_pairs(beside: Floats) -> Floats:
+    """The mean over partners, (..., k - 1) to (...): the paper's, blind to the number of them."""
+    return np.asarray(beside.mean(axis=-1))
+
+
+def compounded(beside: Floats) -> Floats:
+    """c Π_j (v_j / c) with c = max v_j, (..., k - 1) to (...); negative values count as 0.
+
+    c is the most the member keeps beside any partner of the set: what it loses whatever the
+    partner counts once, and beyond it each partner costs a factor of its own.
+    """
+    values = np.maximum(beside, 0.0)
+    most = values.max(axis=-1, keepdims=True)
+    factors = np.divide(values, most, out=np.ones_like(values), where=most != 0)
+    return np.asarray(most[..., 0] * factors.prod(axis=-1))
+
+
+RULES: dict[str, Callable[[Floats], Floats]] = {"pair_mean": mean_of_pairs, "directed": compounded}
+"""What a member keeps in a set of k, from what it keeps beside each partner of the set."""
+
+RULE = "directed"
+"""The rule that sets are ranked by."""
+
+
+def set_forecasts(directed: pd.DataFrame, sets: pd.DataFrame) -> pd.DataFrame:
+    """Forecast merges of three and more models from forecasts of their pairs, by every rule.
+
+    Parameters
+    ----------
+    directed : DataFrame[suite, left, right, method, member, retention], forecasts of member rows,
+        as `Forecast.rows`; or measured ones.
+    sets : an outcome table; its sets of three and more members are forecast.
+
+    Returns
+    -------
+    DataFrame[suite, method, members, size, *RULES, measured], a set's retention being the mean
+    over its members; a set with a pair without forecast gets NaN.
+
+    Raises
+    ------
+    TableError
+        The outcome table breaks its schema or has no set of three models.
+    """
+    checked = validate_outcomes(sets)
+    checked = checked[checked["members"].str.count(r"\+") >= 2]
+    if checked.empty:
+        raise TableError(
+            "outcomes table, column 'members'",
+            "no set of three or more models",
+            "evaluate merges of larger sets",
+        )
+    known = {key: _kept(rows) for key, rows in directed.groupby(["suite", "method"], sort=False)}
+    rows: list[dict[str, Any]] = []
+    for (suite, method, members), table in checked.groupby(
+        ["suite", "method", "members"], sort=True
+    ):
+        models = str(members).split("+")
+        beside = _beside(known.get((suite, method), {}), models, np.arange(len(models))[None])
+        rows.append(
+            {
+                "suite": suite,
+                "method": method,
+                "members": members,
+                "size": len(models),
+                **{name: float(rule(beside).mean()) for name, rule in RULES.items()},
+                "measured": float(table["retention"].mean(skipna=False)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def set_scores(forecasts: pd.DataFrame) -> pd.DataFrame:
+    """How well each rule does: one row a (method, size, rule) with r, ρ and absolute error.
+
+    `forecasts` as `set_forecasts` returns them; sets without forecast or outcome stay out, and
+    `n_sets` says how many are left.
+    """
+    found = []
+    for (method, size), table in forecasts.groupby(["method", "size"], sort=True):
+        for rule in RULES:
+            both = table[[rule, "measured"]].dropna()
+            x, y = both[rule].to_numpy(), both["measured"].to_numpy()
+            error = float(np.abs(x - y).mean()) if len(both) else np.nan
+            scores = {"r": pearson(x, y), "rho": spearman(x, y), "mae": error}
+            found.append(
+                {"method": method, "size": size, "rule": rule, "n_sets": len(both), **scores}
+            )
+    return pd.DataFrame(found, columns=SET_COLUMNS)
+
+
+def check_size(size: int, n_models: int) -> None:
+    """Raise UsageError where sets of `size` of so many models do not exist or are too many."""
+    if not 2 <= size <= n_models:
+        remedy = f"give 2 to {n_models}" if n_models >= 2 else "give two models or more"
+        raise UsageError("size of sets", f"is {size}, of {n_models} models", remedy)
+    if comb(n_models, size) * size**2 > MOST_VALUES:
+        raise UsageError(
+            "size of sets",
+            f"is {size}: {n_models} models have {comb(n_models, size):,} such sets",
+            "rank fewer models or smaller sets",
+        )
+
+
+def rank_sets(
+    directed: pd.DataFrame, suite: str, method: str, models: Iterable[str], size: int
+) -> pd.DataFrame:
+    """All sets of `size` of some models under one method, best forecast first.
+
+    Parameters
+    ----------
+    directed : as in `set_forecasts`.
+    models : names of `suite`, each once.
+    size : members of a set; with 2 the pairs themselves are ranked.
+
+    Returns
+    -------
+    DataFrame[members, retention, pair_mean, worst_member, worst_retention]: `retention` by
+    `RULE`, the mean over members, and the member forecast to keep least by it; `pair_mean` is the
+    paper's rule. Equal sets go by name; one with a pair without forecast is last, with NaN and an
+    empty `worst_member`.
+
+    Raises
+    ------
+    UsageError
+        As `check_size`.
+    """
+    names = sorted(models)
+    check_size(size, len(names))
+    mine = directed[(directed["suite"] == suite) & (directed["method"] == method)]
+    flat = np.fromiter(chain.from_iterable(combinations(range(len(names)), size)), dtype=np.intp)
+    chosen = flat.reshape(-1, size)
+    beside = _beside(_kept(mine), names, chosen)
+    each = RULES[RULE](beside)
+    # argmin takes a missing member, if there is one, and the set has no worst one then.
+    worst = each.argmin(axis=1)
+    rows = np.arange(len(chosen))
+    least = each[rows, worst]
+    lowest = [names[i] for i in chosen[rows, worst]]
+    table = pd.DataFrame(
+        {
+            "members": ["+".join(names[i] for i in members) for members in chosen],
+            "retention": each.mean(axis=1),
+            "pair_mean": mean_of_pairs(beside).mean(axis=1),
+            "worst_member": np.where(np.isnan(least), "", lowest),
+            "worst_retention": least,
+        }
+    )
+    return table.sort_values(["retention", "members"], ascending=[False, True], ignore_index=True)
+
+
+def _kept(directed: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """(member, partner) to what the member keeps, of one suite and method."""
+    partner = directed["right"].where(directed["member"] == directed["left"], directed["left"])
+    names = zip(directed["member"].tolist(), partner.tolist(), strict=True)
+    return dict(zip(names, directed["retention"].to_numpy(dtype="float64"), strict=True))
+
+
+def _beside(
+    kept: dict[tuple[str, str], float], names: list[str], sets: npt.NDArray[np.intp]
+) -> Floats:
+    """v(i | j) for each set (rows of indices of `names`), member and partner: (n, k, k - 1)."""
+    known = np.array([[kept.get((i, j), np.nan) for j in names] for i in names])
+    size = sets.shape[1]
+    others = np.array([[j for j in range(size) if j != i] for i in range(size)])
+    found: Floats = known[sets[:, :, None], sets[:, others]]
+    return found
