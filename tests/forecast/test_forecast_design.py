@@ -84,3 +84,15 @@ def test_nothing_to_learn_from_is_an_error_that_names_the_table(make_suite):
         training_rows(pairs, triples)
     with pytest.raises(TableError, match="no pair has both metrics and a defined outcome"):
         training_rows(pairs.iloc[[0]], outcomes.iloc[-2:])
+
+
+def test_a_directed_metric_that_one_model_lacks_does_not_cost_that_model(make_suite):
+    """It is missing in all the model's pairs, though in fewer than a tenth of the member rows."""
+    pairs, outcomes = make_suite(n_tasks=14)
+    for column in ("margin:left<-right", "margin:right<-left"):
+        pairs[column] = 1.0
+    pairs.loc[pairs["left"] == "t00", "margin:left<-right"] = np.nan
+    rows = training_rows(pairs, outcomes)["ties"]
+    assert rows.n_pairs == 91
+    assert "margin" not in rows.X.columns
+    assert rows.notes == ["metric margin left out: missing in 13 of 91 pairs (no reason recorded)"]

@@ -136,9 +136,10 @@ def _without_missing(pairs: pd.DataFrame, method: str) -> tuple[pd.DataFrame, li
     rows = member_rows(pairs, method)
     metrics = list(rows.columns.drop([*ROW_KEYS, "partner"]))
     absent = rows[metrics].isna()
-    sparse = [key for key in metrics if absent[key].mean() > MAX_MISSING_SHARE]
     pair = np.arange(len(rows)) // 2
     in_pairs = absent.groupby(pair).any().sum()
+    # A directed metric that one model lacks is missing in all of that model's pairs.
+    sparse = [key for key in metrics if in_pairs[key] > MAX_MISSING_SHARE * len(pairs)]
     notes = [
         f"metric {key} left out: missing in {in_pairs[key]} of {len(pairs)} pairs "
         f"({_usual_reason(pairs, rows, key, method)})"
