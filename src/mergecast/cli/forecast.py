@@ -41,6 +41,14 @@ def command(
         list[str] | None,
         typer.Option(metavar="M", help="Merging method (repeat); by default all that are known."),
     ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Models are those of this suite of the forecaster, by label: use what their "
+            "merges did.",
+        ),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write report.html and forecast.json to this folder."),
@@ -59,6 +67,8 @@ def command(
       mergecast forecast base.safetensors a.safetensors b.safetensors
 
       mergecast forecast base/ tuned-*/ --forecaster mine.json --report out/
+
+      mergecast forecast base/ zoo/*/ new/ --forecaster zoo.json --suite zoo
     """
     from mergecast.forecast.shipped import load_forecaster
 
@@ -79,12 +89,13 @@ def command(
     from mergecast.report.family_summary import summarise_forecast
 
     summary = summarise_forecast(
-        loaded.forecast(pairs),
+        loaded.forecast(pairs, suite=suite),
         pairs,
         loaded.file,
         base=str(base),
         models={label: str(model.path) for label, model in family.models.items()},
         forecaster_name=name,
+        suite=suite,
         warnings=warnings,
         refused=refused,
     )
