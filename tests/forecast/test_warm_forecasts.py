@@ -47,14 +47,15 @@ def test_a_new_model_among_known_ones_is_forecast_far_better_from_their_outcomes
     warm = forecaster.forecast(pairs, suite="toy").rows
     one_new = touching(warm, "t08", "t09") & ~((warm["left"] == "t08") & (warm["right"] == "t09"))
     assert set(warm[one_new]["basis"]) == {"warm"}
-    assert errors(warm[one_new], truth).mean() < 0.7 * errors(cold[one_new], truth).mean()
+    assert errors(warm[one_new], truth).mean() < 0.8 * errors(cold[one_new], truth).mean()
     # Of the known partners themselves next to nothing is left to be wrong about.
     known = one_new & ~warm["member"].isin(["t08", "t09"])
     assert errors(warm[known], truth).mean() < 0.1 * errors(cold[known], truth).mean()
-    # And over every model in turn, of pairs: half of what a pair loses is then known.
+    # And of pairs, over every model in turn: one of two equal effects is known, which leaves
+    # 1/√2 of the error.
     for model in forecaster.file.warm["all"].values():
         found = model.validation
-        assert found["additive_plus_warm"].mae < 0.75 * found["constant"].mae
+        assert found["additive_plus_warm"].mae < 0.8 * found["constant"].mae
 
 
 def test_two_new_models_are_forecast_as_without_the_suite(split):
