@@ -98,6 +98,19 @@ def test_only_rows_of_the_suite_named_are_warm(split):
         forecaster.forecast(twice, suite="toy")
 
 
+def test_an_unmeasured_pair_of_known_models_is_forecast_from_both(zoo):
+    pairs, outcomes = zoo
+    apart = outcomes["members"].isin(["t00+t01", "t02+t03", "t04+t05"])
+    rows = Forecaster.fit(pairs, outcomes[~apart]).forecast(pairs, suite="toy").rows
+    measured = outcomes[apart].set_index(["method", "members", "task"])["retention"]
+    keys = zip(rows["method"], rows["left"] + "+" + rows["right"], rows["member"], strict=True)
+    truth = np.array([measured.get(key, np.nan) for key in keys])
+    there = ~np.isnan(truth)
+    missed = np.abs(rows["retention"].to_numpy() - truth)[there]
+    assert len(missed) == 12
+    assert missed.max() < 0.02  # the models differ by 0.05, outcomes by 0.002 beside that
+
+
 def test_known_members_have_narrow_intervals_that_hold_and_new_ones_wide_ones(split):
     forecaster, pairs, truth = split
     rows = forecaster.forecast(pairs, suite="toy").rows

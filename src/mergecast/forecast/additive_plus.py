@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -23,7 +23,7 @@ from mergecast.forecast.effects import (
     Shares,
 )
 from mergecast.forecast.linear import Floats, within, without_identity
-from mergecast.forecast.retention_linear import LABELLED, PAIR, UNLABELLED
+from mergecast.forecast.retention_linear import few_metrics
 from mergecast.forecast.variance_components import (
     Components,
     Mask,
@@ -33,7 +33,6 @@ from mergecast.forecast.variance_components import (
 )
 
 FEW = "few"
-NORM_SHARE = "task_vector_norm_share"
 
 
 class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -231,18 +230,6 @@ class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.regressor_tags.poor_score = True
         return tags
-
-
-def few_metrics(columns: Iterable[str]) -> list[str] | None:
-    """One metric that tells members apart and one of the pair, or None where there is no such.
-
-    Retention alone where it was measured, else the member's share of the two task vectors' norm;
-    and the overlap of right subspaces, as in `RetentionLinear`. Random effects of models do the
-    rest, and with more metrics forecasts of `digits-14` with one task unseen become worse.
-    """
-    there = set(columns)
-    own = [name for name in (*LABELLED, *UNLABELLED, NORM_SHARE) if name in there][:1]
-    return own + [name for name in PAIR if name in there] if own else None
 
 
 def _better_unseen(larger: Components, fit: Components, y: Floats, train: Parts) -> bool:

@@ -58,12 +58,18 @@ def sentences(rows: pd.DataFrame, warm: Mapping[str, MethodModel], suite: str | 
             f"suite {suite} ({', '.join(sorted(known))})."
         ]
     used = rows[rows["basis"] == WARM]
+    if used.empty:
+        needed = sorted(set().union(*(model.needs for model in warm.values())))
+        return [
+            f"Known outcomes of {', '.join(here)} (suite {suite}) were not used: the pairs lack "
+            f"one of the metrics that go with them ({', '.join(needed)})."
+        ]
     pairs = used[["left", "right"]].drop_duplicates()
     n = len(rows[["suite", "left", "right"]].drop_duplicates())
     methods = sorted(used["method"].unique())
     rest = sorted(set(rows["method"]) - set(methods))
     text = (
         f"Known outcomes of {', '.join(here)} (suite {suite}) were used for {len(pairs)} of {n} "
-        f"pairs, by {', '.join(methods) or 'no method'}"
+        f"pairs, by {', '.join(methods)}"
     )
-    return [f"{text}; not by {', '.join(rest)}." if rest and methods else f"{text}."]
+    return [f"{text}; not by {', '.join(rest)}." if rest else f"{text}."]
