@@ -10,6 +10,8 @@ import typer
 from mergecast.cli.console import JsonOption, print_json, progress, refuse_table
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from mergecast.forecast.schema import ForecasterFile
 
 _CAPTION = "MAE: mean absolute error of a pair's retention, both tasks left out (L2TO)"
@@ -25,7 +27,8 @@ def command(
         str,
         typer.Option(
             help="auto (chooses for each method), constant, retention, retention_unlabelled, "
-            "ridge or lasso."
+            "ridge, lasso or additive_plus; additive_plus_warm: auto, and forecasts by known "
+            "outcomes for every method."
         ),
     ] = "auto",
     as_json: JsonOption = False,
@@ -52,12 +55,27 @@ def command(
     _print(forecaster.file, path)
 
 
+def _print_warm(file: ForecasterFile, console: Console) -> None:
+    """One line a tier: where known outcomes of one of two models lower the error."""
+    for tier, models in file.warm.items():
+        errors = ", ".join(
+            f"{method} {model.validation[model.predictor].mae:.4f} "
+            f"({model.validation[file.tiers[tier][method].predictor].mae:.4f})"
+            for method, model in models.items()
+        )
+        console.print(
+            f"with known outcomes of one of the two models (forecast --suite), {tier}; MAE, one "
+            f"task left out, beside that without them: {errors}"
+        )
+
+
 def _print(file: ForecasterFile, path: Path) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     title = f"{path}: {len(file.training.tasks)} tasks of {', '.join(file.training.suites)}"
+    console = Console(highlight=False)
     table = Table(
         title=title,
         title_justify="left",
@@ -81,11 +99,14 @@ def _print(file: ForecasterFile, path: Path) -> None:
                 "too few" if half is None else f"{half:.3f}",
             )
         table.add_section()
-    console = Console(highlight=False)
     console.print(table)
+    _print_warm(file, console)
     richest = next(reversed(file.tiers))
     console.print(f"strongest metrics ({richest}; retention per standard deviation):")
     for method, model in file.methods.items():
+        if model.additive is not None:
+            console.print(f"  {method}: {', '.join(model.additive.metrics)}, and models like them")
+            continue
         used = sorted(model.features, key=lambda feature: -abs(feature.coefficient))[:3]
         named = ", ".join(f"{f.name} {f.coefficient:+.3f}" for f in used if f.coefficient)
         console.print(f"  {method}: {named or 'none'}")

@@ -20,8 +20,8 @@ from mergecast.cli.console import (
     note,
     open_family,
     print_json,
-    weight_findings,
 )
+from mergecast.cli.forecast_evidence import pair_metrics, tier_to_gather, why_less
 from mergecast.cli.merge_options import MergeSeedOption
 from mergecast.cli.probe_options import (
     BatchSizeOption,
@@ -32,14 +32,9 @@ from mergecast.cli.probe_options import (
     private_patterns,
     read_tasks,
 )
-from mergecast.tables.tiers import ABOUT
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mergecast.forecast.forecaster import Forecaster
-    from mergecast.forecast.schema import ForecasterFile
-    from mergecast.pairmetrics.evidence import Request
 
 
 def command(
@@ -54,6 +49,14 @@ def command(
     method: Annotated[
         list[str] | None,
         typer.Option(metavar="M", help="Merging method (repeat); by default all that are known."),
+    ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Models are those of this suite of the forecaster, by label: use what their "
+            "merges did.",
+        ),
     ] = None,
     report: Annotated[
         Path | None,
@@ -91,6 +94,8 @@ def command(
 
       mergecast forecast base/ tuned-*/ --forecaster mine.json --report out/
 
+      mergecast forecast base/ zoo/*/ new/ --forecaster zoo.json --suite zoo
+
       mergecast forecast base/ tuned-*/ --forecaster mine.json --sets 3
     """
     from mergecast.fingerprints.merge_settings import MergeSettings
@@ -109,7 +114,7 @@ def command(
             "elsewhere it is out of its domain"
         )
     loaded = _restricted(loaded, method)
-    chosen = _tier(loaded.file, tier, tasks)
+    chosen = tier_to_gather(loaded.file, tier, tasks)
     if chosen != "weights":
         check_device(device)
     given = read_tasks(tasks)
@@ -122,16 +127,16 @@ def command(
         "refuse",
         merges=MergeSettings(merge_seed=merge_seed, methods=tuple(loaded.file.methods)),
     )
-    pairs, refused, found = _pair_metrics(request, chosen, loaded.file)
+    pairs, refused, found = pair_metrics(request, chosen, loaded.file, warm=suite is not None)
     warnings += found
     for warning in warnings:
         note(f"warning: {warning}")
 
     from mergecast.report.family_summary import summarise_forecast
 
-    forecast = loaded.forecast(pairs)
+    forecast = loaded.forecast(pairs, suite=suite)
     if chosen in loaded.file.tiers and forecast.tier != chosen:
-        warnings.append(_fallback(loaded.file, pairs, chosen, forecast.tier))
+        warnings.append(why_less(loaded.file, pairs, chosen, forecast.tier))
         note(f"warning: {warnings[-1]}")
     summary = summarise_forecast(
         forecast,
@@ -140,6 +145,7 @@ def command(
         base=str(base),
         models={label: str(model.path) for label, model in family.models.items()},
         forecaster_name=name,
+        suite=suite,
         warnings=warnings,
         refused=refused,
     )
@@ -170,20 +176,6 @@ def command(
     finish(bool(refused))
 
 
-def _fallback(file: ForecasterFile, pairs: pd.DataFrame, asked: str, used: str) -> str:
-    """Why a forecast comes from less evidence than was gathered."""
-    needs = {name for model in file.tiers[asked].values() for name in model.needs}
-    reasons = [
-        f" ({entry['key']}: {entry['reason']})"
-        for entry in pairs.attrs["missing"]
-        if entry["key"].partition(":")[0].partition(ABOUT)[0] in needs
-    ]
-    return (
-        f"forecast from {used}: what the forecaster reads of {asked} is missing for every pair"
-        f"{reasons[0] if reasons else ''}"
-    )
-
-
 def _restricted(forecaster: Forecaster, methods: list[str] | None) -> Forecaster:
     """The forecaster with only the methods asked for."""
     from mergecast.errors import UsageError
@@ -200,59 +192,6 @@ def _restricted(forecaster: Forecaster, methods: list[str] | None) -> Forecaster
         for tier, models in forecaster.file.tiers.items()
     }
     return Forecaster(forecaster.file.model_copy(update={"tiers": tiers}))
-
-
-def _tier(file: ForecasterFile, asked: str | None, tasks: Path | None) -> str:
-    """The evidence to gather: what was asked for, or the richest that the forecaster reads."""
-    from mergecast.errors import UsageError
-    from mergecast.tables.tiers import ALL, known_tier
-
-    tier = known_tier(asked) if asked else next(reversed(file.tiers)) if tasks else "weights"
-    if tier == ALL:  # fitted on a table that does not say what its metrics took
-        tier = "gradients"
-    if tier != "weights" and tasks is None:
-        raise UsageError("--tasks", f"not given, but tier {tier!r} runs models", "give a file")
-    return tier
-
-
-def _pair_metrics(
-    request: Request, tier: str, file: ForecasterFile
-) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
-    """The pair table, the refused models with reasons, and what the task vectors show.
-
-    Beyond weights only what the forecaster's models of that tier read is collected.
-    """
-    from mergecast.errors import FamilyError
-    from mergecast.pairmetrics import collect_evidence, table_of
-    from mergecast.runtime.progress import progress_bars
-
-    family = request.family
-    read = [file.tiers[tier]] if tier in file.tiers else file.tiers.values()
-    keys = {name for models in read for model in models.values() for name in model.needs}
-    with progress_bars() as bars:
-        request.progress = bars
-        evidence = collect_evidence(request, tier, keys=keys)
-    fingerprints = evidence["weights"].fingerprints
-    refused = {label: str(error) for label, error in family.refused.items()}
-    refused |= fingerprints.refused
-    findings = []
-    for finding in weight_findings(fingerprints):
-        text = f"{finding.message}; {finding.remedy}"
-        if finding.severity != "error":
-            findings.append(f"{finding.about}: {text}")
-        elif finding.about == "family":
-            raise FamilyError("models", finding.message, finding.remedy)
-        else:
-            refused[finding.about] = text
-    for label in sorted(refused.keys() - family.refused.keys()):
-        note(f"refused {label}: {refused[label]}")
-    usable = [label for label in family.names if label not in refused]
-    if len(usable) < 2:
-        raise FamilyError(
-            "models", f"{len(usable)} of them usable", "a forecast is of pairs: give two or more"
-        )
-    table = table_of(evidence, usable, methods=request.merges.methods)
-    return table, refused, findings
 
 
 def _write(summary: dict[str, object], folder: Path) -> None:

@@ -49,7 +49,9 @@ def command(
                 inputs.pairs, inputs.outcomes, protocol, CANDIDATES, progress=advance
             )
             evaluations.append(evaluation)
-    forecaster = Forecaster.fit(inputs.pairs, inputs.outcomes, validation=evaluations[-1])
+    forecaster = Forecaster.fit(
+        inputs.pairs, inputs.outcomes, validation=evaluations[-1], warm=False
+    )
     summary = summarise_run(inputs, evaluations, forecaster.forecast(inputs.pairs))
     page = None
     if out is not None or not json:

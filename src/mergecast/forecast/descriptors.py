@@ -12,8 +12,9 @@ The descriptors of new models therefore come from *all* rows of one call of `par
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,9 @@ from mergecast.forecast.design import IDENTITY
 from mergecast.forecast.linear import Floats, standardisation
 
 Names = npt.NDArray[np.str_]
+
+# Stored by name: the standardisation of the metrics, the parts of the models, their shrinkage.
+_STATE = ("mean", "scale", "own", "other", "shrink_own", "shrink_other")
 
 # Variances below this share of a standardised metric's are rounding.
 _FLOOR = 1e-9
@@ -54,7 +58,13 @@ class Descriptors:
         """
         self._mean, self._scale = standardisation(X)
         self._named = bool(np.any(member != ""))
-        self._models = np.unique(np.concatenate([member, partner]))
+        models = np.unique(np.concatenate([member, partner]))
+        self._models = models if self._named else models[:0]
+        p = X.shape[1]
+        self._own: Floats = np.zeros((0, p))
+        self._other: Floats = np.zeros((0, p))
+        self._shrink_own: Floats = np.zeros(p)
+        self._shrink_other: Floats = np.zeros(p)
         Z = (X - self._mean) / self._scale
         if self._named:
             self._split(Z, member, partner)
@@ -70,12 +80,50 @@ class Descriptors:
         ]
         return Parts(member, partner, scaled[0], scaled[1])
 
+    @property
+    def models(self) -> Names:
+        """(m,) names of the models of the training rows, sorted; empty where rows name none."""
+        return self._models
+
+    def of_models(self) -> tuple[Floats, Floats]:
+        """Own and partner descriptors of `models`, (m, p) each, in the units of `Parts`."""
+        (own_mean, own_scale), (mean, scale) = self._own_stats, self._other_stats
+        return (self._own - own_mean) / own_scale, (self._other - mean) / scale
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: all that `parts` needs but the names of `models`.
+
+        Vectors of p numbers, and `own` and `other` of (m, p). The scale of a constant metric is
+        infinite, which JSON cannot hold: None.
+        """
+        state = {key: getattr(self, f"_{key}") for key in _STATE}
+        for part, stats in (("own", self._own_stats), ("other", self._other_stats)):
+            state |= {f"{part}_mean": stats[0], f"{part}_scale": stats[1]}
+        scales = {k: [_finite(s) for s in v] for k, v in state.items() if k.endswith("scale")}
+        return {key: values.tolist() for key, values in state.items()} | scales
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], models: Names) -> Self:
+        """What `to_dict` gave, of the same models."""
+        found = cls.__new__(cls)
+        found._models, found._named = models, bool(len(models))
+        p = len(data["mean"])
+        for key in _STATE:
+            values = np.array([np.inf if v is None else v for v in data[key]], dtype=np.float64)
+            matrix = key in ("own", "other")
+            setattr(found, f"_{key}", values.reshape(len(models), p) if matrix else values)
+        for part in ("own", "other"):
+            mean, scale = data[f"{part}_mean"], data[f"{part}_scale"]
+            spread = np.array([np.inf if s is None else s for s in scale], dtype=np.float64)
+            setattr(found, f"_{part}_stats", (np.asarray(mean, dtype=np.float64), spread))
+        return found
+
     def _split(self, Z: Floats, member: Names, partner: Names) -> None:
         n = len(self._models)
         design = _indicators(member, partner, self._models)
         # A trace of a ridge: the mean of one part can move into the other.
         gram = design.T @ design + 1e-6 * np.eye(2 * n)
-        effects = np.linalg.solve(gram, design.T @ Z)
+        effects = np.asarray(np.linalg.solve(gram, design.T @ Z), dtype=np.float64)
         rest = Z - design @ effects
         self._own, self._other = effects[:n], effects[n:]
         freedom = max(len(Z) - 2 * n, 1)
@@ -122,3 +170,7 @@ def _indicators(member: Names, partner: Names, models: Names) -> Floats:
     """(n, 2 m): which of m models is the member, and which is the partner, of each row."""
     sides = [side[:, None] == models[None] for side in (member, partner)]
     return np.hstack(sides).astype(np.float64)
+
+
+def _finite(scale: float) -> float | None:
+    return float(scale) if np.isfinite(scale) else None

@@ -1,4 +1,4 @@
-"""One merging method's linear model applied to pairs: numbers, intervals, range and reasons."""
+"""One merging method's model applied to pairs: numbers, intervals, range and reasons."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from mergecast.errors import UsageError
+from mergecast.forecast.additive_forecast import Reasons, additive_numbers, sorted_reasons
 from mergecast.forecast.design import member_rows, reason_missing
-from mergecast.forecast.linear import Floats
-from mergecast.forecast.result import ROW_COLUMNS
-from mergecast.forecast.schema import Feature, MethodModel
+from mergecast.forecast.linear import Floats, within
+from mergecast.forecast.result import COLD, ROW_COLUMNS, WARM
+from mergecast.forecast.schema import Feature, MethodModel, Quantile
 
 N_REASONS = 3
 
@@ -20,32 +21,30 @@ _RANGE_SLACK = 1e-9
 
 
 def forecast_method(
-    method: str, model: MethodModel, pairs: pd.DataFrame, level: float
+    method: str, model: MethodModel, pairs: pd.DataFrame, level: float, suite: str | None = None
 ) -> pd.DataFrame:
-    """Forecast member rows under one method; columns as `Forecast.rows`.
+    """Forecast member rows under one method; columns as `Forecast.rows`, `basis` ``cold``.
 
     Parameters
     ----------
     method, model : the method's name, and its part of the forecaster file.
     pairs : the validated pair table.
     level : nominal level of the intervals; one that the file lacks raises UsageError.
+    suite : the suite whose labels name models of the forecaster.
     """
-    half = _half_width(model, level)
+    half = np.full(2 * len(pairs), _half_width(model.residual_quantiles, level))
     seen = member_rows(pairs, method)
-    used = [feature for feature in model.features if feature.coefficient != 0]
-    names = [feature.name for feature in used]
-    values = seen.reindex(columns=names).to_numpy(dtype="float64")
-    weights = np.array([feature.coefficient for feature in used])
-    means = np.array([feature.mean for feature in used])
-    scales = np.array([feature.scale for feature in used])
-    # Beyond the range of training the effect of a metric was never tested: it goes no further.
-    low, high = (np.array([getattr(feature, end) for feature in used]) for end in ("low", "high"))
-    low, high = low - model.reach * (high - low), high + model.reach * (high - low)
-    contributions = weights * (np.clip(values, low, high) - means) / scales
-    # NaN in any needed metric makes the sum, hence the row, NaN.
-    retention = np.maximum(model.intercept + contributions.sum(axis=1), 0.0)
     table = seen[["suite", "left", "right", "member"]].copy()
-    table["method"] = method
+    table["method"], table["basis"] = method, COLD
+    if model.additive is None:
+        names = [feature.name for feature in model.features if feature.coefficient != 0]
+        retention, reasons = _linear(model, seen)
+    else:
+        names = model.additive.metrics
+        retention, reasons, known = additive_numbers(model.additive, seen, suite)
+        if model.known_quantiles:
+            half = np.where(known, _half_width(model.known_quantiles, level), half)
+    retention = np.maximum(retention, 0.0)
     table["retention"] = retention
     outside = _out_of_range(model.features, seen)
     # Nothing was tested out there: an interval grows with the distance of the farthest metric that
@@ -57,17 +56,52 @@ def forecast_method(
     table["upper"] = retention + half * (1 + excess)
     farthest = [[name for _, name in row] for row in outside]
     table["out_of_range"] = pd.Series(farthest, index=table.index)
-    reasons = [_reasons(names, *row) for row in zip(values, contributions, strict=True)]
-    table["reasons"] = pd.Series(reasons, index=table.index, dtype=object)
+    table["reasons"] = pd.Series(
+        [row[:N_REASONS] for row in reasons], index=table.index, dtype=object
+    )
     table["note"] = [_note(method, model, pairs, seen.iloc[row], names) for row in range(len(seen))]
     return table[ROW_COLUMNS]
 
 
-def _half_width(model: MethodModel, level: float) -> float:
-    for quantile in model.residual_quantiles:
+def where_known(cold: pd.DataFrame, warm: pd.DataFrame, model: MethodModel) -> pd.DataFrame:
+    """The cold rows, but the warm ones for pairs with a model whose outcomes are known.
+
+    Pairs are taken whole, and only where the warm model finds its metrics.
+
+    Parameters
+    ----------
+    cold, warm : rows of the same pairs in the same order, as `forecast_method` returns them.
+    model : the warm model.
+    """
+    known = model.known_models
+    pair = cold.groupby(["suite", "left", "right"], sort=False).ngroup()
+    defined = warm["retention"].notna().groupby(pair).transform("all")
+    sides = zip(cold["suite"], cold["left"], cold["right"], strict=True)
+    there = np.array([(suite, a) in known or (suite, b) in known for suite, a, b in sides])
+    return cold.where(~(defined & there), warm.assign(basis=WARM))
+
+
+def _linear(model: MethodModel, seen: pd.DataFrame) -> tuple[Floats, list[Reasons]]:
+    """Forecasts (n,), and what moved each, by a sum of metrics."""
+    used = [feature for feature in model.features if feature.coefficient != 0]
+    names = [feature.name for feature in used]
+    values = seen.reindex(columns=names).to_numpy(dtype="float64")
+    weights = np.array([feature.coefficient for feature in used])
+    means = np.array([feature.mean for feature in used])
+    scales = np.array([feature.scale for feature in used])
+    # Beyond the range of training the effect of a metric was never tested: it goes no further.
+    low, high = (np.array([getattr(feature, end) for feature in used]) for end in ("low", "high"))
+    contributions = weights * (within(values, low, high, model.reach) - means) / scales
+    # NaN in any needed metric makes the sum, hence the row, NaN.
+    reasons = [sorted_reasons(names, *row) for row in zip(values, contributions, strict=True)]
+    return model.intercept + contributions.sum(axis=1), reasons
+
+
+def _half_width(quantiles: list[Quantile], level: float) -> float:
+    for quantile in quantiles:
         if math.isclose(quantile.level, level):
             return math.inf if quantile.half_width is None else quantile.half_width
-    known = ", ".join(f"{quantile.level:g}" for quantile in model.residual_quantiles)
+    known = ", ".join(f"{quantile.level:g}" for quantile in quantiles)
     raise UsageError(f"level {level:g}", "not stored in the forecaster", f"use one of {known}")
 
 
@@ -85,24 +119,6 @@ def _out_of_range(features: list[Feature], seen: pd.DataFrame) -> list[list[tupl
             distance = excess[row] / width if width > 0 else math.inf
             outside[row].append((distance, feature.name))
     return [sorted(row, key=lambda entry: (-entry[0], entry[1])) for row in outside]
-
-
-def _reasons(
-    names: list[str], values: Floats, contributions: Floats
-) -> list[dict[str, str | float]]:
-    """The metrics of one row that moved its number most, by |contribution|."""
-    if np.isnan(contributions).any():
-        return []
-    order = np.argsort(-np.abs(contributions), kind="stable")[:N_REASONS]
-    return [
-        {
-            "metric": names[i],
-            "value": float(values[i]),
-            "contribution": float(contributions[i]),
-        }
-        for i in order
-        if contributions[i] != 0
-    ]
 
 
 def _note(

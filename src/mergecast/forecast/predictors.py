@@ -143,13 +143,13 @@ for _predictor in (
     Predictor("power_ridge", PowerRidge, False, "ridge on power-transformed metrics"),
     Predictor(
         "additive_plus",
-        partial(AdditivePlus, by_name=False),
+        partial(AdditivePlus, by_name=False, metrics="few", reach=1.0),
         False,
         "own + partner + interaction, models known by their metrics",
     ),
     Predictor(
         "additive_plus_warm",
-        AdditivePlus,
+        partial(AdditivePlus, metrics="few", reach=1.0),
         True,
         "own + partner + interaction, models known by their outcomes",
     ),

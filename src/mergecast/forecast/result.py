@@ -14,6 +14,7 @@ ROW_COLUMNS = [
     "left",
     "right",
     "member",
+    "basis",
     "retention",
     "lower",
     "upper",
@@ -32,6 +33,8 @@ PAIR_COLUMNS = [
     "worst_retention",
     "advice",
 ]
+# What a row rests on.
+COLD, WARM = "cold", "warm"
 DO_NOT_MERGE = "do not merge"
 MERGE = "merge"
 
@@ -48,12 +51,14 @@ class Forecast:
 
     Attributes
     ----------
-    rows : one row a (pair, method, member), sorted: `retention`, its interval `lower`, `upper`
-        (upper may be infinite: too few residuals), `out_of_range` (metrics outside the training
-        range, the farthest first), `reasons` (up to three dicts `metric, value, contribution`, the
-        three metrics that moved the number most; the contribution is in retention, against a pair
-        with average metrics), `note` (why there are no reasons, or why the forecast is missing:
-        its numbers are then NaN).
+    rows : one row a (pair, method, member), sorted: `basis` (``cold``: metrics only; ``warm``: also
+        what the merges of one of the two models with others did), `retention`, its interval
+        `lower`, `upper` (upper may be infinite: too few residuals), `out_of_range` (metrics outside
+        the training range, the farthest first), `reasons` (up to three dicts `metric, value,
+        contribution`, the three that moved the number most; the contribution is in retention,
+        against a pair with average metrics; a model's known outcomes stand among the metrics as
+        ``known outcomes of LABEL``, their value being the contribution), `note` (why there are no
+        reasons, or why the forecast is missing: its numbers are then NaN).
     pairs : one row a pair, see `recommend`.
     level : nominal level of the intervals.
     threshold : retention of the worst member below which the advice is not to merge.

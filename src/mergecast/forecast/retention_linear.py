@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -17,6 +17,20 @@ LABELLED = ("retention_scrambled_kept_labelled", "retention_kept_labelled")
 UNLABELLED = ("retention_scrambled_kept_unlabelled", "retention_kept_unlabelled")
 #: What is known of the pair: how far two task vectors read the same inputs.
 PAIR = ("right_subspace_overlap_top_k",)
+#: What tells the members of a pair apart where retention was not measured.
+NORM_SHARE = "task_vector_norm_share"
+
+
+def few_metrics(columns: Iterable[str]) -> list[str] | None:
+    """One metric that tells members apart and one of the pair; None where none of the first is.
+
+    Retention alone where it was measured, else the member's share of the two task vectors' norm;
+    and the overlap of right subspaces. Beside random effects of models that is enough: with more
+    metrics, forecasts of `digits-14` with one task unseen become worse.
+    """
+    there = set(columns)
+    own = [name for name in (*LABELLED, *UNLABELLED, NORM_SHARE) if name in there][:1]
+    return own + [name for name in PAIR if name in there] if own else None
 
 
 class RetentionLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from mergecast.errors import ResourceError, UsageError
+from mergecast.forecast.additive_schema import AdditiveModel
+from mergecast.forecast.strict import Count, NonNegative, Strict
 from mergecast.tables.io import replace_file
 from mergecast.tables.tiers import ABOUT
 
 SCHEMA: Final = "mergecast.forecaster"
 VERSION: Final = 2
+# A list of nothing but numbers and nulls; no text of JSON holds a raw line break.
+_NUMBERS: Final = re.compile(r"\[\n([-+.,\seE0-9nul]*)\]")
+ADDITIVE: Final = "additive_plus"
 _REMEDY = "write one with `mergecast fit`"
 
-NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=0)]
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
-
-
-class Feature(_Strict):
+class Feature(Strict):
     """A metric of a fit: its effect, and where it lay in training."""
 
     name: str
@@ -44,24 +43,25 @@ class Feature(_Strict):
         return self
 
 
-class Quantile(_Strict):
+class Quantile(Strict):
     """Half the width of an interval; null where there are too few residuals for the level."""
 
     level: float = Field(gt=0, lt=1)
     half_width: NonNegative | None
 
 
-class Score(_Strict):
-    """How a predictor did on pairs of tasks that it had not seen."""
+class Score(Strict):
+    """How a predictor did on held-out pairs: both tasks unseen, of a warm model one of them."""
 
     mae: NonNegative
     pooled_r: float | None
 
 
-class MethodModel(_Strict):
+class MethodModel(Strict):
     """The forecast of one merging method: intercept + Σ coefficient (metric − mean) / scale.
 
     A metric counts up to `reach` widths of its training range beyond that range, and no further.
+    Where `additive` is there, it is the forecast, and `features` say only where metrics lay.
     """
 
     predictor: str
@@ -73,14 +73,36 @@ class MethodModel(_Strict):
     n_residuals: Count
     validation: dict[str, Score]
     n_pairs: Count
+    additive: AdditiveModel | None = None
+    known_quantiles: list[Quantile] = Field(
+        default=[],
+        description="of members with known outcomes, where `residual_quantiles` are of new ones",
+    )
+
+    @model_validator(mode="after")
+    def _one_form(self) -> MethodModel:
+        if self.predictor.startswith(ADDITIVE) and self.additive is None:
+            raise ValueError(f"additive is missing, which {self.predictor!r} needs")
+        if self.additive is not None and not self.predictor.startswith(ADDITIVE):
+            raise ValueError(f"additive is not the form of {self.predictor!r}")
+        return self
 
     @property
     def needs(self) -> set[str]:
         """Names of the metrics that move the number."""
+        if self.additive is not None:
+            return set(self.additive.metrics)
         return {feature.name for feature in self.features if feature.coefficient != 0}
 
+    @property
+    def known_models(self) -> set[tuple[str, str]]:
+        """(suite, label) of the models whose outcomes it knows by name."""
+        if self.additive is None or not self.additive.by_name:
+            return set()
+        return set(self.additive.models)
 
-class Training(_Strict):
+
+class Training(Strict):
     """What the forecaster has seen."""
 
     suites: list[str]
@@ -88,7 +110,7 @@ class Training(_Strict):
     notes: list[str]
 
 
-class ForecasterFile(_Strict):
+class ForecasterFile(Strict):
     """The whole file."""
 
     schema_name: Literal["mergecast.forecaster"]
@@ -101,6 +123,22 @@ class ForecasterFile(_Strict):
         min_length=1,
         description="tier of evidence, cheapest first, to the models that need no more than it",
     )
+
+    warm: dict[str, dict[str, MethodModel]] = Field(
+        default={},
+        description="beside those of `tiers`, for pairs with a model whose outcomes are known; "
+        "errors and quantiles with one task unseen (LOTO)",
+    )
+
+    @model_validator(mode="after")
+    def _warm_beside_cold(self) -> ForecasterFile:
+        for tier, models in self.warm.items():
+            for method, model in models.items():
+                if method not in self.tiers.get(tier, {}):
+                    raise ValueError(f"warm.{tier}.{method} has no model in tiers beside it")
+                if not model.known_models:
+                    raise ValueError(f"warm.{tier}.{method} knows no models by name")
+        return self
 
     @property
     def methods(self) -> dict[str, MethodModel]:
@@ -123,7 +161,8 @@ class ForecasterFile(_Strict):
 
 def write_forecaster(file: ForecasterFile, path: str | Path) -> Path:
     """Write the file atomically; raises ResourceError."""
-    text = file.model_dump_json(indent=2) + "\n"
+    # Numbers of one list on one line: a matrix can then be read, and takes half the room.
+    text = _NUMBERS.sub(_on_one_line, file.model_dump_json(indent=2)) + "\n"
     return replace_file(Path(path), lambda target: target.write_text(text, encoding="utf-8"))
 
 
@@ -170,6 +209,10 @@ def _check_version(path: Path, data: Any) -> None:
             f"schema version {version} (mergecast {made}) is {age}",
             "upgrade mergecast" if newer else "fit it again with `mergecast fit`",
         )
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    return "[" + " ".join(found.group(1).split()) + "]"
 
 
 def _no_constant(text: str) -> NoReturn:

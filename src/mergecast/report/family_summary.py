@@ -12,6 +12,7 @@ import pandas as pd
 
 from mergecast.forecast.result import DO_NOT_MERGE, MERGE, Forecast
 from mergecast.forecast.schema import ForecasterFile, MethodModel
+from mergecast.report import known_outcomes
 from mergecast.report.advice import PAIR, advice_rows
 from mergecast.report.plain import plain
 from mergecast.report.scores import LEAST_GAIN
@@ -27,6 +28,7 @@ def summarise_forecast(
     base: str,
     models: Mapping[str, str],
     forecaster_name: str,
+    suite: str | None = None,
     warnings: Sequence[str] = (),
     refused: Mapping[str, str] | None = None,
     methods: Sequence[str] | None = None,
@@ -39,6 +41,7 @@ def summarise_forecast(
     forecast : of `pairs`, by `forecaster`.
     base, models : where the base and each model (label to path) came from.
     forecaster_name : file or shipped name.
+    suite : the training suite that the models were declared to be of, if any.
     warnings : what preflight found, and what the caller knows.
     refused : label of each model left out to the reason.
     methods : merging methods forecast, by default all of the forecaster.
@@ -46,7 +49,10 @@ def summarise_forecast(
     """
     models_of = forecaster.tiers[forecast.tier]
     names = sorted(methods or models_of)
+    warm = forecaster.warm.get(forecast.tier, {})
     entries = [_method(name, models_of[name], forecaster.protocol) for name in names]
+    for entry in entries:
+        entry["warm"] = known_outcomes.of_method(warm.get(entry["method"]), entry["predictor"])
     rows = forecast.rows.rename(columns={"retention": "predicted"}).assign(measured=np.nan)
     advice = advice_rows(rows, forecast.threshold)
     outside = _out_of_range(forecast.rows)
@@ -67,11 +73,15 @@ def summarise_forecast(
             "n_pairs": len(pairs),
             "n_metrics": len(pairs.columns) - len(PAIR),
             "tier": forecast.tier,
+            "suite": suite,
         },
         "protocol": forecaster.protocol,
         "level": forecast.level,
         "threshold": forecast.threshold,
-        "verdict": _verdict(advice, forecast.threshold),
+        "verdict": [
+            *_verdict(advice, forecast.threshold),
+            *known_outcomes.sentences(forecast.rows, warm, suite),
+        ],
         "methods": entries,
         "rows": [{**row, "inside": None} for row in map(plain, rows.to_dict("records"))],
         "pairs": advice,

@@ -176,6 +176,9 @@ def _reasons(advice: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
         found.append(f"{row['method']}: {row['note']}")
     if row["out_of_range"]:
         found.append(f"out of the training range: {', '.join(row['out_of_range'])}")
+    warm = dict.fromkeys(r["method"] for r in rows if r.get("basis") == "warm")
+    if warm:
+        found.append(f"known outcomes used: {', '.join(warm)}")
     notes = dict.fromkeys(
         f"{r['method']}: {r['note']}" for r in rows if r["predicted"] is None and r["note"]
     )

@@ -1,0 +1,75 @@
+"""Warm forecasts in words: which used what merges of a known model did, and how far it helps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from mergecast.forecast.result import WARM
+from mergecast.forecast.schema import MethodModel
+
+
+def of_method(model: MethodModel | None, cold: str) -> dict[str, Any] | None:
+    """Errors with one task unseen: of a method's warm model, and of its cold one by name.
+
+    Returns `predictor`, `mae`, `pooled_r`, `cold_mae`, `sentence`; None where the forecaster has no
+    warm model of the method.
+    """
+    if model is None:
+        return None
+    own, beside = model.validation.get(model.predictor), model.validation.get(cold)
+    found: dict[str, Any] = {
+        "predictor": model.predictor,
+        "mae": own.mae if own else None,
+        "pooled_r": own.pooled_r if own else None,
+        "cold_mae": beside.mae if beside else None,
+    }
+    if own is None or beside is None:
+        return {**found, "sentence": "Its error with known outcomes is not in the file."}
+    text = f"With known outcomes of one of the two models: error {own.mae:.3f}"
+    return {**found, "sentence": f"{text}, beside {beside.mae:.3f} without them."}
+
+
+def sentences(rows: pd.DataFrame, warm: Mapping[str, MethodModel], suite: str | None) -> list[str]:
+    """What was made of the suite that the models were declared to be of; nothing without one.
+
+    Parameters
+    ----------
+    rows : `Forecast.rows`.
+    warm : the warm models of the tier that was read, by method.
+    suite : as given to `Forecaster.forecast`.
+    """
+    if suite is None:
+        return []
+    if not warm:
+        return [
+            f"No outcome of a known model was used: the forecaster has no model for them, as they "
+            f"did not lower its error (suite {suite})."
+        ]
+    known = {
+        label for model in warm.values() for owner, label in model.known_models if owner == suite
+    }
+    here = sorted({*rows["left"], *rows["right"]} & known)
+    if not here:
+        return [
+            f"No outcome of a known model was used: none of these models has the label of one of "
+            f"suite {suite} ({', '.join(sorted(known))})."
+        ]
+    used = rows[rows["basis"] == WARM]
+    if used.empty:
+        needed = sorted(set().union(*(model.needs for model in warm.values())))
+        return [
+            f"Known outcomes of {', '.join(here)} (suite {suite}) were not used: the pairs lack "
+            f"one of the metrics that go with them ({', '.join(needed)})."
+        ]
+    pairs = used[["left", "right"]].drop_duplicates()
+    n = len(rows[["suite", "left", "right"]].drop_duplicates())
+    methods = sorted(used["method"].unique())
+    rest = sorted(set(rows["method"]) - set(methods))
+    text = (
+        f"Known outcomes of {', '.join(here)} (suite {suite}) were used for {len(pairs)} of {n} "
+        f"pairs, by {', '.join(methods)}"
+    )
+    return [f"{text}; not by {', '.join(rest)}." if rest else f"{text}."]
