@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mergecast.errors import TableError, UsageError
@@ -96,6 +97,24 @@ def test_only_rows_of_the_suite_named_are_warm(split):
     twice["suite"] = ["", "toy"]
     with pytest.raises(TableError, match="duplicate"):
         forecaster.forecast(twice, suite="toy")
+
+
+def test_of_two_suites_that_it_knows_only_the_one_named_is_warm(zoo):
+    more = build_suite("additive", n_tasks=6, methods=("dare", "ties"), seed=3, suite="second")
+    pairs, outcomes = (
+        pd.concat(tables, ignore_index=True) for tables in zip(zoo, more, strict=True)
+    )
+    forecaster = Forecaster.fit(pairs, outcomes, "additive_plus_warm")
+    rows = forecaster.forecast(pairs, suite="second").rows
+    cold = forecaster.forecast(pairs).rows
+    assert set(rows[rows["suite"] == "second"]["basis"]) == {"warm"}
+    first = rows["suite"] == "toy"
+    assert rows[first].equals(cold[first])
+    # Models of one label in two suites are two models.
+    measured = outcomes[(outcomes["suite"] == "second") & (outcomes["method"] == "ties")]
+    mine = rows[(rows["suite"] == "second") & (rows["method"] == "ties")]
+    missed = mine["retention"].to_numpy() - measured["retention"].to_numpy()
+    assert np.abs(missed).max() < 0.02
 
 
 def test_an_unmeasured_pair_of_known_models_is_forecast_from_both(zoo):

@@ -156,13 +156,13 @@ class Forecaster:
             checked = _as_suite(checked, suite, self.file)
         there = [key for key in metric_columns(checked) if checked[key].notna().any()]
         tier = self.file.tier_for(there)
-        warm = self.file.warm.get(tier, {}) if suite is not None else {}
+        warm = self.file.warm.get(tier, {})
         tables = []
         for method, model in sorted(self.file.tiers[tier].items()):
             table = forecast_method(method, model, checked, level, suite)
-            if method in warm:
+            if suite is not None and method in warm:
                 known = forecast_method(method, warm[method], checked, level, suite)
-                table = where_known(table, known, warm[method])
+                table = where_known(table, known, warm[method], suite)
             tables.append(table)
         rows = pd.concat(tables, ignore_index=True)
         rows = rows.sort_values(["suite", "left", "right", "method"], kind="stable")

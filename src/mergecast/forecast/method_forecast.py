@@ -63,7 +63,9 @@ def forecast_method(
     return table[ROW_COLUMNS]
 
 
-def where_known(cold: pd.DataFrame, warm: pd.DataFrame, model: MethodModel) -> pd.DataFrame:
+def where_known(
+    cold: pd.DataFrame, warm: pd.DataFrame, model: MethodModel, suite: str
+) -> pd.DataFrame:
     """The cold rows, but the warm ones for pairs with a model whose outcomes are known.
 
     Pairs are taken whole, and only where the warm model finds its metrics.
@@ -72,12 +74,14 @@ def where_known(cold: pd.DataFrame, warm: pd.DataFrame, model: MethodModel) -> p
     ----------
     cold, warm : rows of the same pairs in the same order, as `forecast_method` returns them.
     model : the warm model.
+    suite : the suite that the caller named; rows of any other stay cold, also where the model knows
+        that suite too.
     """
-    known = model.known_models
+    known = {label for owner, label in model.known_models if owner == suite}
     pair = cold.groupby(["suite", "left", "right"], sort=False).ngroup()
     defined = warm["retention"].notna().groupby(pair).transform("all")
     sides = zip(cold["suite"], cold["left"], cold["right"], strict=True)
-    there = np.array([(suite, a) in known or (suite, b) in known for suite, a, b in sides])
+    there = np.array([here == suite and bool({a, b} & known) for here, a, b in sides])
     return cold.where(~(defined & there), warm.assign(basis=WARM))
 
 
