@@ -66,7 +66,12 @@ def command(
         )
     with progress("forecaster") as report:
         forecaster = Forecaster.fit(
-            inputs.pairs, inputs.outcomes, validation=l2to, cheaper=False, progress=report
+            inputs.pairs,
+            inputs.outcomes,
+            validation=l2to,
+            cheaper=False,
+            progress=report,
+            workers=workers,
         )
     forecaster.save(out / "forecaster.json")
     summary = summarise_run(inputs, [loto, l2to], forecaster.forecast(inputs.pairs))

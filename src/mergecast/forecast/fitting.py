@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -94,6 +95,31 @@ def fit_method(
         n_pairs=rows.n_pairs,
         additive=_additive(estimator),
     )
+
+
+@dataclass(frozen=True)
+class FitUnit:
+    """One merging method at one tier of evidence: what a worker fits.
+
+    Attributes
+    ----------
+    tier, method, rows : which, and its training rows.
+    predictors, validation : as `fit_method` takes them.
+    warm : ``""`` for no warm model, `WARM` for one whatever its error; otherwise where it helps.
+    """
+
+    tier: str
+    method: str
+    rows: TrainingRows
+    predictors: list[str]
+    validation: Evaluation | None
+    warm: str
+
+
+def fit_unit(unit: FitUnit) -> tuple[MethodModel, MethodModel | None]:
+    """The model of two new models, and the one beside known ones where there is one."""
+    cold = fit_method(unit.method, unit.rows, unit.predictors, unit.validation)
+    return cold, fit_warm(unit.rows, cold, unit.warm == WARM) if unit.warm else None
 
 
 def fit_warm(rows: TrainingRows, cold: MethodModel, always: bool = False) -> MethodModel | None:

@@ -10,7 +10,7 @@ import pandas as pd
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.forecast.design import training_rows
 from mergecast.forecast.evaluation import Evaluation, Progress
-from mergecast.forecast.fitting import CANDIDATES, WARM, candidates, fit_method, fit_warm
+from mergecast.forecast.fitting import CANDIDATES, WARM, FitUnit, candidates, fit_unit
 from mergecast.forecast.intervals import LEVEL
 from mergecast.forecast.method_forecast import forecast_method, where_known
 from mergecast.forecast.result import THRESHOLD, Forecast, recommend
@@ -23,6 +23,7 @@ from mergecast.forecast.schema import (
     read_forecaster,
     write_forecaster,
 )
+from mergecast.runtime.workers import Workers
 from mergecast.tables.pairs import metric_columns, validate_pairs
 from mergecast.tables.tiers import tiers_of, up_to
 from mergecast.version import __version__
@@ -61,6 +62,7 @@ class Forecaster:
         validation: Evaluation | None = None,
         cheaper: bool = True,
         warm: bool = True,
+        workers: int = 1,
     ) -> Self:
         """Learn from the pairs of one or more suites, for each tier of evidence in the table.
 
@@ -78,6 +80,7 @@ class Forecaster:
         cheaper : fit the cheaper tiers of the table too, for forecasts from less evidence.
         warm : store, beside each chosen model, the one for pairs with a model whose outcomes are
             known (see `forecast`), where it has the lower error with one task left out (LOTO).
+        workers : processes; the numbers do not depend on it.
 
         Raises
         ------
@@ -87,24 +90,31 @@ class Forecaster:
         """
         names = candidates(predictor)
         there = tiers_of(pairs) if cheaper else tiers_of(pairs)[-1:]
-        tiers: dict[str, dict[str, MethodModel]] = {}
-        warm_tiers: dict[str, dict[str, MethodModel]] = {}
-        notes: dict[str, None] = {}
+        data = {tier: training_rows(up_to(pairs, tier), outcomes) for tier in there}
+        beside = WARM if predictor == WARM else "where it helps" if warm else ""
+        units = [
+            FitUnit(tier, method, rows, names, validation if tier == there[-1] else None, beside)
+            for tier, methods in data.items()
+            for method, rows in methods.items()
+        ]
         done = 0
-        for tier in there:
-            data = training_rows(up_to(pairs, tier), outcomes)
-            known = validation if tier == there[-1] else None
-            tiers[tier] = {}
-            for method, rows in data.items():
-                chosen = tiers[tier][method] = fit_method(method, rows, names, known)
-                beside = fit_warm(rows, chosen, predictor == WARM) if warm else None
-                if beside is not None:
-                    warm_tiers.setdefault(tier, {})[method] = beside
-                notes |= dict.fromkeys(rows.notes)
-                done += 1
-                if progress is not None:
-                    progress(done, len(there) * len(data))
-        keys = pd.concat([rows.keys for rows in data.values()])
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            if progress is not None:
+                progress(done, len(units))
+
+        with Workers(workers) as pool:
+            found = pool.map(fit_unit, units, advance)
+        tiers: dict[str, dict[str, MethodModel]] = {tier: {} for tier in there}
+        warm_tiers: dict[str, dict[str, MethodModel]] = {}
+        for unit, (chosen, known) in zip(units, found, strict=True):
+            tiers[unit.tier][unit.method] = chosen
+            if known is not None:
+                warm_tiers.setdefault(unit.tier, {})[unit.method] = known
+        notes = dict.fromkeys(note for unit in units for note in unit.rows.notes)
+        keys = pd.concat([unit.rows.keys for unit in units])
         return cls(
             ForecasterFile(
                 schema_name=SCHEMA,
