@@ -122,9 +122,12 @@ def test_a_suite_of_strangers_and_an_unknown_suite_are_said(zoo, forecaster_file
 def test_fit_says_where_known_outcomes_help(zoo, capsys):
     folder = zoo[2]
     assert run(["fit", str(folder), "-o", str(folder / "auto.json")]) == 0
-    printed = flat(capsys.readouterr().out)
-    assert "with known outcomes of one of the two models (forecast --suite), weights" in printed
-    assert json.loads((folder / "auto.json").read_text())["warm"]["weights"].keys() == {"ties"}
+    printed = capsys.readouterr().out
+    assert "of the model for pairs with a known member (forecast --suite)" in flat(printed)
+    warm = json.loads((folder / "auto.json").read_text())["warm"]["weights"]
+    assert warm.keys() == {"ties"}
+    row = next(line for line in printed.splitlines() if " ties " in line)
+    assert row.split()[-1] == f"{warm['ties']['validation']['additive_plus_warm']['mae']:.4f}"
 
 
 def test_a_model_by_metrics_alone_is_an_ordinary_forecaster(zoo, tmp_path, capsys):
