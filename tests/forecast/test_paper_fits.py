@@ -89,3 +89,14 @@ def test_the_papers_fit_gives_the_papers_correlation(method):
     found = scores(out_of_fold(rows, paper, PROTOCOLS.get("loto")))["per_fold_r"]
     # The released fits started from other seeds: the spread over seeds is about 0.015.
     assert found == pytest.approx(PUBLISHED[method], abs=0.05)
+
+
+def test_a_metric_that_is_constant_by_pair_has_no_effect(make_suite):
+    """Shares of two members sum to one: their pair means differ by rounding, which is no range."""
+    pairs, outcomes = make_suite("metric", n_tasks=8)
+    share = np.random.default_rng(0).uniform(0.1, 0.9, len(pairs))
+    pairs["share:left<-right"], pairs["share:right<-left"] = share, 1 - share
+    rows = training_rows(pairs, outcomes)["ties"]
+    for estimator in (PearsonL1(), PublishedMSE()):
+        predicted = estimator.fit(rows.X, rows.y).predict(rows.X)
+        assert np.abs(predicted - rows.y).max() < 10

@@ -37,6 +37,7 @@ DEFAULT_PREDICTORS = (
     "ridge",
     "lasso",
     "member_ridge",
+    "distance_index",
     "additive_plus",
     "additive_plus_warm",
 )

@@ -132,13 +132,14 @@ def _sets(console: Console, table: pd.DataFrame) -> None:
     if table.empty:
         return
     rows: list[list[str] | None] = []
-    for (method, size), mine in table.groupby(["method", "size"], sort=True):
+    for method, mine in table.groupby("method", sort=True):
         if rows:
             rows.append(None)
-        n = int(mine["n_sets"].max())
-        rows.append([f"{method}, {n} sets of {size}", *[""] * 6])
+        counts = mine.groupby("size")["n_sets"].max()
+        sizes = ", ".join(map(str, counts.index))
+        rows.append([f"{method}, {counts.sum()} sets of {sizes}", *[""] * 6])
         for name, rules in mine.groupby("predictor", sort=False):
-            values = {rule["rule"]: rule for rule in rules.to_dict("records")}
+            values = rules.groupby("rule")[["r", "rho", "mae"]].mean().to_dict("index")
             cells = [
                 number(values[rule][key], digits)
                 for key, digits in (("r", 3), ("rho", 3), ("mae", 4))
@@ -152,7 +153,8 @@ def _sets(console: Console, table: pd.DataFrame) -> None:
         ["predictor", *heads],
         rows,
         caption="mean: of the set's pairs, as the paper does; directed: each partner costs a "
-        f"factor of its own; {MEASURED_PAIRS}: the rules on known outcomes of pairs",
+        f"factor of its own; {MEASURED_PAIRS}: the rules on known outcomes of pairs; means over "
+        "sizes, each by itself with --json",
     )
 
 

@@ -45,8 +45,10 @@ class _PublishedLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         X, y = mean_by_code(X, codes), mean_by_code(y, codes)
         self.low_ = X.min(axis=0)
         width = X.max(axis=0) - self.low_
-        # A constant column is nowhere on its range: it gets no effect.
-        self.width_ = np.where(width > 0, width, np.inf)
+        # A constant column is nowhere on its range: it gets no effect. Rounding is no range: the
+        # shares of two members sum to one, and their pair means differ in the last digit.
+        constant = width <= 1e-12 * np.abs(X).max(axis=0, initial=0.0)
+        self.width_ = np.where(constant, np.inf, width)
         # The published fits drew on through the folds: two training sets never start alike.
         seed = derived_seed(self.random_state, hashlib.sha256(y.tobytes()).hexdigest())
         start = _START * np.random.default_rng(seed).normal(size=X.shape[1])
