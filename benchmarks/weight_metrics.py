@@ -32,13 +32,12 @@ _CHILD = """
 import resource, sys, time
 start = time.perf_counter()
 from mergecast.family.family import Family
-from mergecast.fingerprints.weights import collect
-from mergecast.pairmetrics import table_of
+from mergecast.pairmetrics import Request, collect_evidence, table_of
 family = Family.open(sys.argv[1], sys.argv[2:])
 opened = time.perf_counter()
-fingerprints = collect(family)
+evidence = collect_evidence(Request(family), "weights")
 collected = time.perf_counter()
-table = table_of(fingerprints)
+table = table_of(evidence, family.names)
 done = time.perf_counter()
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 assert not table.attrs["missing"], table.attrs["missing"]
@@ -112,10 +111,11 @@ def run_child(base: Path, models: list[Path]) -> list[float]:
     """Pairs, seconds to open, collect and pair, and peak bytes, in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-c", _CHILD, str(base), *map(str, models)],
-        check=True,
         capture_output=True,
         text=True,
     )
+    if done.returncode:
+        sys.exit(done.stderr)
     return [float(part) for part in done.stdout.split()]
 
 
