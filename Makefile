@@ -24,6 +24,8 @@ test: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
+	@# What a killed process has not begun to write is no data file.
+	find . -maxdepth 1 -name '.coverage.*' -empty -delete
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
