@@ -16,6 +16,7 @@ from mergecast.forecast.design import TrainingRows, training_rows
 from mergecast.forecast.evaluation import applies, pearson, scores
 from mergecast.forecast.predictors import BASELINES, PREDICTORS, Predictor
 from mergecast.forecast.protocols import PROTOCOLS, out_of_fold
+from mergecast.runtime.progress import counted
 from mergecast.runtime.workers import Workers
 from mergecast.tables.published import raw_outcomes
 
@@ -114,16 +115,8 @@ def refit(
         RAW: training_rows(selection.pairs, raw_outcomes(selection.outcomes)),
     }
     units = list(_units(chosen, data, seeds, selection.others))
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        if progress is not None:
-            progress(done, len(units))
-
     with Workers(workers) as pool:
-        found = pool.map(_validate, units, advance)
+        found = pool.map(_validate, units, counted(progress, len(units)))
     partner_means = {
         (unit.target, unit.method): result.predictions
         for unit, result in zip(units, found, strict=True)

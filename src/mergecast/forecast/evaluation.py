@@ -14,6 +14,7 @@ from mergecast.forecast.predictors import BASELINES, PREDICTORS, Predictor
 from mergecast.forecast.protocols import PROTOCOLS, Protocol, out_of_fold
 from mergecast.forecast.scoring import fold_scores, is_constant, pearson, scores
 from mergecast.forecast.uncertainty import bootstrap_interval, permutation_null, seed_spread
+from mergecast.runtime.progress import counted
 from mergecast.runtime.workers import Workers
 from mergecast.tables.outcomes import member_outcomes
 
@@ -155,16 +156,8 @@ def evaluate(
         for method, rows in data.items()
         for predictor in chosen
     ]
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        if progress is not None:
-            progress(done, len(units))
-
     with Workers(workers) as pool:
-        found = pool.map(_validate, units, advance)
+        found = pool.map(_validate, units, counted(progress, len(units)))
     results = [row for row, _ in found]
     tables = [table for _, table in found if table is not None]
     notes = dict.fromkeys(note for rows in data.values() for note in rows.notes)

@@ -23,6 +23,7 @@ from mergecast.forecast.schema import (
     read_forecaster,
     write_forecaster,
 )
+from mergecast.runtime.progress import counted
 from mergecast.runtime.workers import Workers
 from mergecast.tables.pairs import metric_columns, validate_pairs
 from mergecast.tables.tiers import tiers_of, up_to
@@ -97,16 +98,8 @@ class Forecaster:
             for tier, methods in data.items()
             for method, rows in methods.items()
         ]
-        done = 0
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            if progress is not None:
-                progress(done, len(units))
-
         with Workers(workers) as pool:
-            found = pool.map(fit_unit, units, advance)
+            found = pool.map(fit_unit, units, counted(progress, len(units)))
         tiers: dict[str, dict[str, MethodModel]] = {tier: {} for tier in there}
         warm_tiers: dict[str, dict[str, MethodModel]] = {}
         for unit, (chosen, known) in zip(units, found, strict=True):
