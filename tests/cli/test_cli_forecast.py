@@ -37,8 +37,8 @@ def model(metric, coefficient):
     )
 
 
-@pytest.fixture
-def forecaster_file(tmp_path):
+def saved(tiers, path):
+    """A forecaster file of these models, by tier and method."""
     file = ForecasterFile(
         schema_name="mergecast.forecaster",
         schema_version=2,
@@ -46,14 +46,20 @@ def forecaster_file(tmp_path):
         target="retention",
         protocol="l2to",
         training=Training(suites=["toy"], tasks=["x", "y"], notes=[]),
-        tiers={
-            "weights": {
-                "ties": model("task_vector_magnitude_ratio", 0.1),
-                "dare": model("effective_rank", -0.2),
-            }
-        },
+        tiers=tiers,
     )
-    return str(Forecaster(file).save(tmp_path / "mine.json"))
+    return str(Forecaster(file).save(path))
+
+
+@pytest.fixture
+def forecaster_file(tmp_path):
+    tiers = {
+        "weights": {
+            "ties": model("task_vector_magnitude_ratio", 0.1),
+            "dare": model("effective_rank", -0.2),
+        }
+    }
+    return saved(tiers, tmp_path / "mine.json")
 
 
 def call(*arguments):
@@ -191,19 +197,11 @@ def test_a_base_that_is_not_there(tmp_path, forecaster_file, capsys):
 def tiered_file(tmp_path):
     """Weights and labelled retention, for one method."""
     key = "retention_scrambled_kept_labelled"
-    file = ForecasterFile(
-        schema_name="mergecast.forecaster",
-        schema_version=2,
-        mergecast_version="0.1.0",
-        target="retention",
-        protocol="l2to",
-        training=Training(suites=["toy"], tasks=["x", "y"], notes=[]),
-        tiers={
-            "weights": {"ties": model("task_vector_magnitude_ratio", 0.1)},
-            "gradients": {"ties": model(key, 0.2)},
-        },
-    )
-    return str(Forecaster(file).save(tmp_path / "tiered.json"))
+    tiers = {
+        "weights": {"ties": model("task_vector_magnitude_ratio", 0.1)},
+        "gradients": {"ties": model(key, 0.2)},
+    }
+    return saved(tiers, tmp_path / "tiered.json")
 
 
 def test_tasks_make_it_read_retention_and_nothing_else_that_costs(

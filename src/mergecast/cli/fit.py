@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 _CAPTION = (
     "MAE: mean absolute error of a pair's retention, both tasks left out (L2TO)\n"
-    "known: of the model for pairs with a known member (forecast --suite), one task left out; "
-    "- where it does not help"
+    "known: with one task left out, without → with the model for pairs with a known member "
+    "(forecast --suite); - where it does not help"
 )
 
 
@@ -67,7 +67,8 @@ def _print(file: ForecasterFile, path: Path) -> None:
         rows += [None] if rows else []
         known = file.warm.get(tier, {})
         for k, (method, model) in enumerate(models.items()):
-            rows.append(["" if k else tier, method, *_cells(model, known.get(method))])
+            beside = known.get(method)
+            rows.append(["" if k else tier, method, *_cells(model), _known(model, beside)])
     print_table(
         console,
         f"{path}: {len(file.training.tasks)} tasks of {', '.join(file.training.suites)}",
@@ -89,12 +90,19 @@ def _print(file: ForecasterFile, path: Path) -> None:
         say(console, f"note: {note}")
 
 
-def _cells(model: MethodModel, known: MethodModel | None) -> list[str]:
+def _cells(model: MethodModel) -> list[str]:
     half = next(q.half_width for q in model.residual_quantiles if q.level == 0.9)
     return [
         model.predictor,
         f"{model.validation[model.predictor].mae:.4f}",
         f"{model.validation['constant'].mae:.4f}",
         "too few" if half is None else f"{half:.3f}",
-        "-" if known is None else f"{known.validation[known.predictor].mae:.4f}",
     ]
+
+
+def _known(model: MethodModel, warm: MethodModel | None) -> str:
+    """Errors with one task left out, without and with the other's outcomes."""
+    if warm is None:
+        return "-"
+    errors = (warm.validation[name].mae for name in (model.predictor, warm.predictor))
+    return " → ".join(f"{error:.4f}" for error in errors)

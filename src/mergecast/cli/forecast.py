@@ -85,7 +85,7 @@ def command(
     """Forecast what each pair of models keeps under each merging method, and which one to use.
 
     From weights alone nothing is run. With --tasks every model answers a few samples of its own
-    task, alone and merged with stand-ins, which makes forecasts about twice as sharp. Prints
+    task, alone and merged with stand-ins, which makes forecasts much sharper. Prints
     retention (merged over single score) with its interval.
 
     Examples:
