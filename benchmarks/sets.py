@@ -20,18 +20,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mergecast.bench.folder import read_run
-from mergecast.bench.suite_tasks import suite_tasks
-from mergecast.bench.units import BASE_FILE, model_file
+from mergecast.evidence.retention.collect import collect_retention
+from mergecast.evidence.session import ProbedFamily, ProbeSettings
+from mergecast.evidence.settings import MergeSettings
 from mergecast.family import Family
-from mergecast.fingerprints.merge_settings import MergeSettings
-from mergecast.fingerprints.probing import ProbedFamily, ProbeSettings
-from mergecast.fingerprints.retention import collect_retention
-from mergecast.forecast.design import ROW_KEYS, training_rows
-from mergecast.forecast.predictors import PREDICTORS
-from mergecast.forecast.protocols import PROTOCOLS, out_of_fold
-from mergecast.forecast.scoring import pearson, spearman
+from mergecast.forecast.estimators.predictors import PREDICTORS
+from mergecast.forecast.rows import ROW_KEYS, training_rows
 from mergecast.forecast.sets import RULES
+from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
+from mergecast.forecast.validation.scoring import pearson, spearman
+from mergecast.suites.folder import read_run
+from mergecast.suites.suite_tasks import suite_tasks
+from mergecast.suites.units import BASE_FILE, model_file
 from mergecast.tables.outcomes import member_outcomes
 from mergecast.tables.runs import load_run
 

@@ -31,9 +31,9 @@ _CHILD = """
 import json, resource, sys, time
 from pathlib import Path
 from mergecast.family import Family
-from mergecast.fingerprints.probing import ProbeSettings
-from mergecast.pairmetrics import EVIDENCE, Request
-from mergecast.pairmetrics.plan import Speed, plan
+from mergecast.evidence.session import ProbeSettings
+from mergecast.evidence import EVIDENCE, Request
+from mergecast.evidence.plan import Speed, plan
 from mergecast.tasks.tasks_file import load_tasks
 
 folder, kind, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])

@@ -18,14 +18,14 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LinearRegression
 
-from mergecast.bench.runner import run_suite
-from mergecast.bench.suite_tasks import suite_tasks
+from mergecast.evidence import METRICS, compute_metrics
+from mergecast.evidence.session import ProbeSettings
+from mergecast.evidence.settings import MergeSettings
 from mergecast.family import Family
-from mergecast.fingerprints.merge_settings import MergeSettings
-from mergecast.fingerprints.probing import ProbeSettings
-from mergecast.forecast.evaluation import pearson
-from mergecast.forecast.splitters import LeaveTwoTasksOut
-from mergecast.pairmetrics import METRICS, compute_metrics
+from mergecast.forecast.validation.evaluation import pearson
+from mergecast.forecast.validation.splitters import LeaveTwoTasksOut
+from mergecast.suites.runner import run_suite
+from mergecast.suites.suite_tasks import suite_tasks
 from mergecast.tables.io import read_outcomes
 
 METHODS = ("ties", "task_arithmetic", "isotropic", "weight_avg", "dare", "tsv")

@@ -32,7 +32,7 @@ _CHILD = """
 import resource, sys, time
 start = time.perf_counter()
 from mergecast.family.family import Family
-from mergecast.pairmetrics import Request, collect_evidence, table_of
+from mergecast.evidence import Request, collect_evidence, table_of
 family = Family.open(sys.argv[1], sys.argv[2:])
 opened = time.perf_counter()
 evidence = collect_evidence(Request(family), "weights")

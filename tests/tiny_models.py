@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from mergecast.checkpoints.writer import write_safetensors
+from mergecast.evidence.session import ProbedFamily, ProbeSettings
 from mergecast.family import Family
-from mergecast.fingerprints.probing import ProbedFamily, ProbeSettings
 from mergecast.runtime.seeds import generator
 from mergecast.tasks.task import Samples, Split, Task
 

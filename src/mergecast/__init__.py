@@ -13,27 +13,27 @@ from mergecast.version import __version__
 if TYPE_CHECKING:
     from mergecast.checkpoints.checkpoint import Checkpoint
     from mergecast.errors import MergecastError
+    from mergecast.evidence import METRICS, metric, metric_specs
+    from mergecast.evidence import compute_metrics as metrics
     from mergecast.family.family import Family
     from mergecast.forecast.forecaster import Forecaster
-    from mergecast.forecast.splitters import LeaveOneTaskOut, LeaveTwoTasksOut
+    from mergecast.forecast.validation.splitters import LeaveOneTaskOut, LeaveTwoTasksOut
     from mergecast.merging import METHODS, merge, merging_method, write_merge
-    from mergecast.pairmetrics import METRICS, metric, metric_specs
-    from mergecast.pairmetrics import compute_metrics as metrics
 
 _HOMES = {
     "Checkpoint": "mergecast.checkpoints.checkpoint",
     "Family": "mergecast.family.family",
     "Forecaster": "mergecast.forecast.forecaster",
-    "LeaveOneTaskOut": "mergecast.forecast.splitters",
-    "LeaveTwoTasksOut": "mergecast.forecast.splitters",
+    "LeaveOneTaskOut": "mergecast.forecast.validation.splitters",
+    "LeaveTwoTasksOut": "mergecast.forecast.validation.splitters",
     "METHODS": "mergecast.merging",
-    "METRICS": "mergecast.pairmetrics",
+    "METRICS": "mergecast.evidence",
     "MergecastError": "mergecast.errors",
     "merge": "mergecast.merging",
     "merging_method": "mergecast.merging",
-    "metric": "mergecast.pairmetrics",
-    "metric_specs": "mergecast.pairmetrics",
-    "metrics": "mergecast.pairmetrics:compute_metrics",
+    "metric": "mergecast.evidence",
+    "metric_specs": "mergecast.evidence",
+    "metrics": "mergecast.evidence:compute_metrics",
     "write_merge": "mergecast.merging",
 }
 

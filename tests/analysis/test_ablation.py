@@ -3,7 +3,7 @@ import pytest
 import mergecast as mc
 from mergecast.analysis.ablation import ablate
 from mergecast.analysis.groups import PAPER_KEYS, group_of, groups_of, range_of
-from mergecast.tables.published import read_setting
+from mergecast.paper.results import read_setting
 from published_folder import METRICS, SETTING
 
 

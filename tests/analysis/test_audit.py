@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from mergecast.analysis.audit import audit
-from mergecast.analysis.audit_published import audit_setting
 from mergecast.analysis.comparison import METRIC, OUTCOME, compare_settings
-from mergecast.analysis.replay import replay
-from mergecast.analysis.selection import select
 from mergecast.errors import TableError
-from mergecast.tables.published import read_setting
-from mergecast.tables.published_fits import released_fits
+from mergecast.paper.audit import audit_setting
+from mergecast.paper.fits import released_fits
+from mergecast.paper.replay import replay
+from mergecast.paper.results import read_setting
+from mergecast.paper.selection import select
 from published_folder import SETTING, SINGLE, change, metrics_file, summary_file, write_results
 
 COSINE = "task_vector_cosine_similarity"

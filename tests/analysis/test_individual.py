@@ -3,7 +3,7 @@ import pytest
 
 from mergecast.analysis.individual import benjamini_hochberg, holm, individual_correlations
 from mergecast.errors import TableError
-from mergecast.tables.published import read_setting
+from mergecast.paper.results import read_setting
 from published_folder import SETTING
 
 

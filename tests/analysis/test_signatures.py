@@ -11,11 +11,11 @@ from mergecast.analysis.signatures import (
     top_overlap,
 )
 from mergecast.errors import UndefinedError, UsageError
-from mergecast.forecast.design import training_rows
-from mergecast.forecast.linear import TaskRidge
-from mergecast.forecast.predictors import PREDICTORS, ConstantRetention
-from mergecast.tables.published import read_setting
-from mergecast.tables.published_fits import released_fits
+from mergecast.forecast.estimators.linear import TaskRidge
+from mergecast.forecast.estimators.predictors import PREDICTORS, ConstantRetention
+from mergecast.forecast.rows import training_rows
+from mergecast.paper.fits import released_fits
+from mergecast.paper.results import read_setting
 from published_folder import SETTING
 
 

@@ -12,7 +12,7 @@ from mergecast.analysis.variance import (
     residual_correlations,
 )
 from mergecast.errors import TableError
-from mergecast.tables.published import read_setting
+from mergecast.paper.results import read_setting
 from published_folder import SETTING
 
 PAIRS = np.array(list(combinations("abcdefgh", 2)))
@@ -87,8 +87,8 @@ def test_the_cause_is_found_in_what_additive_effects_leave(results):
 
 
 def test_shares_of_the_released_outcomes(paper_results):
-    from mergecast.analysis.selection import select
-    from mergecast.tables.published_fits import released_fits
+    from mergecast.paper.fits import released_fits
+    from mergecast.paper.selection import select
 
     setting = read_setting(paper_results, "ViT-B-16_AdamW")
     chosen = select(setting, released_fits(paper_results, setting.name))

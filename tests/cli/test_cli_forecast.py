@@ -7,8 +7,7 @@ import yaml
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.cli.main import run
 from mergecast.forecast import shipped
-from mergecast.forecast.forecaster import Forecaster
-from mergecast.forecast.schema import (
+from mergecast.forecast.file import (
     Feature,
     ForecasterFile,
     MethodModel,
@@ -16,6 +15,7 @@ from mergecast.forecast.schema import (
     Score,
     Training,
 )
+from mergecast.forecast.forecaster import Forecaster
 
 
 def model(metric, coefficient):
@@ -208,8 +208,8 @@ def test_tasks_make_it_read_retention_and_nothing_else_that_costs(
     probe_family, tiered_file, capsys, monkeypatch
 ):
     built = probe_family("cnn")
-    monkeypatch.setattr("mergecast.fingerprints.interference.collect_interference", None)
-    monkeypatch.setattr("mergecast.fingerprints.gradients.collect_gradients", None)
+    monkeypatch.setattr("mergecast.evidence.interference.collect.collect_interference", None)
+    monkeypatch.setattr("mergecast.evidence.gradients.fingerprints.collect_gradients", None)
     options = ("--forecaster", tiered_file, "--calibration", 5, "--json")
     assert call(*built.arguments, *options) == 0
     summary = json.loads(capsys.readouterr().out)

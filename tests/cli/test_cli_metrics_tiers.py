@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from mergecast.cli import main
 from mergecast.errors import MergecastError
-from mergecast.pairmetrics import Request
-from mergecast.pairmetrics.plan import plan
+from mergecast.evidence import Request
+from mergecast.evidence.plan import plan
 
 
 def run(*arguments):

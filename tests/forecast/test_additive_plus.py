@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from mergecast.forecast.additive_plus import AdditivePlus
-from mergecast.forecast.descriptors import Descriptors
-from mergecast.forecast.member_ridge import MemberRidge
-from mergecast.forecast.variance_components import fit_components, leave_out_residuals
+from mergecast.forecast.estimators.additive_plus import AdditivePlus
+from mergecast.forecast.estimators.descriptors import Descriptors
+from mergecast.forecast.estimators.member_ridge import MemberRidge
+from mergecast.forecast.estimators.variance_components import fit_components, leave_out_residuals
 
 
 @pytest.mark.filterwarnings("ignore:Skipping check:UserWarning")

@@ -1,8 +1,8 @@
 import pytest
 
 from mergecast.errors import UsageError
-from mergecast.forecast.choices import MEASURED_PAIRS, choices
-from mergecast.forecast.evaluation import evaluate
+from mergecast.forecast.validation.choices import MEASURED_PAIRS, choices
+from mergecast.forecast.validation.evaluation import evaluate
 from mergecast.tables.outcomes import validate_outcomes
 from synthetic_suite import build_suite
 

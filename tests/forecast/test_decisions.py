@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mergecast.forecast.decisions import method_regret, partner_regret
+from mergecast.forecast.validation.decisions import method_regret, partner_regret
 
 
 def predictions(rows):

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from mergecast.forecast.design import training_rows
-from mergecast.forecast.distance_index import DISTANCES, DistanceIndex
-from mergecast.forecast.linear import TaskRidge
-from mergecast.forecast.predictors import PREDICTORS
-from mergecast.forecast.protocols import PROTOCOLS, out_of_fold
-from mergecast.forecast.scoring import scores
+from mergecast.forecast.estimators.distance_index import DISTANCES, DistanceIndex
+from mergecast.forecast.estimators.linear import TaskRidge
+from mergecast.forecast.estimators.predictors import PREDICTORS
+from mergecast.forecast.rows import training_rows
+from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
+from mergecast.forecast.validation.scoring import scores
 
 
 @pytest.mark.filterwarnings("ignore:Skipping check:UserWarning")

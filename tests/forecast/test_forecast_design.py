@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mergecast.errors import TableError
-from mergecast.forecast.design import member_rows, training_rows
+from mergecast.forecast.rows import member_rows, training_rows
 from mergecast.tables.pairs import validate_pairs
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from mergecast.errors import UsageError
-from mergecast.forecast.evaluation import evaluate, pearson
+from mergecast.forecast.validation.evaluation import evaluate, pearson
 
 
 def by_predictor(evaluation):

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from mergecast.forecast.evaluation import evaluate
 from mergecast.forecast.intervals import conformal_half_width
+from mergecast.forecast.validation.evaluation import evaluate
 
 
 @pytest.mark.parametrize(("n", "rank"), [(9, 9), (19, 18), (99, 90), (100, 91)])

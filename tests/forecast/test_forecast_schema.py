@@ -3,8 +3,8 @@ import json
 import pytest
 
 from mergecast.errors import UsageError
+from mergecast.forecast.file import read_forecaster
 from mergecast.forecast.forecaster import Forecaster
-from mergecast.forecast.schema import read_forecaster
 
 
 def feature(**values):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from mergecast.forecast.design import training_rows
-from mergecast.forecast.learners import PowerRidge, SmallNetwork, TaskTrees
+from mergecast.forecast.estimators.learners import PowerRidge, SmallNetwork, TaskTrees
+from mergecast.forecast.rows import training_rows
 
 
 @pytest.mark.filterwarnings("ignore:Skipping check:UserWarning")

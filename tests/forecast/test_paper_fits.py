@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from mergecast.forecast.design import training_rows
-from mergecast.forecast.least_squares import BackwardElimination, LeastSquares
-from mergecast.forecast.linear import without_identity
+from mergecast.forecast.estimators.least_squares import BackwardElimination, LeastSquares
+from mergecast.forecast.estimators.linear import without_identity
+from mergecast.forecast.estimators.published import PearsonL1, PublishedMSE
 from mergecast.forecast.pair_rows import mean_by_code, pair_codes
-from mergecast.forecast.published import PearsonL1, PublishedMSE
+from mergecast.forecast.rows import training_rows
 
 
 @pytest.mark.filterwarnings("ignore:Skipping check:UserWarning")
@@ -78,10 +78,10 @@ RESULTS = Path(__file__).parents[3] / "shared" / "paper-results" / "results"
 @pytest.mark.skipif(not RESULTS.is_dir(), reason="the authors' tables are not beside the project")
 @pytest.mark.parametrize("method", sorted(PUBLISHED))
 def test_the_papers_fit_gives_the_papers_correlation(method):
-    from mergecast.forecast.predictors import Predictor
-    from mergecast.forecast.protocols import PROTOCOLS, out_of_fold
-    from mergecast.forecast.scoring import scores
-    from mergecast.tables.published import raw_outcomes, read_setting
+    from mergecast.forecast.estimators.predictors import Predictor
+    from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
+    from mergecast.forecast.validation.scoring import scores
+    from mergecast.paper.results import raw_outcomes, read_setting
 
     setting = read_setting(RESULTS, "ViT-B-16_AdamW")
     rows = training_rows(setting.pairs, raw_outcomes(setting.outcomes), [method])[method]

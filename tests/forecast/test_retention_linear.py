@@ -3,9 +3,9 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mergecast.errors import UsageError
-from mergecast.forecast.design import training_rows
-from mergecast.forecast.evaluation import evaluate
-from mergecast.forecast.retention_linear import LABELLED, UNLABELLED, RetentionLinear
+from mergecast.forecast.estimators.retention_linear import LABELLED, UNLABELLED, RetentionLinear
+from mergecast.forecast.rows import training_rows
+from mergecast.forecast.validation.evaluation import evaluate
 
 
 @pytest.fixture

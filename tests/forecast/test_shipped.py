@@ -1,9 +1,9 @@
 import pytest
 
 from mergecast.errors import UsageError
-from mergecast.forecast.evaluation import evaluate
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.shipped import load_forecaster, shipped_forecasters
+from mergecast.forecast.validation.evaluation import evaluate
 from synthetic_suite import build_suite
 
 

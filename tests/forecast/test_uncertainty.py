@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from mergecast.forecast.design import training_rows
-from mergecast.forecast.evaluation import evaluate
-from mergecast.forecast.uncertainty import permuted_outcomes
+from mergecast.forecast.rows import training_rows
+from mergecast.forecast.validation.evaluation import evaluate
+from mergecast.forecast.validation.uncertainty import permuted_outcomes
 
 
 def test_intervals_over_tasks_contain_the_scores_and_depend_on_the_seed_alone(make_suite):

@@ -3,7 +3,7 @@ import json
 import pytest
 import report_case as case
 
-from mergecast.forecast.schema import ForecasterFile, MethodModel, Score, Training
+from mergecast.forecast.file import ForecasterFile, MethodModel, Score, Training
 from mergecast.report.family_summary import summarise_forecast
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mergecast.errors import CheckpointError, UsageError
-from mergecast.fingerprints.probing import read_state
+from mergecast.evidence.session import read_state
 from mergecast.tasks.probe import Probe, evaluating
 from mergecast.tasks.task import Task, take
 from probe_families import CLASSES, KINDS, build_cnn

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from mergecast.analysis.groups import groups_of
-from mergecast.forecast.design import training_rows
-from mergecast.forecast.evaluation import scores
-from mergecast.forecast.linear import without_identity
-from mergecast.forecast.predictors import PREDICTORS
-from mergecast.forecast.protocols import PROTOCOLS, out_of_fold
+from mergecast.forecast.estimators.linear import without_identity
+from mergecast.forecast.estimators.predictors import PREDICTORS
+from mergecast.forecast.rows import training_rows
+from mergecast.forecast.validation.evaluation import scores
+from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
 from mergecast.tables.pairs import features_of, validate_pairs
 
 Progress = Callable[[int, int], None]
@@ -31,7 +31,7 @@ def ablate(
     Parameters
     ----------
     pairs, outcomes : tables as in `mergecast.tables`.
-    predictor, protocol, methods : as in `mergecast.forecast.evaluation.evaluate`.
+    predictor, protocol, methods : as in `mergecast.forecast.validation.evaluation.evaluate`.
     progress : called with (evaluations done, in all).
 
     Returns

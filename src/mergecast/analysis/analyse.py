@@ -21,8 +21,8 @@ from mergecast.analysis.signatures import (
     top_overlap,
 )
 from mergecast.analysis.variance import metric_shares, outcome_shares, residual_correlations
-from mergecast.forecast.design import TrainingRows, training_rows
-from mergecast.forecast.predictors import PREDICTORS
+from mergecast.forecast.estimators.predictors import PREDICTORS
+from mergecast.forecast.rows import TrainingRows, training_rows
 
 Progress = Callable[[int, int], None]
 
@@ -120,7 +120,7 @@ def analyse(
     Raises
     ------
     TableError, UsageError
-        As `mergecast.forecast.evaluation.evaluate`.
+        As `mergecast.forecast.validation.evaluation.evaluate`.
     """
     data = training_rows(pairs, outcomes, list(methods) if methods else None)
     mine = outcomes[outcomes["method"].isin(data)]

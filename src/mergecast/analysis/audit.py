@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from mergecast.analysis.groups import range_of
-from mergecast.forecast.evaluation import pearson
+from mergecast.forecast.validation.evaluation import pearson
+from mergecast.paper.results import raw_outcomes
 from mergecast.tables.outcomes import pair_outcomes, validate_outcomes
 from mergecast.tables.pairs import features_of, metric_columns, validate_pairs
-from mergecast.tables.published import raw_outcomes
 
 ERROR, WARNING, INFO = "error", "warning", "info"
 _ORDER = {ERROR: 0, WARNING: 1, INFO: 2}

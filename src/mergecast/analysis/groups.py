@@ -53,7 +53,7 @@ PAPER_KEYS: tuple[str, ...] = tuple(key for keys in PAPER_GROUPS.values() for ke
 
 def group_of(key: str) -> str:
     """The group of a metric: as registered, else as published, else ``other``."""
-    from mergecast.pairmetrics import METRICS
+    from mergecast.evidence import METRICS
 
     if key in METRICS:
         return METRICS.get(key).family
@@ -75,7 +75,7 @@ def range_of(key: str) -> tuple[float, float]:
     From its declaration where it is registered, else from its definition, which its name tells in
     the published tables.
     """
-    from mergecast.pairmetrics import METRICS
+    from mergecast.evidence import METRICS
 
     if key in METRICS:
         return METRICS.get(key).range

@@ -16,7 +16,7 @@ import pandas as pd
 
 from mergecast.analysis.variance import metric_values
 from mergecast.errors import TableError
-from mergecast.forecast.evaluation import pearson
+from mergecast.forecast.validation.evaluation import pearson
 from mergecast.runtime.seeds import derived_seed
 from mergecast.tables.outcomes import pair_outcomes
 from mergecast.tables.pairs import PAIR_KEYS, validate_pairs

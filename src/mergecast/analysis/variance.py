@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mergecast.errors import TableError
-from mergecast.forecast.evaluation import pearson
+from mergecast.forecast.validation.evaluation import pearson
 from mergecast.tables.outcomes import pair_outcomes
 from mergecast.tables.pairs import PAIR_KEYS, features_of, method_features, validate_pairs
 

@@ -35,7 +35,7 @@ def list_suites(as_json: _Json = False) -> None:
 
       mergecast bench list
     """
-    from mergecast.bench.suites import SUITES
+    from mergecast.suites.registered import SUITES
 
     suites = {suite.name: suite for suite in SUITES}
     if as_json:
@@ -57,7 +57,7 @@ def fetch(suite: _SuiteName, out: _Folder) -> None:
 
       mergecast bench fetch digits-14 -o runs/digits
     """
-    from mergecast.bench.suites import open_suite
+    from mergecast.suites.registered import open_suite
 
     typer.echo(open_suite(suite).fetch(out))
 
@@ -98,8 +98,8 @@ def run(
     """
     import pandas as pd
 
-    from mergecast.bench.runner import SIX, run_suite
     from mergecast.runtime.progress import progress_bars
+    from mergecast.suites.runner import SIX, run_suite
 
     with progress_bars() as progress:
         run_suite(
@@ -138,7 +138,7 @@ def status(suite: _SuiteName, out: _Folder, as_json: _Json = False) -> None:
 
       mergecast bench status digits-14 -o runs/digits
     """
-    from mergecast.bench.runner import suite_status
+    from mergecast.suites.runner import suite_status
 
     stages = suite_status(out, suite)
     if as_json:

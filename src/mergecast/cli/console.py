@@ -15,9 +15,9 @@ import typer
 from mergecast.errors import UsageError
 
 if TYPE_CHECKING:
+    from mergecast.evidence.weights.fingerprints import WeightFingerprints
     from mergecast.family.family import Family
     from mergecast.family.findings import Finding
-    from mergecast.fingerprints.weights import WeightFingerprints
 
 Progress = Callable[[int, int], None]
 

@@ -36,14 +36,14 @@ def command(
     """
     from rich.console import Console
 
-    from mergecast.bench.runner import run_suite
-    from mergecast.forecast.evaluation import evaluate
     from mergecast.forecast.forecaster import CANDIDATES, Forecaster
+    from mergecast.forecast.validation.evaluation import evaluate
     from mergecast.report.html import write_html
     from mergecast.report.inputs import read_inputs
     from mergecast.report.summary import summarise_run
     from mergecast.report.terminal import print_run
     from mergecast.runtime.progress import progress_bars
+    from mergecast.suites.runner import run_suite
 
     with progress_bars() as bars:
         run = run_suite(

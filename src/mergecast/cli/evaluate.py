@@ -71,8 +71,8 @@ def command(
 
       mergecast evaluate runs/digits --predictor lasso --null 99 --analysis
     """
-    from mergecast.forecast.choices import choices
-    from mergecast.forecast.evaluation import evaluate
+    from mergecast.forecast.validation.choices import choices
+    from mergecast.forecast.validation.evaluation import evaluate
     from mergecast.tables.io import check_format, write_table
     from mergecast.tables.runs import load_run
 

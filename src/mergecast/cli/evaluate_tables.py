@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mergecast.cli.tables import number, percent, print_table, say
-from mergecast.forecast.choices import MEASURED_PAIRS, Choices
-from mergecast.forecast.evaluation import Evaluation
-from mergecast.forecast.protocols import PROTOCOLS
+from mergecast.forecast.validation.choices import MEASURED_PAIRS, Choices
+from mergecast.forecast.validation.evaluation import Evaluation
+from mergecast.forecast.validation.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
     from rich.console import Console

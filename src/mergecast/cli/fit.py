@@ -10,7 +10,7 @@ import typer
 from mergecast.cli.console import JsonOption, WorkersOption, print_json, progress, refuse_table
 
 if TYPE_CHECKING:
-    from mergecast.forecast.schema import ForecasterFile, MethodModel
+    from mergecast.forecast.file import ForecasterFile, MethodModel
 
 _CAPTION = (
     "MAE: mean absolute error of a pair's retention, both tasks left out (L2TO)\n"

@@ -98,11 +98,11 @@ def command(
 
       mergecast forecast base/ tuned-*/ --forecaster mine.json --sets 3
     """
-    from mergecast.fingerprints.merge_settings import MergeSettings
-    from mergecast.fingerprints.probing import ProbeSettings
+    from mergecast.evidence import Request
+    from mergecast.evidence.session import ProbeSettings
+    from mergecast.evidence.settings import MergeSettings
     from mergecast.forecast.sets import check_size
     from mergecast.forecast.shipped import load_forecaster
-    from mergecast.pairmetrics import Request
 
     if sets is not None:
         check_size(sets, len(models))

@@ -11,8 +11,8 @@ from mergecast.tables.tiers import ABOUT
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mergecast.forecast.schema import ForecasterFile
-    from mergecast.pairmetrics.evidence import Request
+    from mergecast.evidence.kind import Request
+    from mergecast.forecast.file import ForecasterFile
 
 
 def tier_to_gather(file: ForecasterFile, asked: str | None, tasks: Path | None) -> str:
@@ -37,7 +37,7 @@ def pair_metrics(
     in those that know outcomes.
     """
     from mergecast.errors import FamilyError
-    from mergecast.pairmetrics import collect_evidence, table_of
+    from mergecast.evidence import collect_evidence, table_of
     from mergecast.runtime.progress import progress_bars
 
     family = request.family

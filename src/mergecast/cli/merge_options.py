@@ -11,7 +11,7 @@ from mergecast.cli.console import parse_parameters
 from mergecast.errors import UsageError
 
 if TYPE_CHECKING:
-    from mergecast.fingerprints.merge_settings import MergeSettings
+    from mergecast.evidence.settings import MergeSettings
 
 MethodsOption = Annotated[
     list[str] | None,
@@ -50,7 +50,7 @@ def merge_settings(
     reestimate_batchnorm: bool,
 ) -> MergeSettings:
     """The settings that the options give; raises UsageError for what no method knows."""
-    from mergecast.fingerprints.merge_settings import MergeSettings
+    from mergecast.evidence.settings import MergeSettings
 
     chosen = tuple(dict.fromkeys(methods or ()))
     params: dict[str, dict[str, object]] = {}
@@ -62,8 +62,8 @@ def merge_settings(
             )
         params.setdefault(method, {})[parameter] = value
     if chosen or params:
+        from mergecast.evidence import METRICS
         from mergecast.merging.method import METHODS
-        from mergecast.pairmetrics import METRICS
 
         about = sorted({spec.method for spec in METRICS if spec.method})
         for method in (*chosen, *params):

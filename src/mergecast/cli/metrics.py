@@ -44,8 +44,8 @@ from mergecast.cli.probe_options import (
 from mergecast.errors import UsageError
 
 if TYPE_CHECKING:
-    from mergecast.fingerprints.weights import WeightFingerprints
-    from mergecast.pairmetrics.evidence import Request
+    from mergecast.evidence.kind import Request
+    from mergecast.evidence.weights.fingerprints import WeightFingerprints
 
 
 def command(
@@ -94,8 +94,8 @@ def command(
 
       mergecast metrics base/ a/ b/ --tasks t.yaml --tier gradients -o p.csv
     """
-    from mergecast.fingerprints.probing import ProbeSettings
-    from mergecast.pairmetrics import Request, collect_evidence, kinds, table_of
+    from mergecast.evidence import Request, collect_evidence, kinds, table_of
+    from mergecast.evidence.session import ProbeSettings
     from mergecast.runtime.progress import progress_bars
     from mergecast.tables.io import check_format, write_pairs
 
@@ -172,7 +172,7 @@ def _print_plan(request: Request, tier: str, metric_set: str | None, json: bool)
     from rich.console import Console
     from rich.table import Table
 
-    from mergecast.pairmetrics.plan import plan
+    from mergecast.evidence.plan import plan
 
     rows = plan(request, tier, metric_set)
     if json:

@@ -35,7 +35,7 @@ def read_tasks(path: Path | None) -> dict[str, Task] | None:
     if path is None:
         return None
     if path.is_dir():
-        from mergecast.bench.suite_tasks import suite_tasks
+        from mergecast.suites.suite_tasks import suite_tasks
 
         return suite_tasks(path)
     from mergecast.tasks.tasks_file import load_tasks

@@ -32,8 +32,8 @@ def command(
     """
     from rich.console import Console
 
-    from mergecast.forecast.evaluation import evaluate
     from mergecast.forecast.forecaster import CANDIDATES, Forecaster
+    from mergecast.forecast.validation.evaluation import evaluate
     from mergecast.report.html import write_html
     from mergecast.report.inputs import read_inputs
     from mergecast.report.summary import summarise_run

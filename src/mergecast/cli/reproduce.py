@@ -67,7 +67,7 @@ def command(
     if as_json and (analysis or sensitivity):
         option = "--analysis" if analysis else "--sensitivity"
         raise UsageError(option, "its tables are not in the JSON object", "leave out --json")
-    from mergecast.analysis.reproduce import reproduce
+    from mergecast.paper.reproduce import reproduce
 
     name = setting or _only_setting(results)
     count = workers or min(2, os.cpu_count() or 1)
@@ -77,11 +77,11 @@ def command(
         print_json(found.to_dict())
         return
     from mergecast.analysis.analyse import analyse
-    from mergecast.analysis.sensitivity import calibration_sensitivity
     from mergecast.cli.analysis_tables import print_findings, print_fits
     from mergecast.cli.reproduce_tables import print_reproduction
     from mergecast.cli.sensitivity_tables import print_fit_sensitivity, print_metric_sensitivity
     from mergecast.cli.tables import open_console
+    from mergecast.paper.sensitivity import calibration_sensitivity
 
     console = open_console()
     print_reproduction(console, found, results)
@@ -107,7 +107,7 @@ def command(
 
 def _only_setting(results: Path) -> str:
     """The setting of a folder that has one; raises UsageError otherwise."""
-    from mergecast.tables.published import settings
+    from mergecast.paper.results import settings
 
     known = settings(results)
     if not known:

@@ -10,9 +10,6 @@ import pandas as pd
 
 from mergecast.analysis.comparison import OUTCOME, compare_settings
 from mergecast.analysis.individual import individual_correlations
-from mergecast.analysis.refits import NUMBERS, mean_over_seeds, seed_spread
-from mergecast.analysis.replay import NORMALIZED, RAW
-from mergecast.analysis.reproduce import Reproduction
 from mergecast.analysis.signatures import sign_agreement, top_overlap
 from mergecast.analysis.variance import metric_shares, outcome_shares, residual_correlations
 from mergecast.cli.analysis_tables import (
@@ -23,7 +20,10 @@ from mergecast.cli.analysis_tables import (
     print_signatures,
 )
 from mergecast.cli.tables import number, print_table, say
-from mergecast.tables.published_fits import experiments, released_fits
+from mergecast.paper.fits import experiments, released_fits
+from mergecast.paper.refits import NUMBERS, mean_over_seeds, seed_spread
+from mergecast.paper.replay import NORMALIZED, RAW
+from mergecast.paper.reproduce import Reproduction
 
 if TYPE_CHECKING:
     from rich.console import Console

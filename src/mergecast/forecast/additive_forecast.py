@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from mergecast.forecast.additive_schema import AdditiveModel
-from mergecast.forecast.design import IDENTITY
-from mergecast.forecast.linear import Floats
+from mergecast.forecast.estimators.linear import Floats
+from mergecast.forecast.rows import IDENTITY
 
 Reasons = list[dict[str, str | float]]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from mergecast.forecast.additive_plus import AdditivePlus
+from mergecast.forecast.estimators.additive_plus import AdditivePlus
 from mergecast.forecast.strict import NonNegative, Positive, Strict
 
 Vector = list[float]
@@ -20,7 +20,7 @@ _M, _P = "model", "metric"
 
 
 class EffectsPart(Strict):
-    """`mergecast.forecast.effects.Effects` of m models and p metrics, in retention."""
+    """`mergecast.forecast.estimators.effects.Effects` of m models and p metrics, in retention."""
 
     mean: float
     member: Vector = Field(description="(m,)")
@@ -32,7 +32,7 @@ class EffectsPart(Strict):
 
 
 class DescriptorsPart(Strict):
-    """`mergecast.forecast.descriptors.Descriptors`: p numbers each; own and other (m, p)."""
+    """`Descriptors`: p numbers each; own and other (m, p)."""
 
     mean: Vector
     scale: Scales

@@ -8,13 +8,7 @@ from typing import Self
 import pandas as pd
 
 from mergecast.errors import UndefinedError, UsageError
-from mergecast.forecast.design import training_rows
-from mergecast.forecast.evaluation import Evaluation, Progress
-from mergecast.forecast.fitting import CANDIDATES, WARM, FitUnit, candidates, fit_unit
-from mergecast.forecast.intervals import LEVEL
-from mergecast.forecast.method_forecast import forecast_method, where_known
-from mergecast.forecast.result import THRESHOLD, Forecast, recommend
-from mergecast.forecast.schema import (
+from mergecast.forecast.file import (
     SCHEMA,
     VERSION,
     ForecasterFile,
@@ -23,6 +17,12 @@ from mergecast.forecast.schema import (
     read_forecaster,
     write_forecaster,
 )
+from mergecast.forecast.fit import CANDIDATES, WARM, FitUnit, candidates, fit_unit
+from mergecast.forecast.intervals import LEVEL
+from mergecast.forecast.method_forecast import forecast_method, where_known
+from mergecast.forecast.result import THRESHOLD, Forecast, recommend
+from mergecast.forecast.rows import training_rows
+from mergecast.forecast.validation.evaluation import Evaluation, Progress
 from mergecast.runtime.progress import counted
 from mergecast.runtime.workers import Workers
 from mergecast.tables.pairs import metric_columns, validate_pairs

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mergecast.forecast.design import IDENTITY
+from mergecast.forecast.rows import IDENTITY
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mergecast.errors import TableError, UsageError
-from mergecast.forecast.scoring import pearson, spearman
+from mergecast.forecast.validation.scoring import pearson, spearman
 from mergecast.tables.outcomes import validate_outcomes
 
 Floats = npt.NDArray[np.float64]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mergecast.forecast.file import ForecasterFile, MethodModel
 from mergecast.forecast.result import DO_NOT_MERGE, MERGE, Forecast
-from mergecast.forecast.schema import ForecasterFile, MethodModel
 from mergecast.report import known_outcomes
 from mergecast.report.advice import PAIR, advice_rows
 from mergecast.report.plain import plain

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from mergecast.forecast.file import MethodModel
 from mergecast.forecast.result import WARM
-from mergecast.forecast.schema import MethodModel
 
 
 def of_method(model: MethodModel | None, cold: str) -> dict[str, Any] | None:

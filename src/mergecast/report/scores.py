@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mergecast.errors import UsageError
-from mergecast.forecast.evaluation import Evaluation
+from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.report.plain import number
 from mergecast.tables.outcomes import pair_outcomes
 

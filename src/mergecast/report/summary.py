@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mergecast.forecast.evaluation import Evaluation
 from mergecast.forecast.intervals import LEVEL
 from mergecast.forecast.result import THRESHOLD, Forecast
+from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.report.advice import PAIR, advice_rows, advice_scores
 from mergecast.report.inputs import RunInputs
 from mergecast.report.plain import number, plain, records

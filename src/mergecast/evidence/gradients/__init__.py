@@ -1,0 +1,1 @@
+"""Gradients of the loss, and the metrics of pairs on them."""

@@ -1,0 +1,1 @@
+"""What a partner's task vector does to a model."""

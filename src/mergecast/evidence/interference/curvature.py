@@ -1,0 +1,218 @@
+"""What interference needs to know of one model on its own samples, in one sweep of batches.
+
+For every layer that multiplies by a weight matrix: the second moment of its inputs (how much a
+change of the weights moves its outputs) and that of the loss's curvature with respect to its
+outputs (how much moving them matters); together the Kronecker-factored Gauss-Newton matrix of
+Martens and Grosse 2015, 'K-FAC', arXiv 1503.05671. Neither needs labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mergecast.errors import UndefinedError
+from mergecast.evidence.interference.recording import (
+    is_transposed,
+    module_names,
+    recording,
+    rows_in,
+    rows_out,
+    weight_layers,
+)
+from mergecast.evidence.interference.second_moment import SecondMoment
+from mergecast.runtime.seeds import generator
+from mergecast.tasks.probe import Probe
+from mergecast.tasks.task import Samples
+
+#: Random backward passes that estimate the output curvature of a batch.
+CURVATURE_DRAWS = 8
+#: Samples whose layer outputs are held at once for them.
+_BATCH = 4
+
+
+@dataclass
+class LayerMoments:
+    """Second moments of one layer, in the weights' dtype.
+
+    Attributes
+    ----------
+    input_rows : sum over samples and positions of x xᵀ.
+    output_rows : sum over samples, positions and draws of what a random factor of the logits'
+        curvature sends back to the outputs.
+    draws : samples times draws in it.
+    output_energy : mean squared norm of W x + b.
+    transposed : the weight is stored as (in, out).
+    """
+
+    input_rows: SecondMoment
+    output_rows: SecondMoment
+    draws: int = 0
+    output_energy: float = 0.0
+    transposed: bool = False
+
+    @property
+    def inputs(self) -> Tensor:
+        """(in, in), float64: mean over samples and positions of x xᵀ."""
+        return self.input_rows.matrix().double() / self.input_rows.rows
+
+    @property
+    def curvature(self) -> Tensor:
+        """(out, out), float64: Gauss-Newton matrix of the loss in the layer's outputs, a mean
+        over samples of sums over positions; zero without draws.
+        """
+        if not self.output_rows.rows:
+            return torch.zeros(self.output_rows.width, self.output_rows.width).double()
+        return self.output_rows.matrix().double() / self.draws
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """F (k, out) and X (l, in) with curvature FᵀF and inputs XᵀX: the cost of a change D of
+        the weights is ‖F D Xᵀ‖².
+        """
+        left = self.output_rows.factor() / max(1, self.draws) ** 0.5
+        return left, self.input_rows.factor() / self.input_rows.rows**0.5
+
+
+def layer_moments(
+    probe: Probe,
+    parameters: Mapping[str, Tensor],
+    samples: Samples,
+    shared: tuple[str, ...],
+    *,
+    seed: int = 0,
+    draws: int = CURVATURE_DRAWS,
+    limit: int | None = None,
+) -> dict[str, LayerMoments]:
+    """Moments of every linear and convolution layer whose weight is shared.
+
+    Parameters
+    ----------
+    probe, parameters : the model, at its fine-tuned weights.
+    samples : its own; labels are not used.
+    shared : names, in the checkpoint, of the parameters that all models share.
+    seed : of the random signs that estimate the output curvature; 0 draws leave it zero.
+    limit : width beyond which a moment is estimated; see `SecondMoment`.
+
+    Returns
+    -------
+    Weight name to moments, in sorted order of names.
+
+    Raises
+    ------
+    UndefinedError
+        An output is not finite.
+    """
+    layers = weight_layers(probe, shared)
+    probe.load(parameters)
+    sweep = _Sweep(layers, generator(seed, "row signs", probe.task.name), limit)
+    for number, batch in enumerate(samples.batches(_BATCH)):
+        sweep.outputs, sweep.with_history = [], draws > 0
+        with recording(layers, sweep.on_call), torch.set_grad_enabled(draws > 0):
+            logits = probe.forward(batch)
+        _check_finite(logits.detach(), batch)
+        draw = generator(seed, "output curvature", probe.task.name, number)
+        for left in range(draws - 1, -1, -1):
+            sweep.send_back(logits, draw, last=left == 0)
+    for moments in sweep.found.values():
+        moments.output_energy /= moments.input_rows.rows
+        moments.draws = len(samples) * draws
+    return dict(sorted(sweep.found.items()))
+
+
+def _check_finite(logits: Tensor, batch: Samples) -> None:
+    finite = torch.isfinite(logits).flatten(1).all(dim=1)
+    if not bool(finite.all()):
+        first = batch.ids[int(torch.nonzero(~finite)[0])]
+        raise UndefinedError("model", f"its output is not finite on sample {first}")
+
+
+class _Sweep:
+    """The moments of all layers while batches run."""
+
+    def __init__(
+        self, layers: Mapping[str, nn.Module], signs: torch.Generator, limit: int | None
+    ) -> None:
+        self.layers = layers
+        self.signs = signs
+        self.limit = limit
+        self.found: dict[str, LayerMoments] = {}
+        self.with_history = False
+        self.outputs: list[tuple[str, Tensor]] = []
+        # Queries, keys and values read one tensor: its second moment is taken once.
+        self._last: tuple[Tensor, int, Tensor | None] | None = None
+
+    def on_call(self, name: str, inputs: Tensor, output: Tensor) -> Tensor | None:
+        """Take the moments of a call; the output that gradients will be taken by is kept."""
+        layer = self.layers[name]
+        x, y = rows_in(layer, inputs.detach()), rows_out(layer, output.detach())
+        if name not in self.found:
+            self.found[name] = LayerMoments(
+                SecondMoment(x.shape[1], self.limit, self.signs),
+                SecondMoment(y.shape[1], self.limit, self.signs),
+                transposed=is_transposed(layer),
+            )
+        moments = self.found[name]
+        patches = isinstance(layer, nn.Conv2d)  # which depend on the layer as well
+        same = None
+        if self._last is not None and not patches:
+            tensor, version, product = self._last
+            same = product if tensor is inputs and version == inputs._version else None
+        product = moments.input_rows.add(x, same)
+        self._last = None if patches else (inputs, inputs._version, product)
+        moments.output_energy += float(y.square().sum(dtype=torch.float64))
+        if not self.with_history:
+            return None
+        # Weights have no history here, so that it begins with the first of these layers.
+        output = output if output.requires_grad else output.requires_grad_()
+        self.outputs.append((name, output))
+        # An activation that works in place must not change what was kept.
+        return output.clone()
+
+    def send_back(self, logits: Tensor, draw: torch.Generator, *, last: bool) -> None:
+        """One random factor v of diag(p) − ppᵀ, E[v vᵀ] its value, sent back to the layers."""
+        p = logits.detach().softmax(dim=-1)
+        signs = torch.randint(0, 2, p.shape, generator=draw).to(p.device, p.dtype) * 2 - 1
+        v = p.sqrt() * signs
+        v = v - p * v.sum(dim=-1, keepdim=True)
+        if not logits.requires_grad:
+            return
+        outputs = [output for _, output in self.outputs]
+        sent = torch.autograd.grad(logits, outputs, v, retain_graph=not last, allow_unused=True)
+        for (name, _), back in zip(self.outputs, sent, strict=True):
+            if back is not None:
+                self.found[name].output_rows.add(rows_out(self.layers[name], back))
+
+
+def per_sample_gradients(
+    probe: Probe, parameters: Mapping[str, Tensor], samples: Samples, shared: tuple[str, ...]
+) -> Iterator[dict[str, Tensor]]:
+    """Gradient of the task's loss on each sample in turn, shared parameters only, float32.
+
+    Raises UndefinedError without labels, or where a loss is not finite.
+    """
+    if samples.labels is None:
+        raise UndefinedError(f"task {probe.task.name!r}", "its samples have no labels")
+    names = module_names(probe, shared)
+    probe.load(parameters)
+    wanted = {
+        names[key]: probe.state[key]
+        for key in probe.parameter_names  # running statistics have no gradient
+        if key in names and key in probe.state
+    }
+    for tensor in wanted.values():
+        tensor.requires_grad_(True)
+    for one, label in zip(samples.batches(1), samples.labels, strict=True):
+        loss = probe.task.loss(probe.forward(one), label[None].to(probe.device)).sum()
+        if not bool(torch.isfinite(loss)):
+            raise UndefinedError(
+                f"task {probe.task.name!r}",
+                f"the loss of sample {one.ids[0]!r} is {float(loss.detach())}",
+            )
+        found = torch.autograd.grad(loss, list(wanted.values()), allow_unused=True)
+        yield {
+            name: torch.zeros_like(value) if gradient is None else gradient
+            for (name, value), gradient in zip(wanted.items(), found, strict=True)
+        }

@@ -1,0 +1,1 @@
+"""What a model keeps of its behaviour, alone and in a merge."""

@@ -1,0 +1,1 @@
+"""scikit-learn estimators of member rows, and their registry."""

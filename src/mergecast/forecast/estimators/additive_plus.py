@@ -1,0 +1,249 @@
+"""AdditivePlus: retention = own effect + partner effect + how members answer to partners."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from mergecast.errors import UsageError
+from mergecast.forecast.estimators.descriptors import Descriptors, Parts, model_names
+from mergecast.forecast.estimators.effects import (
+    MEMBER_SLOPES,
+    OWN,
+    OWN_METRICS,
+    PARTNER,
+    PARTNER_METRICS,
+    PARTNER_SLOPES,
+    Effects,
+    Shares,
+)
+from mergecast.forecast.estimators.linear import Floats, within, without_identity
+from mergecast.forecast.estimators.retention_linear import few_metrics
+from mergecast.forecast.estimators.variance_components import (
+    Components,
+    Mask,
+    fit_components,
+    leave_out_residuals,
+    worth_adding,
+)
+
+FEW = "few"
+
+
+class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """A directed mixed model of the retention of member i beside partner j.
+
+    y(i | j) = mean + a_i + b_j + β·partner_j (+ α·own_i) + δ_i·partner_j + ε_j·own_i + noise.
+
+    a and b are random effects of models (what a member loses whatever the partner, what a partner
+    costs whatever the member); β and α are what metrics say about them, which is all there is for a
+    model never seen; the slopes δ_i and ε_j let each member answer in its own way to partners of a
+    kind, and each partner hit members of a kind in its own way. `own` and `partner` are
+    `Descriptors` of the metrics. All are Gaussian with variances by REML, so an effect with few
+    observations is shrunken, and that of a model without outcomes is zero. α enters only where it
+    clearly lowers the error on tasks left out (by more than two standard errors): with few tasks
+    and many metrics it can fit any own effect.
+
+    Parameters
+    ----------
+    by_name : whether effects belong to models by name (*warm*: a model has its effects wherever it
+        has outcomes), or to a model's descriptors (metrics only: models with like descriptors have
+        like effects, and no identity is read beyond which rows share a model).
+    length : by descriptors, the distance at which likeness ends, in standard deviations of a
+        descriptor.
+    max_iter : REML steps.
+    metrics : names of the metrics to read; None for all; ``"few"`` for those of `few_metrics` where
+        the rows have them, else all. Where metrics were chosen, α enters by its likelihood alone.
+    reach : how far beyond its training range a metric still counts, in widths of that range; None
+        for any distance.
+
+    Attributes
+    ----------
+    variances_ : {term: variance explained}, with ``noise``.
+    mean_ : of the training rows, by generalised least squares.
+    low_, high_ : (p,) range of each metric read.
+    own_metrics_ : whether α is in the model.
+    n_iter_ : REML steps of the variant that was chosen.
+    """
+
+    def __init__(
+        self,
+        by_name: bool = True,
+        length: float = 0.25,
+        max_iter: int = 10,
+        metrics: Sequence[str] | str | None = None,
+        reach: float | None = None,
+    ) -> None:
+        self.by_name = by_name
+        self.length = length
+        self.max_iter = max_iter
+        self.metrics = metrics
+        self.reach = reach
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit on member rows.
+
+        Parameters
+        ----------
+        X : frame with the identity columns and p metrics. An array (n, p) names no models: what
+            remains is ridge regression with its penalty by REML.
+        y : (n,) retention of each row's member.
+        """
+        frame = X
+        X, y = validate_data(self, self._chosen(X), y, dtype=np.float64, y_numeric=True)
+        self.low_, self.high_ = X.min(axis=0), X.max(axis=0)
+        member, partner = model_names(frame, len(y))
+        self._descriptors = Descriptors(X, member, partner)
+        train = self._descriptors.parts(X, member, partner)
+        kernels = self._kernels(train)
+        own = kernels.pop(OWN_METRICS)
+        fit = fit_components(list(kernels.values()), y, self.max_iter)
+        self.own_metrics_ = False
+        if worth_adding(fit, own, y):
+            larger = fit_components([*kernels.values(), own], y, self.max_iter)
+            # Rows without models have nothing but their metrics; and a few metrics that were
+            # chosen beforehand cannot fit any own effect.
+            few = self._names(frame) is not None
+            self.own_metrics_ = not kernels or few or _better_unseen(larger, fit, y, train)
+            if self.own_metrics_:
+                fit, kernels[OWN_METRICS] = larger, own
+        self.n_iter_, self.mean_ = fit.n_iter, fit.mean
+        self.variances_ = dict(zip([*kernels, "noise"], fit.theta.tolist(), strict=True))
+        self._effects = Effects.of_rows(
+            fit.mean, self.variances_, fit.weights, train, self._descriptors.models
+        )
+        return self
+
+    def predict(self, X: Any) -> Floats:
+        """Predicted retention, (n,); not clipped.
+
+        The rows of one call are read as one family: see `descriptors`.
+        """
+        shares = self.shares(X)
+        return np.asarray(self.mean_ + shares.member + shares.partner + shares.metrics.sum(axis=1))
+
+    def shares(self, X: Any) -> Shares:
+        """What each row's forecast is made of, beside `mean_`; X as in `predict`."""
+        return self._shares(self._rows(X))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All that `predict` needs, as plain data (floats unrounded); `from_dict` is its inverse.
+
+        Raises UsageError for a fit on an array, whose metrics have no names.
+        """
+        check_is_fitted(self)
+        if not hasattr(self, "feature_names_in_"):
+            raise UsageError("additive_plus", "fitted on an array", "fit it on a frame")
+        return {
+            "by_name": self.by_name,
+            "length": self.length,
+            "metrics": self.feature_names_in_.tolist(),
+            "reach": self.reach,
+            "low": self.low_.tolist(),
+            "high": self.high_.tolist(),
+            "variances": dict(self.variances_),
+            "models": [name.split("\t", 1) for name in self._descriptors.models.tolist()],
+            "effects": self._effects.to_dict(),
+            "descriptors": self._descriptors.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The fitted estimator that `to_dict` described; shapes are the caller's to check."""
+        metrics, length = list(data["metrics"]), data["length"]
+        found = cls(data["by_name"], length, metrics=metrics, reach=data["reach"])
+        models = np.array(["\t".join(name) for name in data["models"]], dtype=str)
+        found.feature_names_in_ = np.array(metrics, dtype=object)
+        found.n_features_in_ = len(metrics)
+        found.low_, found.high_ = np.array(data["low"]), np.array(data["high"])
+        found.variances_ = dict(data["variances"])
+        found.own_metrics_ = OWN_METRICS in found.variances_
+        found._descriptors = Descriptors.from_dict(data["descriptors"], models)
+        found._effects = Effects.from_dict(data["effects"], len(models), len(metrics))
+        found.mean_ = found._effects.mean
+        return found
+
+    def _rows(self, X: Any) -> Parts:
+        check_is_fitted(self)
+        frame = X
+        X = validate_data(self, self._chosen(X), dtype=np.float64, reset=False)
+        return self._descriptors.parts(self._within(X), *model_names(frame, len(X)))
+
+    def _shares(self, rows: Parts) -> Shares:
+        models, (own, other) = self._descriptors.models, self._descriptors.of_models()
+        if self.by_name:
+            member = (rows.member[:, None] == models[None]).astype(np.float64)
+            partner = (rows.partner[:, None] == models[None]).astype(np.float64)
+        else:
+            member, partner = self._likeness(rows.own, own), self._likeness(rows.other, other)
+        return self._effects.shares(rows, member, partner)
+
+    def _names(self, X: Any) -> list[str] | None:
+        """The metrics to read, where not all of them are."""
+        if self.metrics is None or not isinstance(X, pd.DataFrame):
+            return None
+        return few_metrics(X.columns) if self.metrics == FEW else list(self.metrics)
+
+    def _chosen(self, X: Any) -> Any:
+        names = self._names(X)
+        for name in names or []:
+            if name not in X.columns:
+                raise UsageError(f"metric {name!r}", "not in the rows", "compute it")
+        return without_identity(X) if names is None else X[names]
+
+    def _within(self, X: Floats) -> Floats:
+        return X if self.reach is None else within(X, self.low_, self.high_, self.reach)
+
+    def _kernels(self, rows: Parts) -> dict[str, Floats]:
+        """Similarity of the training rows with each other, (n, n), term by term."""
+        p = max(rows.own.shape[1], 1)
+        own, other = rows.own @ rows.own.T / p, rows.other @ rows.other.T / p
+        if not np.any(rows.member != ""):
+            return {OWN_METRICS: own}
+        if self.by_name:
+            member = (rows.member[:, None] == rows.member[None]).astype(np.float64)
+            partner = (rows.partner[:, None] == rows.partner[None]).astype(np.float64)
+        else:
+            member = self._likeness(rows.own, rows.own)
+            partner = self._likeness(rows.other, rows.other)
+        return {
+            OWN: member,
+            PARTNER: partner,
+            PARTNER_METRICS: other,
+            MEMBER_SLOPES: member * other,
+            PARTNER_SLOPES: partner * own,
+            OWN_METRICS: own,
+        }
+
+    def _likeness(self, A: Floats, B: Floats) -> Floats:
+        squares = (A**2).sum(axis=1)[:, None] + (B**2).sum(axis=1)[None] - 2 * A @ B.T
+        distance = np.maximum(squares, 0.0) / max(A.shape[1], 1)
+        return np.asarray(np.exp(-distance / (2 * self.length**2)))
+
+    def __sklearn_tags__(self) -> Any:
+        """Declare that its score on rows without models is not the point."""
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = True
+        return tags
+
+
+def _better_unseen(larger: Components, fit: Components, y: Floats, train: Parts) -> bool:
+    """Whether errors on left-out tasks fall by more than twice the standard error of their mean."""
+    tasks = np.unique(np.concatenate([train.member, train.partner]))
+    held_out = [(train.member == task) | (train.partner == task) for task in tasks]
+    held_out = [rows for rows in held_out if not rows.all()]
+    gain = _task_errors(fit, y, held_out) - _task_errors(larger, y, held_out)
+    if len(gain) < 2:
+        return False
+    return bool(gain.mean() > 2 * gain.std(ddof=1) / np.sqrt(len(gain)))
+
+
+def _task_errors(fit: Components, y: Floats, held_out: list[Mask]) -> Floats:
+    """Mean squared error of the rows of each task, were they forecast from all others."""
+    residuals = leave_out_residuals(fit, y, held_out)
+    return np.array([np.mean(residual**2) for residual in residuals])

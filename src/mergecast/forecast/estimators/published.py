@@ -1,0 +1,195 @@
+"""The paper's linear fits, kept to reproduce its tables: -corr(Xw, y) + λ‖w‖₁, and its MSE.
+
+Neither is a good estimator, for reasons of its own: correlation ignores scale, so the first
+objective always improves by shrinking w and what is reported is where Adam stopped; the second has
+no intercept and weights that must sum to one. Their well-posed forms are `TaskLasso` and
+`LeastSquares`. What the paper's text leaves open (scaling, start, which iterate) was settled by the
+released fits: number of iterations, of non-zero coefficients, and training correlation agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from mergecast.forecast.estimators.adam import adam
+from mergecast.forecast.estimators.linear import Floats, without_identity
+from mergecast.forecast.pair_rows import mean_by_code, pair_codes
+from mergecast.runtime.seeds import derived_seed
+
+# Standard deviation of the initial weights.
+_START = 0.1
+
+
+class _PublishedLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Min-max scaled metrics, one row a pair, weights from a random start; abstract."""
+
+    random_state: int
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit on pairs: the two rows of a pair count once, by their mean.
+
+        Parameters
+        ----------
+        X : (n, p) finite numbers, or a frame that also has identity columns.
+        y : (n,) outcome.
+        """
+        frame = X
+        X, y = validate_data(self, without_identity(X), y, dtype=np.float64, y_numeric=True)
+        codes = pair_codes(frame, len(y))
+        X, y = mean_by_code(X, codes), mean_by_code(y, codes)
+        self.low_ = X.min(axis=0)
+        width = X.max(axis=0) - self.low_
+        # A constant column is nowhere on its range: it gets no effect. Rounding is no range: the
+        # shares of two members sum to one, and their pair means differ in the last digit.
+        constant = width <= 1e-12 * np.abs(X).max(axis=0, initial=0.0)
+        self.width_ = np.where(constant, np.inf, width)
+        # The published fits drew on through the folds: two training sets never start alike.
+        seed = derived_seed(self.random_state, hashlib.sha256(y.tobytes()).hexdigest())
+        start = _START * np.random.default_rng(seed).normal(size=X.shape[1])
+        self._solve((X - self.low_) / self.width_, y, start)
+        return self
+
+    def predict(self, X: Any) -> Floats:
+        """Predicted outcome, (n,)."""
+        check_is_fitted(self)
+        X = validate_data(self, without_identity(X), dtype=np.float64, reset=False)
+        scaled = (X - self.low_) / self.width_
+        return np.asarray(scaled @ self.coef_ * self.slope_ + self.intercept_)
+
+    def _solve(self, Z: Floats, y: Floats, start: Floats) -> None:
+        """Set coef_, slope_, intercept_ and n_iter_."""
+        raise NotImplementedError
+
+    def __sklearn_tags__(self) -> Any:
+        """Declare that its score is poor by design."""
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = True
+        return tags
+
+
+class PearsonL1(_PublishedLinear):
+    """The paper's predictor: min -corr(Zw, y) + penalty ‖w‖₁ by Adam, Z min-max scaled.
+
+    Correlation fixes neither scale nor offset of Zw. So that errors can be measured at all, the
+    prediction is the line through (Zw, y) on the training pairs; this leaves each fold's r as it
+    is, and changes what is pooled over folds.
+
+    Parameters
+    ----------
+    penalty : λ; 0 is the unregularised Pearson objective.
+    learning_rate, max_iter, patience, tol : of `adam`.
+    cutoff : weights smaller than this end as 0.
+    random_state : seed of the start, with the outcomes fitted. The result depends on it.
+
+    Attributes
+    ----------
+    coef_ : (p,) weights w, as published.
+    slope_, intercept_ : of the line. low_, width_ : (p,) of the min-max scaling.
+    n_iter_ : steps taken.
+
+    References
+    ----------
+    "Demystifying Mergeability", arXiv 2601.22285.
+    """
+
+    def __init__(
+        self,
+        penalty: float = 1.0,
+        learning_rate: float = 0.01,
+        max_iter: int = 2000,
+        patience: int = 100,
+        tol: float = 1e-5,
+        cutoff: float = 1e-3,
+        random_state: int = 0,
+    ) -> None:
+        self.penalty = penalty
+        self.learning_rate = learning_rate
+        self.max_iter = max_iter
+        self.patience = patience
+        self.tol = tol
+        self.cutoff = cutoff
+        self.random_state = random_state
+
+    def _solve(self, Z: Floats, y: Floats, start: Floats) -> None:
+        centre = Z.mean(axis=0)
+        Z = Z - centre
+        spread = float(np.linalg.norm(y - y.mean()))
+        target = (y - y.mean()) / spread if spread > 0 else np.zeros_like(y)
+        gram, moment = Z.T @ Z, Z.T @ target
+
+        def objective(w: Floats) -> tuple[float, Floats]:
+            image = gram @ w
+            norm = math.sqrt(max(float(w @ image), 0.0))
+            penalty = self.penalty * float(np.sum(np.abs(w)))
+            slope = self.penalty * np.sign(w)
+            if norm < 1e-12:  # a constant prediction correlates with nothing
+                return penalty, slope
+            r = float(w @ moment) / norm
+            return penalty - r, slope - moment / norm + r * image / norm**2
+
+        w, self.n_iter_ = adam(
+            objective,
+            start,
+            learning_rate=self.learning_rate,
+            max_iter=self.max_iter,
+            patience=self.patience,
+            tol=self.tol,
+        )
+        self.coef_ = np.where(np.abs(w) < self.cutoff, 0.0, w)
+        variance = float(self.coef_ @ gram @ self.coef_)
+        effect = float(self.coef_ @ moment) * spread
+        self.slope_ = effect / variance if variance > 1e-24 else 0.0
+        self.intercept_ = float(y.mean() - self.slope_ * (self.coef_ @ centre))
+
+
+class PublishedMSE(_PublishedLinear):
+    """The paper's MSE baseline: min mean (Zw - y)², no intercept, Σw = 1 after every step.
+
+    Where the weights' sum is near 0, dividing by it throws them far away; the published R² below
+    -10⁴ are that. `LeastSquares` is the same objective done properly.
+
+    Parameters
+    ----------
+    learning_rate, max_iter, patience, tol : of `adam`.
+    random_state : seed of the start.
+
+    Attributes
+    ----------
+    coef_, low_, width_, n_iter_ : as in `PearsonL1`; slope_ is 1 and intercept_ 0.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.01,
+        max_iter: int = 1000,
+        patience: int = 50,
+        tol: float = 1e-6,
+        random_state: int = 0,
+    ) -> None:
+        self.learning_rate = learning_rate
+        self.max_iter = max_iter
+        self.patience = patience
+        self.tol = tol
+        self.random_state = random_state
+
+    def _solve(self, Z: Floats, y: Floats, start: Floats) -> None:
+        def objective(w: Floats) -> tuple[float, Floats]:
+            error = Z @ w - y
+            return float(error @ error) / len(y), 2 * (Z.T @ error) / len(y)
+
+        self.coef_, self.n_iter_ = adam(
+            objective,
+            start,
+            learning_rate=self.learning_rate,
+            max_iter=self.max_iter,
+            patience=self.patience,
+            tol=self.tol,
+            project=lambda w: w / w.sum(),
+        )
+        self.slope_, self.intercept_ = 1.0, 0.0

@@ -1,0 +1,1 @@
+"""Honest validation: splitters, protocols, scores, uncertainty, decisions."""

@@ -1,0 +1,92 @@
+"""Everything a validation says about decisions, in one place: `decisions` applied where it can be.
+
+Choosing a method needs two of them, ranking partners one task held out at a time, sets of models an
+outcome table that has some.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from mergecast.forecast.result import THRESHOLD
+from mergecast.forecast.rows import ROW_KEYS
+from mergecast.forecast.sets import SET_COLUMNS, set_forecasts, set_scores
+from mergecast.forecast.validation.decisions import method_regret, partner_regret
+from mergecast.forecast.validation.evaluation import Evaluation
+from mergecast.tables.outcomes import member_outcomes, validate_outcomes
+
+# The rules applied to what the pairs in a set really kept: what no forecast of pairs can improve.
+MEASURED_PAIRS = "measured pairs"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What following each predictor would have cost.
+
+    Attributes
+    ----------
+    methods : as `method_regret` returns; empty with one merging method.
+    partners : as `partner_regret` returns; empty unless the protocol is ``loto``.
+    sets : as `set_scores` returns, with `predictor`; the predictor ``measured pairs`` shows the
+        rules on known pair outcomes. Empty without a merge of three models.
+    threshold : retention of the worst member below which a pair is not merged.
+    """
+
+    methods: pd.DataFrame
+    partners: pd.DataFrame
+    sets: pd.DataFrame
+    threshold: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; undefined values are None."""
+        tables = {"methods": self.methods, "partners": self.partners, "sets": self.sets}
+        return {"threshold": self.threshold} | {
+            name: table.astype(object).where(table.notna(), None).to_dict("records")
+            for name, table in tables.items()
+        }
+
+
+def choices(
+    evaluation: Evaluation, outcomes: pd.DataFrame, threshold: float = THRESHOLD
+) -> Choices:
+    """Score the decisions that the out-of-fold predictions of a validation would have led to.
+
+    Parameters
+    ----------
+    evaluation : of two merging methods at least for a choice between them.
+    outcomes : the outcome table that was validated on; its merges of three and more models are
+        forecast from the predictions of their pairs.
+    threshold : retention below which the worst member of a pair speaks against merging it.
+    """
+    predictions = evaluation.predictions
+    several = len(predictions["method"].unique()) > 1
+    by_task = evaluation.protocol == "loto"
+    return Choices(
+        methods=method_regret(predictions if several else predictions.iloc[:0], threshold),
+        partners=partner_regret(predictions if by_task else predictions.iloc[:0]),
+        sets=_sets(predictions, outcomes),
+        threshold=threshold,
+    )
+
+
+def _sets(predictions: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
+    columns = ["predictor", *SET_COLUMNS]
+    checked = validate_outcomes(outcomes)
+    checked = checked[checked["method"].isin(predictions["method"].unique())]
+    if not (checked["members"].str.count(r"\+") >= 2).any():
+        return pd.DataFrame(columns=columns)
+    # Under `loto` each row is predicted twice, with either of its tasks held out.
+    keys = ["predictor", "method", *ROW_KEYS]
+    means = predictions.groupby(keys, sort=False)["predicted"].mean().rename("retention")
+    by_predictor = means.reset_index().groupby("predictor", sort=False)
+    directed = {str(name): rows for name, rows in by_predictor}
+    directed[MEASURED_PAIRS] = member_outcomes(checked)
+    tables = []
+    for name, rows in directed.items():
+        scores = set_scores(set_forecasts(rows, checked))
+        scores.insert(0, "predictor", name)
+        tables.append(scores)
+    return pd.concat(tables, ignore_index=True)[columns]

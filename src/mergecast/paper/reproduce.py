@@ -1,0 +1,203 @@
+"""The published tables of a setting, recomputed and corrected, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mergecast.analysis.audit import WARNING, Finding, ordered
+from mergecast.analysis.signatures import mean_coefficients, sign_agreement, top_overlap
+from mergecast.analysis.variance import metric_shares, outcome_shares
+from mergecast.errors import MergecastError, UsageError
+from mergecast.paper.audit import audit_setting
+from mergecast.paper.fits import ReleasedFit, released_fits
+from mergecast.paper.refits import mean_over_seeds, refit, seed_spread
+from mergecast.paper.replay import NORMALIZED, Replay, replay
+from mergecast.paper.results import PublishedSetting, read_setting, settings
+from mergecast.paper.selection import Selection, select
+from mergecast.paper.sensitivity import (
+    PUBLISHED_SIZE,
+    calibration_sensitivity,
+    noisy_metrics,
+    published_sizes,
+)
+
+Progress = Callable[[int, int], None]
+
+# A fit whose per-fold r moves by more than this between seeds is not a result of the data alone.
+_STABLE = 0.05
+# A predictor that agrees so well with partner mean, over all methods, has its information.
+_FOLLOWS = 0.9
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What was published for a setting, and what the same tables give again.
+
+    Attributes
+    ----------
+    setting, selection : the tables, and what of them is analysed.
+    others : the other settings of the folder that could be read.
+    fits, replays : released fits, and their coefficients applied again, by method.
+    runs : every refit, one row a seed, see `mergecast.paper.refits.refit`.
+    findings : the audit.
+    sizes : calibration size to the analysed pairs measured with it; empty where the setting has no
+        sensitivity folder.
+    """
+
+    setting: PublishedSetting
+    selection: Selection
+    others: list[PublishedSetting]
+    fits: dict[str, ReleasedFit]
+    replays: dict[str, Replay]
+    runs: pd.DataFrame
+    findings: list[Finding]
+    sizes: dict[int, pd.DataFrame] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; an undefined number is None."""
+        chosen = self.selection
+        means = self.released_means()
+        missing = [{"pair": pair, "reason": reason} for pair, reason in chosen.missing]
+        audit = [
+            {"code": f.code, "severity": f.severity, "message": f.message} for f in self.findings
+        ]
+        return {
+            "setting": self.setting.name,
+            "pairs": {"expected": chosen.expected, "used": len(chosen.pairs), "missing": missing},
+            "published": {
+                "top5_overlap": _plain(top_overlap(means)),
+                "sign_agreement": _plain(sign_agreement(means)),
+                "per_fold_r": {name: _plain(fit.per_fold_r) for name, fit in self.fits.items()},
+            },
+            "refit": [
+                {str(key): _plain(value) for key, value in row.items()}
+                for row in mean_over_seeds(self.runs).to_dict("records")
+            ],
+            "additive_share": {
+                "outcomes": _plain_values(outcome_shares(chosen.outcomes)),
+                "metrics": _plain_values(metric_shares(chosen.pairs)),
+            },
+            "audit": audit,
+        }
+
+    def released_means(self) -> pd.DataFrame:
+        """Released coefficients averaged over folds: one row a metric, one column a method."""
+        return mean_coefficients({name: fit.coefficients for name, fit in self.fits.items()})
+
+
+def reproduce(
+    results: str | Path,
+    setting: str,
+    predictors: Sequence[str] | None = None,
+    seeds: int = 1,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Reproduction:
+    """Read a setting of the authors' results folder and do its analysis again.
+
+    Parameters
+    ----------
+    results : the authors' results folder, see `mergecast.paper.results`.
+    setting : for example ``ViT-B-16_AdamW``.
+    predictors : names in `PREDICTORS`; by default a set that takes some minutes.
+    seeds, workers, progress : as in `mergecast.paper.refits.refit`.
+
+    Raises
+    ------
+    UsageError
+        No such folder, setting or predictor; fewer than one seed.
+    TableError
+        A file of this setting is damaged, or no pair is left.
+    """
+    if seeds < 1:
+        raise UsageError("seeds", f"{seeds} is not a number of seeds", "use 1 or more")
+    tables = read_setting(results, setting)
+    fits = released_fits(results, setting)
+    selection = select(tables, fits)
+    findings: list[Finding] = []
+    others = _others(results, setting, findings)
+    replays: dict[str, Replay] = {}
+    for method, fit in fits.items():
+        try:
+            replays[method] = replay(fit, selection.pairs, selection.outcomes)
+        except MergecastError as error:
+            findings.append(Finding("released_fit_not_reproduced", WARNING, str(error)))
+    findings += audit_setting(tables, selection, others, fits, replays)
+    sizes = _sizes(results, setting, selection, findings)
+    runs, failures = refit(selection, predictors, seeds, workers, progress)
+    findings += [Finding("not_fitted", WARNING, text) for text in failures]
+    findings += _unstable(runs)
+    findings += _identifying(runs)
+    return Reproduction(tables, selection, others, fits, replays, runs, ordered(findings), sizes)
+
+
+def _others(results: str | Path, setting: str, findings: list[Finding]) -> list[PublishedSetting]:
+    """The other settings; one that cannot be read is a finding, not the end of this one."""
+    found = []
+    for name in settings(results):
+        if name == setting:
+            continue
+        try:
+            found.append(read_setting(results, name))
+        except MergecastError as error:
+            text = f"{name} is not compared with: {error}"
+            findings.append(Finding("unreadable_setting", WARNING, text))
+    return found
+
+
+def _sizes(
+    results: str | Path, setting: str, selection: Selection, findings: list[Finding]
+) -> dict[int, pd.DataFrame]:
+    """Tables at other calibration sizes; what cannot be read is a finding, not the end."""
+    try:
+        sizes = published_sizes(results, setting, selection.pairs)
+    except MergecastError as error:
+        findings.append(Finding("unreadable_sensitivity", WARNING, str(error)))
+        return {}
+    if sizes:
+        findings += noisy_metrics(calibration_sensitivity(sizes).metrics, PUBLISHED_SIZE)
+    return sizes
+
+
+def _unstable(runs: pd.DataFrame) -> list[Finding]:
+    return [
+        Finding(
+            "seed_sensitive",
+            WARNING,
+            f"{row['predictor']}, {row['target']} target, {row['method']}: per-fold r runs from "
+            f"{row['low']:.3f} to {row['high']:.3f} over {row['n_seeds']} seeds (standard "
+            f"deviation {row['std']:.3f}) on the same data",
+        )
+        for row in seed_spread(runs).to_dict("records")
+        if row["high"] - row["low"] > _STABLE
+    ]
+
+
+def _identifying(runs: pd.DataFrame) -> list[Finding]:
+    """Predictors that are cold by name and follow the partner's known outcomes all the same."""
+    cold = runs[(runs["protocol"] == "loto") & (runs["target"] == NORMALIZED) & ~runs["warm"]]
+    follows = cold.groupby("predictor", sort=False)["partner_r"].mean()
+    return [
+        Finding(
+            "predictor_identifies_partner",
+            WARNING,
+            f"{name}: with one task unseen its predictions follow partner mean with r {r:.2f}: "
+            "metrics tell which known model the partner is, and the fit has learnt that model's "
+            "outcomes; read it as a predictor that knows them, and judge it with both tasks unseen",
+        )
+        for name, r in follows.items()
+        if r > _FOLLOWS
+    ]
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and value != value else value
+
+
+def _plain_values(values: dict[str, float]) -> dict[str, float | None]:
+    return {key: _plain(value) for key, value in values.items()}

@@ -1,0 +1,225 @@
+"""What changes when metrics are measured on more or fewer calibration samples.
+
+A metric that reads samples is an estimate. Its values at two sizes say how noisy it is, and the
+same fits on both how much of their score hangs on the size. Seeds are the other free choice of a
+fit that draws numbers; its spread stands beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import pandas as pd
+
+from mergecast.analysis.audit import WARNING, Finding
+from mergecast.analysis.variance import metric_values
+from mergecast.errors import TableError, UsageError
+from mergecast.forecast.estimators.predictors import PREDICTORS
+from mergecast.forecast.rows import training_rows
+from mergecast.forecast.validation.evaluation import pearson, scores
+from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
+from mergecast.forecast.validation.scoring import spearman
+from mergecast.forecast.validation.uncertainty import seed_spread
+from mergecast.paper.metrics import calibration_tables
+from mergecast.paper.results import results_folder
+from mergecast.tables.outcomes import validate_outcomes
+from mergecast.tables.pairs import PAIR_KEYS, metric_columns, validate_pairs
+
+Progress = Callable[[int, int], None]
+
+# Samples a task behind the main tables of arXiv 2601.22285.
+PUBLISHED_SIZE = 10
+PREDICTORS_COMPARED = ("paper", "ridge", "lasso")
+# Below this r, less than half of a metric's spread is common to two measurements of it.
+_RELIABLE = 0.5
+_NUMBERS = ["per_fold_r", "pooled_r", "mae"]
+_FIT_COLUMNS = ["size", "predictor", "method", "n_pairs", *_NUMBERS, "per_fold_r_seed_sd"]
+_METRIC_COLUMNS = ["metric", "first", "second", "n_pairs", "r", "rho", "mean_ratio"]
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """What a calibration size changes.
+
+    Attributes
+    ----------
+    metrics : DataFrame[metric, first, second, n_pairs, r, rho, mean_ratio], one row a metric and
+        two sizes (first < second): Pearson's and Spearman's correlation over the pairs that have
+        both, and mean of |second| over mean of |first|.
+    fits : DataFrame[size, predictor, method, n_pairs, per_fold_r, pooled_r, mae,
+        per_fold_r_seed_sd], every size on the same pairs; empty where fits were not asked for.
+    """
+
+    metrics: pd.DataFrame
+    fits: pd.DataFrame
+
+
+def published_sizes(
+    results: str | Path, setting: str, pairs: pd.DataFrame
+) -> dict[int, pd.DataFrame]:
+    """Calibration size to the whole pair table of a published setting at that size.
+
+    Metrics that read no samples are those of `pairs`, the setting's own table (size 10); so are its
+    pairs. Empty where the setting has no sensitivity folder.
+
+    Raises
+    ------
+    TableError
+        A file is damaged, or lacks a pair.
+    """
+    found = calibration_tables(results_folder(results), setting)
+    if not found:
+        return {}
+    if PUBLISHED_SIZE in found:
+        raise TableError(
+            f"setting {setting}",
+            f"calibration size {PUBLISHED_SIZE} stands twice: it is that of the main table",
+            "remove its folder",
+        )
+    sizes = {size: _replaced(pairs, table, size) for size, table in found.items()}
+    return dict(sorted({**sizes, PUBLISHED_SIZE: pairs}.items()))
+
+
+def calibration_sensitivity(
+    tables: Mapping[int, pd.DataFrame],
+    outcomes: pd.DataFrame | None = None,
+    predictors: Sequence[str] = PREDICTORS_COMPARED,
+    protocol: str = "loto",
+    methods: Sequence[str] | None = None,
+    seeds: int = 1,
+    progress: Progress | None = None,
+) -> Sensitivity:
+    """Compare pair tables that were measured with different numbers of samples.
+
+    Parameters
+    ----------
+    tables : calibration size (samples a task) to pair table, two sizes at least; for example
+        ``{16: mc.metrics(...), 64: mc.metrics(...)}``. A metric that one size lacks is compared
+        between the others and takes no part in the fits.
+    outcomes : outcome table; without it only the metrics are compared.
+    predictors, protocol, methods : of the fits, as in `evaluate`.
+    seeds : of predictors that draw numbers: scores are those of seed 0, their spread is over all.
+    progress : called with (fits done, in all).
+
+    Raises
+    ------
+    UsageError
+        Fewer than two sizes, or an unknown name.
+    TableError
+        A table breaks its schema, or no pair or metric is in all of them.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> few = pd.DataFrame({"suite": ["s"] * 3, "left": list("abc"), "right": list("xyz")})
+    >>> tables = {8: few.assign(m=[1.0, 2.0, 3.0]), 64: few.assign(m=[1.0, 2.0, 4.0])}
+    >>> calibration_sensitivity(tables).metrics[["metric", "first", "second", "rho"]].values
+    array([['m', 8, 64, 1.0]], dtype=object)
+    """
+    if len(tables) < 2:
+        raise UsageError("calibration sizes", f"{len(tables)} given", "give tables of two sizes")
+    checked = {
+        size: validate_pairs(table, table=f"pairs (size {size})")
+        for size, table in sorted(tables.items())
+    }
+    metrics = _metrics(checked)
+    if outcomes is None:
+        return Sensitivity(metrics, pd.DataFrame(columns=_FIT_COLUMNS))
+    measured = validate_outcomes(outcomes)
+    chosen, scheme = [PREDICTORS.get(name) for name in predictors], PROTOCOLS.get(protocol)
+    rows: list[dict[str, object]] = []
+    common = _common(checked)
+    data = {
+        size: training_rows(table, measured, list(methods) if methods else None)
+        for size, table in common.items()
+    }
+    total = sum(len(chosen) * len(found) for found in data.values())
+    for size, found in data.items():
+        for predictor in chosen:
+            for method, training in found.items():
+                row: dict[str, object] = {"size": size, "predictor": predictor.name}
+                row |= {"method": method, "n_pairs": training.n_pairs}
+                numbers = scores(out_of_fold(training, predictor, scheme))
+                row |= {key: numbers[key] for key in _NUMBERS}
+                spread = seed_spread(training, predictor, scheme, seeds)
+                rows.append(row | {"per_fold_r_seed_sd": spread["per_fold_r_seed_sd"]})
+                if progress is not None:
+                    progress(len(rows), total)
+    return Sensitivity(metrics, pd.DataFrame(rows, columns=_FIT_COLUMNS))
+
+
+def noisy_metrics(metrics: pd.DataFrame, size: int) -> list[Finding]:
+    """Metrics whose values at `size` hardly agree with those at the largest size.
+
+    `metrics` as in `Sensitivity`; an r below 0.5 is a finding: most of such a metric's variation
+    between pairs comes from which samples were drawn.
+    """
+    largest = int(metrics["second"].max())
+    between = metrics[(metrics["first"] == size) & (metrics["second"] == largest)]
+    found = []
+    for row in between[between["r"] < _RELIABLE].to_dict("records"):
+        # Adding 0.0 turns the negative zero that rounding leaves into 0.
+        r = round(row["r"], 2) + 0.0
+        text = (
+            f"{row['metric']}: r {r:.2f} over {row['n_pairs']} pairs between {size} and {largest} "
+            "calibration samples: most of its variation is which samples were drawn"
+        )
+        found.append(Finding("calibration_noise", WARNING, text))
+    return found
+
+
+def _metrics(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
+    values = {
+        size: pd.concat([table[PAIR_KEYS], metric_values(table)], axis=1)
+        for size, table in tables.items()
+    }
+    rows = []
+    for first, second in combinations(values, 2):
+        both = values[first].merge(values[second], on=PAIR_KEYS, suffixes=("|a", "|b"))
+        for key in values[first].columns.drop(PAIR_KEYS):
+            if key not in values[second]:
+                continue
+            there = both[[f"{key}|a", f"{key}|b"]].dropna()
+            x, y = (there[column].to_numpy(dtype=float) for column in there)
+            scale = float(abs(x).mean()) if len(x) else 0.0
+            ratio = float(abs(y).mean()) / scale if scale > 0 else float("nan")
+            numbers = {"r": pearson(x, y), "rho": spearman(x, y), "mean_ratio": ratio}
+            head = {"metric": str(key), "first": first, "second": second, "n_pairs": len(there)}
+            rows.append(head | numbers)
+    return pd.DataFrame(rows, columns=_METRIC_COLUMNS)
+
+
+def _common(tables: Mapping[int, pd.DataFrame]) -> dict[int, pd.DataFrame]:
+    """Every table cut to the metrics and complete pairs of all, so that only the size differs."""
+    keys = [
+        key
+        for key in metric_columns(next(iter(tables.values())))
+        if all(key in table for table in tables.values())
+    ]
+    indexed = {size: table.set_index(PAIR_KEYS)[keys].dropna() for size, table in tables.items()}
+    pairs = None
+    for table in indexed.values():
+        pairs = table.index if pairs is None else pairs.intersection(table.index, sort=False)
+    if not keys or pairs is None or pairs.empty:
+        what = "pair with every metric" if keys else "metric"
+        raise TableError(
+            "pair tables", f"no {what} is in all {len(tables)} sizes", "measure the same family"
+        )
+    return {size: table.loc[pairs].reset_index() for size, table in indexed.items()}
+
+
+def _replaced(pairs: pd.DataFrame, other: pd.DataFrame, size: int) -> pd.DataFrame:
+    """`pairs` with the metrics that `other` has, from there."""
+    indexed, source = pairs.set_index(PAIR_KEYS), other.set_index(PAIR_KEYS)
+    absent = indexed.index.difference(source.index)
+    if len(absent):
+        _, left, right = absent[0]
+        raise TableError(
+            f"pairs table (size {size})", f"no pair {left} + {right}", "copy the whole folder"
+        )
+    shared = [key for key in metric_columns(other) if key in pairs.columns]
+    indexed[shared] = source.loc[indexed.index, shared]
+    return indexed.reset_index()

@@ -1,0 +1,1 @@
+"""``digits-14``, the suite that comes with mergecast."""

@@ -1,0 +1,83 @@
+import math
+
+import pytest
+import torch
+
+from mergecast.evidence.retention.forms import FORMS, compare, mean_of
+
+SINGLE = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]])
+MERGED = torch.tensor([[1.0, 0.0], [0.0, 0.5], [0.0, 1.0]])
+LABELS = torch.tensor([0, 0, 0])
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def test_labelled_forms_by_hand():
+    found = compare(MERGED, SINGLE, LABELS).values
+    after = [sigmoid(1), sigmoid(-0.5), sigmoid(-1)]
+    before = [sigmoid(2), sigmoid(-1), sigmoid(3)]
+    assert found["probability_labelled"] == pytest.approx(sum(after) / sum(before))
+    assert found["kept_labelled"] == pytest.approx((after[0] + after[2]) / 2)
+    assert found["margin_labelled"] == pytest.approx((1 - 0.5 - 1) / (2 - 1 + 3))
+    assert found["accuracy_labelled"] == pytest.approx((1 / 3) / (2 / 3))
+    expected = sum(math.log(a) - math.log(b) for a, b in zip(after, before, strict=True)) / 3
+    assert found["loss_labelled"] == pytest.approx(expected)
+
+
+def test_unlabelled_forms_take_the_fine_tuned_models_prediction():
+    found = compare(MERGED, SINGLE)
+    values = found.values
+    after = [sigmoid(1), sigmoid(0.5), sigmoid(-1)]
+    before = [sigmoid(2), sigmoid(1), sigmoid(3)]
+    assert values["probability_unlabelled"] == pytest.approx(sum(after) / sum(before))
+    assert values["kept_unlabelled"] == pytest.approx(sum(after) / 3)
+    assert values["margin_unlabelled"] == pytest.approx((1 + 0.5 - 1) / (2 + 1 + 3))
+    assert values["accuracy_unlabelled"] == pytest.approx(2 / 3)
+    shared = [1 - abs(a - b) for a, b in zip(after, before, strict=True)]
+    assert values["overlap_unlabelled"] == pytest.approx(sum(shared) / 3)
+    assert found.missing == {
+        form: "the samples have no labels" for form in FORMS if form.endswith("_labelled")
+    }
+
+
+def test_an_unchanged_model_keeps_everything():
+    found = compare(SINGLE, SINGLE, LABELS).values
+    for form, value in found.items():
+        name = form.split("_")[0]
+        if name != "kept":
+            assert value == pytest.approx(0 if name == "loss" else 1)
+
+
+def test_language_models_are_compared_on_labelled_tokens_only():
+    labels = torch.tensor([[0, -100], [0, 0]])
+    single = torch.stack([torch.stack([SINGLE[0], SINGLE[1]]), torch.stack([SINGLE[1], SINGLE[2]])])
+    merged = torch.stack([torch.stack([MERGED[0], SINGLE[2]]), torch.stack([MERGED[1], MERGED[2]])])
+    assert compare(merged, single, labels) == compare(MERGED, SINGLE, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("merged", "single", "labels", "form", "reason"),
+    [
+        (MERGED, -SINGLE, LABELS, "margin_labelled", "mean margin of the target is -1.33"),
+        (MERGED, -SINGLE[[0, 2]].repeat(2, 1)[:3], LABELS, "kept_labelled", "gets no sample right"),
+        (MERGED, -SINGLE[[0, 2]].repeat(2, 1)[:3], LABELS, "accuracy_labelled", "accuracy is 0"),
+        (MERGED * torch.inf, SINGLE, LABELS, "overlap_unlabelled", "merged model's output"),
+        (MERGED, SINGLE, LABELS - 100, "kept_labelled", "no sample has a label"),
+    ],
+)
+def test_what_is_not_defined_is_missing_with_a_reason(merged, single, labels, form, reason):
+    found = compare(merged, single, labels)
+    assert form not in found.values
+    assert reason in found.missing[form]
+
+
+def test_the_mean_of_draws_is_missing_where_one_draw_is():
+    whole, part = compare(MERGED, SINGLE, LABELS), compare(SINGLE, SINGLE)
+    mean = mean_of([whole, part])
+    assert mean.values["kept_unlabelled"] == pytest.approx(
+        (whole.values["kept_unlabelled"] + part.values["kept_unlabelled"]) / 2
+    )
+    assert "kept_labelled" not in mean.values
+    assert mean.missing["kept_labelled"] == "the samples have no labels"

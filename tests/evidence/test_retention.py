@@ -1,0 +1,209 @@
+import pytest
+import torch
+
+from mergecast.checkpoints import Checkpoint
+from mergecast.checkpoints.torch_bridge import to_tensor
+from mergecast.checkpoints.writer import write_safetensors
+from mergecast.errors import UndefinedError, UsageError
+from mergecast.evidence.retention.collect import collect_retention
+from mergecast.evidence.retention.forms import FORMS, compare
+from mergecast.evidence.retention.pair_probe import collect_pair_probes
+from mergecast.evidence.settings import MergeSettings
+from mergecast.family import Family
+from mergecast.merging import METHODS, merging_method, write_merge
+from mergecast.merging.alone import JITTER, merge_alone, scrambled
+from mergecast.tasks.probe import Probe
+from tiny_models import tiny_family, tiny_probed, tiny_tasks
+
+SETTINGS = MergeSettings(samples=12, draws=2, merge_seed=3)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_retention_equals_writing_and_loading_the_merge_with_copies_of_the_base(tmp_path, size):
+    probed = tiny_probed(tmp_path)
+    settings = MergeSettings(samples=12, size=size, merge_seed=3, partners=("base",))
+    methods = [name for name in METHODS.names() if METHODS.get(name).max_members is None]
+    found = collect_retention(probed, methods=methods, settings=settings)
+    base = tmp_path / "base.safetensors"
+    company = Family.open(
+        base, {"a": tmp_path / "a.safetensors", **{f"z{i}": base for i in range(1, size)}}
+    )
+    task = tiny_tasks()["a"]
+    probe, samples = Probe(task), task.samples(12, 0)
+    own = {name: to_tensor(v) for name, v in _arrays(tmp_path / "a.safetensors").items()}
+    for method in methods:
+        out = write_merge(company, method, tmp_path / f"{method}-{size}", seed=3)
+        merged = {name: to_tensor(v) for name, v in _arrays(out).items()}
+        head = {name: value for name, value in own.items() if name.startswith("head.")}
+        logits = probe.logits({**merged, **head}, samples)
+        expected = compare(logits, probe.logits(own, samples), samples.labels).values
+        for form in FORMS:
+            assert found.value("a", method, form) == pytest.approx(expected[form], abs=1e-6)
+
+
+def test_values_depend_neither_on_the_order_of_models_nor_on_the_other_models(tmp_path):
+    methods = ["dare", "slerp", "tsv"]
+    one = collect_retention(tiny_probed(tmp_path), methods=methods, settings=SETTINGS)
+    other = collect_retention(
+        tiny_probed(tmp_path, order="ca"), methods=methods[::-1], settings=SETTINGS
+    )
+    for key, comparison in other.found.items():
+        assert comparison.values == one.found[key].values
+
+
+def test_threads_change_nothing(tmp_path):
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            retention = collect_retention(
+                tiny_probed(tmp_path), methods=["isotropic"], settings=SETTINGS
+            )
+            found.append([c.values for c in retention.found.values()])
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1]
+
+
+def test_without_labels_the_unlabelled_forms_remain_and_the_others_say_why(tmp_path):
+    found = collect_retention(
+        tiny_probed(tmp_path, labelled=False), methods=["weight_avg"], settings=SETTINGS
+    )
+    with_labels = collect_retention(
+        tiny_probed(tmp_path), methods=["weight_avg"], settings=SETTINGS
+    )
+    for form in FORMS:
+        if form.endswith("_unlabelled"):
+            assert found.value("a", "weight_avg", form) == with_labels.value(
+                "a", "weight_avg", form
+            )
+        else:
+            with pytest.raises(UndefinedError, match="no labels"):
+                found.value("a", "weight_avg", form)
+
+
+def test_a_method_for_one_model_is_missing_with_its_reason(tmp_path):
+    name = "only_one_model"
+    merging_method(name, reference="a test", max_members=1)(lambda block: block.deltas[0])
+    try:
+        found = collect_retention(tiny_probed(tmp_path), methods=[name], settings=SETTINGS)
+        probes = collect_pair_probes(tiny_probed(tmp_path), methods=[name], settings=SETTINGS)
+    finally:
+        METHODS._entries.pop(name)
+    with pytest.raises(UndefinedError, match="takes at most 1"):
+        found.value("a", name, "kept_unlabelled")
+    with pytest.raises(UndefinedError, match="takes at most 1"):
+        probes.value("a", "b", name, "kept_unlabelled")
+
+
+def test_what_was_not_probed_and_unknown_forms_are_named(tmp_path):
+    found = collect_retention(tiny_probed(tmp_path), methods=["weight_avg"], settings=SETTINGS)
+    with pytest.raises(UndefinedError, match="was not probed with ties"):
+        found.value("a", "ties", "kept_unlabelled")
+    with pytest.raises(UsageError, match="kept_unlabelled"):
+        found.value("a", "weight_avg", "kept_unlabeled")
+
+
+def test_scrambling_keeps_entries_and_spectrum_and_draws_differ(tmp_path):
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    delta = rng.standard_normal((4, 7)).astype(np.float32)
+    shuffled = scrambled(delta, np.random.default_rng(1))
+    assert not np.array_equal(shuffled, delta)
+    # One factor a row, of 1 ± a few times the jitter; entries and spectrum follow it.
+    ratio = np.sort(np.abs(shuffled), axis=1) / np.sort(np.abs(delta), axis=1)
+    np.testing.assert_allclose(ratio, ratio[:, :1].repeat(7, axis=1), rtol=1e-6)
+    assert 0 < np.abs(ratio - 1).max() < 5 * JITTER
+    spectra = [np.linalg.svd(matrix, compute_uv=False) for matrix in (shuffled, delta)]
+    np.testing.assert_allclose(*spectra, rtol=5 * JITTER)
+    vector = rng.standard_normal(9).astype(np.float32)
+    moved = scrambled(vector, np.random.default_rng(1))
+    np.testing.assert_array_equal(np.sort(np.abs(moved)), np.sort(np.abs(vector)))
+    family = tiny_family(tmp_path)
+    merges = [
+        merge_alone(family, "a", "weight_avg", partner="scrambled", draw=draw)["up.weight"]
+        for draw in (0, 0, 1)
+    ]
+    assert torch.equal(merges[0], merges[1])
+    assert not torch.equal(merges[0], merges[2])
+
+
+def test_scrambled_tsv_does_not_hang_on_the_signs_of_a_decomposition(tmp_path, monkeypatch):
+    """Singular vectors are defined up to sign: another LAPACK gives other ones."""
+    from mergecast.merging import decompositions, spectral
+
+    family = tiny_family(tmp_path)
+    usual = merge_alone(family, "a", "tsv", partner="scrambled")
+
+    def flipped(matrix):
+        u, s, vh = decompositions.plain_svd(matrix)
+        signs = torch.ones_like(s)
+        signs[::2] = -1
+        return u * signs, s, signs[:, None] * vh
+
+    for name in ("svd", "plain_svd"):
+        monkeypatch.setattr(spectral, name, flipped)
+    other = merge_alone(family, "a", "tsv", partner="scrambled")
+    for name, value in usual.items():
+        # Decorrelating two nearly equal sets magnifies float32 rounding by 1 / jitter.
+        torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_merge_alone_checks_its_arguments(tmp_path):
+    family = tiny_family(tmp_path)
+    with pytest.raises(UsageError, match="scrambled"):
+        merge_alone(family, "a", "ties", partner="shuffled")
+    with pytest.raises(UsageError, match="size: is 0"):
+        merge_alone(family, "a", "ties", size=0)
+    with pytest.raises(UsageError, match="model 'x'"):
+        merge_alone(family, "x", "ties")
+
+
+def test_pair_probes_evaluate_the_real_merge_with_each_members_own_head(tmp_path):
+    probed, tasks = tiny_probed(tmp_path), tiny_tasks()
+    family = probed.family
+    steps = []
+    probes = collect_pair_probes(probed, methods=["ties"], settings=SETTINGS, advance=steps.append)
+    out = write_merge(family, "ties", tmp_path / "merged", members=["a", "c"], seed=3)
+    merged = {name: to_tensor(v) for name, v in _arrays(out).items()}
+    own = probed.state("c")
+    head = {name: value for name, value in own.items() if name.startswith("head.")}
+    probe, samples = Probe(tasks["c"]), tasks["c"].samples(12, 0)
+    expected = compare(
+        probe.logits({**merged, **head}, samples), probe.logits(own, samples), samples.labels
+    )
+    for form in FORMS:
+        assert probes.value("c", "a", "ties", form) == pytest.approx(expected.values[form])
+    assert steps == [1, 1, 1]
+
+
+def test_a_model_whose_output_is_not_finite_is_missing_with_a_reason(tmp_path):
+    from tiny_models import tiny_states
+
+    states = tiny_states()
+    states["a"]["head.weight"][0, 0] = float("nan")
+    for label, state in states.items():
+        write_safetensors(tmp_path / f"{label}.safetensors", state)
+    found = collect_retention(tiny_probed(tmp_path), methods=["weight_avg"], settings=SETTINGS)
+    with pytest.raises(UndefinedError, match="output is not finite"):
+        found.value("a", "weight_avg", "overlap_unlabelled")
+    assert 0 < found.value("b", "weight_avg", "overlap_unlabelled") <= 1
+
+
+def _arrays(path):
+    checkpoint = Checkpoint.open(path)
+    return {name: checkpoint.array(name) for name in checkpoint.names}
+
+
+def test_finished_units_are_not_computed_again(tmp_path, monkeypatch):
+    probed = tiny_probed(tmp_path)
+    first = collect_retention(probed, methods=["dare"], settings=SETTINGS)
+    monkeypatch.setattr("mergecast.evidence.retention.collect.merge_alone", None)
+    again = collect_retention(probed, methods=["dare"], settings=SETTINGS)
+    assert again.found == first.found
+    with pytest.raises(TypeError):
+        collect_retention(
+            probed, methods=["dare"], settings=MergeSettings(samples=12, draws=2, merge_seed=4)
+        )

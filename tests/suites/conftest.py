@@ -1,0 +1,20 @@
+import pytest
+
+from mergecast.suites.digits.suite import DigitsRecipe
+from mergecast.suites.runner import run_suite
+
+TINY = {"base_steps": 4, "head_steps": 4, "steps": 4, "n_test": 100, "depth": 1, "hidden": 16}
+TASKS = ["upright", "parity", "noisy"]
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """A recipe whose models learn almost nothing, in no time."""
+    return DigitsRecipe(**TINY)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, tiny):
+    """A finished tiny run, by one worker; read only."""
+    folder = tmp_path_factory.mktemp("finished")
+    return run_suite("digits-14", folder, tasks=TASKS, workers=1, recipe=tiny)

@@ -1,0 +1,69 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from mergecast.cli.bench import app
+from mergecast.suites.digits.suite import Digits, DigitsRecipe
+
+runner = CliRunner()
+
+
+class TinyRecipe(DigitsRecipe):
+    base_steps: int = 2
+    head_steps: int = 2
+    steps: int = 2
+    n_test: int = 50
+    depth: int = 1
+
+
+@pytest.mark.parametrize("command", ["list", "fetch", "run", "status"])
+def test_every_command_shows_an_example(command):
+    result = runner.invoke(app, [command, "--help"])
+    assert result.exit_code == 0
+    assert f"mergecast bench {command}" in result.stdout
+
+
+def test_list_names_suites_and_tasks():
+    assert "digits-14  14 tasks" in runner.invoke(app, ["list"]).stdout
+    [suite] = json.loads(runner.invoke(app, ["list", "--json"]).stdout)["suites"]
+    assert suite["suite"] == "digits-14"
+    assert len(suite["tasks"]) == 14
+
+
+def test_fetch_says_that_nothing_is_needed(tmp_path):
+    result = runner.invoke(app, ["fetch", "digits-14", "-o", str(tmp_path / "run")])
+    assert "needs no download" in result.stdout
+    assert not (tmp_path / "run").exists()
+
+
+def test_run_summarises_and_status_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(Digits, "recipe_type", TinyRecipe)
+    cut = ["--tasks", "parity, loops", "--methods", "ties,tsv", "--workers", "1"]
+    arguments = ["run", "digits-14", "-o", str(tmp_path), *cut]
+    text = runner.invoke(app, arguments).stdout
+    assert "retention of a pair" in text
+    assert f"{tmp_path}/outcomes.parquet" in text
+    parsed = json.loads(runner.invoke(app, [*arguments, "--json"]).stdout)
+    assert list(parsed["pair_retention"]) == ["ties", "tsv"]
+    assert parsed["pair_retention"]["ties"]["count"] == 1
+
+    place = ["digits-14", "-o", str(tmp_path)]
+    assert "outcomes  2/2" in runner.invoke(app, ["status", *place]).stdout
+    counts = json.loads(runner.invoke(app, ["status", *place, "--json"]).stdout)
+    assert counts["models"] == {"done": 2, "total": 2}
+
+
+def test_run_merges_random_sets_beside_the_pairs(tmp_path, monkeypatch):
+    monkeypatch.setattr(Digits, "recipe_type", TinyRecipe)
+    cut = ["--tasks", "parity,loops,prime,noisy", "--methods", "ties", "--workers", "1"]
+    arguments = ["run", "digits-14", "-o", str(tmp_path), "--tier", "weights", *cut]
+    text = runner.invoke(app, [*arguments, "--sets", "2"]).stdout
+    assert "retention of a larger set" in text
+    parsed = json.loads(runner.invoke(app, [*arguments, "--sets", "2", "--json"]).stdout)
+    assert parsed["pair_retention"]["ties"]["count"] == 6
+    counts = {row["size"]: row["count"] for row in parsed["set_retention"]}
+    assert counts == {3: 2, 4: 1}
+    place = ["digits-14", "-o", str(tmp_path)]
+    assert "sets      3/3" in runner.invoke(app, ["status", *place]).stdout
+    assert runner.invoke(app, [*arguments, "--sets", "-1"]).exit_code == 2

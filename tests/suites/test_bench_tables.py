@@ -1,0 +1,23 @@
+from pathlib import Path
+
+import numpy as np
+
+from mergecast.suites.suite import Recipe
+from mergecast.suites.tables import outcomes_table
+from mergecast.suites.units import OutcomeUnit, Run
+
+
+def evaluation(score):
+    return {"score": score, "loss": 1.0, "probability": 0.5, "n_eval": 10}
+
+
+def test_nothing_can_be_retained_of_a_score_of_zero():
+    run = Run(Path("run"), "digits-14", Recipe(), seed=3)
+    unit = OutcomeUnit(run, "ties", ("a", "b"), "base", ("x", "y"))
+    models = {"a": {"single": evaluation(0.0)}, "b": {"single": evaluation(0.8)}}
+    table = outcomes_table([unit], [{"tasks": {t: evaluation(0.4) for t in "ab"}}], models)
+    np.testing.assert_array_equal(table["retention"], [np.nan, 0.5])
+    assert table["members"].tolist() == ["a+b", "a+b"]
+    [missing] = table.attrs["missing"]
+    assert missing["task"] == "a"
+    assert "the single model's score is 0" in missing["reason"]
