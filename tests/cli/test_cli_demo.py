@@ -37,7 +37,7 @@ def measured_run(monkeypatch):
         shutil.copy(MEASURED / "tasks.parquet", out)
         return out
 
-    monkeypatch.setattr("mergecast.suites.runner.run_suite", run_suite)
+    monkeypatch.setattr("mergecast.suites.run.run_suite", run_suite)
     monkeypatch.setattr(demo, "TASKS", demo.TASKS[:6])
 
 
