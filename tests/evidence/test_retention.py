@@ -11,7 +11,7 @@ from mergecast.evidence.retention.pair_probe import collect_pair_probes
 from mergecast.evidence.settings import MergeSettings
 from mergecast.family import Family
 from mergecast.merging import METHODS, merging_method, write_merge
-from mergecast.merging.alone import JITTER, merge_alone, scrambled
+from mergecast.merging.stand_ins import JITTER, merge_alone, scrambled
 from mergecast.tasks.probe import Probe
 from tiny_models import tiny_family, tiny_probed, tiny_tasks
 
