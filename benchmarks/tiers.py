@@ -24,8 +24,8 @@ from mergecast.evidence.settings import MergeSettings
 from mergecast.family import Family
 from mergecast.forecast.validation.evaluation import pearson
 from mergecast.forecast.validation.splitters import LeaveTwoTasksOut
-from mergecast.suites.run import run_suite
 from mergecast.suites.folder import run_tasks
+from mergecast.suites.run import run_suite
 from mergecast.tables.io import read_outcomes
 
 METHODS = ("ties", "task_arithmetic", "isotropic", "weight_avg", "dare", "tsv")

@@ -14,7 +14,7 @@ from mergecast.errors import FamilyError, UndefinedError, UsageError
 from mergecast.evidence.retention.batchnorm import batchnorm_layers, reestimated
 from mergecast.family import Family
 from mergecast.merging import merge
-from mergecast.merging.alone import private_parameters
+from mergecast.merging.stand_ins import private_parameters
 from mergecast.tasks.measure import QUANTITIES, TaskScore, majority, measure
 from mergecast.tasks.probe import Probe
 from mergecast.tasks.task import Split, Task
