@@ -138,7 +138,7 @@ def status(suite: _SuiteName, out: _Folder, as_json: _Json = False) -> None:
 
       mergecast bench status digits-14 -o runs/digits
     """
-    from mergecast.suites.run import suite_status
+    from mergecast.suites.status import suite_status
 
     stages = suite_status(out, suite)
     if as_json:
