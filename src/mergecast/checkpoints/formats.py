@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mergecast.checkpoints.checkpoint import Checkpoint
+from mergecast.checkpoints.quantized import widened
 from mergecast.errors import CheckpointError
 
 TORCH_SUFFIXES = (".pt", ".pth", ".bin")
@@ -54,8 +55,9 @@ def _open_folder(folder: Path, base: Checkpoint | None) -> Checkpoint:
             raise CheckpointError(folder, "is a LoRA adapter", "open it with its base model")
         return open_lora(folder, base)
     checkpoint = _open_weights(folder)
-    checkpoint.path = folder  # what its config and tokenizer are read from
     config = read_config(folder)
+    checkpoint = widened(checkpoint, config)
+    checkpoint.path = folder  # what its config and tokenizer are read from
     if config.get("tie_word_embeddings"):
         _drop_tied_embeddings(checkpoint)
     return checkpoint
