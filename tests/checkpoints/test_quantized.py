@@ -85,23 +85,33 @@ def test_mxfp4_blocks_are_widened_as_transformers_does(tmp_path):
     ("tensors", "quantization", "named"),
     [
         (
-            {NAME: torch.zeros(8, 8, dtype=torch.int8), "model.layers.0.mlp.up_proj.SCB": torch.ones(8)},
+            {
+                NAME: torch.zeros(8, 8, dtype=torch.int8),
+                "model.layers.0.mlp.up_proj.SCB": torch.ones(8),
+            },
             {"quant_method": "bitsandbytes", "load_in_8bit": True},
             "bitsandbytes",
         ),
-        ({"x.qweight": torch.zeros(8, 8, dtype=torch.int32), "x.scales": torch.ones(1, 8)}, None, "GPTQ"),
+        (
+            {"x.qweight": torch.zeros(8, 8, dtype=torch.int32), "x.scales": torch.ones(1, 8)},
+            None,
+            "GPTQ",
+        ),
         (
             {"x.weight": torch.zeros(32, 1, dtype=torch.uint8), "x.weight.absmax": torch.ones(1)},
             None,
             "bitsandbytes 4 bit",
         ),
         (
-            {"x.weight_packed": torch.zeros(8, 1, dtype=torch.int32), "x.weight_scale": torch.ones(8, 1)},
+            {
+                "x.weight_packed": torch.zeros(8, 1, dtype=torch.int32),
+                "x.weight_scale": torch.ones(8, 1),
+            },
             {"quant_method": "compressed-tensors"},
             "packed integers",
         ),
     ],
-)  # fmt: skip
+)
 def test_integer_codes_are_refused_by_name_with_what_to_bring(
     tensors, quantization, named, tmp_path
 ):

@@ -116,7 +116,8 @@ class _Scaled:
         codes = stored._read(self.weight, start, stop).astype(np.float32)
         scales: Array = stored.array(self.scale.name).astype(np.float32)
         if scales.size == 1:
-            return codes * scales.reshape(-1)[0]
+            whole: Array = codes * scales.reshape(-1)[0]
+            return whole
         columns = self.weight.shape[1]
         height, width = self.block
         flat = np.arange(start, stop)
