@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.checkpoints.quantized import widened
+from mergecast.checkpoints.side_files import read_json
 from mergecast.errors import CheckpointError
 
 TORCH_SUFFIXES = (".pt", ".pth", ".bin")
@@ -55,11 +52,11 @@ def _open_folder(folder: Path, base: Checkpoint | None) -> Checkpoint:
             raise CheckpointError(folder, "is a LoRA adapter", "open it with its base model")
         return open_lora(folder, base)
     checkpoint = _open_weights(folder)
-    config = read_config(folder)
+    config = read_json(folder / "config.json")
     checkpoint = widened(checkpoint, config)
     checkpoint.path = folder  # what its config and tokenizer are read from
     if config.get("tie_word_embeddings"):
-        _drop_tied_embeddings(checkpoint)
+        return checkpoint.with_ties(_tied_embeddings(checkpoint))
     return checkpoint
 
 
@@ -89,26 +86,12 @@ def _open_weights(folder: Path) -> Checkpoint:
     raise CheckpointError(folder, "holds no weights", f"give {_EXPECTED}")
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """``config.json`` of a model folder, or an empty mapping where there is none."""
-    path = folder / "config.json"
-    if not path.is_file():
-        return {}
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(path, f"is not readable JSON ({error})", "fix or fetch it") from error
-    return config if isinstance(config, dict) else {}
-
-
-def _drop_tied_embeddings(checkpoint: Checkpoint) -> None:
-    """Keep one name of embeddings that the config ties, if both were written and are equal."""
+def _tied_embeddings(checkpoint: Checkpoint) -> dict[str, str]:
+    """Of embeddings that the config ties: one name, if both were written equal, to the other."""
+    ties: dict[str, str] = {}
     for pair in _TIED_EMBEDDINGS:
         if all(name in checkpoint.infos for name in pair):
             kept, dropped = sorted(pair)
-            same = checkpoint.infos[kept].shape == checkpoint.infos[dropped].shape
-            if same and np.array_equal(
-                checkpoint.array(kept).view(np.uint8), checkpoint.array(dropped).view(np.uint8)
-            ):
-                del checkpoint.infos[dropped]
-                checkpoint.tied[dropped] = kept
+            if checkpoint.equal(kept, dropped):
+                ties[dropped] = kept
+    return ties

@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from mergecast.checkpoints.checkpoint import TensorInfo
+from mergecast.checkpoints.checkpoint import Checkpoint, TensorInfo
+from mergecast.checkpoints.renamed import RenamedCheckpoint
 
 #: Last parts of names that older checkpoints have, to today's.
 _LEGACY = {"gamma": "weight", "beta": "bias"}
@@ -20,6 +21,20 @@ _LEGACY = {"gamma": "weight", "beta": "bias"}
 _DEEPEST = 3
 
 Infos = Mapping[str, TensorInfo]
+
+
+def named_as(base: Checkpoint, model: Checkpoint) -> Checkpoint:
+    """The model under the base's names, where a rule says what they are; itself otherwise.
+
+    What was done is in the `notes` of the checkpoint returned.
+    """
+    found = match_names(base.infos, model.infos)
+    taken = {name for name in found.names if name in model.infos}
+    if found.is_identity or taken - set(found.names.values()):
+        return model
+    renamed = RenamedCheckpoint(model, found.names)
+    renamed.notes = (*model.notes, f"aligned by name: {'; '.join(found.rules)}")
+    return renamed
 
 
 @dataclass(frozen=True)
