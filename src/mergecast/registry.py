@@ -171,7 +171,8 @@ class Registry(Generic[T]):
     def _load_own(self) -> None:
         if self._own_loaded:
             return
-        self._modules = [name for pattern in self._patterns for name in _matching(pattern)]
+        found = (name for pattern in self._patterns for name in _matching(pattern))
+        self._modules = list(dict.fromkeys(found))
         for name in self._modules:
             import_module(name)
         self._own_loaded = True
