@@ -15,7 +15,7 @@ from mergecast.checkpoints.checkpoint import Array, Checkpoint
 from mergecast.errors import CheckpointError
 from mergecast.family.alignment import is_head
 from mergecast.family.blocks import ParamBlock
-from mergecast.family.family import Family
+from mergecast.family.family import Family, Models
 from mergecast.family.findings import VANISHED_SHARE, Finding, delta_findings
 
 Progress = Callable[[int, int], None]
@@ -67,9 +67,9 @@ class Preflight:
 
 def check(
     base: str | Path,
-    models: Sequence[str | Path] | Mapping[str, str | Path],
+    models: Models,
     *,
-    private: Sequence[str] = (),
+    private: str | Sequence[str] = (),
     strict: bool = True,
     progress: Progress | None = None,
 ) -> Preflight:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -176,7 +177,37 @@ class Forecaster:
                 f"no method can be forecast: {rows['note'].iloc[0]}",
                 "compute the metrics that the forecaster was fitted on",
             )
-        return Forecast(rows, recommend(rows, threshold), level, threshold, tier)
+        advice = recommend(rows, threshold)
+        return Forecast(rows, advice, level, threshold, tier, checked, self.file, suite)
+
+    def only(self, methods: Sequence[str]) -> Self:
+        """The forecaster of these merging methods alone; raises UsageError for one it lacks."""
+        for name in methods:
+            if name not in self.file.methods:
+                raise UsageError.unknown("method", name, self.file.methods)
+        tiers, warm = (
+            {
+                tier: {name: model for name, model in models.items() if name in methods}
+                for tier, models in side.items()
+            }
+            for side in (self.file.tiers, self.file.warm)
+        )
+        return type(self)(self.file.model_copy(update={"tiers": tiers, "warm": warm}))
+
+    def reads(self, tier: str, *, warm: bool = False) -> set[str]:
+        """Names of the metrics that forecasts from a tier read; from any where it has no such tier.
+
+        Parameters
+        ----------
+        warm : count in those of the models that know outcomes.
+        """
+        sides = [self.file.tiers, *([self.file.warm] if warm else [])]
+        read = [
+            models
+            for tiers in sides
+            for models in ([tiers[tier]] if tier in tiers else tiers.values())
+        ]
+        return {name for models in read for model in models.values() for name in model.needs}
 
     def save(self, path: str | Path) -> Path:
         """Write the forecaster as JSON, atomically; raises ResourceError."""
