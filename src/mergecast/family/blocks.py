@@ -8,11 +8,14 @@ import numpy as np
 
 from mergecast.checkpoints.checkpoint import Array
 from mergecast.errors import FamilyError
+from mergecast.runtime.stage import Stage
 
 #: Deltas of a block are kept in memory up to this many bytes, and re-read in parts beyond it.
 MEMORY_BUDGET = 512 * 2**20
 #: Elements of one model in a chunk: float64 copies of 20 models then take about 20 MB.
 CHUNK_ELEMENTS = 2**17
+#: A parameter's values and every model's difference from them.
+BLOCKS = Stage("blocks", 1, modules=("mergecast.family.blocks",))
 
 
 class ParamBlock:

@@ -14,14 +14,17 @@ from mergecast.family.blocks import ParamBlock
 from mergecast.family.family import Family
 from mergecast.merging.decompositions import current
 from mergecast.merging.method import METHODS
-from mergecast.merging.run import apply
+from mergecast.merging.run import MERGE, apply
 from mergecast.runtime.seeds import derived_seed
+from mergecast.runtime.stage import Stage
 
 #: What stands in for a partner. ``base``: a copy of the base, a task vector of zero.
 #: ``scrambled``: the model's own task vector with the inputs it acts on shuffled.
 PARTNERS = ("base", "scrambled")
 #: Relative standard deviation by which a scrambled stand-in's outputs are scaled.
 JITTER = 0.01
+#: One model merged with stand-ins.
+ALONE = Stage("merge alone", 1, uses=(MERGE,), modules=("mergecast.merging.alone",))
 
 
 def merge_alone(

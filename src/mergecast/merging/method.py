@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mergecast.errors import UsageError
 from mergecast.registry import Registry
+from mergecast.runtime.stage import Stage
 
 if TYPE_CHECKING:
     import torch
@@ -63,13 +64,21 @@ class MergingMethod:
         base.
     reference : the paper or code it implements.
     max_members : the most members it takes; None for any number.
+    version : raised when a change of the kernel, or of what it calls, may change a number.
     """
 
     name: str
     kernel: Kernel
     reference: str
     max_members: int | None = None
+    version: int = 1
     _model: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def stage(self) -> Stage:
+        """What stored merges by it were made by; the kernel's own code counts at once."""
+        stage = Stage(f"method {self.name}", self.version, modules=(self.kernel.__module__,))
+        return stage.with_code(self.kernel)
 
     @property
     def summary(self) -> str:
@@ -128,12 +137,14 @@ METHODS: Registry[MergingMethod] = Registry("merging method")
 
 
 def merging_method(
-    name: str, *, reference: str, max_members: int | None = None
+    name: str, *, reference: str, max_members: int | None = None, version: int = 1
 ) -> Callable[[K], K]:
     """Register a merging method: a decorator of its kernel.
 
     The kernel's first argument is a `TensorBlock`; its keyword arguments are the method's
     parameters, annotated (with pydantic ``Field`` bounds where they have any) and defaulted.
+    Raise `version` when what the kernel calls changes: results kept of the method then count no
+    more.
 
     Examples
     --------
@@ -146,7 +157,7 @@ def merging_method(
     """
 
     def register(kernel: K) -> K:
-        METHODS.add(name, MergingMethod(name, kernel, reference, max_members))
+        METHODS.add(name, MergingMethod(name, kernel, reference, max_members, version))
         return kernel
 
     return register

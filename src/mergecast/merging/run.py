@@ -17,11 +17,19 @@ from mergecast.checkpoints.folder_writer import MARKER, FolderWriter
 from mergecast.checkpoints.safetensors_file import SafetensorsCheckpoint
 from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.errors import FamilyError, MergecastError, UsageError
-from mergecast.family.blocks import ParamBlock
+from mergecast.family.blocks import BLOCKS, ParamBlock
 from mergecast.family.family import Family
 from mergecast.merging.method import METHODS, MergingMethod, TensorBlock
+from mergecast.runtime.stage import Stage
 from mergecast.version import __version__
 
+#: A block merged, by whatever method.
+MERGE = Stage(
+    "merge",
+    1,
+    uses=(BLOCKS,),
+    modules=("mergecast.merging.run", "mergecast.merging.decompositions"),
+)
 Progress = Callable[[int, int], None]
 #: Suffixes of weights and training state, which a merge replaces or makes meaningless.
 _WEIGHTS = frozenset(

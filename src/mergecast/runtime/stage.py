@@ -14,7 +14,8 @@ import hashlib
 import inspect
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,17 @@ class Stage:
     modules : tuple of str
         Where its code is; a test says when it changed and the version did not.
     code : str
-        Digest of a function that is given and not declared here: a form, a merging kernel.
+        Digest of functions that are given and not declared here: forms, a merging kernel.
+
+    Examples
+    --------
+    >>> read = Stage("read", 2)
+    >>> Stage("mean", uses=(read,)).versions()
+    {'mean': 1, 'read': 2}
     """
 
     name: str
-    version: int
+    version: int = 1
     uses: tuple[Stage, ...] = ()
     modules: tuple[str, ...] = ()
     code: str = ""
@@ -44,25 +51,31 @@ class Stage:
     @property
     def key(self) -> dict[str, object]:
         """What a stored unit's spec holds of it: plain data, the stages it uses included."""
-        found: dict[str, object] = {"name": self.name, "version": self.version}
+        key: dict[str, object] = {"name": self.name, "version": self.version}
         if self.code:
-            found["code"] = self.code
+            key["code"] = self.code
         if self.uses:
-            found["uses"] = [one.key for one in sorted(self.uses, key=lambda stage: stage.name)]
-        return found
+            key["uses"] = [stage.key for stage in sorted(self.uses, key=lambda one: one.name)]
+        return key
 
     def with_uses(self, *more: Stage) -> Stage:
         """The same stage that uses others beside its own."""
-        return Stage(self.name, self.version, (*self.uses, *more), self.modules, self.code)
+        return replace(self, uses=(*self.uses, *more))
+
+    def with_code(self, *functions: Callable[..., object]) -> Stage:
+        """The same stage, known by the code of the functions that it is given as well."""
+        digests = " ".join(code_digest(function) for function in functions)
+        return replace(self, code=hashlib.sha256(digests.encode()).hexdigest())
 
     def versions(self) -> dict[str, int]:
         """Name to version of the stage and of all that it uses, however far down."""
-        found = {self.name: self.version}
-        for one in self.uses:
-            found |= one.versions()
-        return dict(sorted(found.items()))
+        versions = {self.name: self.version}
+        for stage in self.uses:
+            versions |= stage.versions()
+        return dict(sorted(versions.items()))
 
 
+@cache
 def code_digest(function: Callable[..., object]) -> str:
     """SHA-256 (hex) of a function's code: comments, docstrings and layout do not count.
 
@@ -75,16 +88,25 @@ def code_digest(function: Callable[..., object]) -> str:
     return tree_digest(tree)
 
 
-def tree_digest(tree: ast.AST) -> str:
-    """SHA-256 (hex) of parsed code without its docstrings."""
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and _is_text(body[0]):
-            del body[0]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+def tree_digest(*trees: ast.AST) -> str:
+    """SHA-256 (hex) of parsed code without its docstrings, alike in all versions of Python."""
+    return hashlib.sha256(repr([_plain(tree) for tree in trees]).encode()).hexdigest()
 
 
-def _is_text(statement: ast.stmt) -> bool:
+def _plain(value: object) -> object:
+    """A node as nested lists of what is set in it: later versions of Python add empty fields."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value if not _is_text(item)]
+    if not isinstance(value, ast.AST):
+        return value
+    fields = [(name, _plain(part)) for name, part in ast.iter_fields(value)]
+    return [
+        type(value).__name__,
+        *((name, part) for name, part in fields if part not in ([], None)),
+    ]
+
+
+def _is_text(statement: object) -> bool:
     return (
         isinstance(statement, ast.Expr)
         and isinstance(statement.value, ast.Constant)

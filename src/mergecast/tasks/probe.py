@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 
@@ -11,10 +11,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from mergecast.errors import CheckpointError, MergecastError, UsageError
+from mergecast.runtime.stage import Stage
 from mergecast.tasks.names import ModuleNames
 from mergecast.tasks.task import Samples, Task
 
 BATCH_SIZE = 32
+#: A checkpoint run through a module: how its tensors are bound and what is read of its output.
+FORWARD = Stage(
+    "forward", 1, modules=("mergecast.tasks.probe", "mergecast.tasks.names", "mergecast.tasks.task")
+)
 #: What a model may raise about inputs that it does not take, such as None for one not given.
 _MODEL_ERRORS = (
     AssertionError,
@@ -121,6 +126,20 @@ class Probe:
                     "give inputs of the shape and names that it was trained on",
                 ) from error
         return self.task.logits(output)
+
+    @contextmanager
+    def differentiable(self, names: Collection[str]) -> Iterator[dict[str, Tensor]]:
+        """The loaded tensors called `names` (by the module) as leaves, to take gradients by.
+
+        The probe has its own tensors back at the end, whatever happens.
+        """
+        before = self._state
+        leaves = {name: before[name].detach().requires_grad_() for name in sorted(names)}
+        self._state = {**before, **leaves}
+        try:
+            yield leaves
+        finally:
+            self._state = before
 
     @torch.no_grad()
     def logits(

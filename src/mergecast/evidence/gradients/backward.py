@@ -58,7 +58,7 @@ def backward(probe: Probe, samples: Samples, shared: Sequence[str], batch_size: 
     total: dict[str, Tensor] = {}
     by_input: list[Tensor] = []
     loss = 0.0
-    with _requiring_gradients(probe, set(targets.values())) as leaves, torch.enable_grad():
+    with probe.differentiable(set(targets.values())) as leaves, torch.enable_grad():
         for batch in samples.batches(batch_size):
             with _input_leaves(probe, batch) as (given, watched):
                 losses = _losses(probe, given)
@@ -92,18 +92,6 @@ def _losses(probe: Probe, batch: Samples) -> Tensor:
         k = int(torch.nonzero(~torch.isfinite(values))[0])
         raise UndefinedError("loss", f"is {float(values[k])} on sample {batch.ids[k]}")
     return losses
-
-
-@contextmanager
-def _requiring_gradients(probe: Probe, names: set[str]) -> Iterator[dict[str, Tensor]]:
-    """The probe's tensors called `names` as leaves; the probe has its own back at the end."""
-    before = probe._state
-    leaves = {name: before[name].detach().requires_grad_() for name in sorted(names)}
-    probe._state = {**before, **leaves}
-    try:
-        yield leaves
-    finally:
-        probe._state = before
 
 
 @contextmanager
