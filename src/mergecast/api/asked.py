@@ -50,7 +50,7 @@ def ask(
     models: Models | None = None,
     *,
     tasks: Tasks = None,
-    tier: str = "weights",
+    tier: str | None = None,
     metrics: str | None = None,
     keys: Collection[str] | None = None,
     methods: str | Sequence[str] | None = None,
@@ -64,7 +64,7 @@ def ask(
     device: str = "cpu",
     batch_size: int = 32,
     cache: str | Path | None = None,
-    suite: str = "",
+    suite: str | None = None,
     private: str | Sequence[str] = (),
     strict: bool = True,
     on_error: Literal["raise", "refuse"] = "raise",
@@ -81,8 +81,9 @@ def ask(
         The fine-tuned models beside a base's path; or label to path.
     tasks : str, Path or mapping, optional
         A file of tasks, a suite's run folder, or label to `Task`; needed above the weights tier.
-    tier : {"weights", "activations", "gradients", "probe"}
-        The evidence to gather, with that of the cheaper tiers.
+    tier : {"weights", "activations", "gradients", "probe"}, optional
+        The evidence to gather, with that of the cheaper tiers; by default weights, and gradients
+        where there are tasks.
     metrics : str, optional
         Only the metrics of this set (``paper``), and only what they need.
     keys : collection of str, optional
@@ -110,8 +111,8 @@ def ask(
         Samples run at once.
     cache : str or Path, optional
         Folder of finished work, to resume from; a temporary one by default.
-    suite : str
-        Value of the suite column.
+    suite : str, optional
+        The suite that the models are of, by label: the table's suite column.
     private : str or sequence of str
         Glob patterns of parameters that belong to tasks.
     strict : bool
@@ -130,7 +131,8 @@ def ask(
     CheckpointError, FamilyError
         The base cannot be used, or a model (``on_error="raise"``); fewer than two models.
     """
-    kinds(tier, metrics)
+    reach = tier or ("weights" if tasks is None else "gradients")
+    kinds(reach, metrics)
     merges = MergeSettings(
         samples=merge_samples,
         methods=_methods(methods),
@@ -139,11 +141,11 @@ def ask(
         reestimate_batchnorm=reestimate_batchnorm,
     )
     _check_merges(merges)
-    if tier != "weights":
+    if reach != "weights":
         from mergecast.runtime.devices import check_device
 
         check_device(device)
-    by_label = open_tasks(tasks, tier)
+    by_label = open_tasks(tasks, reach)
     kept = None if cache is None else Path(cache)
     request = Request(
         open_family(
@@ -161,7 +163,7 @@ def ask(
         progress or Silent(),
         merges,
     )
-    return Asked(request, tier, metrics, keys, suite)
+    return Asked(request, reach, metrics, keys, suite or "")
 
 
 def same_words(model: Callable[P, object]) -> Callable[[Callable[..., T]], Callable[P, T]]:
