@@ -38,6 +38,13 @@ def load_tasks(path: str | Path) -> dict[str, Task]:
     return read(path)
 
 
+def refuse_table(path: str | Path) -> None:
+    """Raise UsageError for output that would replace a table, most likely one that is read."""
+    suffix = Path(path).suffix
+    if suffix in {".parquet", ".csv"}:
+        raise UsageError(path, f"ends in {suffix}, as tables do", "give another file name")
+
+
 def open_tasks(tasks: Tasks, tier: str) -> Mapping[str, Task] | None:
     """The tasks asked for; raises UsageError where a tier needs some and there are none."""
     if tasks is None and tier != "weights":

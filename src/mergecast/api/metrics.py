@@ -85,9 +85,7 @@ def measure(*args: Any, **options: Any) -> Measurement:
     """The evidence on every pair, with the models left out and what preflight finds on the way."""
     asked = ask(*args, **options)
     with asked.request as request:
-        return Measurement(
-            asked, collect_evidence(request, asked.tier, asked.metrics, asked.keys)
-        )
+        return Measurement(asked, collect_evidence(request, asked.tier, asked.metrics, asked.keys))
 
 
 @same_words(ask)

@@ -11,8 +11,6 @@ from typing import Any
 
 import typer
 
-from mergecast.errors import UsageError
-
 
 def note(message: str) -> None:
     """One line to stderr."""
@@ -42,12 +40,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value
-
-
-def refuse_table(path: Path) -> None:
-    """Raise UsageError for output that would replace a table, most likely one that is read."""
-    if path.suffix in {".parquet", ".csv"}:
-        raise UsageError(path, f"ends in {path.suffix}, as tables do", "give another file name")
 
 
 def finish(refused: bool) -> None:

@@ -23,8 +23,8 @@ from mergecast.forecast.intervals import LEVEL
 from mergecast.forecast.method_forecast import forecast_method, where_known
 from mergecast.forecast.result import THRESHOLD, Forecast, recommend
 from mergecast.forecast.rows import training_rows
-from mergecast.forecast.validation.evaluation import Evaluation, Progress
-from mergecast.runtime.progress import counted
+from mergecast.forecast.validation.evaluation import Evaluation
+from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.workers import Workers
 from mergecast.tables.pairs import metric_columns, validate_pairs
 from mergecast.tables.tiers import tiers_of, up_to
@@ -75,7 +75,7 @@ class Forecaster:
             error with both tasks left out (L2TO), since a forecast is asked for models that were
             never seen; or ``additive_plus``; or ``additive_plus_warm``: ``auto``, and the warm
             models whatever their error.
-        progress : called with (methods and tiers done, in all).
+        progress : told of every method and tier done.
         validation : an ``l2to`` evaluation of the same tables, by the same predictors at least;
             its held-out forecasts are used for the richest tier and not made again, which takes
             most of the time.
@@ -100,7 +100,7 @@ class Forecaster:
             for method, rows in methods.items()
         ]
         with Workers(workers) as pool:
-            found = pool.map(fit_unit, units, counted(progress, len(units)))
+            found = pool.map(fit_unit, units, (progress or Silent()).stage("fitting", len(units)))
         tiers: dict[str, dict[str, MethodModel]] = {tier: {} for tier in there}
         warm_tiers: dict[str, dict[str, MethodModel]] = {}
         for unit, (chosen, known) in zip(units, found, strict=True):
