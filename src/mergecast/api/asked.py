@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from inspect import signature
 from pathlib import Path
 from typing import Literal, ParamSpec, TypeVar
 
@@ -176,8 +177,9 @@ def same_words(model: Callable[P, object]) -> Callable[[Callable[..., T]], Calla
 
         parameters = (model.__doc__ or "").partition("\n\n")[2]
         call.__doc__ = f"{(function.__doc__ or '').rstrip()}\n\n{parameters}"
-        call.__wrapped__ = model  # type: ignore[attr-defined]  # what inspect.signature reads
-        call.__annotations__ = {}
+        gives = signature(function).return_annotation
+        shown = signature(model).replace(return_annotation=gives)
+        call.__signature__ = shown  # type: ignore[attr-defined]
         return call
 
     return decorate

@@ -33,7 +33,7 @@ def load_tasks(path: str | Path) -> dict[str, Task]:
         from mergecast.suites.suite_tasks import suite_tasks
 
         return suite_tasks(path)
-    from mergecast.tasks.tasks_file import load_tasks as read
+    from mergecast.tasks.load import load_tasks as read
 
     return read(path)
 
