@@ -22,7 +22,7 @@ def run(*arguments):
 
 def test_a_plan_says_what_each_tier_costs(probe_family):
     built = probe_family("cnn")
-    result = run(*built.arguments, "--tier", "gradients", "--set", "paper", "--plan", "--json")
+    result = run(*built.arguments, "--tier", "gradients", "--metrics", "paper", "--plan", "--json")
     assert result.exit_code == 0, result.output
     rows = {row["kind"]: row for row in json.loads(result.stdout)["plan"]}
     assert rows["weights"]["forward_passes"] == 0
@@ -58,7 +58,7 @@ def test_tables_are_written_and_finished_work_is_kept(probe_family, tmp_path):
         *built.arguments,
         "--tier",
         "gradients",
-        "--set",
+        "--metrics",
         "paper",
         "--cache",
         tmp_path / "work",
@@ -79,7 +79,7 @@ def test_tables_are_written_and_finished_work_is_kept(probe_family, tmp_path):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--set", "papers"], "metric set 'papers': unknown"),
+        (["--metrics", "papers"], "metric set 'papers': unknown"),
         (["--tier", "gradient"], "tier 'gradient': unknown"),
         (["--tier", "gradients", "--calibration", "15"], "asked for 15 calibration samples of 14"),
         (["--tier", "activations", "--layer", "layr"], "layer 'layr': unknown"),
@@ -110,7 +110,7 @@ def test_tiers_above_weights_need_tasks(probe_family, tmp_path):
     built = probe_family("cnn")
     models = [str(built.base), *map(str, built.models)]
     result = run(*models, "--tier", "activations", "-o", tmp_path / "p.parquet")
-    assert "--tasks: not given, but tier 'activations' runs models" in str(result.exception)
+    assert "tasks: not given, but tier 'activations' runs models" in str(result.exception)
 
 
 def test_a_method_alone_with_its_parameters_and_batchnorm_measured_anew(probe_family, tmp_path):
