@@ -203,7 +203,7 @@ def _parameter_model(kernel: Kernel) -> type[BaseModel]:
             fields[name] = (eval(kind, names) if isinstance(kind, str) else kind, default)
         except NameError as error:
             raise _bad_parameter(kernel, name, f"is annotated {kind!r}, but {error}") from error
-    config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    config = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
     return create_model(kernel.__name__, __config__=config, **fields)
 
 
