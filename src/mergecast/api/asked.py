@@ -205,7 +205,7 @@ def _check_merges(merges: MergeSettings) -> None:
         if merges.methods and method not in merges.methods:
             raise UsageError(
                 f"parameter {next(iter(given), '')!r} of {method}",
-                f"given, but not asked for are metrics about it ({', '.join(merges.methods)} are)",
-                f"name {method} as a method too",
+                f"is of a method that is not asked for (methods: {', '.join(merges.methods)})",
+                f"add {method} to the methods",
             )
         METHODS.get(method).validate(given)
