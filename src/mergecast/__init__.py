@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from mergecast.forecast.validation.splitters import LeaveOneTaskOut, LeaveTwoTasksOut
     from mergecast.merging import METHODS, merge, merging_method, write_merge
     from mergecast.paper.reproduce import reproduce
-    from mergecast.suites.registered import SUITES
-    from mergecast.suites.runner import run_suite, suite_status
+    from mergecast.suites.run import run_suite, suite_status
+    from mergecast.suites.suite import SUITES
     from mergecast.tables.runs import load_run
     from mergecast.tasks.task import Samples, Task
 
@@ -46,7 +46,7 @@ _HOMES = {
     "METHODS": "mergecast.merging",
     "METRICS": "mergecast.evidence",
     "MergecastError": "mergecast.errors",
-    "SUITES": "mergecast.suites.registered",
+    "SUITES": "mergecast.suites.suite",
     "Samples": "mergecast.tasks.task",
     "Task": "mergecast.tasks.task",
     "analyse": "mergecast.api.learning",
@@ -66,8 +66,8 @@ _HOMES = {
     "plan": "mergecast.api.metrics",
     "report": "mergecast.api.reports",
     "reproduce": "mergecast.paper.reproduce",
-    "run_suite": "mergecast.suites.runner",
-    "suite_status": "mergecast.suites.runner",
+    "run_suite": "mergecast.suites.run",
+    "suite_status": "mergecast.suites.run",
     "write_merge": "mergecast.merging",
 }
 

@@ -94,7 +94,7 @@ def test_tables_are_written_and_finished_work_is_kept(probe_family, tmp_path):
         (["--merge-param", "density=0.3"], "--merge-param density: names no method"),
         (
             ["--method", "tsv", "--merge-param", "ties.density=0.3"],
-            "parameter 'density' of ties: is of a method that is not asked for (methods: tsv); add ties",
+            "of ties: is of a method that is not asked for (methods: tsv); add ties to the",
         ),
         (
             ["--tier", "gradients", "--method", "ties", "--merge-samples", "40"],

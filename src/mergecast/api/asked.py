@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
@@ -16,6 +16,7 @@ from mergecast.evidence.session import ProbeSettings
 from mergecast.evidence.settings import MergeSettings
 from mergecast.family.family import Family, Models
 from mergecast.runtime.progress import Progress, Silent
+from mergecast.typing import Names, listed
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,7 +55,7 @@ def ask(
     tier: str | None = None,
     metrics: str | None = None,
     keys: Collection[str] | None = None,
-    methods: str | Sequence[str] | None = None,
+    methods: Names | None = None,
     merge_params: Mapping[str, Mapping[str, object]] | None = None,
     merge_samples: int | None = None,
     merge_seed: int = 0,
@@ -66,7 +67,7 @@ def ask(
     batch_size: int = 32,
     cache: str | Path | None = None,
     suite: str | None = None,
-    private: str | Sequence[str] = (),
+    private: Names = (),
     strict: bool = True,
     on_error: Literal["raise", "refuse"] = "raise",
     workers: int = 2,
@@ -136,7 +137,7 @@ def ask(
     kinds(reach, metrics)
     merges = MergeSettings(
         samples=merge_samples,
-        methods=_methods(methods),
+        methods=tuple(dict.fromkeys(listed(methods))) or None,
         merge_seed=merge_seed,
         params=dict(merge_params or {}),
         reestimate_batchnorm=reestimate_batchnorm,
@@ -183,12 +184,6 @@ def same_words(model: Callable[P, object]) -> Callable[[Callable[..., T]], Calla
         return call
 
     return decorate
-
-
-def _methods(methods: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """Each method once, in the order given; a string is one of them, none are all."""
-    given = (methods,) if isinstance(methods, str) else methods or ()
-    return tuple(dict.fromkeys(given)) or None
 
 
 def _check_merges(merges: MergeSettings) -> None:

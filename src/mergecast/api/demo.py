@@ -9,7 +9,7 @@ from mergecast.api.reports import judge_run
 from mergecast.report.html import write_html
 from mergecast.report.inputs import read_inputs
 from mergecast.runtime.progress import Progress
-from mergecast.suites.runner import run_suite
+from mergecast.suites.run import run_suite
 
 #: A cut of digits-14 of each kind: plain, geometric, tonal, scrambled, corrupted, relabelled.
 TASKS = ("upright", "rotated-90", "inverted", "permuted", "noisy", "parity", "prime", "loops")
@@ -49,10 +49,10 @@ def demo(
     run = run_suite(
         "digits-14",
         folder / "run",
-        tasks=TASKS,
+        only=TASKS,
         seed=seed,
         workers=workers,
-        sets=SETS,
+        n_sets=SETS,
         progress=progress,
     )
     summary, forecaster = judge_run(read_inputs(run), warm=True, workers=workers, progress=progress)

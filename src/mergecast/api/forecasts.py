@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from mergecast.forecast.shipped import load_forecaster
 from mergecast.report.family_summary import forecast_warnings
 from mergecast.runtime.progress import Progress
 from mergecast.tables.tiers import ABOUT, ALL, known_tier
+from mergecast.typing import Names, listed
 
 
 def forecast(
@@ -26,7 +26,7 @@ def forecast(
     tasks: Tasks = None,
     forecaster: Forecaster | str | Path | None = None,
     tier: str | None = None,
-    methods: str | Sequence[str] | None = None,
+    methods: Names | None = None,
     suite: str | None = None,
     set_size: int | None = None,
     calibration: int = 100,
@@ -35,7 +35,7 @@ def forecast(
     device: str = "cpu",
     batch_size: int = 32,
     cache: str | Path | None = None,
-    private: str | Sequence[str] = (),
+    private: Names = (),
     strict: bool = True,
     workers: int = 2,
     progress: Progress | None = None,
@@ -109,7 +109,7 @@ def forecast(
         check_size(set_size, _count(family, models))
     name, chosen = load_forecaster(forecaster)
     if methods:
-        chosen = chosen.only((methods,) if isinstance(methods, str) else methods)
+        chosen = chosen.only(listed(methods))
     gathered = _tier(chosen, tier, tasks is not None)
     measured = measure(
         family,

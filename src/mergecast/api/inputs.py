@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from mergecast.errors import UsageError
 from mergecast.family.family import Family, Models
+from mergecast.typing import Names, listed
 
 if TYPE_CHECKING:
     from mergecast.tasks.task import Task
@@ -30,9 +31,9 @@ def load_tasks(path: str | Path) -> dict[str, Task]:
     >>> load_tasks("runs/digits")  # doctest: +SKIP
     """
     if Path(path).is_dir():
-        from mergecast.suites.suite_tasks import suite_tasks
+        from mergecast.suites.folder import run_tasks
 
-        return suite_tasks(path)
+        return run_tasks(path)
     from mergecast.tasks.load import load_tasks as read
 
     return read(path)
@@ -58,7 +59,7 @@ def open_family(
     family: Family | str | Path,
     models: Models | None,
     *,
-    private: str | Sequence[str] = (),
+    private: Names = (),
     strict: bool = True,
     tasks: Mapping[str, Task] | None = None,
     refuse: bool = False,
@@ -81,11 +82,10 @@ def open_family(
         return family.without(heads) if heads else family
     if models is None:
         raise UsageError("models", "none given", "give the fine-tuned models beside the base")
-    given = (private,) if isinstance(private, str) else private
     return Family.open(
         family,
         models,
-        private=[*given, *heads],
+        private=[*listed(private), *heads],
         strict=strict,
         on_error="refuse" if refuse else "raise",
     )

@@ -17,6 +17,7 @@ from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.report.inputs import read_tasks
 from mergecast.runtime.progress import Progress
 from mergecast.tables.runs import load_run
+from mergecast.typing import Names, listed
 
 if TYPE_CHECKING:
     from mergecast.analysis.analyse import Analysis
@@ -69,8 +70,8 @@ def evaluate(
     runs: Runs,
     protocol: str = "loto",
     *,
-    predictors: str | Sequence[str] | None = None,
-    methods: str | Sequence[str] | None = None,
+    predictors: Names | None = None,
+    methods: Names | None = None,
     bootstrap: int = 200,
     null: int = 0,
     seeds: int = 1,
@@ -125,8 +126,8 @@ def evaluate(
         pairs,
         outcomes,
         protocol,
-        _listed(predictors),
-        _listed(methods),
+        listed(predictors) or None,
+        listed(methods) or None,
         progress,
         bootstrap=bootstrap,
         null=null,
@@ -141,7 +142,7 @@ def analyse(
     runs: Runs,
     protocol: str = "loto",
     *,
-    methods: str | Sequence[str] | None = None,
+    methods: Names | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Analysis:
@@ -172,7 +173,7 @@ def analyse(
     return analyse_tables(
         pairs,
         outcomes,
-        _listed(methods) or validation.defined_methods(outcomes)[0],
+        listed(methods) or validation.defined_methods(outcomes)[0],
         protocol,
         _base_scores(runs),
         seed=seed,
@@ -192,11 +193,6 @@ def open_tables(runs: Runs) -> Tables:
         kinds = ", ".join(type(item).__name__ for item in given) or "nothing"
         raise UsageError("runs", f"are {kinds}", "give run folders, or a pair and an outcome table")
     return load_run(*folders)
-
-
-def _listed(names: str | Sequence[str] | None) -> list[str] | None:
-    """Names as a list, a string being one of them; None for none."""
-    return [names] if isinstance(names, str) else list(names or ()) or None
 
 
 def _base_scores(runs: Runs) -> dict[str, dict[str, float]]:

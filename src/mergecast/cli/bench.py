@@ -102,18 +102,17 @@ def run(
     """
     import mergecast as mc
     from mergecast.runtime.progress import progress_bars
-    from mergecast.suites.runner import SIX
     from mergecast.tables.io import read_outcomes
 
     with progress_bars() as bars:
         folder = mc.run_suite(
             suite,
             out,
-            tasks=names(only),
-            methods=method or SIX,
+            only=names(only),
+            methods=method,
             seed=seed,
-            tier=tier or "gradients",
-            sets=n_sets,
+            tier=tier,
+            n_sets=n_sets,
             workers=workers,
             progress=bars,
         )

@@ -13,6 +13,7 @@ from mergecast.errors import CheckpointError, FamilyError, MergecastError, Usage
 from mergecast.family.alignment import Alignment, Exclusion, align, mismatch, set_aside
 from mergecast.family.blocks import ParamBlock
 from mergecast.family.ties import tied_as
+from mergecast.typing import Names, listed
 
 #: Fine-tuned models as people have them: one path, several, or label to path.
 Models: TypeAlias = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
@@ -47,7 +48,7 @@ class Family:
         base: str | Path | Checkpoint,
         models: Models,
         *,
-        private: str | Sequence[str] = (),
+        private: Names = (),
         strict: bool = True,
         on_error: Literal["raise", "refuse"] = "raise",
     ) -> Family:
@@ -73,7 +74,7 @@ class Family:
         """
         if not isinstance(base, Checkpoint):
             base = Checkpoint.open(base)
-        private = (private,) if isinstance(private, str) else tuple(private)
+        private = listed(private)
         models = [models] if isinstance(models, str | Path) else models
         paths = models if isinstance(models, Mapping) else _label(models)
         if not paths:
@@ -128,7 +129,7 @@ class Family:
             raise UsageError("members", f"are {list(names)}", "name each model once, at least one")
         return Family(self.base, {name: self.models[name] for name in names}, self.alignment)
 
-    def without(self, private: str | Sequence[str]) -> Family:
+    def without(self, private: Names) -> Family:
         """The same models, with the shared parameters of these glob patterns private.
 
         Raises
@@ -136,10 +137,8 @@ class Family:
         FamilyError
             No shared parameter is left.
         """
-        patterns = (private,) if isinstance(private, str) else tuple(private)
-        return Family(
-            self.base, self.models, set_aside(self.alignment, patterns), refused=self.refused
-        )
+        alignment = set_aside(self.alignment, listed(private))
+        return Family(self.base, self.models, alignment, self.refused)
 
     def blocks(self, names: Sequence[str] | None = None) -> Iterator[ParamBlock]:
         """Shared parameters (or those in `names`) as blocks, the next one read ahead."""

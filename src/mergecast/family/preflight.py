@@ -18,6 +18,7 @@ from mergecast.family.blocks import ParamBlock
 from mergecast.family.family import Family, Models
 from mergecast.family.findings import VANISHED_SHARE, Finding, delta_findings
 from mergecast.runtime.progress import Progress, Silent
+from mergecast.typing import Names
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def check(
     base: str | Path,
     models: Models,
     *,
-    private: str | Sequence[str] = (),
+    private: Names = (),
     strict: bool = True,
     progress: Progress | None = None,
 ) -> Preflight:
