@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from mergecast.forecast.validation.splitters import LeaveOneTaskOut, LeaveTwoTasksOut
     from mergecast.merging import METHODS, merge, merging_method, write_merge
     from mergecast.paper.reproduce import reproduce
-    from mergecast.suites.run import run_suite, suite_status
+    from mergecast.suites.run import run_suite
+    from mergecast.suites.status import suite_status
     from mergecast.suites.suite import SUITES
     from mergecast.tables.runs import load_run
     from mergecast.tasks.task import Samples, Task
@@ -67,7 +68,7 @@ _HOMES = {
     "report": "mergecast.api.reports",
     "reproduce": "mergecast.paper.reproduce",
     "run_suite": "mergecast.suites.run",
-    "suite_status": "mergecast.suites.run",
+    "suite_status": "mergecast.suites.status",
     "write_merge": "mergecast.merging",
 }
 
