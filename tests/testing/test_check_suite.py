@@ -105,7 +105,7 @@ def in_the_base(tuned, base):
         (changed(fine_tune=plus(lambda tuned, base: tuned.update(base))), "'up' equals the base"),
         (changed(fine_tune=plus(in_the_base)), "fine-tuning changed the base"),
         (
-            changed(fine_tune=plus(lambda tuned, _: tuned["1.bias"].fill_(torch.nan))),
+            changed(fine_tune=plus(lambda tuned, _: tuned["1.bias"].fill_(torch.inf))),
             "models and merges have scores: model 'up': has no score: .* not finite",
         ),
     ],
