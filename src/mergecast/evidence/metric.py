@@ -100,6 +100,7 @@ def metric(
                 function,
                 method,
             ),
+            module=function.__module__,
         )
         return function
 
