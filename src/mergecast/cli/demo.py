@@ -34,14 +34,13 @@ def command(
 
       mergecast demo -o somewhere --seed 1
     """
-    from rich.console import Console
-
     from mergecast.forecast.forecaster import CANDIDATES, Forecaster
     from mergecast.forecast.validation.evaluation import evaluate
     from mergecast.report.html import write_html
     from mergecast.report.inputs import read_inputs
     from mergecast.report.summary import summarise_run
-    from mergecast.report.terminal import print_run
+    from mergecast.report.table import open_console, show
+    from mergecast.report.terminal import run_parts
     from mergecast.runtime.progress import progress_bars
     from mergecast.suites.runner import run_suite
 
@@ -79,5 +78,5 @@ def command(
     if json:
         print_json(summary)
         return
-    print_run(summary, Console())
+    show(open_console(), run_parts(summary))
     print(f"report: {page}   forecaster: {out / 'forecaster.json'}")

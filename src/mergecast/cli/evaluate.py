@@ -116,16 +116,16 @@ def command(
         extra = {} if found is None else {"analysis": found.to_dict()}
         print_json(evaluation.to_dict() | {"decisions": decided.to_dict()} | extra)
         return
-    from mergecast.cli.evaluate_tables import print_choices, print_evaluation
-    from mergecast.cli.tables import open_console
+    from mergecast.report.evaluation_tables import choice_parts, evaluation_parts
+    from mergecast.report.table import open_console, show
 
     console = open_console()
-    print_evaluation(console, evaluation)
-    print_choices(console, decided)
+    show(console, evaluation_parts(evaluation))
+    show(console, choice_parts(decided))
     if found is not None:
-        from mergecast.cli.analysis_tables import print_analysis
+        from mergecast.report.analysis_tables import analysis_parts
 
-        print_analysis(console, found)
+        show(console, analysis_parts(found))
 
 
 def _base_scores(directories: list[Path]) -> dict[str, dict[str, float]]:

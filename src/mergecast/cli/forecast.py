@@ -35,6 +35,7 @@ from mergecast.cli.probe_options import (
 
 if TYPE_CHECKING:
     from mergecast.forecast.forecaster import Forecaster
+    from mergecast.report.model import FamilySummary
 
 
 def command(
@@ -161,16 +162,10 @@ def command(
     if json:
         print_json(summary)
     else:
-        from rich.console import Console
+        from mergecast.report.table import open_console, show
+        from mergecast.report.terminal import forecast_parts
 
-        from mergecast.report.terminal import print_forecast
-
-        console = Console()
-        print_forecast(summary, console)
-        if sets is not None:
-            from mergecast.report.set_terminal import print_sets
-
-            print_sets(summary["sets"], console)
+        show(open_console(), forecast_parts(summary))
         if report is not None:
             print(f"page: {report / 'report.html'}")
     finish(bool(refused))
@@ -194,7 +189,7 @@ def _restricted(forecaster: Forecaster, methods: list[str] | None) -> Forecaster
     return Forecaster(forecaster.file.model_copy(update={"tiers": tiers}))
 
 
-def _write(summary: dict[str, object], folder: Path) -> None:
+def _write(summary: FamilySummary, folder: Path) -> None:
     import json
 
     from mergecast.report.html import write_html

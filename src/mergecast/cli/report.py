@@ -30,14 +30,13 @@ def command(
 
       mergecast report runs/digits --json
     """
-    from rich.console import Console
-
     from mergecast.forecast.forecaster import CANDIDATES, Forecaster
     from mergecast.forecast.validation.evaluation import evaluate
     from mergecast.report.html import write_html
     from mergecast.report.inputs import read_inputs
     from mergecast.report.summary import summarise_run
-    from mergecast.report.terminal import print_run
+    from mergecast.report.table import open_console, show
+    from mergecast.report.terminal import run_parts
 
     if out is not None:
         refuse_table(out)
@@ -59,6 +58,5 @@ def command(
     if json:
         print_json(summary)
         return
-    console = Console()
-    print_run(summary, console)
+    show(open_console(), run_parts(summary))
     print(f"page: {page}")

@@ -103,20 +103,18 @@ def fit_sensitivity_table(fits: pd.DataFrame, what: str) -> Table:
 
 def _published(reproduction: Reproduction) -> Table:
     """The released r beside that of the released coefficients and of a refit."""
-    keys = ["predictor", "target", "protocol"]
-    refits, spread = (
-        table[(table[keys] == ("paper", RAW, "loto")).all(axis=1)].set_index("method")
-        for table in (mean_over_seeds(reproduction.runs), seed_spread(reproduction.runs))
-    )
+    runs = reproduction.runs
+    paper = runs[(runs["predictor"] == "paper") & (runs["target"] == RAW)]
+    refits, spread = (f(paper).set_index("method") for f in (mean_over_seeds, seed_spread))
     columns = {"low": "lowest", "high": "highest", "std": "sd"} if len(spread) else {}
     rows = []
     for method, fit in reproduction.fits.items():
         again = reproduction.replays.get(method)
-        values = [fit.per_fold_r, again and again.per_fold_r[RAW]]
-        values += [refits["per_fold_r"].get(method), *(spread[c].get(method) for c in columns)]
-        values += [fit.pooled_r, again and again.pooled_r[RAW]]
-        values += [again and again.per_fold_r[NORMALIZED]]
-        rows.append([method, *map(number, values)])
+        r = again.per_fold_r if again else {}
+        values = [fit.per_fold_r, r.get(RAW), refits["per_fold_r"].get(method)]
+        values += [spread[column].get(method) for column in columns]
+        values += [fit.pooled_r, again.pooled_r[RAW] if again else None, r.get(NORMALIZED)]
+        rows.append([method, *(number(value) for value in values)])
     heads = ["method", "publ. r", "again", "refit", *columns.values()]
     return Table(
         "The paper's fits to raw accuracy, leave one task out",
@@ -150,7 +148,9 @@ def _corrected(reproduction: Reproduction) -> Iterator[Table]:
         defined = part[part[NUMBERS].notna().any(axis=1)]
         predictors = list(dict.fromkeys(defined["predictor"]))
         values = part.pivot_table(index="method", columns="predictor", values=NUMBERS, dropna=False)
-        main, word = ("per_fold_r", "mean r over folds") if protocol == "loto" else ("pooled_r", "r")
+        main, word = (
+            ("per_fold_r", "mean r over folds") if protocol == "loto" else ("pooled_r", "r")
+        )
         rows: list[list[str] | None] = [
             [method, *(number(values.loc[method, (main, name)]) for name in predictors)]
             for method in [*common, *others]

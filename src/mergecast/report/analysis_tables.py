@@ -58,10 +58,11 @@ def signature_table(title: str, fits: Mapping[str, pd.DataFrame]) -> Table:
     """The strongest mean coefficients of each method; `fits`: method to (folds × metrics)."""
     rows = []
     for method, coefficients in fits.items():
-        for i, row in enumerate(signature(coefficients).head(_STRONGEST).itertuples()):
-            shares = [percent(share) for share in (row.frequency, row.sign_frequency)]
-            names = ["" if i else method, str(row.Index)]
-            rows.append([*names, number(row.mean, signed=True), *shares])
+        strongest = signature(coefficients).head(_STRONGEST)
+        for i, (metric, row) in enumerate(strongest.iterrows()):
+            shares = [percent(row["frequency"]), percent(row["sign_frequency"])]
+            names = ["" if i else method, str(metric)]
+            rows.append([*names, number(row["mean"], signed=True), *shares])
     return Table(title, ["method", "metric", "mean", "in folds", "same sign"], rows, keys=2)
 
 
@@ -143,7 +144,7 @@ def ablation_table(table: pd.DataFrame, predictor: str) -> Table:
 
 def comparison_table(name: str, rows: Iterable[Comparison]) -> Table:
     """What two settings or suites say of the same pairs: every outcome, and the metrics' median."""
-    table = pd.DataFrame(rows, columns=["kind", "name", "n_pairs", "r", "n_identical"])
+    table = pd.DataFrame([vars(row) for row in rows])
     r = table.loc[table["kind"] == METRIC, "r"].dropna()
     low, median, high = (number(value) for value in (r.min(), r.median(), r.max()))
     return frame_table(

@@ -127,7 +127,7 @@ def _sets(table: pd.DataFrame) -> Table:
         rows += [*([None] if rows else []), [title, *[""] * len(columns)]]
         for name, rules in predictors.groupby("predictor", sort=False):
             means = rules.groupby("rule")[["r", "rho", "mae"]].mean()
-            cells = [number(means.loc[rule, score], digits) for score, rule, digits in columns]
+            cells = [number(means[score][rule], digits) for score, rule, digits in columns]
             rows.append([f"  {name}", *cells])
     return Table(
         "Merges of three and more models, from forecasts of their pairs",

@@ -12,17 +12,17 @@ from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 Number: TypeAlias = float | None
 
 
-class Scores(TypedDict, total=False):
+class Scores(TypedDict):
     """Errors of one predictor of one method, on pairs that it had not seen.
 
     `coverage` is the share of measured values in their interval. A forecaster's file holds `mae`
     and `pooled_r` alone.
     """
 
-    per_fold_r: Number
+    mae: float
     pooled_r: Number
-    mae: Number
-    coverage: Number
+    per_fold_r: NotRequired[Number]
+    coverage: NotRequired[Number]
 
 
 class ProtocolScores(TypedDict):

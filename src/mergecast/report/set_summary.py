@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from math import comb
-from typing import Any
+from typing import cast
 
 import pandas as pd
 
 from mergecast.forecast.sets import rank_sets
+from mergecast.report.model import MethodSets, RankedSet, SetSummary
 from mergecast.report.plain import records
 
 SHOWN = 20
@@ -22,21 +23,22 @@ RULE = (
 )
 
 
-def summarise_sets(rows: pd.DataFrame, models: list[str], size: int) -> dict[str, Any]:
+def summarise_sets(rows: pd.DataFrame, models: list[str], size: int) -> SetSummary:
     """Sets of `size` of the models under each method, best forecast first.
 
     Parameters
     ----------
-    rows : member rows of one suite, as `Forecast.rows`.
-    models : names of the models, two at least.
-    size : members of a set.
+    rows : DataFrame
+        Member rows of one suite, as `Forecast.rows`.
+    models : list[str]
+        Names of the models, two at least.
+    size : int
+        Members of a set.
 
     Returns
     -------
-    Plain data: `size`, `n_sets` (there are), `rule` in words, and `methods`: dicts of `method`,
-    `n_without` (sets that hold a pair without a forecast, which are not ranked) and `ranking`, the
-    first `SHOWN` as dicts of `members` (names), `predicted` (mean retention by the rule),
-    `pair_mean` (the plain mean over the set's pairs), `worst_member`, `worst_predicted`.
+    SetSummary
+        The first `SHOWN` sets of each ranking.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def summarise_sets(rows: pd.DataFrame, models: list[str], size: int) -> dict[str
         A size that is no number of these models, or of too many sets.
     """
     [suite] = rows["suite"].unique()
-    methods = []
+    methods: list[MethodSets] = []
     for method in sorted(rows["method"].unique()):
         table = rank_sets(rows, str(suite), str(method), models, size)
         ranked = table.dropna(subset="retention")
@@ -58,7 +60,7 @@ def summarise_sets(rows: pd.DataFrame, models: list[str], size: int) -> dict[str
     return {"size": size, "n_sets": comb(len(models), size), "rule": RULE, "methods": methods}
 
 
-def _ranking(table: pd.DataFrame) -> list[dict[str, Any]]:
+def _ranking(table: pd.DataFrame) -> list[RankedSet]:
     names = {"retention": "predicted", "worst_retention": "worst_predicted"}
-    found = records(table.rename(columns=names))
-    return [{**entry, "members": entry["members"].split("+")} for entry in found]
+    table = table.assign(members=table["members"].str.split("+")).rename(columns=names)
+    return cast("list[RankedSet]", records(table))

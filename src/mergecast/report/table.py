@@ -81,12 +81,13 @@ def frame_table(
 
 
 def number(value: float | None, digits: int = 3, signed: bool = False) -> str:
-    """A number as a cell; what is undefined (None, NaN) is a dash, never 0."""
+    """A number as people read it; what is undefined (None, NaN) is a dash, never 0."""
     if value is None or value != value:
         return MISSING
     # Adding 0.0 turns the negative zero that rounding leaves into 0.
     rounded = round(value, digits) + 0.0
-    return f"{rounded:+.{digits}f}" if signed else f"{rounded:.{digits}f}"
+    text = f"{rounded:+.{digits}f}" if signed else f"{rounded:.{digits}f}"
+    return text.replace("-", "−")
 
 
 def percent(value: float | None, digits: int = 0) -> str:

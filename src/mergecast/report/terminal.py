@@ -35,10 +35,9 @@ def run_parts(summary: RunSummary, *, warnings: bool = True) -> Iterator[Table |
 
 def forecast_parts(summary: FamilySummary) -> Iterator[Table | str]:
     """Each pair: the advice, every method's forecast for both members, and what moved it."""
-    rows = {
-        pair: list(members)
-        for pair, members in groupby(summary["rows"], key=itemgetter("left", "right"))
-    }
+    pair_of = itemgetter("left", "right")
+    groups = groupby(sorted(summary["rows"], key=pair_of), key=pair_of)
+    rows = {pair: list(members) for pair, members in groups}
     for advice in summary["pairs"]:
         members = rows[advice["left"], advice["right"]]
         yield _pair_table(advice, members)
@@ -74,11 +73,11 @@ def _method_table(summary: RunSummary) -> Table:
     rows = []
     for entry in summary["methods"]:
         scores = entry["protocols"][summary["protocol"]]
-        forecast, constant = scores["forecast"] or {}, scores["constant"] or {}
+        forecast, constant = scores["forecast"], scores["constant"]
         spreads = [_spread(entry["forecast"]), _spread(entry["measured"])]
-        errors = [number(forecast.get("mae")), number(constant.get("mae"))]
-        rest = [number(forecast.get("pooled_r"), 2), percent(forecast.get("coverage"))]
-        rows.append([entry["method"], *spreads, *errors, *rest])
+        errors = [number(s and s["mae"]) for s in (forecast, constant)]
+        r, inside = forecast and forecast["pooled_r"], forecast and forecast.get("coverage")
+        rows.append([entry["method"], *spreads, *errors, number(r, 2), percent(inside)])
     return Table(
         "Retention of a pair, by method: forecast beside measured",
         ["method", "forecast", "measured", "error", "constant", "r", "inside"],
@@ -164,7 +163,7 @@ def _reasons(advice: PairAdvice, rows: list[MemberRow]) -> Iterator[str]:
         yield f"{row['method']}: {row['note']}"
     if row["out_of_range"]:
         yield f"out of the training range: {', '.join(row['out_of_range'])}"
-    warm = dict.fromkeys(row["method"] for row in rows if row["basis"] == "warm")
+    warm = dict.fromkeys(row["method"] for row in rows if row.get("basis") == "warm")
     if warm:
         yield f"known outcomes used: {', '.join(warm)}"
     absent = (row for row in rows if row["predicted"] is None and row["note"])
