@@ -123,7 +123,7 @@ def command(
     show(console, evaluation_parts(evaluation))
     show(console, choice_parts(decided))
     if found is not None:
-        from mergecast.report.analysis_tables import analysis_parts
+        from mergecast.analysis.tables import analysis_parts
 
         show(console, analysis_parts(found))
 

@@ -78,13 +78,13 @@ def command(
         print_json(found.to_dict())
         return
     from mergecast.analysis.analyse import analyse
+    from mergecast.analysis.tables import audit_lines, fit_parts
     from mergecast.paper.sensitivity import calibration_sensitivity
     from mergecast.paper.tables import (
         fit_sensitivity_table,
         metric_sensitivity_table,
         reproduction_parts,
     )
-    from mergecast.report.analysis_tables import audit_lines, fit_parts
     from mergecast.report.table import open_console, show
 
     console = open_console()

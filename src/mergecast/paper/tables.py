@@ -9,17 +9,17 @@ import pandas as pd
 from mergecast.analysis.comparison import OUTCOME, compare_settings
 from mergecast.analysis.individual import individual_correlations
 from mergecast.analysis.signatures import sign_agreement, top_overlap
-from mergecast.analysis.variance import metric_shares, outcome_shares, residual_correlations
-from mergecast.paper.refits import NUMBERS, mean_over_seeds, seed_spread
-from mergecast.paper.replay import NORMALIZED, RAW
-from mergecast.paper.reproduce import Reproduction
-from mergecast.report.analysis_tables import (
+from mergecast.analysis.tables import (
     agreement_sentence,
     comparison_table,
     individual_table,
     share_tables,
     signature_table,
 )
+from mergecast.analysis.variance import metric_shares, outcome_shares, residual_correlations
+from mergecast.paper.refits import NUMBERS, mean_over_seeds, seed_spread
+from mergecast.paper.replay import NORMALIZED, RAW
+from mergecast.paper.reproduce import Reproduction
 from mergecast.report.table import Table, number
 
 _TITLES = {

@@ -84,9 +84,8 @@ def number(value: float | None, digits: int = 3, signed: bool = False) -> str:
     """A number as people read it; what is undefined (None, NaN) is a dash, never 0."""
     if value is None or value != value:
         return MISSING
-    # Adding 0.0 turns the negative zero that rounding leaves into 0.
-    rounded = round(value, digits) + 0.0
-    text = f"{rounded:+.{digits}f}" if signed else f"{rounded:.{digits}f}"
+    # Adding 0.0 turns the negative zero that rounding leaves into 0; a sign asked for stays.
+    text = f"{value:+.{digits}f}" if signed else f"{round(value, digits) + 0.0:.{digits}f}"
     return text.replace("-", "−")
 
 

@@ -20,6 +20,8 @@ from mergecast.report.table import MISSING, Table, number, percent, wrapped
 _EXCERPT = 4
 #: Ranked sets in all, and of a method at least; the page and the JSON hold more.
 _SETS, _LEAST_SETS = 10, 3
+#: A set of three in two lines leaves room for its numbers on 80 columns.
+_SET_WIDTH = 26
 _UNSEEN = {"l2to": "both tasks", "loto": "one task", "suite": "the suite"}
 
 
@@ -55,7 +57,7 @@ def set_parts(sets: SetSummary) -> Iterator[Table | str]:
     for entry in sets["methods"]:
         rows += [None] if rows else []
         for i, ranked in enumerate(entry["ranking"][:shown]):
-            names = wrapped(" + ".join(ranked["members"]))
+            names = wrapped(" + ".join(ranked["members"]), _SET_WIDTH)
             numbers = [number(ranked["predicted"]), number(ranked["pair_mean"])]
             weakest = f"{ranked['worst_member']} {number(ranked['worst_predicted'], 2)}"
             rows.append(["" if i else entry["method"], names, *numbers, weakest])
