@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from mergecast.forecast.validation.choices import MEASURED_PAIRS, Choices
+from mergecast.forecast.validation.choices import MEASURED_PAIRS
+from mergecast.forecast.validation.decisions import Choices
 from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.forecast.validation.protocols import PROTOCOLS
 from mergecast.report.table import (

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from math import comb
 from typing import cast
 
 import pandas as pd
 
-from mergecast.forecast.sets import rank_sets
 from mergecast.report.model import MethodSets, RankedSet, SetSummary
 from mergecast.report.plain import records
 
@@ -23,33 +21,22 @@ RULE = (
 )
 
 
-def summarise_sets(rows: pd.DataFrame, models: list[str], size: int) -> SetSummary:
-    """Sets of `size` of the models under each method, best forecast first.
+def summarise_sets(sets: pd.DataFrame) -> SetSummary:
+    """The best sets under each method.
 
     Parameters
     ----------
-    rows : DataFrame
-        Member rows of one suite, as `Forecast.rows`.
-    models : list[str]
-        Names of the models, two at least.
-    size : int
-        Members of a set.
+    sets : DataFrame
+        All sets of one size, as `Forecast.sets`.
 
     Returns
     -------
     SetSummary
-        The first `SHOWN` sets of each ranking.
-
-    Raises
-    ------
-    UsageError
-        A size that is no number of these models, or of too many sets.
+        With the first `SHOWN` sets of each ranking.
     """
-    [suite] = rows["suite"].unique()
     methods: list[MethodSets] = []
-    for method in sorted(rows["method"].unique()):
-        table = rank_sets(rows, str(suite), str(method), models, size)
-        ranked = table.dropna(subset="retention")
+    for method, table in sets.groupby("method", sort=True):
+        ranked = table.dropna(subset="retention").drop(columns="method")
         methods.append(
             {
                 "method": str(method),
@@ -57,7 +44,9 @@ def summarise_sets(rows: pd.DataFrame, models: list[str], size: int) -> SetSumma
                 "ranking": _ranking(ranked.head(SHOWN)),
             }
         )
-    return {"size": size, "n_sets": comb(len(models), size), "rule": RULE, "methods": methods}
+    size = str(sets["members"].iloc[0]).count("+") + 1
+    n_sets = sets["members"].nunique()
+    return {"size": size, "n_sets": n_sets, "rule": RULE, "methods": methods}
 
 
 def _ranking(table: pd.DataFrame) -> list[RankedSet]:
