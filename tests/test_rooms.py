@@ -8,10 +8,7 @@ import sys
 from imports import arrows, circles, modules, reach, room_of, table_of_rooms
 
 #: Arrows against the table that wait for a room to be finished. This list only shrinks.
-KNOWN = {
-    ("mergecast.analysis.ablation", "mergecast.evidence.metric"),
-    ("mergecast.analysis.groups", "mergecast.evidence"),
-}
+KNOWN: set[tuple[str, str]] = set()
 #: Files whose circles wait for the same.
 KNOWN_CIRCLES = {"mergecast.checkpoints.checkpoint", "mergecast.suites.digits.suite"}
 
