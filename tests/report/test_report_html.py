@@ -8,7 +8,7 @@ from test_family_summary import forecaster_file, model
 
 from mergecast.errors import ResourceError
 from mergecast.report.family_summary import summarise_forecast
-from mergecast.report.html import fixed, percent, render_html, signed, write_html
+from mergecast.report.html import render_html, write_html
 from mergecast.report.summary import summarise_run
 
 VOID = {"meta", "br", "link", "img", "input"}
@@ -51,18 +51,19 @@ class Page(HTMLParser):
 
 def run_summary(names="abc"):
     evaluations = [case.evaluation(p, names=names) for p in ("loto", "l2to")]
-    return summarise_run(case.inputs(names), evaluations, case.forecast(names))
+    return summarise_run(case.inputs(names), evaluations, case.forecast(names=names))
 
 
 def forecast_summary(names="abc"):
     return summarise_forecast(
-        case.forecast(names),
-        case.pair_table(names),
-        forecaster_file(ties=model("ridge", 0.04), dare=model("constant", 0.08)),
-        base="base.safetensors",
-        models=dict.fromkeys(names, "somewhere"),
-        forecaster_name="mine.json",
-        refused={"d": "not a checkpoint"},
+        case.forecast(
+            forecaster_file(ties=model("ridge", 0.04), dare=model("constant", 0.08)),
+            names,
+            base="base.safetensors",
+            models=dict.fromkeys(names, "somewhere"),
+            name="mine.json",
+            refused={"d": "not a checkpoint"},
+        )
     )
 
 
@@ -169,9 +170,3 @@ def test_the_file_is_written_or_the_error_names_it(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResourceError, match="page.html"):
         write_html(run_summary(), tmp_path / "file" / "page.html")
-
-
-def test_numbers_as_people_read_them():
-    assert (fixed(-0.1234), fixed(None), fixed(0.5, 1)) == ("−0.123", "–", "0.5")
-    assert (signed(0.02), signed(-0.02, 2), signed(None)) == ("+0.020", "−0.02", "–")
-    assert (percent(0.256), percent(None)) == ("26%", "–")

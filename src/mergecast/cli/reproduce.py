@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mergecast.cli.console import JsonOption, note, print_json
+from mergecast.cli.console import note, print_json
+from mergecast.cli.options import (
+    AnalysisOption,
+    JsonOption,
+    PredictorOption,
+    SeedsOption,
+    WorkersOption,
+)
 from mergecast.errors import UsageError
 
 
@@ -23,24 +29,10 @@ def command(
         str | None,
         typer.Option(help="A setting in it, such as ViT-B-16_AdamW; needed if there are several."),
     ] = None,
-    seeds: Annotated[
-        int, typer.Option(min=1, help="Seeds for predictors that start at random.")
-    ] = 1,
-    predictor: Annotated[
-        list[str] | None,
-        typer.Option(help="Predictor (repeat); by default a set that takes some minutes."),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Processes; by default 2. Results do not depend on it."),
-    ] = None,
-    analysis: Annotated[
-        bool,
-        typer.Option(
-            "--analysis",
-            help="Also: signatures of the Lasso and between seeds, groups of metrics (minutes).",
-        ),
-    ] = False,
+    seeds: SeedsOption = 1,
+    predictor: PredictorOption = None,
+    workers: WorkersOption = 2,
+    analysis: AnalysisOption = False,
     sensitivity: Annotated[
         bool,
         typer.Option(
@@ -48,7 +40,7 @@ def command(
             help="Also: fits at every calibration size that the setting has (minutes).",
         ),
     ] = False,
-    as_json: JsonOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Recompute the published tables of a setting, and correct them.
 
@@ -64,32 +56,34 @@ def command(
 
       mergecast reproduce results --setting ViT-B-16_AdamW --sensitivity
     """
-    if as_json and (analysis or sensitivity):
+    if json and (analysis or sensitivity):
         option = "--analysis" if analysis else "--sensitivity"
         raise UsageError(option, "its tables are not in the JSON object", "leave out --json")
     from mergecast.paper.reproduce import reproduce
     from mergecast.runtime.progress import progress_bars
 
     name = setting or _only_setting(results)
-    count = workers or min(2, os.cpu_count() or 1)
     with progress_bars() as bars:
-        found = reproduce(results, name, predictor, seeds, count, bars)
-    if as_json:
+        found = reproduce(results, name, predictor, seeds, workers, bars)
+    if json:
         print_json(found.to_dict())
         return
     from mergecast.analysis.analyse import analyse
-    from mergecast.cli.analysis_tables import print_findings, print_fits
-    from mergecast.cli.reproduce_tables import print_reproduction
-    from mergecast.cli.sensitivity_tables import print_fit_sensitivity, print_metric_sensitivity
-    from mergecast.cli.tables import open_console
+    from mergecast.analysis.tables import audit_lines, fit_parts
     from mergecast.paper.sensitivity import calibration_sensitivity
+    from mergecast.paper.tables import (
+        fit_sensitivity_table,
+        metric_sensitivity_table,
+        reproduction_parts,
+    )
+    from mergecast.report.table import open_console, show
 
     console = open_console()
-    print_reproduction(console, found, results)
+    show(console, reproduction_parts(found))
     if found.sizes:
-        print_metric_sensitivity(console, calibration_sensitivity(found.sizes).metrics)
+        show(console, [metric_sensitivity_table(calibration_sensitivity(found.sizes).metrics)])
     # Before what was asked for in addition, which may fail where there are too few tasks.
-    print_findings(console, found.findings)
+    show(console, audit_lines(found.findings))
     chosen, methods = found.selection, found.selection.methods
     if sensitivity:
         if not found.sizes:
@@ -99,11 +93,11 @@ def command(
                 fits = calibration_sensitivity(
                     found.sizes, chosen.outcomes, methods=methods, seeds=seeds, progress=bars
                 ).fits
-            print_fit_sensitivity(console, fits, "normalized accuracy")
+            show(console, [fit_sensitivity_table(fits, "normalized accuracy")])
     if analysis:
         with progress_bars() as bars:
             analysed = analyse(chosen.pairs, chosen.outcomes, methods, progress=bars)
-        print_fits(console, analysed)
+        show(console, fit_parts(analysed))
 
 
 def _only_setting(results: Path) -> str:

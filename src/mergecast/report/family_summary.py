@@ -3,66 +3,55 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
-from mergecast.forecast.file import ForecasterFile, MethodModel
+from mergecast.forecast.file import MethodModel
 from mergecast.forecast.result import DO_NOT_MERGE, MERGE, Forecast
 from mergecast.report import known_outcomes
 from mergecast.report.advice import PAIR, advice_rows
-from mergecast.report.plain import plain
+from mergecast.report.model import FamilyMethod, FamilySummary, MemberRow, PairAdvice, Scores
+from mergecast.report.plain import plain, records
 from mergecast.report.scores import LEAST_GAIN
+from mergecast.report.set_summary import summarise_sets
 from mergecast.report.verdicts import method_sentence
 from mergecast.version import __version__
 
 
-def summarise_forecast(
-    forecast: Forecast,
-    pairs: pd.DataFrame,
-    forecaster: ForecasterFile,
-    *,
-    base: str,
-    models: Mapping[str, str],
-    forecaster_name: str,
-    suite: str | None = None,
-    warnings: Sequence[str] = (),
-    refused: Mapping[str, str] | None = None,
-    methods: Sequence[str] | None = None,
-    date: str | None = None,
-) -> dict[str, Any]:
-    """All that a report of a forecast says; same keys as `summarise_run`, `kind` "forecast".
+def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> FamilySummary:
+    """All that a report of a forecast says.
 
     Parameters
     ----------
-    forecast : of `pairs`, by `forecaster`.
-    base, models : where the base and each model (label to path) came from.
-    forecaster_name : file or shipped name.
-    suite : the training suite that the models were declared to be of, if any.
-    warnings : what preflight found, and what the caller knows.
-    refused : label of each model left out to the reason.
-    methods : merging methods forecast, by default all of the forecaster.
-    date : of the report, today by default.
+    forecast : Forecast
+        What a forecaster said, of files or of a table alone.
+    date : str, optional
+        Of the report, today by default.
+
+    Returns
+    -------
+    FamilySummary
     """
+    forecaster, pairs = forecast.forecaster, forecast.metrics
     models_of = forecaster.tiers[forecast.tier]
-    names = sorted(methods or models_of)
+    names = sorted(models_of)
     warm = forecaster.warm.get(forecast.tier, {})
-    entries = [_method(name, models_of[name], forecaster.protocol) for name in names]
-    for entry in entries:
-        entry["warm"] = known_outcomes.of_method(warm.get(entry["method"]), entry["predictor"])
+    entries = [
+        _method(name, models_of[name], warm.get(name), forecaster.protocol) for name in names
+    ]
     rows = forecast.rows.rename(columns={"retention": "predicted"}).assign(measured=np.nan)
-    advice = advice_rows(rows, forecast.threshold)
+    advice = cast("list[PairAdvice]", advice_rows(rows, forecast.threshold))
     outside = _out_of_range(forecast.rows)
-    return {
+    summary: FamilySummary = {
         "kind": "forecast",
         "header": {
-            "base": base,
-            "models": dict(models),
-            "refused": dict(refused or {}),
-            "forecaster": forecaster_name,
+            "base": forecast.base,
+            "models": dict(forecast.models),
+            "refused": dict(forecast.refused),
+            "forecaster": forecast.name,
             "trained_on": {
                 "suites": forecaster.training.suites,
                 "tasks": forecaster.training.tasks,
@@ -73,78 +62,88 @@ def summarise_forecast(
             "n_pairs": len(pairs),
             "n_metrics": len(pairs.columns) - len(PAIR),
             "tier": forecast.tier,
-            "suite": suite,
+            "suite": forecast.suite,
         },
         "protocol": forecaster.protocol,
         "level": forecast.level,
         "threshold": forecast.threshold,
         "verdict": [
             *_verdict(advice, forecast.threshold),
-            *known_outcomes.sentences(forecast.rows, warm, suite),
+            *known_outcomes.sentences(forecast.rows, warm, forecast.suite),
         ],
         "methods": entries,
-        "rows": [{**row, "inside": None} for row in map(plain, rows.to_dict("records"))],
+        "rows": cast("list[MemberRow]", records(rows.assign(inside=None))),
         "pairs": advice,
         "out_of_range": {key: outside[key] for key in sorted(outside)},
         "tasks": [],
         "missing": [plain(entry) for entry in pairs.attrs.get("missing", [])],
         "notes": list(forecaster.training.notes),
-        "warnings": [*warnings, *_warnings(entries, outside, len(pairs))],
+        "warnings": [*dict.fromkeys([*forecast.warnings, *forecast_warnings(forecast)])],
     }
+    if forecast.sets is not None:
+        summary["sets"] = summarise_sets(forecast.sets)
+    return summary
 
 
-def _method(name: str, model: MethodModel, protocol: str) -> dict[str, Any]:
-    scores = {key: dict(score) for key, score in model.validation.items()}
+def forecast_warnings(forecast: Forecast) -> list[str]:
+    """What the numbers themselves warn of: methods hardly better than the mean, extrapolation."""
+    file = forecast.forecaster
+    models = file.tiers[forecast.tier]
+    entries = [_method(name, models[name], None, file.protocol) for name in sorted(models)]
+    outside = _out_of_range(forecast.rows)
+    warnings = [f"{e['method']}: {e['sentence']}" for e in entries if not e["better"]]
+    if outside:
+        listing = ", ".join(f"{key} ({count})" for key, count in sorted(outside.items()))
+        warnings.append(
+            "Outside the forecaster's training range, so that its numbers are extrapolations "
+            f"(metric, pairs of {len(forecast.pairs)}): {listing}."
+        )
+    return warnings
+
+
+def _method(name: str, model: MethodModel, warm: MethodModel | None, protocol: str) -> FamilyMethod:
+    scores = {key: cast("Scores", dict(score)) for key, score in model.validation.items()}
     own, constant = scores.get(model.predictor), scores.get("constant")
     gain = None
     if own and constant and constant["mae"] > 0:
         gain = 1 - own["mae"] / constant["mae"]
-    entry = {
+    entry: FamilyMethod = {
         "method": name,
         "predictor": model.predictor,
         "n_pairs": model.n_pairs,
         "protocols": {protocol: {"forecast": own, "constant": constant, "partner_mean": None}},
         "gain": gain,
         "better": gain is not None and gain >= LEAST_GAIN,
+        "sentence": "The forecaster's file does not hold its error.",
+        "warm": known_outcomes.of_method(warm, model.predictor),
     }
-    if own is None:
-        return {**entry, "sentence": "The forecaster's file does not hold its error."}
-    return {**entry, "sentence": method_sentence(entry, protocol)}
+    if own is not None:
+        entry["sentence"] = method_sentence(entry, protocol)
+    return entry
 
 
-def _verdict(advice: list[dict[str, Any]], threshold: float) -> list[str]:
+def _verdict(advice: list[PairAdvice], threshold: float) -> list[str]:
     counts = Counter(entry["advice"] for entry in advice)
     n = len(advice)
     head = (
         f"{counts[MERGE]} of {n} pairs" if n > 1 else ("The pair" if counts[MERGE] else "No pair")
     )
     verb = "is" if n == 1 or counts[MERGE] == 1 else "are"
-    found = [
+    sentences = [
         f"{head} {verb} forecast to keep at least {threshold:.0%} of both members' scores "
         "under the best method."
     ]
     chosen = Counter(entry["method"] for entry in advice if entry["advice"] == MERGE)
     if chosen:
         best = ", ".join(f"{m} ({k})" for m, k in sorted(chosen.items(), key=lambda i: -i[1]))
-        found.append(f"Methods advised: {best}.")
+        sentences.append(f"Methods advised: {best}.")
     if counts[DO_NOT_MERGE]:
-        found.append(f"Advised not to merge: {counts[DO_NOT_MERGE]} of {n}.")
-    return found
+        sentences.append(f"Advised not to merge: {counts[DO_NOT_MERGE]} of {n}.")
+    return sentences
 
 
 def _out_of_range(rows: pd.DataFrame) -> Counter[str]:
     """Metric to the number of pairs in which it lies outside the training range."""
     columns = zip(rows["suite"], rows["left"], rows["right"], rows["out_of_range"], strict=True)
-    found = {(metric, *pair) for *pair, metrics in columns for metric in metrics}
-    return Counter(metric for metric, *_ in found)
-
-
-def _warnings(entries: list[dict[str, Any]], outside: Counter[str], n_pairs: int) -> list[str]:
-    found = [f"{e['method']}: {e['sentence']}" for e in entries if not e["better"]]
-    if outside:
-        listing = ", ".join(f"{key} ({count})" for key, count in sorted(outside.items()))
-        found.append(
-            "Outside the forecaster's training range, so that its numbers are extrapolations "
-            f"(metric, pairs of {n_pairs}): {listing}."
-        )
-    return found
+    outside = {(metric, *pair) for *pair, metrics in columns for metric in metrics}
+    return Counter(metric for metric, *_ in outside)
