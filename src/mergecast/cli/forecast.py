@@ -152,8 +152,7 @@ def command(
     if sets is not None:
         from mergecast.report.set_summary import summarise_sets
 
-        usable = sorted({*pairs["left"], *pairs["right"]})
-        summary["sets"] = summarise_sets(forecast.rows, usable, sets)
+        summary["sets"] = summarise_sets(forecast.rows, pairs.models, sets)
     for warning in summary["warnings"][len(warnings) :]:
         note(f"warning: {warning}")
     if report is not None:
@@ -195,11 +194,8 @@ def _restricted(forecaster: Forecaster, methods: list[str] | None) -> Forecaster
 
 
 def _write(summary: dict[str, object], folder: Path) -> None:
-    import json
-
     from mergecast.report.html import write_html
-    from mergecast.tables.io import replace_file
+    from mergecast.runtime.files import write_json
 
     write_html(summary, folder / "report.html")
-    text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    replace_file(folder / "forecast.json", lambda p: p.write_text(text, encoding="utf-8"))
+    write_json(folder / "forecast.json", summary)

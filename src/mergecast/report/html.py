@@ -8,7 +8,7 @@ from typing import Any
 from mergecast.report import plots
 from mergecast.report.scores import LEAST_GAIN
 from mergecast.report.views import pair_entries
-from mergecast.tables.io import replace_file
+from mergecast.runtime.files import write_text
 
 MISSING = "–"
 # Above this many tasks a heatmap's names would overlap; the tooltips still name each cell.
@@ -37,8 +37,7 @@ def render_html(summary: dict[str, Any]) -> str:
 
 def write_html(summary: dict[str, Any], path: str | Path) -> Path:
     """Write the page atomically; raises ResourceError."""
-    text = render_html(summary)
-    return replace_file(Path(path), lambda target: target.write_text(text, encoding="utf-8"))
+    return write_text(Path(path), render_html(summary))
 
 
 def wbr(name: str) -> str:

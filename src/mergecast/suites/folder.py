@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mergecast.errors import UsageError
-from mergecast.runtime.store import write_atomically
+from mergecast.runtime.files import write_json
 from mergecast.suites.registered import open_suite
 from mergecast.suites.units import Run
 from mergecast.tables.tiers import Tier, known_tier
@@ -70,12 +70,7 @@ def write_run(plan: RunFile) -> None:
                     f"holds a run with {name} {there!r}, not {here!r}",
                     "choose another folder, or ask for the same again",
                 )
-    text = json.dumps(new, indent=1) + "\n"
-
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
-
-    write_atomically(path, write)
+    write_json(path, new)
 
 
 def read_run(folder: Path) -> RunFile:

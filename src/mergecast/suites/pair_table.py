@@ -11,7 +11,7 @@ from mergecast.suites.folder import RunFile
 from mergecast.suites.units import BASE_FILE, model_file
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from mergecast.tables.pairs import PairTable
 
 CALIBRATION = 100
 """Calibration samples a task, where its split has so many: a mean probability needs more of them
@@ -31,17 +31,17 @@ def pairs_spec(plan: RunFile, base: Mapping[str, Any], models: Records) -> dict[
 
 def pair_table(
     plan: RunFile, base: Mapping[str, Any], models: Records, workers: int, progress: Progress
-) -> pd.DataFrame:
+) -> PairTable:
     """The pair table, from the store when these very models have been measured before."""
-    import pandas as pd
+    from mergecast.tables.pairs import PairTable
 
     store, spec = plan.run.store, pairs_spec(plan, base, models)
     kept = f"units/{store.key(spec)}.parquet"
     if store.get(spec) is None:
         with one_thread():
             table = _measured(plan, workers, progress)
-        store.put_file(spec, kept, lambda path: table.to_parquet(path, index=False), {})
-    return pd.read_parquet(plan.run.folder / kept)
+        store.put_file(spec, kept, table.write, {})
+    return PairTable.read(plan.run.folder / kept)
 
 
 def _samples(plan: RunFile) -> int:
@@ -51,7 +51,7 @@ def _samples(plan: RunFile) -> int:
     return min(CALIBRATION, *held)
 
 
-def _measured(plan: RunFile, workers: int, progress: Progress) -> pd.DataFrame:
+def _measured(plan: RunFile, workers: int, progress: Progress) -> PairTable:
     """Masks are drawn as in the run's own merges; an interrupted probe goes on where it was."""
     from mergecast.evidence import compute_metrics
     from mergecast.evidence.session import ProbeSettings

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mergecast.errors import ResourceError, UsageError
 from mergecast.runtime.lock import folder_lock
 from mergecast.runtime.progress import Progress, Silent
-from mergecast.runtime.store import write_atomically
 from mergecast.runtime.workers import Workers
 from mergecast.suites.folder import RunFile, read_run, write_run
 from mergecast.suites.merges import SETS, pair_units, set_merges, set_units
@@ -19,10 +18,8 @@ from mergecast.suites.registered import open_suite
 from mergecast.suites.suite import Recipe
 from mergecast.suites.tables import outcomes_table, tasks_table
 from mergecast.suites.units import BaseUnit, ModelUnit, Run, Unit, compute
+from mergecast.tables.io import write_table
 from mergecast.tables.tiers import known_tier
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -91,19 +88,12 @@ def run_suite(
         larger = set_units(plan, base, models)
         if larger:
             outcomes += _finish("merge sets of 3 to 5", larger, pool, progress)
-        _write_table(run.folder / "tasks.parquet", tasks_table(models))
+        write_table(tasks_table(models), run.folder / "tasks.parquet")
         table = outcomes_table([*merges, *larger], outcomes, models)
-        for entry in table.attrs["missing"]:
-            log.warning(
-                "%s of %s has no score on %s: %s",
-                entry["method"],
-                entry["members"],
-                entry["task"],
-                entry["reason"],
-            )
-        _write_table(run.folder / "outcomes.parquet", table)
-        pairs = pair_table(plan, base, models, workers, progress)
-        _write_table(run.folder / "pairs.parquet", pairs)
+        for m in table.missing:
+            log.warning("%s of %s has no score on %s: %s", m.method, m.members, m.task, m.reason)
+        table.write(run.folder / "outcomes.parquet")
+        pair_table(plan, base, models, workers, progress).write(run.folder / "pairs.parquet")
     return run.folder
 
 
@@ -194,7 +184,3 @@ def _finish(
 
 def _model_units(plan: RunFile, base: dict[str, Any]) -> list[ModelUnit]:
     return [ModelUnit(plan.run, task, base["sha256"]) for task in plan.tasks]
-
-
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    write_atomically(path, lambda temporary: table.to_parquet(temporary, index=False))

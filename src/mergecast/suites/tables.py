@@ -5,26 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mergecast.tables.outcomes import MissingOutcome, OutcomeTable, join_members
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from mergecast.suites.units import OutcomeUnit
-
-OUTCOME_COLUMNS = (
-    "suite",
-    "method",
-    "members",
-    "task",
-    "score",
-    "single_score",
-    "retention",
-    "loss",
-    "single_loss",
-    "n_eval",
-    "seed",
-    "probability",
-    "single_probability",
-)
 
 
 def tasks_table(records: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -53,8 +39,8 @@ def outcomes_table(
     units: Sequence[OutcomeUnit],
     records: Sequence[Mapping[str, Any]],
     models: Mapping[str, Mapping[str, Any]],
-) -> pd.DataFrame:
-    """One row a merged set and member; ``attrs["missing"]`` says why a score is NaN.
+) -> OutcomeTable:
+    """One row a merged set and member, with the reason where a score or retention is NaN.
 
     Parameters
     ----------
@@ -64,14 +50,14 @@ def outcomes_table(
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    missing: list[dict[str, str]] = []
+    missing: list[MissingOutcome] = []
     for unit, record in zip(units, records, strict=True):
         for task in unit.members:
             single, merged = models[task]["single"], record["tasks"][task]
             row = {
                 "suite": unit.run.suite_name,
                 "method": unit.method,
-                "members": "+".join(unit.members),
+                "members": join_members(unit.members),
                 "task": task,
                 "score": merged.get("score", float("nan")),
                 "single_score": single["score"],
@@ -89,9 +75,7 @@ def outcomes_table(
                 row["retention"] = float("nan")
                 reason = reason or "the single model's score is 0, so there is nothing to retain"
             if reason:
-                names = ("method", "members", "task")
-                missing.append({**{name: row[name] for name in names}, "reason": reason})
+                names = ("suite", "method", "members", "task", "seed")
+                missing.append(MissingOutcome(*(row[name] for name in names), reason))
             rows.append(row)
-    table = pd.DataFrame(rows, columns=list(OUTCOME_COLUMNS))
-    table.attrs["missing"] = missing
-    return table
+    return OutcomeTable(pd.DataFrame(rows), missing=missing)
