@@ -139,5 +139,5 @@ def _base_scores(directories: list[Path]) -> dict[str, dict[str, float]]:
         if tasks is not None:
             known = tasks.dropna(subset="base_score").set_index("task")["base_score"]
             scores = {str(task): float(score) for task, score in known.items()}
-            found |= {str(suite): scores for suite in load_run(folder)[0]["suite"].unique()}
+            found |= {str(suite): scores for suite in load_run(folder)[0].suites}
     return found

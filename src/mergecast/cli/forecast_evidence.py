@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mergecast.cli.console import note, weight_findings
-from mergecast.tables.tiers import ABOUT
+from mergecast.tables.columns import Column
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mergecast.evidence.kind import Request
     from mergecast.forecast.file import ForecasterFile
+    from mergecast.tables.pairs import PairTable
 
 
 def tier_to_gather(file: ForecasterFile, asked: str | None, tasks: Path | None) -> str:
@@ -30,7 +29,7 @@ def tier_to_gather(file: ForecasterFile, asked: str | None, tasks: Path | None) 
 
 def pair_metrics(
     request: Request, tier: str, file: ForecasterFile, *, warm: bool
-) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
+) -> tuple[PairTable, dict[str, str], list[str]]:
     """The pair table, the refused models with reasons, and what the task vectors show.
 
     Beyond weights only what the forecaster's models of that tier read is collected; `warm` counts
@@ -71,13 +70,13 @@ def pair_metrics(
     return table, refused, findings
 
 
-def why_less(file: ForecasterFile, pairs: pd.DataFrame, asked: str, used: str) -> str:
+def why_less(file: ForecasterFile, pairs: PairTable, asked: str, used: str) -> str:
     """Why a forecast comes from less evidence than was gathered."""
     needs = {name for model in file.tiers[asked].values() for name in model.needs}
     reasons = [
-        f" ({entry['key']}: {entry['reason']})"
-        for entry in pairs.attrs["missing"]
-        if entry["key"].partition(":")[0].partition(ABOUT)[0] in needs
+        f" ({entry.key}: {entry.reason})"
+        for entry in pairs.missing
+        if Column.parse(entry.key).name in needs
     ]
     return (
         f"forecast from {used}: what the forecaster reads of {asked} is missing for every pair"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,7 +98,7 @@ def command(
     from mergecast.evidence import Request, collect_evidence, kinds, table_of
     from mergecast.evidence.session import ProbeSettings
     from mergecast.runtime.progress import progress_bars
-    from mergecast.tables.io import check_format, write_pairs
+    from mergecast.tables.io import check_format
 
     kinds(tier, metric_set)
     if not plan:
@@ -122,31 +123,29 @@ def command(
     _note_weights(fingerprints)
     usable = [label for label in family.names if label not in fingerprints.refused]
     table = table_of(evidence, usable, suite=suite, metric_set=metric_set, methods=merges.methods)
-    write_pairs(table, out)
-    missing = table.attrs["missing"]
-    columns = [c for c in table.columns if c not in {"suite", "left", "right"}]
+    table.write(out)
     if json:
         print_json(
             {
                 "out": out,
                 "tier": tier,
                 "pairs": len(table),
-                "metrics": columns,
+                "metrics": table.metrics,
                 "batchnorm": _batchnorm(evidence),
                 "refused": [*family.refused, *fingerprints.refused],
-                "missing": missing,
-                "table": table.to_dict("records"),
+                "missing": [asdict(entry) for entry in table.missing],
+                "table": table.frame.to_dict("records"),
             }
         )
     else:
-        print(f"{len(table)} pairs × {len(columns)} columns → {out}")
+        print(f"{len(table)} pairs × {len(table.metrics)} columns → {out}")
         if batchnorm := _batchnorm(evidence):
             print(f"merges were measured with BatchNorm's {batchnorm}")
-        if missing:
-            first = missing[0]
+        if table.missing:
+            first = table.missing[0]
             print(
-                f"{len(missing)} values are missing, first {first['key']} of {first['left']} and "
-                f"{first['right']}: {first['reason']}"
+                f"{len(table.missing)} values are missing, first {first.key} of {first.left} and "
+                f"{first.right}: {first.reason}"
             )
     finish(bool(family.refused or fingerprints.refused))
 

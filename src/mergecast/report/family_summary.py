@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,16 +14,17 @@ import pandas as pd
 from mergecast.forecast.file import ForecasterFile, MethodModel
 from mergecast.forecast.result import DO_NOT_MERGE, MERGE, Forecast
 from mergecast.report import known_outcomes
-from mergecast.report.advice import PAIR, advice_rows
+from mergecast.report.advice import advice_rows
 from mergecast.report.plain import plain
 from mergecast.report.scores import LEAST_GAIN
 from mergecast.report.verdicts import method_sentence
+from mergecast.tables.pairs import PairTable
 from mergecast.version import __version__
 
 
 def summarise_forecast(
     forecast: Forecast,
-    pairs: pd.DataFrame,
+    pairs: PairTable,
     forecaster: ForecasterFile,
     *,
     base: str,
@@ -71,7 +73,7 @@ def summarise_forecast(
             "versions": {"mergecast": __version__, "forecaster": forecaster.mergecast_version},
             "methods": names,
             "n_pairs": len(pairs),
-            "n_metrics": len(pairs.columns) - len(PAIR),
+            "n_metrics": len(pairs.metrics),
             "tier": forecast.tier,
             "suite": suite,
         },
@@ -87,7 +89,7 @@ def summarise_forecast(
         "pairs": advice,
         "out_of_range": {key: outside[key] for key in sorted(outside)},
         "tasks": [],
-        "missing": [plain(entry) for entry in pairs.attrs.get("missing", [])],
+        "missing": [asdict(entry) for entry in pairs.missing],
         "notes": list(forecaster.training.notes),
         "warnings": [*warnings, *_warnings(entries, outside, len(pairs))],
     }

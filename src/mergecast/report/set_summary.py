@@ -9,6 +9,7 @@ import pandas as pd
 
 from mergecast.forecast.sets import rank_sets
 from mergecast.report.plain import records
+from mergecast.tables.outcomes import split_members
 
 SHOWN = 20
 """Sets kept of each ranking."""
@@ -61,4 +62,4 @@ def summarise_sets(rows: pd.DataFrame, models: list[str], size: int) -> dict[str
 def _ranking(table: pd.DataFrame) -> list[dict[str, Any]]:
     names = {"retention": "predicted", "worst_retention": "worst_predicted"}
     found = records(table.rename(columns=names))
-    return [{**entry, "members": entry["members"].split("+")} for entry in found]
+    return [{**entry, "members": split_members(entry["members"])} for entry in found]

@@ -7,6 +7,7 @@ retention (1 = the merged model scores as the single one) unless said otherwise.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -60,8 +61,8 @@ def summarise_run(
     pairs = advice_rows(rows, THRESHOLD)
     advice = advice_scores(pairs, advice_rows(constant, THRESHOLD), THRESHOLD)
     tasks = _tasks(inputs.tasks)
-    names = sorted({*inputs.pairs["left"], *inputs.pairs["right"]})
-    seeds = sorted({int(seed) for seed in inputs.outcomes["seed"]})
+    names = inputs.pairs.models
+    seeds = sorted({int(seed) for seed in inputs.outcomes.frame["seed"]})
     notes = dict.fromkeys(note for evaluation in evaluations for note in evaluation.notes)
     return {
         "kind": "run",
@@ -75,7 +76,7 @@ def summarise_run(
         "pairs": pairs,
         "advice": advice,
         "tasks": tasks,
-        "missing": [plain(entry) for entry in inputs.pairs.attrs.get("missing", [])],
+        "missing": [asdict(entry) for entry in inputs.pairs.missing],
         "notes": list(notes),
         "warnings": run_warnings(methods, main.protocol, LEVEL, tasks, len(names), seeds),
     }
@@ -128,9 +129,9 @@ def _tasks(tasks: pd.DataFrame | None) -> list[dict[str, Any]]:
 def _header(
     inputs: RunInputs, tasks: list[str], methods: list[str], seeds: list[int], date: str | None
 ) -> dict[str, Any]:
-    suite = plain(inputs.suite)
+    suite, n_eval = plain(inputs.suite), inputs.outcomes.frame["n_eval"]
     return {
-        "suites": sorted(inputs.pairs["suite"].unique()),
+        "suites": inputs.pairs.suites,
         "seeds": seeds,
         "date": date or datetime.now(UTC).date().isoformat(),
         "versions": {"mergecast": __version__, **suite.get("versions", {})},
@@ -138,6 +139,6 @@ def _header(
         "tasks": tasks,
         "methods": methods,
         "n_pairs": len(inputs.pairs),
-        "n_metrics": len(inputs.pairs.columns) - len(PAIR),
-        "n_eval": [int(inputs.outcomes["n_eval"].min()), int(inputs.outcomes["n_eval"].max())],
+        "n_metrics": len(inputs.pairs.metrics),
+        "n_eval": [int(n_eval.min()), int(n_eval.max())],
     }

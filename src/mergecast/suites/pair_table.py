@@ -53,17 +53,17 @@ def _samples(plan: RunFile) -> int:
 
 def _measured(plan: RunFile, workers: int, progress: Progress) -> PairTable:
     """Masks are drawn as in the run's own merges; an interrupted probe goes on where it was."""
-    from mergecast.evidence import compute_metrics
     from mergecast.evidence.session import ProbeSettings
     from mergecast.evidence.settings import MergeSettings
+    from mergecast.evidence.table import pair_table as measured
     from mergecast.family import Family
 
     run = plan.run
     models = {task: run.folder / model_file(task) for task in plan.tasks}
     family = Family.open(run.folder / BASE_FILE, models)
     if plan.tier == "weights":
-        return compute_metrics(family, suite=run.suite_name, workers=workers, progress=progress)
-    return compute_metrics(
+        return measured(family, suite=run.suite_name, workers=workers, progress=progress)
+    return measured(
         family,
         tasks={task: run.suite.task(run.recipe, task) for task in plan.tasks},
         tier=plan.tier,

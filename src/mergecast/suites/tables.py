@@ -76,6 +76,6 @@ def outcomes_table(
                 reason = reason or "the single model's score is 0, so there is nothing to retain"
             if reason:
                 names = ("suite", "method", "members", "task", "seed")
-                missing.append(MissingOutcome(*(row[name] for name in names), reason))
+                missing.append(MissingOutcome(**{n: row[n] for n in names}, reason=reason))
             rows.append(row)
     return OutcomeTable(pd.DataFrame(rows), missing=missing)

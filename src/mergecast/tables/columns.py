@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
-from mergecast.tables.schema import refuse
+from mergecast.errors import TableError
 
 #: The effect on the left model of the right one, and the reverse.
 ON_LEFT: Final = "left<-right"
@@ -113,6 +113,10 @@ def method_features(columns: Iterable[str], method: str) -> dict[str, tuple[str,
         column = Column.parse(key)
         if column.method in ("", method):
             if column.name in found:
-                refuse("pairs", key, f"there is a metric {column.name!r} too", "rename one of them")
+                raise TableError(
+                    f"pairs table, column {key!r}",
+                    f"there is a metric {column.name!r} too",
+                    "rename one of them",
+                )
             found[column.name] = halves
     return dict(sorted(found.items()))

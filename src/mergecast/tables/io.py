@@ -85,9 +85,7 @@ def write_table(frame: pd.DataFrame, path: str | Path, metadata: Metadata | None
     """
     path = Path(path)
     if check_format(path) == ".parquet":
-        return write_atomically(
-            path, lambda target: to_parquet(frame, metadata or Metadata(), target)
-        )
+        return write_atomically(path, lambda target: to_parquet(frame, metadata, target))
     if metadata is not None:
         # First: a reader then never sees missing values without their reasons.
         to_sidecar(metadata, path)

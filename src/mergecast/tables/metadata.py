@@ -77,14 +77,16 @@ class Metadata(BaseModel):
             ) from error
 
 
-def to_parquet(frame: pd.DataFrame, metadata: Metadata, path: Path) -> None:
-    """Write rows and metadata to one Parquet file."""
+def to_parquet(frame: pd.DataFrame, metadata: Metadata | None, path: Path) -> None:
+    """Write rows, and metadata where there is any, to one Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    kept = {**(table.schema.metadata or {}), _KEY: metadata.model_dump_json().encode()}
-    pq.write_table(table.replace_schema_metadata(kept), path)
+    if metadata is not None:
+        kept = {**(table.schema.metadata or {}), _KEY: metadata.model_dump_json().encode()}
+        table = table.replace_schema_metadata(kept)
+    pq.write_table(table, path)
 
 
 def from_parquet(path: Path) -> Metadata:

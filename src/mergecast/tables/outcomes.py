@@ -162,8 +162,8 @@ class OutcomeTable(Table):
         """The number of members of each row's merge; index as `frame`."""
         return self.frame["members"].str.count(rf"\{_JOIN}") + 1
 
-    def keep(self, rows: Mask) -> OutcomeTable:
-        """The rows where the mask is true; raises TableError where it is nowhere."""
+    def keep(self, rows: Mask) -> Self:
+        """See `Table`."""
         return replace(self, frame=self.frame[np.asarray(rows, dtype=bool)])
 
     def members(self) -> pd.DataFrame:
@@ -213,7 +213,11 @@ class OutcomeTable(Table):
         )
 
 
-def as_outcomes(outcomes: OutcomeTable | pd.DataFrame) -> OutcomeTable:
+#: What functions take that users call with tables of their own.
+OutcomesLike = OutcomeTable | pd.DataFrame
+
+
+def as_outcomes(outcomes: OutcomesLike) -> OutcomeTable:
     """The one door for tables that users bring: a frame is checked, a table is what it is.
 
     Raises
@@ -238,8 +242,7 @@ def _means(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 def _as_missing(entry: Mapping[str, str | int], frame: pd.DataFrame) -> MissingOutcome:
     """A stored reason; one of an earlier version lacks suite and seed, of which a run has one."""
-    first = frame.iloc[0] if len(frame) else {}
-    known = {key: first[key] for key in ("suite", "seed") if key in first}
+    known = {key: frame[key].iloc[0] for key in ("suite", "seed") if key in frame and len(frame)}
     try:
         merged: dict[str, Any] = {**known, **entry}
         return MissingOutcome(**{**merged, "seed": int(merged["seed"])})

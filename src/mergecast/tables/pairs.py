@@ -148,8 +148,11 @@ class PairTable(Table):
         missing = [entry for table in tables for entry in table.missing]
         for table in tables:
             absent = [column for column in metrics if column not in table.frame.columns]
-            rows = table.frame[PAIR_KEYS].itertuples(index=False, name=None)
-            missing += [MissingMetric(*row, key, NOT_MEASURED) for row in rows for key in absent]
+            missing += [
+                MissingMetric(suite, left, right, column, NOT_MEASURED)
+                for suite, left, right in table.frame[PAIR_KEYS].itertuples(index=False, name=None)
+                for column in absent
+            ]
         tiers: dict[str, str] = {}
         for table in tables if all(table.tiers for table in tables) else ():
             tiers |= table.tiers
@@ -202,8 +205,8 @@ class PairTable(Table):
         """The same pairs with these metric columns, in the order given."""
         return replace(self, frame=self.frame[[*PAIR_KEYS, *metrics]])
 
-    def keep(self, rows: Mask) -> PairTable:
-        """The pairs where the mask is true; raises TableError where it is nowhere."""
+    def keep(self, rows: Mask) -> Self:
+        """See `Table`."""
         return replace(self, frame=self.frame[np.asarray(rows, dtype=bool)])
 
     def with_suite(self, name: str) -> PairTable:
@@ -230,7 +233,11 @@ class PairTable(Table):
         )
 
 
-def as_pairs(pairs: PairTable | pd.DataFrame) -> PairTable:
+#: What functions take that users call with tables of their own.
+PairsLike = PairTable | pd.DataFrame
+
+
+def as_pairs(pairs: PairsLike) -> PairTable:
     """The one door for tables that users bring: a frame is checked, a table is what it is.
 
     Raises

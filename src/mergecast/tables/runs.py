@@ -7,7 +7,7 @@ from pathlib import Path
 from mergecast.errors import TableError, UsageError
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable
-from mergecast.tables.schema import refuse
+from mergecast.tables.schema import about, refuse
 
 
 def load_run(directory: str | Path, *more: str | Path) -> tuple[PairTable, OutcomeTable]:
@@ -36,8 +36,10 @@ def load_run(directory: str | Path, *more: str | Path) -> tuple[PairTable, Outco
                     "give each suite once",
                 )
             owner[suite] = folder
-    pairs, outcomes = zip(*runs, strict=True)
-    return PairTable.concat(pairs), OutcomeTable.concat(outcomes)
+    return (
+        PairTable.concat([pairs for pairs, _ in runs]),
+        OutcomeTable.concat([outcomes for _, outcomes in runs]),
+    )
 
 
 def check_match(pairs: PairTable, outcomes: OutcomeTable) -> None:
@@ -69,10 +71,8 @@ def _load_one(folder: Path) -> tuple[PairTable, OutcomeTable]:
         raise UsageError(folder, problem, "give a suite folder written by `mergecast bench run`")
     pairs = PairTable.read(_find(folder, "pairs"))
     outcomes = OutcomeTable.read(_find(folder, "outcomes"))
-    try:
+    with about(folder):
         check_match(pairs, outcomes)
-    except TableError as error:
-        raise error.about(folder) from None
     return pairs, outcomes
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 import numpy as np
@@ -19,6 +20,15 @@ def refuse(
     if row is not None:
         where += f", row {row}"
     raise TableError(where, problem, remedy)
+
+
+@contextmanager
+def about(context: object) -> Iterator[None]:
+    """Put `context` (a file, a folder) before the thing that a TableError inside names."""
+    try:
+        yield
+    except TableError as error:
+        raise error.about(context) from None
 
 
 def require_columns(df: pd.DataFrame, columns: Sequence[str], table: str) -> None:

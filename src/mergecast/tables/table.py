@@ -13,13 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mergecast.errors import TableError
 from mergecast.tables.io import read_table, write_table
 from mergecast.tables.metadata import Metadata
-from mergecast.tables.schema import refuse
+from mergecast.tables.schema import about, refuse
 
 #: Rows and metric columns of a table's one-screen view.
 _SHOWN_ROWS, _SHOWN_COLUMNS = 5, 8
+
+
+#: A truth value a row.
+Mask = pd.Series | npt.NDArray[np.bool_] | Sequence[bool]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -77,10 +80,8 @@ class Table(ABC):
             It cannot be read.
         """
         frame, metadata = read_table(path, cls.TEXT)
-        try:
+        with about(path):
             return cls.from_metadata(frame, metadata)
-        except TableError as error:
-            raise error.about(path) from None
 
     def write(self, path: str | Path) -> Path:
         """Write to ``.parquet`` or ``.csv`` (and ``<stem>.meta.json``), atomically.
@@ -113,6 +114,14 @@ class Table(ABC):
         """
         return sorted(stage for stage, v in self.versions.items() if current.get(stage) != v)
 
+    @abstractmethod
+    def keep(self, rows: Mask) -> Self:
+        """The rows where the mask is true; raises TableError where it is nowhere."""
+
+    def of_suite(self, name: str) -> Self:
+        """The rows of one suite; raises TableError where there is none."""
+        return self.keep(self.frame["suite"] == name)
+
     @property
     def suites(self) -> list[str]:
         """The suites of the table, sorted."""
@@ -143,9 +152,6 @@ class Table(ABC):
         rows = max(0, len(self.frame) - _SHOWN_ROWS)
         columns = max(0, self.frame.shape[1] - _SHOWN_COLUMNS)
         return f"\n… {rows} more rows, {columns} more columns" if rows or columns else ""
-
-
-Mask = pd.Series | npt.NDArray[np.bool_] | Sequence[bool]
 
 
 def plain_recipe(recipe: Mapping[str, Any], table: str) -> dict[str, Any]:
