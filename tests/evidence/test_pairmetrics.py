@@ -176,17 +176,14 @@ def test_rounding_never_leaves_the_range():
 
 def test_a_plug_in_metric_joins_the_table_and_is_held_to_its_range(family_paths):
     declared = {"family": "test", "tier": "weights", "symmetric": True, "source": "test"}
-    mc.metric("norm_sum", range=(0, 1e9), **declared)(lambda pair: sum(pair.norms))
     family = Family.open(*family_paths)
-    try:
+    with mc.METRICS.isolated():
+        mc.metric("norm_sum", range=(0, 1e9), **declared)(lambda pair: sum(pair.norms))
         assert (mc.metrics(family)["norm_sum"] > 0).all()
         mc.metric("broken", range=(0, 1), **declared)(lambda pair: 2.0)
         with pytest.raises(MergecastError, match=r"'broken' of a and b: is 2.0, outside its range"):
             mc.metrics(family)
-    finally:
-        for key in ("norm_sum", "broken"):
-            mc.METRICS._entries.pop(key)
-    with pytest.raises(UsageError, match="already registered"):
+    with pytest.raises(UsageError, match="by package 'mergecast' .* and again by package 'test_"):
         mc.metric("effective_rank", range=(0, 1), **declared)(lambda pair: 0.0)
     with pytest.raises(UsageError, match="give .low, high. with low < high"):
         mc.metric("empty", range=(1, 1), **declared)

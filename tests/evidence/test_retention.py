@@ -85,12 +85,10 @@ def test_without_labels_the_unlabelled_forms_remain_and_the_others_say_why(tmp_p
 
 def test_a_method_for_one_model_is_missing_with_its_reason(tmp_path):
     name = "only_one_model"
-    merging_method(name, reference="a test", max_members=1)(lambda block: block.deltas[0])
-    try:
+    with METHODS.isolated():
+        merging_method(name, reference="a test", max_members=1)(lambda block: block.deltas[0])
         found = collect_retention(tiny_probed(tmp_path), methods=[name], settings=SETTINGS)
         probes = collect_pair_probes(tiny_probed(tmp_path), methods=[name], settings=SETTINGS)
-    finally:
-        METHODS._entries.pop(name)
     with pytest.raises(UndefinedError, match="takes at most 1"):
         found.value("a", name, "kept_unlabelled")
     with pytest.raises(UndefinedError, match="takes at most 1"):

@@ -117,10 +117,8 @@ def test_non_finite_models_leave_no_output(tmp_path, family_paths):
 @pytest.fixture
 def registry():
     """The methods, with whatever a test adds taken out again."""
-    before = dict(mc.METHODS._entries)
-    yield mc.METHODS
-    mc.METHODS._entries.clear()
-    mc.METHODS._entries.update(before)
+    with mc.METHODS.isolated() as methods:
+        yield methods
 
 
 def test_a_plug_in_method_is_validated(family_paths, registry):

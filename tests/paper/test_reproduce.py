@@ -163,10 +163,11 @@ def test_names_say_which_predictors_use_known_outcomes():
         assert (name.endswith("_warm") or name == "partner_mean") == predictor.warm
 
 
-def test_a_cold_name_that_follows_known_outcomes_is_exposed(results, monkeypatch):
+def test_a_cold_name_that_follows_known_outcomes_is_exposed(results):
     disguised = Predictor("clever", PREDICTORS.get("partner_mean").make, False, "partner mean")
-    monkeypatch.setitem(PREDICTORS._entries, "clever", disguised)
-    found = reproduce(results, SETTING, ["clever", "ridge"])
+    with PREDICTORS.isolated():
+        PREDICTORS.add("clever", disguised)
+        found = reproduce(results, SETTING, ["clever", "ridge"])
     (message,) = [f.message for f in found.findings if f.code == "predictor_identifies_partner"]
     assert message.startswith("clever: with one task unseen its predictions follow partner mean")
     assert any(f.code == "not_fitted" and "clever" in f.message for f in found.findings)

@@ -101,6 +101,7 @@ def metric(
                 function,
                 method,
             ),
+            module=function.__module__,
         )
         return function
 

@@ -157,7 +157,8 @@ def merging_method(
     """
 
     def register(kernel: K) -> K:
-        METHODS.add(name, MergingMethod(name, kernel, reference, max_members, version))
+        method = MergingMethod(name, kernel, reference, max_members, version)
+        METHODS.add(name, method, module=kernel.__module__)
         return kernel
 
     return register

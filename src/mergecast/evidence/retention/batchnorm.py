@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mergecast.tasks.probe import BATCH_SIZE, Probe, evaluating
-from mergecast.tasks.task import Samples
+from mergecast.tasks.probe import Probe, evaluating
+from mergecast.tasks.task import BATCH_SIZE, Samples
 
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mergecast.errors import UndefinedError
-from mergecast.tasks.task import IGNORED
+from mergecast.tasks.scores import IGNORED
 
 _TOO_FEW = 1e-12
 
