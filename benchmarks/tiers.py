@@ -26,7 +26,7 @@ from mergecast.forecast.validation.evaluation import pearson
 from mergecast.forecast.validation.splitters import LeaveTwoTasksOut
 from mergecast.suites.runner import run_suite
 from mergecast.suites.suite_tasks import suite_tasks
-from mergecast.tables.io import read_outcomes
+from mergecast.tables.outcomes import OutcomeTable
 
 METHODS = ("ties", "task_arithmetic", "isotropic", "weight_avg", "dare", "tsv")
 TIERS = ("weights", "activations", "gradients", "probe")
@@ -124,10 +124,8 @@ def measured(run: Path, samples: int) -> pd.DataFrame:
             values[spec.key] = wide[present].mean(axis=1, skipna=False)
     distance, dot = wide["task_vector_l2_distance"], wide["task_vector_dot_product"]
     values[NORMS] = np.sqrt(distance**2 + 2 * dot)
-    outcomes = read_outcomes(run / "outcomes.parquet")
-    parts = outcomes["members"].str.split("+")
-    pairs = outcomes[parts.str.len() == 2].assign(left=parts.str[0], right=parts.str[1])
-    mean = pairs.groupby(["method", "left", "right"])["retention"].mean()
+    pairs = OutcomeTable.read(run / "outcomes.parquet").pairs()
+    mean = pairs.set_index(["method", "left", "right"])["retention"]
     for method in METHODS:
         values[f"outcome/{method}"] = mean[method].reindex(wide.index)
     return pd.DataFrame(values)

@@ -16,8 +16,8 @@ def test_nothing_can_be_retained_of_a_score_of_zero():
     unit = OutcomeUnit(run, "ties", ("a", "b"), "base", ("x", "y"))
     models = {"a": {"single": evaluation(0.0)}, "b": {"single": evaluation(0.8)}}
     table = outcomes_table([unit], [{"tasks": {t: evaluation(0.4) for t in "ab"}}], models)
-    np.testing.assert_array_equal(table["retention"], [np.nan, 0.5])
-    assert table["members"].tolist() == ["a+b", "a+b"]
-    [missing] = table.attrs["missing"]
-    assert missing["task"] == "a"
-    assert "the single model's score is 0" in missing["reason"]
+    np.testing.assert_array_equal(table.frame["retention"], [np.nan, 0.5])
+    assert table.frame["members"].tolist() == ["a+b", "a+b"]
+    [missing] = table.missing
+    assert missing.task == "a"
+    assert "the single model's score is 0" in missing.reason

@@ -209,7 +209,7 @@ class OutcomeTable(Table):
         return (
             f"OutcomeTable: {len(merges)} merges ({', '.join(map(repr, self.suites))}; {sizes} "
             f"models) by {', '.join(self.methods)}, "
-            f"{int(self.frame['retention'].isna().sum())} retentions missing"
+            f"missing retentions: {int(self.frame['retention'].isna().sum())}"
         )
 
 

@@ -229,7 +229,7 @@ class PairTable(Table):
         return (
             f"PairTable: {len(self)} pairs of {len(self.models)} models "
             f"({', '.join(map(repr, self.suites))}), {len(self.metrics)} metric columns"
-            f"{f' ({tiers})' if tiers else ''}, {gaps} values missing"
+            f"{f' ({tiers})' if tiers else ''}, missing values: {gaps}"
         )
 
 

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import fill
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -19,6 +20,7 @@ from mergecast.tables.schema import about, refuse
 
 #: Rows and metric columns of a table's one-screen view.
 _SHOWN_ROWS, _SHOWN_COLUMNS = 5, 8
+_WIDTH = 100
 
 
 #: A truth value a row.
@@ -139,8 +141,8 @@ class Table(ABC):
 
     def __repr__(self) -> str:
         shown = self.frame.iloc[:_SHOWN_ROWS, :_SHOWN_COLUMNS]
-        rows = shown.to_string(index=False, max_colwidth=24, line_width=100)
-        return f"{self.describe()}\n{rows}{self._more()}"
+        rows = shown.to_string(index=False, max_colwidth=24, line_width=_WIDTH)
+        return f"{fill(self.describe(), _WIDTH)}\n{rows}{self._more()}"
 
     def _repr_html_(self) -> str:
         from html import escape
