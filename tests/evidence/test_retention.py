@@ -11,7 +11,7 @@ from mergecast.evidence.retention.pair_probe import collect_pair_probes
 from mergecast.evidence.settings import MergeSettings
 from mergecast.family import Family
 from mergecast.merging import METHODS, merging_method, write_merge
-from mergecast.merging.alone import JITTER, merge_alone, scrambled
+from mergecast.merging.stand_ins import JITTER, merge_alone, scrambled
 from mergecast.tasks.probe import Probe
 from tiny_models import tiny_family, tiny_probed, tiny_tasks
 
@@ -130,7 +130,8 @@ def test_scrambling_keeps_entries_and_spectrum_and_draws_differ(tmp_path):
 
 def test_scrambled_tsv_does_not_hang_on_the_signs_of_a_decomposition(tmp_path, monkeypatch):
     """Singular vectors are defined up to sign: another LAPACK gives other ones."""
-    from mergecast.merging import decompositions, spectral
+    from mergecast.merging import decompositions
+    from mergecast.merging.methods import spectral
 
     family = tiny_family(tmp_path)
     usual = merge_alone(family, "a", "tsv", partner="scrambled")

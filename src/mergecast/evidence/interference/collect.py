@@ -28,9 +28,9 @@ from mergecast.evidence.retention.collect import Advance, MergeBench
 from mergecast.evidence.session import ProbedFamily
 from mergecast.evidence.settings import MergeSettings
 from mergecast.family.blocks import ParamBlock
-from mergecast.merging.alone import with_stand_ins
 from mergecast.merging.decompositions import Decompositions, remembered
 from mergecast.merging.method import METHODS, MergingMethod, TensorBlock
+from mergecast.merging.stand_ins import with_stand_ins
 
 #: Largest deviation, relative to the largest entry, of a task vector that is only scaled.
 _SCALED = 1e-6

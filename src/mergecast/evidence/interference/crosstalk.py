@@ -23,7 +23,7 @@ from mergecast.evidence.interference.pair_sums import PairSums
 from mergecast.evidence.retention.collect import MergeBench
 from mergecast.evidence.weights.spectra import spectrum
 from mergecast.family.blocks import ParamBlock
-from mergecast.merging.sparse import trim
+from mergecast.merging.methods.sparse import trim
 
 #: Singular directions of a task matrix whose span counts as its subspace.
 DIRECTIONS = 10

@@ -103,7 +103,7 @@ def _matrix_shapes(request: Request) -> list[tuple[int, ...]]:
     return [request.family.base.info(name).shape for name in request.family.shared]
 
 
-#: Seconds an entry to find the largest ones of a task vector (`merging.sparse.trim`).
+#: Seconds an entry to find the largest ones of a task vector (`merging.methods.sparse.trim`).
 _TRIM = 3e-8
 #: Samples whose activations the sweep for the curvature holds (`fingerprints.curvature`).
 _HELD = 4

@@ -1,7 +1,7 @@
 """Retention probes: what a model loses alone when a method treats it as if it had partners.
 
 For method M and n members, θ = θ₀ + M(τᵢ, s, …, s), with stand-ins s for the partners
-(`mergecast.merging.alone`): copies of the base, as if the partners' task vectors were zero, or
+(`mergecast.merging.stand_ins`): copies of the base, as if the partners' task vectors were zero, or
 scrambled copies of τᵢ. The model there and the fine-tuned one answer task i's own calibration
 samples. N · methods · (1 + draws) merges of one model and as many forward passes, no pairs.
 """
@@ -25,10 +25,10 @@ from mergecast.evidence.retention.batchnorm import batchnorm_layers, reestimated
 from mergecast.evidence.retention.forms import FORMS, Comparison, compare, mean_of
 from mergecast.evidence.session import ProbedFamily, read_state, state_digest
 from mergecast.evidence.settings import MergeSettings
-from mergecast.merging.alone import merge_alone, private_parameters
 from mergecast.merging.decompositions import Decompositions, remembered
 from mergecast.merging.method import METHODS
 from mergecast.merging.run import merge
+from mergecast.merging.stand_ins import merge_alone, private_parameters
 from mergecast.runtime.seeds import derived_seed
 from mergecast.tasks.probe import Probe
 from mergecast.tasks.task import Samples
