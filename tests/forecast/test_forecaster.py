@@ -139,7 +139,7 @@ def test_a_table_is_read_by_the_models_of_the_richest_tier_it_has(suite, new_pai
 
 def test_a_missing_metric_makes_the_forecast_missing_with_the_reason(forecaster, new_pairs):
     new_pairs.loc[0, "reach:left<-right"] = np.nan
-    reason = MissingMetric("toy", "t00", "t01", "reach:left<-right", "zero task vector")
+    reason = MissingMetric("", "t00", "t01", "reach:left<-right", "zero task vector")
     forecast = forecaster.forecast(PairTable(new_pairs, missing=[reason]))
     row = forecast.rows.iloc[0]
     assert np.isnan(row[["retention", "lower", "upper"]].astype(float)).all()
