@@ -23,11 +23,11 @@ MEASURED = Path(__file__).parents[2] / "benchmarks" / "results" / "digits-14"
 def measured_run(monkeypatch):
     """Stands in for fine-tuning and merging: the same tables, as the full suite measured them."""
 
-    def run_suite(name, out, *, tasks, seed, workers, sets, progress):
+    def run_suite(name, out, *, only, seed, workers, n_sets, progress):
         assert name == "digits-14"
         out.mkdir(parents=True)
         pairs = PairTable.read(MEASURED / "pairs.parquet")
-        pairs = pairs.keep(pairs.frame[["left", "right"]].isin(tasks).all(axis=1))
+        pairs = pairs.keep(pairs.frame[["left", "right"]].isin(only).all(axis=1))
         kept = set(pairs.frame["left"] + "+" + pairs.frame["right"])
         outcomes = OutcomeTable.read(MEASURED / "outcomes.parquet")
         rows = outcomes.frame
@@ -37,7 +37,7 @@ def measured_run(monkeypatch):
         shutil.copy(MEASURED / "tasks.parquet", out)
         return out
 
-    monkeypatch.setattr("mergecast.suites.runner.run_suite", run_suite)
+    monkeypatch.setattr("mergecast.suites.run.run_suite", run_suite)
     monkeypatch.setattr(demo, "TASKS", demo.TASKS[:6])
 
 

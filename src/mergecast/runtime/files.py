@@ -39,6 +39,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
             return temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+    except ResourceError:  # of what `write` writes itself
+        raise
     except OSError as error:
         raise ResourceError(
             path,

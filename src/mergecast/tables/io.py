@@ -56,21 +56,27 @@ def read_table(path: str | Path, text: Collection[str]) -> tuple[pd.DataFrame, M
     if not path.is_file():
         problem = "is a folder" if path.is_dir() else "no such file"
         raise TableError(path, problem, "give a .parquet or .csv table")
+    frame = _loaded(path, kind)
+    if kind == ".parquet":
+        return frame, from_parquet(path)
+    metadata = from_sidecar(path)
+    types = {**metadata.types, **dict.fromkeys(text, "str")}
+    columns = {name: _typed(frame[name], types.get(name, ""), path) for name in frame.columns}
+    return pd.DataFrame(columns), metadata
+
+
+def _loaded(path: Path, kind: str) -> pd.DataFrame:
+    """The rows of a file; those of a CSV all as text, so that names such as "NA" stay names."""
     try:
         if kind == ".parquet":
-            return pd.read_parquet(path, engine="pyarrow"), from_parquet(path)
-        # As text first: names such as "NA" or "1" stay names, numbers are parsed exactly below.
-        raw = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+            return pd.read_parquet(path, engine="pyarrow")
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except OSError as error:
         if kind == ".parquet" and error.errno is None:  # pyarrow's word for a broken file
             raise TableError(path, f"not a Parquet file: {error}", "write it again") from error
         raise ResourceError(path, f"cannot be read: {error.strerror}", "check the file") from error
-    except (ValueError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise TableError(path, f"not a {kind[1:]} table: {error}", "write it again") from error
-    metadata = from_sidecar(path)
-    types = {**metadata.types, **dict.fromkeys(text, "str")}
-    columns = {name: _typed(raw[name], types.get(name, ""), path) for name in raw.columns}
-    return pd.DataFrame(columns), metadata
 
 
 def write_table(frame: pd.DataFrame, path: str | Path, metadata: Metadata | None = None) -> Path:

@@ -115,19 +115,25 @@ def to_sidecar(metadata: Metadata, path: Path) -> None:
 def from_sidecar(path: Path) -> Metadata:
     """The metadata of the CSV table `path`; empty where nothing is beside it."""
     beside, old = sidecar(path), path.with_name(path.stem + _OLD_REASONS)
+    if not beside.is_file():
+        return _old_reasons(old) if old.is_file() else Metadata()
     try:
-        if beside.is_file():
-            return Metadata.parse(_json(beside.read_bytes(), beside), beside)
-        if not old.is_file():
-            return Metadata()
-        reasons = pd.read_csv(old, dtype=str, keep_default_na=False, encoding="utf-8")
+        text = beside.read_bytes()
     except OSError as error:
-        raise ResourceError(
-            beside, f"cannot be read: {error.strerror}", "check the file"
-        ) from error
+        problem = f"cannot be read: {error.strerror}"
+        raise ResourceError(beside, problem, "check the file") from error
+    return Metadata.parse(_json(text, beside), beside)
+
+
+def _old_reasons(path: Path) -> Metadata:
+    """What an earlier version kept beside a CSV: the reasons alone, as a CSV of their own."""
+    try:
+        reasons = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except OSError as error:
+        raise ResourceError(path, f"cannot be read: {error.strerror}", "check the file") from error
     except ValueError as error:
-        raise TableError(old, f"not a csv table: {error}", "write the table again") from error
-    return Metadata.parse({"missing": reasons.to_dict("records")}, old)
+        raise TableError(path, f"not a csv table: {error}", "write the table again") from error
+    return Metadata.parse({"missing": reasons.to_dict("records")}, path)
 
 
 def _json(text: bytes, path: Path) -> Any:
