@@ -95,7 +95,10 @@ def write_table(frame: pd.DataFrame, path: str | Path, metadata: Metadata | None
     if metadata is not None:
         # First: a reader then never sees missing values without their reasons.
         to_sidecar(metadata, path)
-    return write_atomically(path, lambda target: frame.to_csv(target, index=False))
+    # RFC 4180's line ends: with others the writer leaves a name with a carriage return unquoted.
+    return write_atomically(
+        path, lambda target: frame.to_csv(target, index=False, lineterminator="\r\n")
+    )
 
 
 def _typed(column: pd.Series, kind: str, path: Path) -> pd.Series:
