@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LinearRegression
 
-from mergecast.evidence import METRICS, compute_metrics
+from mergecast.evidence import METRICS, pair_table
 from mergecast.evidence.session import ProbeSettings
 from mergecast.evidence.settings import MergeSettings
 from mergecast.family import Family
@@ -110,13 +110,13 @@ def measured(run: Path, samples: int) -> pd.DataFrame:
     family = Family.open(run / "base.safetensors", models)
     seed = seed_of(run)
     settings = ProbeSettings(samples, seed, cache=run / "units" / "probes")
-    wide = compute_metrics(
+    wide = pair_table(
         family,
         tasks=tasks,
         tier="probe",
         settings=settings,
         merges=MergeSettings(samples=samples, merge_seed=seed),
-    ).set_index(["left", "right"])
+    ).frame.set_index(["left", "right"])
     values = {}
     for spec in METRICS:
         present = [column for column in spec.columns if column in wide]

@@ -79,42 +79,6 @@ def pair_table(
     )
 
 
-def compute_metrics(
-    family: Family,
-    *,
-    tasks: Mapping[str, Task] | None = None,
-    tier: str = "weights",
-    settings: ProbeSettings | None = None,
-    merges: MergeSettings | None = None,
-    suite: str = "",
-    workers: int = 2,
-    progress: Progress | None = None,
-    metric_set: str | None = None,
-) -> pd.DataFrame:
-    """The rows of `pair_table` as an ordinary frame, to look at.
-
-    The frame does not say why a value is missing nor which evidence a column took; fit, evaluate
-    and forecast with the table of `pair_table`, which does.
-
-    Returns
-    -------
-    DataFrame
-        One row a pair, as `pair_table`.
-    """
-    table = pair_table(
-        family,
-        tasks=tasks,
-        tier=tier,
-        settings=settings,
-        merges=merges,
-        suite=suite,
-        workers=workers,
-        progress=progress,
-        metric_set=metric_set,
-    )
-    return table.to_pandas()
-
-
 def collect_evidence(
     request: Request,
     tier: str,

@@ -217,7 +217,7 @@ class OutcomeTable(Table):
 OutcomesLike = OutcomeTable | pd.DataFrame
 
 
-def as_outcomes(outcomes: OutcomesLike) -> OutcomeTable:
+def as_outcomes(outcomes: object) -> OutcomeTable:
     """The one door for tables that users bring: a frame is checked, a table is what it is.
 
     Raises

@@ -237,7 +237,7 @@ class PairTable(Table):
 PairsLike = PairTable | pd.DataFrame
 
 
-def as_pairs(pairs: PairsLike) -> PairTable:
+def as_pairs(pairs: object) -> PairTable:
     """The one door for tables that users bring: a frame is checked, a table is what it is.
 
     Raises
