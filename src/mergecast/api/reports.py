@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import overload
 
 from mergecast.api.inputs import refuse_table
 from mergecast.forecast.fit import CANDIDATES
@@ -13,9 +13,30 @@ from mergecast.forecast.validation.evaluation import evaluate
 from mergecast.report.family_summary import summarise_forecast
 from mergecast.report.html import write_html
 from mergecast.report.inputs import RunInputs, read_inputs
+from mergecast.report.model import FamilySummary, RunSummary, Summary
 from mergecast.report.summary import summarise_run
 from mergecast.runtime.files import write_json
 from mergecast.runtime.progress import Progress
+
+
+@overload
+def report(
+    source: Forecast,
+    out: str | Path | None = None,
+    *,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> FamilySummary: ...
+
+
+@overload
+def report(
+    source: str | Path,
+    out: str | Path | None = None,
+    *,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> RunSummary: ...
 
 
 def report(
@@ -24,7 +45,7 @@ def report(
     *,
     workers: int = 2,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Summary:
     """Everything there is to say of a forecast, or of a run's merges, and a page of it.
 
     The merges of a run are forecast by fits that had not seen them: each pair from pairs that
@@ -44,8 +65,8 @@ def report(
 
     Returns
     -------
-    dict
-        Plain data, see `summarise_forecast` and `summarise_run`.
+    FamilySummary or RunSummary
+        Plain data; `mergecast.report.model` has its keys.
 
     Raises
     ------
@@ -61,6 +82,7 @@ def report(
     """
     if out is not None:
         refuse_table(out)
+    summary: Summary
     if isinstance(source, Forecast):
         summary = summarise_forecast(source)
     else:
@@ -72,7 +94,7 @@ def report(
 
 def judge_run(
     inputs: RunInputs, *, warm: bool, workers: int, progress: Progress | None
-) -> tuple[dict[str, Any], Forecaster]:
+) -> tuple[RunSummary, Forecaster]:
     """The summary of a run by forecasts that had not seen it, and the forecaster that it gives.
 
     Parameters
@@ -100,7 +122,7 @@ def judge_run(
     return summarise_run(inputs, evaluations, forecaster.forecast(inputs.pairs)), forecaster
 
 
-def _write(summary: dict[str, Any], out: Path) -> None:
+def _write(summary: Summary, out: Path) -> None:
     """The page, and in a folder its data beside it."""
     if out.suffix in {".html", ".htm"}:
         write_html(summary, out)
