@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mergecast.checkpoints import dtypes
+from mergecast.checkpoints.format import open_path
 from mergecast.errors import CheckpointError, UsageError
 
 Array = NDArray[Any]
@@ -99,9 +100,7 @@ class Checkpoint(ABC):
         >>> Checkpoint.open("model.safetensors").names  # doctest: +SKIP
         ['embed.weight', 'head.weight']
         """
-        from mergecast.checkpoints.formats import open_checkpoint
-
-        return open_checkpoint(Path(path), base)
+        return open_path(Path(path), base)
 
     @property
     def names(self) -> list[str]:

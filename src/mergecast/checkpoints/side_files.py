@@ -17,13 +17,23 @@ def read_json(path: Path) -> dict[str, Any]:
     CheckpointError
         The file cannot be read, or is no JSON.
     """
+    content = _parsed(path)
+    return content if isinstance(content, dict) else {}
+
+
+def read_list(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON list; none where there is no such file. Raises as `read_json`."""
+    content = _parsed(path)
+    return [one for one in content if isinstance(one, dict)] if isinstance(content, list) else []
+
+
+def _parsed(path: Path) -> Any:
     if not path.is_file():
-        return {}
+        return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(path, f"is not readable JSON ({error})", "fix or fetch it") from error
-    return content if isinstance(content, dict) else {}
 
 
 def vocabulary(folder: Path) -> dict[str, int]:

@@ -18,6 +18,7 @@ from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.errors import FamilyError, MergecastError, UsageError
 from mergecast.family.blocks import BLOCKS, ParamBlock
 from mergecast.family.family import Family
+from mergecast.family.heads import is_statistic
 from mergecast.merging.method import METHODS, MergingMethod, TensorBlock
 from mergecast.runtime.stage import Stage
 from mergecast.typing import Array
@@ -163,7 +164,8 @@ def apply(
                 f"parameter {block.name!r} or the base's holds NaN or infinity",
                 "leave this model out, or fetch it again",
             )
-    delta = method.kernel(tensors, **params)
+    # What was measured and not trained is averaged: a scaled variance may be negative.
+    delta = tensors.deltas.mean(0) if is_statistic(block.name) else method.kernel(tensors, **params)
     _check_shape(delta, tensors, method)
     merged = tensors.base + delta
     array: Array = merged.cpu().numpy()
