@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mergecast.checkpoints.format import expected, weight_suffixes
+from mergecast.checkpoints.checkpoint import expected, weight_suffixes
 from mergecast.checkpoints.side_files import read_json, read_list
 from mergecast.errors import CheckpointError
 
@@ -73,7 +73,7 @@ def choose_weights(folder: Path) -> Chosen:
             listing = ", ".join(file.name for file in files[:_SHOWN])
             raise CheckpointError(
                 folder,
-                f"holds {len(files)} files of weights and no index: {listing}",
+                f"holds {len(files)} {_suffix(files[0])} files and no index: {listing}",
                 "give one file, or add the index that lists them",
             )
     raise CheckpointError(folder, _why_none(folder), f"give {expected()}")
@@ -144,6 +144,10 @@ def _without_variants(files: list[Path]) -> list[Path]:
         if not (variant and f"{stem}.{suffix}" in names):
             kept.append(file)
     return kept
+
+
+def _suffix(file: Path) -> str:
+    return next((s for s in weight_suffixes() if file.name.endswith(s)), file.suffix)
 
 
 def _left_out(chosen: Path, rest: list[Path]) -> tuple[str, ...]:

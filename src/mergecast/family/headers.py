@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mergecast.checkpoints.checkpoint import Checkpoint
+from mergecast.checkpoints.side_files import module_folders
 from mergecast.family.family import Family
 from mergecast.family.findings import Finding
 from mergecast.family.heads import is_head, is_statistic
@@ -28,6 +29,7 @@ def header_findings(family: Family) -> list[Finding]:
         *_shared_heads(heads),
         *_lost_heads(family),
         *_statistics(family),
+        *_modules(family),
         *meaning_findings(family.base.path, folders, shared_head=bool(heads)),
     ]
 
@@ -120,6 +122,24 @@ def _lost_heads(family: Family) -> Iterator[Finding]:
 
 #: Layers that turn features into tokens: what a base ties to its embeddings.
 _OUTPUT_LAYERS = ("lm_head", "embed_out", "proj_out", "vocab_projector", "generator_lm_head")
+
+
+def _modules(family: Family) -> Iterator[Finding]:
+    """Trained layers after the network, in folders of their own, which no merge reads."""
+    trained = [
+        f"{folder.name}/"
+        for folder in module_folders(family.base.path)
+        if any(file.suffix in (".safetensors", ".bin") for file in folder.iterdir())
+    ]
+    if trained:
+        yield Finding(
+            "warning",
+            "modules",
+            "family",
+            f"{', '.join(trained)} holds trained layers that are not merged: the base's are taken",
+            "merge them by themselves, as files, where the models' differ",
+            "family",
+        )
 
 
 def _statistics(family: Family) -> Iterator[Finding]:

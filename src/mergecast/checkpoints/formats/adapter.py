@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mergecast.checkpoints.checkpoint import Checkpoint
-from mergecast.checkpoints.format import FORMATS, CheckpointFormat
+from mergecast.checkpoints.checkpoint import FORMATS, Checkpoint, CheckpointFormat
 from mergecast.checkpoints.lora_files import ADAPTER_CONFIG, is_adapter_file, open_lora_file
 from mergecast.checkpoints.lora_peft import open_lora
 from mergecast.errors import CheckpointError

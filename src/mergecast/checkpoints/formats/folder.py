@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mergecast.checkpoints.checkpoint import Checkpoint
-from mergecast.checkpoints.format import FORMATS, CheckpointFormat, open_path
+from mergecast.checkpoints.checkpoint import FORMATS, Checkpoint, CheckpointFormat, open_path
 from mergecast.checkpoints.layouts import choose_weights, model_folder
 from mergecast.checkpoints.lora_files import ADAPTER_CONFIG
 from mergecast.checkpoints.quantized import widened

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mergecast.checkpoints.checkpoint import Checkpoint
-from mergecast.checkpoints.format import FORMATS, CheckpointFormat
+from mergecast.checkpoints.checkpoint import FORMATS, Checkpoint, CheckpointFormat
 from mergecast.checkpoints.lora_files import is_adapter_file
 from mergecast.checkpoints.quantized import widened
 from mergecast.checkpoints.safetensors_file import open_safetensors
