@@ -14,7 +14,7 @@ from mergecast.analysis.signatures import mean_coefficients, sign_agreement, top
 from mergecast.analysis.variance import metric_shares, outcome_shares
 from mergecast.errors import MergecastError, UsageError
 from mergecast.paper.audit import audit_setting
-from mergecast.paper.fits import ReleasedFit, released_fits
+from mergecast.paper.fits import ReleasedFit, experiments, released_fits
 from mergecast.paper.refits import mean_over_seeds, refit, seed_spread
 from mergecast.paper.replay import NORMALIZED, Replay, replay
 from mergecast.paper.results import PublishedSetting, read_setting, settings
@@ -26,6 +26,7 @@ from mergecast.paper.sensitivity import (
     published_sizes,
 )
 from mergecast.runtime.progress import Progress
+from mergecast.tables.pairs import PairTable
 
 # A fit whose per-fold r moves by more than this between seeds is not a result of the data alone.
 _STABLE = 0.05
@@ -44,6 +45,7 @@ class Reproduction:
     fits, replays : released fits, and their coefficients applied again, by method.
     runs : every refit, one row a seed, see `mergecast.paper.refits.refit`.
     findings : the audit.
+    experiments : every released experiment that could be read, by name, as `fits`.
     sizes : calibration size to the analysed pairs measured with it; empty where the setting has no
         sensitivity folder.
     """
@@ -55,7 +57,8 @@ class Reproduction:
     replays: dict[str, Replay]
     runs: pd.DataFrame
     findings: list[AuditFinding]
-    sizes: dict[int, pd.DataFrame] = field(default_factory=dict)
+    experiments: dict[str, dict[str, ReleasedFit]] = field(default_factory=dict)
+    sizes: dict[int, PairTable] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; an undefined number is None."""
@@ -127,12 +130,15 @@ def reproduce(
         except MergecastError as error:
             findings.append(AuditFinding("released_fit_not_reproduced", WARNING, str(error)))
     findings += audit_setting(tables, selection, others, fits, replays)
+    released = _experiments(results, setting, findings)
     sizes = _sizes(results, setting, selection, findings)
     runs, failures = refit(selection, predictors, seeds, workers, progress)
     findings += [AuditFinding("not_fitted", WARNING, text) for text in failures]
     findings += _unstable(runs)
     findings += _identifying(runs)
-    return Reproduction(tables, selection, others, fits, replays, runs, ordered(findings), sizes)
+    return Reproduction(
+        tables, selection, others, fits, replays, runs, ordered(findings), released, sizes
+    )
 
 
 def _others(
@@ -151,9 +157,22 @@ def _others(
     return found
 
 
+def _experiments(
+    results: str | Path, setting: str, findings: list[AuditFinding]
+) -> dict[str, dict[str, ReleasedFit]]:
+    """All released fits by experiment; what cannot be read is a finding, not the end."""
+    released = {}
+    for name in experiments(results, setting):
+        try:
+            released[name] = released_fits(results, setting, name)
+        except MergecastError as error:
+            findings.append(AuditFinding("unreadable_experiment", WARNING, str(error)))
+    return released
+
+
 def _sizes(
     results: str | Path, setting: str, selection: Selection, findings: list[AuditFinding]
-) -> dict[int, pd.DataFrame]:
+) -> dict[int, PairTable]:
     """Tables at other calibration sizes; what cannot be read is a finding, not the end."""
     try:
         sizes = published_sizes(results, setting, selection.pairs)
