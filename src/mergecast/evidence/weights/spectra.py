@@ -14,7 +14,7 @@ from math import sqrt
 
 import numpy as np
 
-from mergecast.checkpoints.checkpoint import Array
+from mergecast.typing import Array
 from mergecast.errors import UndefinedError
 from mergecast.evidence.weights.tridiagonal import symmetric_ends
 

@@ -5,7 +5,7 @@ from math import nan, sqrt
 
 from mergecast.evidence.metric import metric
 from mergecast.evidence.weights.fingerprints import MatrixOverlaps
-from mergecast.evidence.weights.pair import WeightPair
+from mergecast.evidence.weights.fingerprints import WeightPair
 
 _paper = partial(
     metric,

@@ -16,7 +16,7 @@ from functools import cache
 import numpy as np
 from scipy.linalg import cython_lapack
 
-from mergecast.checkpoints.checkpoint import Array
+from mergecast.typing import Array
 from mergecast.errors import UndefinedError
 
 
