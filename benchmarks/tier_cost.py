@@ -34,7 +34,7 @@ from mergecast.family import Family
 from mergecast.evidence.session import ProbeSettings
 from mergecast.evidence import EVIDENCE, Request
 from mergecast.evidence.plan import Speed, plan
-from mergecast.tasks.tasks_file import load_tasks
+from mergecast.tasks.load import load_tasks
 
 folder, kind, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 labels = [f"m{i:02}" for i in range(count)]

@@ -14,8 +14,8 @@ from torch import nn
 
 import mergecast as mc
 from mergecast.checkpoints.writer import write_safetensors
+from mergecast.tasks.load import load_tasks
 from mergecast.tasks.task import Task
-from mergecast.tasks.tasks_file import load_tasks
 
 ROWS = 14
 CLASSES = {"first": 2, "second": 3, "third": 4}

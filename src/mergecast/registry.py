@@ -1,74 +1,216 @@
-"""One registry type for everything that plugs in: metrics, merging methods, suites, predictors."""
+"""One registry type for everything that plugs in: metrics, merging methods, suites, predictors.
+
+A registry knows where its own entries are (the modules that match a pattern) and the group of
+entry points by which other packages bring theirs. Both are imported when a name is first asked
+for, so that importing a registry costs nothing and an addition is one file, named nowhere else.
+"""
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Iterator
-from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pkgutil import iter_modules
+from typing import Generic, Self, TypeVar
 
-from mergecast.errors import UsageError
+from mergecast.errors import MergecastError, UsageError
 
 T = TypeVar("T")
 
+_OWN = __name__.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class _Entry(Generic[T]):
+    """What was registered, and the module that did it."""
+
+    value: T
+    module: str
+
+    @property
+    def package(self) -> str:
+        return self.module.partition(".")[0]
+
 
 class Registry(Generic[T]):
-    """Names to objects of one kind, in order of registration.
+    """Names to objects of one kind.
 
-    A second registration of a name raises; a miss names what exists. Packages add entries by an
-    entry point in the group ``mergecast.<kind>s`` whose object registers itself when loaded
-    (for example ``mergecast.metrics``); they are loaded at the first look-up.
+    Modules register what they hold when they are imported, by `add` or a decorator that calls
+    it. Another package names such a module by an entry point in the group ``mergecast.<kind>s``
+    (``mergecast.metrics``, ``mergecast.merging_methods``). One that fails to load, brings nothing
+    or takes a name that is taken is an error of every look-up, never left out.
+
+    Parameters
+    ----------
+    kind : str
+        What an entry is called in errors and, with an ``s``, in the group of entry points.
+    entry_type : type
+        What every entry is an instance of.
+    modules : tuple of str
+        Dotted patterns of the modules that hold the built-in entries; a part of them may hold
+        stars (``mergecast.merging.methods.*``).
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(
+        self, kind: str, entry_type: type = object, *, modules: tuple[str, ...] = ()
+    ) -> None:
         self.kind = kind
-        self._entries: dict[str, T] = {}
-        self._plugins_loaded = False
+        self.group = f"mergecast.{kind.replace(' ', '_')}s"
+        self._entry_type = entry_type
+        self._patterns = modules
+        self._modules: list[str] = []
+        self._own_loaded = not modules
+        self._entries: dict[str, _Entry[T]] = {}
+        self._plug_ins_loaded = False
+        self._broken: MergecastError | None = None
+        self._adding = threading.Lock()
+        # Imports run without a lock of ours: a module that registers while another thread waits
+        # for it would wait for ever. Python's own import locks make each module run once.
+        self._loading = threading.local()
 
-    def add(self, name: str, entry: T) -> T:
-        """Register `entry` under `name`; raises UsageError when the name is taken."""
-        if name in self._entries:
+    def add(self, name: str, entry: T, *, module: str = "") -> None:
+        """Register an entry.
+
+        Parameters
+        ----------
+        name : str
+            What it is looked up by.
+        entry : T
+            The object.
+        module : str
+            The module it comes from; the caller's by default.
+
+        Raises
+        ------
+        UsageError
+            The name is taken, or the entry is of another type than the registry's.
+        """
+        module = module or str(sys._getframe(1).f_globals.get("__name__", "__main__"))
+        added = _Entry(entry, module)
+        if not isinstance(entry, self._entry_type):
+            raise UsageError(
+                f"{self.kind} {name!r} of package {added.package!r}",
+                f"is {entry!r}",
+                f"register an instance of {self._entry_type.__name__}",
+            )
+        if added.package != _OWN:
+            self._load_own()
+        with self._adding:
+            first = self._entries.setdefault(name, added)
+        if first is not added:
             raise UsageError(
                 f"{self.kind} {name!r}",
-                f"already registered as {self._entries[name]!r}",
-                "choose another name",
+                f"registered by package {first.package!r} (in {first.module}) "
+                f"and again by package {added.package!r} (in {module})",
+                "choose another name, or uninstall one of the packages",
             )
-        self._entries[name] = entry
-        return entry
 
     def get(self, name: str) -> T:
         """The entry called `name`; raises UsageError with the nearest match otherwise."""
-        self._load_plugins()
-        if name not in self._entries:
-            raise UsageError.unknown(self.kind, name, self._entries)
-        return self._entries[name]
+        entries = self._loaded()
+        if name not in entries:
+            raise UsageError.unknown(self.kind, name, self.names())
+        return entries[name].value
+
+    def package(self, name: str) -> str:
+        """The package that registered `name`."""
+        self.get(name)
+        return self._entries[name].package
 
     def names(self) -> list[str]:
-        """All names, in order of registration."""
-        self._load_plugins()
-        return list(self._entries)
+        """All names: the built-in ones in order of their modules, then those of plug-ins."""
+        entries = self._loaded()
+        place = {module: number for number, module in enumerate(self._modules)}
+        return sorted(entries, key=lambda name: place.get(entries[name].module, len(place)))
 
     def __iter__(self) -> Iterator[T]:
-        self._load_plugins()
-        return iter(self._entries.values())
+        return iter([self._entries[name].value for name in self.names()])
 
     def __contains__(self, name: str) -> bool:
-        self._load_plugins()
-        return name in self._entries
+        return name in self._loaded()
 
     def __len__(self) -> int:
-        self._load_plugins()
-        return len(self._entries)
+        return len(self._loaded())
 
-    def _load_plugins(self) -> None:
-        if self._plugins_loaded:
+    @contextmanager
+    def isolated(self) -> Iterator[Self]:
+        """For tests: within, plug-ins are looked for anew; what is added is gone at the end."""
+        self._load_own()
+        before = dict(self._entries), self._plug_ins_loaded, self._broken
+        self._plug_ins_loaded, self._broken = False, None
+        try:
+            yield self
+        finally:
+            self._entries, self._plug_ins_loaded, self._broken = before
+
+    def _loaded(self) -> dict[str, _Entry[T]]:
+        """Every entry; raises UsageError, at each call, where a plug-in is broken."""
+        self._load_own()
+        if self._broken is not None:
+            raise type(self._broken)(*self._broken.args) from self._broken
+        if self._plug_ins_loaded or getattr(self._loading, "active", False):
+            return self._entries
+        self._loading.active = True
+        try:
+            for point in sorted(entry_points(group=self.group), key=_plug_in):
+                self._load_plug_in(point)
+            self._plug_ins_loaded = True
+        except MergecastError as error:
+            # Kept, since a second import would fail on what the first one left behind.
+            self._broken = error
+            raise
+        finally:
+            self._loading.active = False
+        return self._entries
+
+    def _load_own(self) -> None:
+        if self._own_loaded:
             return
-        self._plugins_loaded = True
-        for point in entry_points(group=f"mergecast.{self.kind.replace(' ', '_')}s"):
-            try:
-                point.load()
-            except Exception as error:
-                raise UsageError(
-                    f"plug-in {point.name!r} ({point.value})",
-                    f"failed to load: {type(error).__name__}: {error}",
-                    "fix or uninstall the package that provides it",
-                ) from error
+        found = [name for pattern in self._patterns for name in _matching(pattern)]
+        self._modules = list(dict.fromkeys(found))
+        for name in self._modules:
+            import_module(name)
+        self._own_loaded = True
+
+    def _load_plug_in(self, point: EntryPoint) -> None:
+        remedy = "mend the package or uninstall it"
+        before = len(self._entries)
+        try:
+            point.load()
+        except MergecastError as error:
+            raise error.about(_plug_in(point)) from error
+        except Exception as error:
+            raise UsageError(
+                _plug_in(point), f"does not load: {type(error).__name__}: {error}", remedy
+            ) from error
+        packages = {entry.package for entry in self._entries.values()}
+        if len(self._entries) == before and point.module.partition(".")[0] not in packages:
+            raise UsageError(_plug_in(point), f"registers no {self.kind}", remedy)
+
+
+def _plug_in(point: EntryPoint) -> str:
+    """What errors call a plug-in, and the order in which they are loaded."""
+    package = point.dist.name if point.dist else point.module.partition(".")[0]
+    return f"plug-in {point.name!r} ({point.group}: {point.value}) of package {package!r}"
+
+
+def _matching(pattern: str) -> list[str]:
+    """Modules whose dotted name matches, in sorted order; packages are imported to look in."""
+    names = [""]
+    for part in pattern.split("."):
+        names = [
+            f"{parent}.{child}".lstrip(".") for parent in names for child in _children(parent, part)
+        ]
+    return names
+
+
+def _children(parent: str, pattern: str) -> list[str]:
+    if "*" not in pattern:
+        return [pattern]
+    inside = getattr(import_module(parent), "__path__", [])
+    return sorted(info.name for info in iter_modules(inside) if fnmatchcase(info.name, pattern))

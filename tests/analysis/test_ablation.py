@@ -5,6 +5,7 @@ from mergecast.analysis.ablation import ablate
 from mergecast.analysis.groups import PAPER_KEYS, group_of, groups_of, range_of
 from mergecast.paper.results import read_setting
 from published_folder import METRICS, SETTING
+from recorded_progress import RecordedProgress
 
 
 def test_the_papers_28_metrics_fall_into_five_groups():
@@ -28,10 +29,9 @@ def test_an_unknown_metric_is_other_and_unbounded():
 
 def test_leaving_the_cause_out_costs_the_fit(results):
     setting = read_setting(results, SETTING)
-    seen = []
-    table = ablate(setting.pairs, setting.outcomes, methods=["tsv"],
-                   progress=lambda done, total: seen.append((done, total)))  # fmt: skip
-    assert seen[-1] == (len(seen), len(seen))
+    progress = RecordedProgress()
+    table = ablate(setting.pairs, setting.outcomes, methods=["tsv"], progress=progress)
+    assert progress.stages == {"groups of metrics": [len(table), len(table)]}
     r = table.set_index("metrics")["per_fold_r"]
     assert r["all"] > 0.95
     assert r["only task_vector"] > 0.95

@@ -63,7 +63,7 @@ def test_check_exit_codes_tell_some_from_none(paths, tmp_path, capsys):
 def test_metrics_writes_the_table_and_names_what_it_left_out(paths, tmp_path, capsys):
     out = tmp_path / "pairs.parquet"
     assert run(["metrics", *paths, "-o", str(out), "--suite", "mine"]) == 0
-    assert "3 pairs × 20 columns" in capsys.readouterr().out
+    assert "3 pairs × 26 columns" in capsys.readouterr().out
     table = pd.read_parquet(out)
     assert list(table["left"] + table["right"]) == ["ab", "ac", "bc"]
     broken = arrays(1)

@@ -208,8 +208,8 @@ def test_tasks_make_it_read_retention_and_nothing_else_that_costs(
     probe_family, tiered_file, capsys, monkeypatch
 ):
     built = probe_family("cnn")
-    monkeypatch.setattr("mergecast.evidence.interference.collect.collect_interference", None)
-    monkeypatch.setattr("mergecast.evidence.gradients.fingerprints.collect_gradients", None)
+    monkeypatch.setattr("mergecast.evidence.gradients.interference.collect", None)
+    monkeypatch.setattr("mergecast.evidence.gradients.collect.collect", None)
     options = ("--forecaster", tiered_file, "--calibration", 5, "--json")
     assert call(*built.arguments, *options) == 0
     summary = json.loads(capsys.readouterr().out)

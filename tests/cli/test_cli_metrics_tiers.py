@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from mergecast.cli import main
 from mergecast.errors import MergecastError
-from mergecast.evidence import Request
+from mergecast.evidence import Session
 from mergecast.evidence.plan import plan
 
 
@@ -22,7 +22,7 @@ def run(*arguments):
 
 def test_a_plan_says_what_each_tier_costs(probe_family):
     built = probe_family("cnn")
-    result = run(*built.arguments, "--tier", "gradients", "--set", "paper", "--plan", "--json")
+    result = run(*built.arguments, "--tier", "gradients", "--metrics", "paper", "--plan", "--json")
     assert result.exit_code == 0, result.output
     rows = {row["kind"]: row for row in json.loads(result.stdout)["plan"]}
     assert rows["weights"]["forward_passes"] == 0
@@ -30,7 +30,7 @@ def test_a_plan_says_what_each_tier_costs(probe_family):
     assert rows["gradients"]["backward_passes"] == 3
     assert rows["gradients"]["kept"] >= 3 * 4 * 290
     assert rows["gradients"]["memory"] > rows["activations"]["memory"] > 0
-    assert all(row["minutes"] >= 0 and row["read"] > 0 for row in rows.values())
+    assert all(row["minutes"] > 0 for row in rows.values())
     narrow = CliRunner(env={"COLUMNS": "60"})
     arguments = ["metrics", *built.arguments, "--tier", "activations", "--plan"]
     printed = narrow.invoke(main.app, arguments).stdout
@@ -47,8 +47,8 @@ def test_samples_without_labels_can_be_planned(probe_family):
         task.spec = task.spec.model_copy(
             update={"data": task.spec.data.model_copy(update={"labels": None})}
         )
-    with Request(built.open(), tasks) as request:
-        rows = {row.kind: row for row in plan(request, "activations", "paper")}
+    with Session(built.open(), tasks) as session:
+        rows = {row.kind: row for row in plan(session, "activations", "paper")}
     assert rows["activations"].minutes > 0
 
 
@@ -58,7 +58,7 @@ def test_tables_are_written_and_finished_work_is_kept(probe_family, tmp_path):
         *built.arguments,
         "--tier",
         "gradients",
-        "--set",
+        "--metrics",
         "paper",
         "--cache",
         tmp_path / "work",
@@ -79,7 +79,7 @@ def test_tables_are_written_and_finished_work_is_kept(probe_family, tmp_path):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--set", "papers"], "metric set 'papers': unknown"),
+        (["--metrics", "papers"], "metric set 'papers': unknown"),
         (["--tier", "gradient"], "tier 'gradient': unknown"),
         (["--tier", "gradients", "--calibration", "15"], "asked for 15 calibration samples of 14"),
         (["--tier", "activations", "--layer", "layr"], "layer 'layr': unknown"),
@@ -129,7 +129,7 @@ def test_a_method_alone_with_its_parameters_and_batchnorm_measured_anew(probe_fa
     assert batchnorm[1] == "running statistics re-estimated on 12 samples a task"
     columns = {column.partition(":")[0] for column in tables[0]}
     assert {c.rpartition("@")[2] for c in columns if c.startswith("retention_")} == {"ties"}
-    assert "interference_displacement@ties" in columns
+    assert "interference_displacement@ties" not in columns  # not asked for
     assert "interference_crosstalk" in columns
     assert not {c for c in columns if c.endswith("@tsv")}
     kept = [table["retention_overlap_unlabelled@ties:left<-right"] for table in tables]

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import mergecast as mc
-from mergecast.evidence import kinds
-from mergecast.evidence.session import ProbeSettings
+from mergecast.evidence import ProbeSettings, kinds_of, wanted
 from probe_families import KINDS
 
 #: What a kind of network leaves undefined: a LoRA's weakest directions are those of zero weight,
@@ -77,7 +76,7 @@ def test_a_set_of_metrics_brings_only_what_it_needs(probe_family):
         s.key for s in mc.metric_specs("paper") if s.tier == "weights"
     }
     assert len(mc.metrics(family).columns) > 3 + 18
-    assert {kind.name for kind in kinds("probe", "paper")} == {
+    assert {kind.name for kind in kinds_of(wanted("probe", "paper"))} == {
         "weights",
         "activations",
         "gradients",

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from mergecast.checkpoints import Checkpoint
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import FamilyError
 from mergecast.family import Family
+from mergecast.family.ties import tied_as, trained_apart
 
 EMBED = torch.randn(5, 3)
 OTHER = torch.randn(4)
@@ -63,3 +65,15 @@ def test_a_tensor_the_model_ties_serves_both_names_of_an_untied_base(tmp_path):
     assert family.shared == ("a.embed", "w", "z.out")
     np.testing.assert_allclose(family.block("a.embed").deltas, 4, rtol=1e-5)
     np.testing.assert_allclose(family.block("z.out").deltas, 1, rtol=1e-5)
+
+
+def test_asking_what_is_tied_changes_no_checkpoint(tied_base, tmp_path):
+    values = {"a.embed": EMBED.numpy(), "z.out": EMBED.numpy(), "w": OTHER.numpy()}
+    write_safetensors(tmp_path / "m.safetensors", values)
+    base, model = Checkpoint.open(tied_base), Checkpoint.open(tmp_path / "m.safetensors")
+    tied = tied_as(base, model)
+    assert trained_apart(base, model) == {"z.out": "a.embed"}
+    assert model.names == ["a.embed", "w", "z.out"]
+    assert tied.names == ["a.embed", "w"]
+    assert tied.tied == {"z.out": "a.embed"}
+    assert not trained_apart(base, tied)

@@ -78,10 +78,11 @@ RESULTS = Path(__file__).parents[3] / "shared" / "paper-results" / "results"
 @pytest.mark.skipif(not RESULTS.is_dir(), reason="the authors' tables are not beside the project")
 @pytest.mark.parametrize("method", sorted(PUBLISHED))
 def test_the_papers_fit_gives_the_papers_correlation(method):
+    from mergecast.analysis.audit import raw_outcomes
     from mergecast.forecast.estimators.predictors import Predictor
     from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
     from mergecast.forecast.validation.scoring import scores
-    from mergecast.paper.results import raw_outcomes, read_setting
+    from mergecast.paper.results import read_setting
 
     setting = read_setting(RESULTS, "ViT-B-16_AdamW")
     rows = training_rows(setting.pairs, raw_outcomes(setting.outcomes), [method])[method]

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from mergecast.merging import decompositions
-from mergecast.merging.alone import merge_alone
 from mergecast.merging.decompositions import Decompositions, plain_svd, remembered
+from mergecast.merging.stand_ins import merge_alone
 from tiny_models import tiny_family
 
 SPECTRAL = ("iso_cts", "isotropic", "tsv")
@@ -46,7 +46,7 @@ def test_the_budget_bounds_what_is_kept(monkeypatch):
     found = Decompositions()
     found.expect(matrix)
     found.svd(torch.from_numpy(matrix))
-    assert not found._found
+    assert not found._known
 
 
 @pytest.mark.parametrize("failures", [1, 2])

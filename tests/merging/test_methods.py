@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from mergecast.errors import FamilyError, UsageError
 from mergecast.family import ParamBlock
 from mergecast.merging import METHODS, TensorBlock
+from mergecast.merging.methods.sparse import kth_smallest
+from mergecast.merging.methods.spectral import orthogonalise
 from mergecast.merging.run import apply
-from mergecast.merging.sparse import kth_smallest
-from mergecast.merging.spectral import orthogonalise
 
 ALL = METHODS.names()
 SIX = ["weight_avg", "task_arithmetic", "ties", "dare", "tsv", "isotropic"]

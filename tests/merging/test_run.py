@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import ml_dtypes
 import numpy as np
@@ -117,17 +119,16 @@ def test_non_finite_models_leave_no_output(tmp_path, family_paths):
 @pytest.fixture
 def registry():
     """The methods, with whatever a test adds taken out again."""
-    before = dict(mc.METHODS._entries)
-    yield mc.METHODS
-    mc.METHODS._entries.clear()
-    mc.METHODS._entries.update(before)
+    with mc.METHODS.isolated() as methods:
+        yield methods
 
 
 def test_a_plug_in_method_is_validated(family_paths, registry):
     family = mc.Family.open(*family_paths)
-    with pytest.raises(UsageError, match="parameter 'k' has no default"):
+    with pytest.raises(UsageError, match="test_run: parameter 'k' has no default; give every"):
         mc.merging_method("bad_default", reference="test")(lambda block, k: block)
-        mc.merge(family, "bad_default")
+    with pytest.raises(UsageError, match="test_run: parameter 'k' has no annotation; give every"):
+        mc.merging_method("bad_default", reference="test")(lambda block, *, k=1: block)
 
     @mc.merging_method("flat", reference="test", max_members=2)
     def flat(block, *, scaling: float = 1.0):
@@ -135,10 +136,47 @@ def test_a_plug_in_method_is_validated(family_paths, registry):
         return block.deltas.sum(0).reshape(-1)
 
     assert mc.METHODS.get("flat").defaults == {"scaling": 1.0}
-    with pytest.raises(UsageError, match="returned shape .* return a delta of the block's shape"):
-        mc.merge(family, "flat", members=["a", "b"])
     with pytest.raises(UsageError, match="got 3 models, takes at most 2"):
         mc.merge(family, "flat")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "problem"),
+    [
+        (
+            lambda block: block.deltas,
+            r"returned shape \[3, 6, 3, 2, 2\] for .* of \[6, 3, 2, 2\]",
+        ),
+        (
+            lambda block: block.deltas.mean(0).numpy(),
+            "returned ndarray for .*return a torch tensor",
+        ),
+        (lambda block: None, "returned NoneType"),
+        (
+            lambda block: block.deltas.mean(0) * float("nan"),
+            "returned NaN for .*must return fin",
+        ),
+    ],
+)
+def test_a_method_that_returns_no_delta_is_named_with_its_package(
+    family_paths, registry, kernel, problem
+):
+    mc.merging_method("wrong", reference="test")(kernel)
+    match = f"merge wrong: merging method 'wrong' of package 'test_run': {problem}"
+    with pytest.raises(UsageError, match=match):
+        mc.merge(mc.Family.open(*family_paths), "wrong")
+
+
+def test_listing_methods_and_reading_parameters_imports_no_torch():
+    code = """if True:
+        import sys
+        from mergecast.merging import METHODS
+        assert METHODS.get("ties").validate({"density": 0.5})["sign"] == "mass"
+        assert len(METHODS.names()) >= 9
+        print({"torch", "pandas", "sklearn", "scipy"} & set(sys.modules))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_a_single_file_model_folder_keeps_everything_but_weights(tmp_path):

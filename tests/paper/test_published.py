@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
+from mergecast.analysis.audit import raw_outcomes
 from mergecast.errors import ResourceError, TableError, UsageError
-from mergecast.paper.results import raw_outcomes, read_setting, settings
+from mergecast.paper.results import read_setting, settings
 from mergecast.tables.outcomes import pair_outcomes
 from published_folder import (
     SETTING,

@@ -6,6 +6,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from mergecast.analysis.audit import raw_outcomes
 from mergecast.cli import reproduce as command
 from mergecast.errors import TableError, UsageError
 from mergecast.forecast.estimators.predictors import PREDICTORS, Predictor
@@ -21,7 +22,7 @@ from mergecast.paper.refits import (
     seed_spread,
 )
 from mergecast.paper.reproduce import reproduce
-from mergecast.paper.results import raw_outcomes, read_setting
+from mergecast.paper.results import read_setting
 from mergecast.paper.selection import select
 from published_folder import (
     SETTING,
@@ -32,6 +33,7 @@ from published_folder import (
     summary_file,
     write_results,
 )
+from recorded_progress import RecordedProgress
 
 QUICK = ["constant", "partner_mean", "lasso"]
 
@@ -47,8 +49,8 @@ def refits(found):
 
 
 def test_the_object_has_exactly_the_agreed_keys(results):
-    seen = []
-    found = reproduce(results, SETTING, QUICK, progress=lambda done, total: seen.append(done))
+    progress = RecordedProgress()
+    found = reproduce(results, SETTING, QUICK, progress=progress)
     data = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert list(data) == ["setting", "pairs", "published", "refit", "additive_share", "audit"]
     assert data["setting"] == SETTING
@@ -61,7 +63,7 @@ def test_the_object_has_exactly_the_agreed_keys(results):
     assert set(data["additive_share"]) == {"outcomes", "metrics"}
     assert data["additive_share"]["outcomes"]["task_arithmetic"] > 0.99
     assert all(list(row) == ["code", "severity", "message"] for row in data["audit"])
-    assert seen == list(range(1, len(data["refit"]) + 1))
+    assert progress.stages == {"refitting": [len(data["refit"])] * 2}
 
 
 def test_refits_tell_the_intrinsic_method_from_the_pairwise_one(results):
@@ -161,10 +163,11 @@ def test_names_say_which_predictors_use_known_outcomes():
         assert (name.endswith("_warm") or name == "partner_mean") == predictor.warm
 
 
-def test_a_cold_name_that_follows_known_outcomes_is_exposed(results, monkeypatch):
+def test_a_cold_name_that_follows_known_outcomes_is_exposed(results):
     disguised = Predictor("clever", PREDICTORS.get("partner_mean").make, False, "partner mean")
-    monkeypatch.setitem(PREDICTORS._entries, "clever", disguised)
-    found = reproduce(results, SETTING, ["clever", "ridge"])
+    with PREDICTORS.isolated():
+        PREDICTORS.add("clever", disguised)
+        found = reproduce(results, SETTING, ["clever", "ridge"])
     (message,) = [f.message for f in found.findings if f.code == "predictor_identifies_partner"]
     assert message.startswith("clever: with one task unseen its predictions follow partner mean")
     assert any(f.code == "not_fitted" and "clever" in f.message for f in found.findings)

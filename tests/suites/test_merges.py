@@ -69,11 +69,12 @@ def test_a_folder_of_an_earlier_version_holds_pairs_alone(copy):
     assert suite_status(copy)["sets"] == (0, 0)
 
 
-def test_a_method_of_two_models_merges_no_larger_set(copy, tiny, monkeypatch):
+def test_a_method_of_two_models_merges_no_larger_set(copy, tiny):
     ties = METHODS.get("ties")
     two = MergingMethod("two", ties.kernel, "an example", max_members=2)
-    monkeypatch.setitem(METHODS._entries, "two", two)
-    run_suite("digits-14", copy, tasks=FEW, methods=["ties", "two"], recipe=tiny, workers=1)
+    with METHODS.isolated():
+        METHODS.add("two", two)
+        run_suite("digits-14", copy, tasks=FEW, methods=["ties", "two"], recipe=tiny, workers=1)
     outcomes = pd.read_parquet(copy / "outcomes.parquet")
     sizes = outcomes["members"].str.count(r"\+").groupby(outcomes["method"]).max()
     assert sizes.to_dict() == {"ties": 2, "two": 1}

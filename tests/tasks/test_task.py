@@ -9,7 +9,8 @@ from torch import nn
 
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.tasks.file_task import next_tokens
-from mergecast.tasks.task import IGNORED, Samples, Task, draw, take
+from mergecast.tasks.scores import IGNORED
+from mergecast.tasks.task import Samples, Task, draw, take
 
 
 class Plain(Task):
@@ -29,6 +30,15 @@ def test_the_choice_depends_on_task_seed_and_split_only_and_more_contain_fewer()
     rows = {tuple(found.inputs["input"].tolist()) for found in [chosen, *others]}
     assert len(rows) == 4
     assert chosen.ids[0].startswith("a/calibration/")
+
+
+def test_all_samples_come_in_their_own_order():
+    task = Plain("a")
+    assert task.samples(None, 7).inputs["input"].tolist() == list(range(20))
+    assert task.samples(None, 8).ids == task.samples(None, 7).ids
+    assert task.size("test") == 20
+    with pytest.raises(UsageError, match="asked for 0 test samples of 0"):
+        draw(0, None, 0, "a", "test")
 
 
 def test_too_few_samples_are_named():

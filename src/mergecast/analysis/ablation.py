@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -10,11 +10,11 @@ from mergecast.analysis.groups import groups_of
 from mergecast.forecast.estimators.linear import without_identity
 from mergecast.forecast.estimators.predictors import PREDICTORS
 from mergecast.forecast.rows import training_rows
-from mergecast.forecast.validation.evaluation import scores
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
+from mergecast.forecast.validation.scoring import scores
+from mergecast.runtime.progress import Progress, Silent
 from mergecast.tables.pairs import features_of, validate_pairs
 
-Progress = Callable[[int, int], None]
 ALL = "all"
 
 
@@ -32,7 +32,7 @@ def ablate(
     ----------
     pairs, outcomes : tables as in `mergecast.tables`.
     predictor, protocol, methods : as in `mergecast.forecast.validation.evaluation.evaluate`.
-    progress : called with (evaluations done, in all).
+    progress : told of every group of metrics done.
 
     Returns
     -------
@@ -51,7 +51,8 @@ def ablate(
     variants = {n: v for n, v in variants.items() if v and (n == ALL or len(v) < len(keys))}
     chosen, scheme = PREDICTORS.get(predictor), PROTOCOLS.get(protocol)
     found: list[dict[str, object]] = []
-    for done, (name, kept) in enumerate(variants.items(), 1):
+    advance = (progress or Silent()).stage("groups of metrics", len(variants))
+    for name, kept in variants.items():
         dropped = [column for key in keys if key not in kept for column in set(features[key])]
         data = training_rows(
             pairs.drop(columns=dropped), outcomes, list(methods) if methods else None
@@ -61,6 +62,5 @@ def ablate(
             n_metrics = len(without_identity(rows.X).columns)
             row = {"metrics": name, "n_metrics": n_metrics, "method": method}
             found.append(row | {key: numbers[key] for key in ("per_fold_r", "pooled_r", "mae")})
-        if progress is not None:
-            progress(done, len(variants))
+        advance(1)
     return pd.DataFrame(found)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 
 from mergecast.analysis.ablation import ablate
-from mergecast.analysis.audit import Finding, audit
+from mergecast.analysis.audit import AuditFinding, audit
 from mergecast.analysis.comparison import Comparison, compare_suites
 from mergecast.analysis.individual import individual_correlations
 from mergecast.analysis.signatures import (
@@ -23,8 +23,7 @@ from mergecast.analysis.signatures import (
 from mergecast.analysis.variance import metric_shares, outcome_shares, residual_correlations
 from mergecast.forecast.estimators.predictors import PREDICTORS
 from mergecast.forecast.rows import TrainingRows, training_rows
-
-Progress = Callable[[int, int], None]
+from mergecast.runtime.progress import Progress, Silent
 
 # Convex and deterministic, with coefficients: its signature belongs to the data alone.
 SIGNED = "lasso"
@@ -56,7 +55,7 @@ class Analysis:
     stability: pd.DataFrame
     ablation: pd.DataFrame
     comparisons: dict[tuple[str, str], list[Comparison]]
-    findings: dict[str, list[Finding]]
+    findings: dict[str, list[AuditFinding]]
 
     def agreement(self) -> tuple[float, float]:
         """Overlap of the strongest metrics and agreement of signs, between methods."""
@@ -115,7 +114,7 @@ def analyse(
     base_scores : suite to task to the score of the base model, where known.
     seeds : of the paper's fit, for the stability of its signature.
     seed : of the permutations of models.
-    progress : called with (steps done, in all).
+    progress : told of every method and suite done.
 
     Raises
     ------
@@ -125,19 +124,13 @@ def analyse(
     data = training_rows(pairs, outcomes, list(methods) if methods else None)
     mine = outcomes[outcomes["method"].isin(data)]
     suites = sorted(pairs["suite"].unique())
-    total, done = len(data) + len(suites) + 1, 0
-
-    def advance() -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, total)
-
+    progress = progress or Silent()
+    advance = progress.stage("analysing", len(data) + len(suites))
     signatures, stability = {}, []
     for method, rows in data.items():
         signatures[method] = fold_coefficients(rows, PREDICTORS.get(SIGNED).make())
         stability.append({"method": method, **_stability(rows, seeds)})
-        advance()
+        advance(1)
     singles, findings = [], {}
     for suite in suites:
         part, own = pairs[pairs["suite"] == suite], mine[mine["suite"] == suite]
@@ -145,9 +138,8 @@ def analyse(
         single.insert(0, "suite", suite)
         singles.append(single)
         findings[str(suite)] = audit(part, own, (base_scores or {}).get(str(suite)))
-        advance()
-    ablation = ablate(pairs, mine, SIGNED, protocol, list(data))
-    advance()
+        advance(1)
+    ablation = ablate(pairs, mine, SIGNED, protocol, list(data), progress)
     return Analysis(
         outcome_share=outcome_shares(mine),
         metric_share=metric_shares(pairs),

@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mergecast.analysis.groups import range_of
-from mergecast.forecast.validation.evaluation import pearson
-from mergecast.paper.results import raw_outcomes
+from mergecast.forecast.validation.scoring import is_constant, pearson
 from mergecast.tables.outcomes import pair_outcomes, validate_outcomes
 from mergecast.tables.pairs import features_of, metric_columns, validate_pairs
 
@@ -33,7 +32,7 @@ _LISTED = 4
 
 
 @dataclass(frozen=True)
-class Finding:
+class AuditFinding:
     """One thing that a reader of results must know."""
 
     code: str
@@ -45,7 +44,7 @@ def audit(
     pairs: pd.DataFrame,
     outcomes: pd.DataFrame,
     base_scores: Mapping[str, float] | None = None,
-) -> list[Finding]:
+) -> list[AuditFinding]:
     """Findings on one suite's tables, errors first.
 
     Parameters
@@ -73,12 +72,21 @@ def audit(
     return ordered(found)
 
 
-def ordered(findings: list[Finding]) -> list[Finding]:
+def ordered(findings: list[AuditFinding]) -> list[AuditFinding]:
     """Errors first, then warnings, else in the given order."""
     return sorted(findings, key=lambda finding: _ORDER[finding.severity])
 
 
-def _impossible(pairs: pd.DataFrame) -> Iterator[Finding]:
+def raw_outcomes(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """The same outcomes with the raw score as target: every single score counts as 1.
+
+    The released pipeline of the paper fits this (mean accuracy of the two tasks), so it is needed
+    to reproduce it; it mostly tells how difficult the two tasks are.
+    """
+    return outcomes.assign(single_score=1.0, retention=outcomes["score"])
+
+
+def _impossible(pairs: pd.DataFrame) -> Iterator[AuditFinding]:
     for key, columns in features_of(pairs).items():
         low, high = range_of(key)
         values = pairs[list(dict.fromkeys(columns))].to_numpy().ravel()
@@ -90,7 +98,7 @@ def _impossible(pairs: pd.DataFrame) -> Iterator[Finding]:
             if bad.any():
                 extreme = values[bad].max() if word == "above" else values[bad].min()
                 text = f"{key}: {bad.sum()} of {len(values)} values {word} {bound:g}, to"
-                yield Finding(
+                yield AuditFinding(
                     "impossible_metric",
                     ERROR,
                     f"{text} {extreme:.6g}: accumulation in float32, or task vectors taken from "
@@ -98,15 +106,15 @@ def _impossible(pairs: pd.DataFrame) -> Iterator[Finding]:
                 )
 
 
-def _constant_metrics(pairs: pd.DataFrame) -> Iterator[Finding]:
+def _constant_metrics(pairs: pd.DataFrame) -> Iterator[AuditFinding]:
     for key in metric_columns(pairs):
         values = pairs[key].dropna().to_numpy()
-        if len(values) > 1 and _is_constant(values):
+        if len(values) > 1 and is_constant(values):
             text = f"{key} is {values[0]:.6g} for all {len(values)} pairs: it can explain nothing"
-            yield Finding("constant_metric", WARNING, text)
+            yield AuditFinding("constant_metric", WARNING, text)
 
 
-def _missing(pairs: pd.DataFrame) -> Iterator[Finding]:
+def _missing(pairs: pd.DataFrame) -> Iterator[AuditFinding]:
     absent = pairs[metric_columns(pairs)].isna()
     incomplete = absent.any(axis=1)
     if incomplete.any():
@@ -115,21 +123,21 @@ def _missing(pairs: pd.DataFrame) -> Iterator[Finding]:
         keys = keys[keys > 0].sort_values(ascending=False, kind="stable")
         text = f"{incomplete.sum()} of {len(pairs)} pairs lack a metric ({_listing(names)}); "
         text += "most often " + _listing([f"{key} in {count}" for key, count in keys.items()])
-        yield Finding("missing_metrics", WARNING, text)
+        yield AuditFinding("missing_metrics", WARNING, text)
 
 
-def _redundant(pairs: pd.DataFrame) -> Iterator[Finding]:
+def _redundant(pairs: pd.DataFrame) -> Iterator[AuditFinding]:
     """Groups of metrics that are linear functions of one another."""
     keys = [key for key in metric_columns(pairs) if ":" not in key]
     usable = [key for key in keys if pairs[key].notna().sum() > 2]
-    usable = [key for key in usable if not _is_constant(pairs[key].dropna().to_numpy())]
+    usable = [key for key in usable if not is_constant(pairs[key].dropna().to_numpy())]
     same = pairs[usable].corr().abs().to_numpy() > _COLLINEAR
     grouped: set[str] = set()
     for i, key in enumerate(usable):
         mates = [usable[j] for j in np.flatnonzero(same[i]) if usable[j] not in grouped]
         if key not in grouped and len(mates) > 1:
             grouped.update(mates)
-            yield Finding(
+            yield AuditFinding(
                 "redundant_metrics",
                 INFO,
                 f"{' and '.join(mates)} are one metric up to a linear map (|r| > {_COLLINEAR}): "
@@ -137,33 +145,33 @@ def _redundant(pairs: pd.DataFrame) -> Iterator[Finding]:
             )
 
 
-def _constant_outcomes(outcomes: pd.DataFrame) -> Iterator[Finding]:
+def _constant_outcomes(outcomes: pd.DataFrame) -> Iterator[AuditFinding]:
     for method, rows in pair_outcomes(outcomes).groupby("method", sort=True):
         values = rows["retention"].dropna().to_numpy()
-        if len(values) > 1 and _is_constant(values):
+        if len(values) > 1 and is_constant(values):
             text = f"{method}: retention is {values[0]:.6g} for all {len(values)} pairs"
-            yield Finding("constant_outcome", ERROR, f"{text}: nothing can be learned from it")
+            yield AuditFinding("constant_outcome", ERROR, f"{text}: nothing can be learned from it")
 
 
-def _duplicated_methods(outcomes: pd.DataFrame) -> Iterator[Finding]:
+def _duplicated_methods(outcomes: pd.DataFrame) -> Iterator[AuditFinding]:
     keys = ["suite", "members", "task", "seed"]
     scores = {str(name): rows.set_index(keys)["score"] for name, rows in outcomes.groupby("method")}
     for a, b in combinations(sorted(scores), 2):
         both = pd.concat([scores[a], scores[b]], axis=1, join="inner").to_numpy()
         if len(both) > 2 and (both[:, 0] == both[:, 1]).all():
             text = f"{a} and {b} have the same score in all {len(both)} rows that both have"
-            yield Finding("duplicated_outcomes", ERROR, text)
+            yield AuditFinding("duplicated_outcomes", ERROR, text)
 
 
-def _unstable_singles(outcomes: pd.DataFrame) -> Iterator[Finding]:
+def _unstable_singles(outcomes: pd.DataFrame) -> Iterator[AuditFinding]:
     spread = outcomes.groupby(["suite", "task"])["single_score"].agg(np.ptp)
     wide = spread[spread > _SAME_SCORE].reset_index()
     for task, width in zip(wide["task"], wide["single_score"], strict=True):
         text = f"the single model of {task} has scores that differ by up to {width:.4g}"
-        yield Finding("inconsistent_single_score", WARNING, text)
+        yield AuditFinding("inconsistent_single_score", WARNING, text)
 
 
-def _targets(outcomes: pd.DataFrame) -> Iterator[Finding]:
+def _targets(outcomes: pd.DataFrame) -> Iterator[AuditFinding]:
     """Whether a fit to raw scores would be a fit to the difficulty of the tasks."""
     raw, normalized = (
         pair_outcomes(table).set_index(["method", "left", "right"])["retention"]
@@ -184,30 +192,26 @@ def _targets(outcomes: pd.DataFrame) -> Iterator[Finding]:
                 f"(r {by_task:.2f}) and its retention with r {between:.2f}: a fit to raw scores "
                 "mostly learns how difficult the tasks are"
             )
-            yield Finding("raw_target", WARNING, text)
+            yield AuditFinding("raw_target", WARNING, text)
 
 
-def _no_gain(outcomes: pd.DataFrame, base: Mapping[str, float] | None) -> Iterator[Finding]:
+def _no_gain(outcomes: pd.DataFrame, base: Mapping[str, float] | None) -> Iterator[AuditFinding]:
     single = outcomes.groupby("task")["single_score"].mean()
     if base is None:
         text = "scores of the base model are not known: members without any gain cannot be found"
-        yield Finding("base_scores_unknown", INFO, text)
+        yield AuditFinding("base_scores_unknown", INFO, text)
         return
     for task, score in single.items():
         if task not in base:
             text = f"the base model's score on {task} is not known"
-            yield Finding("base_scores_unknown", INFO, text)
+            yield AuditFinding("base_scores_unknown", INFO, text)
         elif score <= base[str(task)]:
-            yield Finding(
+            yield AuditFinding(
                 "no_gain",
                 WARNING,
                 f"{task}: fine-tuned score {score:.4g} is no better than the base's "
                 f"{base[str(task)]:.4g}: its retention measures nothing",
             )
-
-
-def _is_constant(values: np.ndarray) -> bool:
-    return bool(np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())))
 
 
 def _listing(names: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Protocol
 import pandas as pd
 
 from mergecast.analysis.variance import metric_values
-from mergecast.forecast.validation.evaluation import pearson
+from mergecast.forecast.validation.scoring import pearson
 from mergecast.tables.outcomes import pair_outcomes
 from mergecast.tables.pairs import PAIR_KEYS
 

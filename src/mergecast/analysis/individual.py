@@ -8,20 +8,18 @@ of metrics.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mergecast.analysis.variance import metric_values
 from mergecast.errors import TableError
-from mergecast.forecast.validation.evaluation import pearson
+from mergecast.forecast.validation.scoring import pearson
 from mergecast.runtime.seeds import derived_seed
 from mergecast.tables.outcomes import pair_outcomes
 from mergecast.tables.pairs import PAIR_KEYS, validate_pairs
-
-Floats = npt.NDArray[np.float64]
+from mergecast.typing import Floats
 
 N_PERMUTATIONS = 999
 
@@ -89,25 +87,29 @@ def individual_correlations(
 
 def benjamini_hochberg(p: Floats) -> Floats:
     """Adjusted p-values that bound the false discovery rate; NaN stays NaN and does not count."""
-    return _adjusted(p, lambda ordered, m: _cummin(ordered * m / np.arange(1, m + 1)))
+    from scipy.stats import false_discovery_control
+
+    return _adjusted(p, false_discovery_control)
 
 
 def holm(p: Floats) -> Floats:
     """Adjusted p-values that bound the chance of any false rejection (Holm's step-down)."""
-    return _adjusted(p, lambda ordered, m: np.maximum.accumulate(ordered * np.arange(m, 0, -1)))
+
+    def step_down(defined: Floats) -> Floats:
+        order = np.argsort(defined, kind="stable")
+        adjusted = np.empty(len(defined))
+        adjusted[order] = np.maximum.accumulate(defined[order] * np.arange(len(order), 0, -1))
+        return np.minimum(adjusted, 1.0)
+
+    return _adjusted(p, step_down)
 
 
-def _adjusted(p: Floats, rule: object) -> Floats:
-    found = np.full(len(p), np.nan)
-    there = np.flatnonzero(~np.isnan(p))
-    order = there[np.argsort(p[there], kind="stable")]
-    if len(order):
-        found[order] = np.minimum(rule(p[order], len(order)), 1.0)  # type: ignore[operator]
-    return found
-
-
-def _cummin(values: Floats) -> Floats:
-    return np.asarray(np.minimum.accumulate(values[::-1])[::-1])
+def _adjusted(p: Floats, correction: Callable[[Floats], Floats]) -> Floats:
+    adjusted = np.full(len(p), np.nan)
+    defined = ~np.isnan(p)
+    if defined.any():
+        adjusted[defined] = correction(p[defined])
+    return adjusted
 
 
 def _mantel(

@@ -10,15 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mergecast.errors import TableError
-from mergecast.forecast.validation.evaluation import pearson
+from mergecast.forecast.validation.scoring import pearson
 from mergecast.tables.outcomes import pair_outcomes
 from mergecast.tables.pairs import PAIR_KEYS, features_of, method_features, validate_pairs
-
-Floats = npt.NDArray[np.float64]
+from mergecast.typing import Floats
 
 
 @dataclass(frozen=True)

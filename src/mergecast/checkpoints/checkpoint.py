@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,8 @@ class TensorInfo:
 
 class Checkpoint(ABC):
     """One model's tensors: names, shapes and dtypes at once, values one tensor at a time.
+
+    Nothing changes a checkpoint once it is open.
 
     Use `Checkpoint.open`; subclasses are one file format each.
 
@@ -136,6 +139,22 @@ class Checkpoint(ABC):
             if own.dtype == base.dtype:
                 return np.subtract(own, base, out=own)
             return own - base
+
+    def equal(self, one: str, other: str) -> bool:
+        """Whether two of its tensors have the same dtype, shape and bytes."""
+        first, second = self.info(one), self.info(other)
+        if (first.shape, first.dtype) != (second.shape, second.dtype):
+            return False
+        one_raw = self.array(one).reshape(-1).view(np.uint8)
+        return np.array_equal(one_raw, self.array(other).reshape(-1).view(np.uint8))
+
+    def with_ties(self, ties: Mapping[str, str]) -> Self:
+        """The same checkpoint with the tensors `ties` names kept under others alone."""
+        checkpoint = copy(self)
+        checkpoint.infos = {name: info for name, info in self.infos.items() if name not in ties}
+        kept = {name: ties.get(other, other) for name, other in self.tied.items()}
+        checkpoint.tied = dict(sorted({**kept, **ties}.items()))
+        return checkpoint
 
     def dense_update(self, name: str) -> bool:
         """False where this model is known to equal its base on `name` without reading it."""

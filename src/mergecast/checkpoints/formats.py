@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.errors import CheckpointError
 
@@ -55,9 +53,8 @@ def _open_folder(folder: Path, base: Checkpoint | None) -> Checkpoint:
         return open_lora(folder, base)
     checkpoint = _open_weights(folder)
     checkpoint.path = folder  # what its config and tokenizer are read from
-    config = read_config(folder)
-    if config.get("tie_word_embeddings"):
-        _drop_tied_embeddings(checkpoint)
+    if read_config(folder).get("tie_word_embeddings"):
+        return checkpoint.with_ties(_tied_embeddings(checkpoint))
     return checkpoint
 
 
@@ -99,14 +96,12 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
-def _drop_tied_embeddings(checkpoint: Checkpoint) -> None:
-    """Keep one name of embeddings that the config ties, if both were written and are equal."""
+def _tied_embeddings(checkpoint: Checkpoint) -> dict[str, str]:
+    """Of embeddings that the config ties: one name, if both were written equal, to the other."""
+    ties: dict[str, str] = {}
     for pair in _TIED_EMBEDDINGS:
         if all(name in checkpoint.infos for name in pair):
             kept, dropped = sorted(pair)
-            same = checkpoint.infos[kept].shape == checkpoint.infos[dropped].shape
-            if same and np.array_equal(
-                checkpoint.array(kept).view(np.uint8), checkpoint.array(dropped).view(np.uint8)
-            ):
-                del checkpoint.infos[dropped]
-                checkpoint.tied[dropped] = kept
+            if checkpoint.equal(kept, dropped):
+                ties[dropped] = kept
+    return ties

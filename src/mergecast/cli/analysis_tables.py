@@ -9,7 +9,7 @@ import pandas as pd
 
 from mergecast.analysis.ablation import ALL
 from mergecast.analysis.analyse import SIGNED, Analysis
-from mergecast.analysis.audit import Finding
+from mergecast.analysis.audit import AuditFinding
 from mergecast.analysis.comparison import METRIC, OUTCOME, Comparison
 from mergecast.analysis.signatures import TOP_K, signature
 from mergecast.cli.tables import number, percent, print_table, say
@@ -198,7 +198,7 @@ def print_comparison(console: Console, name: str, rows: Iterable[Comparison]) ->
     )
 
 
-def print_findings(console: Console, findings: Iterable[Finding], suite: str = "") -> None:
+def print_findings(console: Console, findings: Iterable[AuditFinding], suite: str = "") -> None:
     """The audit, one line a finding."""
     console.print("\nAudit" + (f" of {suite}" if suite else ""))
     for finding in findings:

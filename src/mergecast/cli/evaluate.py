@@ -97,8 +97,9 @@ def command(
     found = None
     if analysis:
         from mergecast.analysis.analyse import analyse
+        from mergecast.runtime.progress import progress_bars
 
-        with progress("analysing") as advance:
+        with progress_bars() as bars:
             found = analyse(
                 pairs,
                 outcomes,
@@ -106,7 +107,7 @@ def command(
                 protocol,
                 _base_scores(directories),
                 seed=seed,
-                progress=advance,
+                progress=bars,
             )
     if out is not None:
         write_table(evaluation.predictions, out)

@@ -98,9 +98,7 @@ def command(
 
       mergecast forecast base/ tuned-*/ --forecaster mine.json --sets 3
     """
-    from mergecast.evidence import Request
-    from mergecast.evidence.session import ProbeSettings
-    from mergecast.evidence.settings import MergeSettings
+    from mergecast.evidence import MergeSettings, ProbeSettings, Session
     from mergecast.forecast.sets import check_size
     from mergecast.forecast.shipped import load_forecaster
 
@@ -119,15 +117,15 @@ def command(
         check_device(device)
     given = read_tasks(tasks)
     family = open_family(base, models, private_patterns(private, given), strict)
-    request = Request(
+    with Session(
         family,
         given,
         ProbeSettings(calibration, seed, device, batch_size, cache=cache),
+        MergeSettings(merge_seed=merge_seed, methods=tuple(loaded.file.methods)),
         workers,
         "refuse",
-        merges=MergeSettings(merge_seed=merge_seed, methods=tuple(loaded.file.methods)),
-    )
-    pairs, refused, found = pair_metrics(request, chosen, loaded.file, warm=suite is not None)
+    ) as session:
+        pairs, refused, found = pair_metrics(session, chosen, loaded.file, warm=suite is not None)
     warnings += found
     for warning in warnings:
         note(f"warning: {warning}")

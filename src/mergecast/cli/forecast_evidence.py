@@ -11,7 +11,7 @@ from mergecast.tables.tiers import ABOUT
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mergecast.evidence.kind import Request
+    from mergecast.evidence import Session
     from mergecast.forecast.file import ForecasterFile
 
 
@@ -29,7 +29,7 @@ def tier_to_gather(file: ForecasterFile, asked: str | None, tasks: Path | None) 
 
 
 def pair_metrics(
-    request: Request, tier: str, file: ForecasterFile, *, warm: bool
+    session: Session, tier: str, file: ForecasterFile, *, warm: bool
 ) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
     """The pair table, the refused models with reasons, and what the task vectors show.
 
@@ -37,18 +37,21 @@ def pair_metrics(
     in those that know outcomes.
     """
     from mergecast.errors import FamilyError
-    from mergecast.evidence import collect_evidence, table_of
+    from mergecast.evidence import collect_evidence, with_companions
     from mergecast.runtime.progress import progress_bars
 
-    family = request.family
+    family = session.family
     read = [file.tiers[tier]] if tier in file.tiers else [*file.tiers.values()]
     if warm:
         read += [file.warm[tier]] if tier in file.warm else [*file.warm.values()]
-    keys = {name for models in read for model in models.values() for name in model.needs}
+    keys, others = (
+        {name for models in some for model in models.values() for name in model.needs}
+        for some in (read, file.tiers.values())
+    )
     with progress_bars() as bars:
-        request.progress = bars
-        evidence = collect_evidence(request, tier, keys=keys)
-    fingerprints = evidence["weights"].fingerprints
+        session.progress = bars
+        evidence = collect_evidence(session, tier, keys=with_companions(keys, others))
+    fingerprints = evidence.weights
     refused = {label: str(error) for label, error in family.refused.items()}
     refused |= fingerprints.refused
     findings = []
@@ -67,7 +70,7 @@ def pair_metrics(
         raise FamilyError(
             "models", f"{len(usable)} of them usable", "a forecast is of pairs: give two or more"
         )
-    table = table_of(evidence, usable, methods=request.merges.methods)
+    table = evidence.table(usable)
     return table, refused, findings
 
 

@@ -62,13 +62,10 @@ def merge_settings(
             )
         params.setdefault(method, {})[parameter] = value
     if chosen or params:
-        from mergecast.evidence import METRICS
         from mergecast.merging.method import METHODS
 
-        about = sorted({spec.method for spec in METRICS if spec.method})
         for method in (*chosen, *params):
-            if method not in about:
-                raise UsageError.unknown("merging method", method, about)
+            METHODS.get(method)
         for method, given in params.items():
             if chosen and method not in chosen:
                 raise UsageError(

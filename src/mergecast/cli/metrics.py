@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -44,7 +43,7 @@ from mergecast.cli.probe_options import (
 from mergecast.errors import UsageError
 
 if TYPE_CHECKING:
-    from mergecast.evidence.kind import Request
+    from mergecast.evidence import Session
     from mergecast.evidence.weights.fingerprints import WeightFingerprints
 
 
@@ -59,7 +58,12 @@ def command(
         str, typer.Option("--tier", help="weights, activations, gradients or probe.")
     ] = "weights",
     metric_set: Annotated[
-        str | None, typer.Option("--set", help="Only this set of metrics: paper; all of them.")
+        str | None,
+        typer.Option(
+            "--metrics",
+            help="Only this set: paper, retention, interference, …; all takes in gradient "
+            "interference, which is left out by default.",
+        ),
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print the cost and stop.")] = False,
     cache: CacheOption = None,
@@ -94,12 +98,11 @@ def command(
 
       mergecast metrics base/ a/ b/ --tasks t.yaml --tier gradients -o p.csv
     """
-    from mergecast.evidence import Request, collect_evidence, kinds, table_of
-    from mergecast.evidence.session import ProbeSettings
+    from mergecast.evidence import ProbeSettings, Session, collect_evidence, wanted
     from mergecast.runtime.progress import progress_bars
     from mergecast.tables.io import check_format, write_pairs
 
-    kinds(tier, metric_set)
+    wanted(tier, metric_set)
     if not plan:
         check_format(out)
     if tier != "weights":
@@ -112,16 +115,16 @@ def command(
     merges = merge_settings(methods, merge_param, merge_samples, merge_seed, reestimate_batchnorm)
     with (
         progress_bars() as bars,
-        Request(family, found, settings, workers, "refuse", bars, merges) as request,
+        Session(family, found, settings, merges, workers, "refuse", bars) as session,
     ):
         if plan:
-            _print_plan(request, tier, metric_set, json)
+            _print_plan(session, tier, metric_set, json)
             return
-        evidence = collect_evidence(request, tier, metric_set)
-    fingerprints = evidence["weights"].fingerprints
+        evidence = collect_evidence(session, tier, metric_set)
+    fingerprints = evidence.weights
     _note_weights(fingerprints)
     usable = [label for label in family.names if label not in fingerprints.refused]
-    table = table_of(evidence, usable, suite=suite, metric_set=metric_set, methods=merges.methods)
+    table = evidence.table(usable, suite)
     write_pairs(table, out)
     missing = table.attrs["missing"]
     columns = [c for c in table.columns if c not in {"suite", "left", "right"}]
@@ -132,7 +135,7 @@ def command(
                 "tier": tier,
                 "pairs": len(table),
                 "metrics": columns,
-                "batchnorm": _batchnorm(evidence),
+                "batchnorm": evidence.note or None,
                 "refused": [*family.refused, *fingerprints.refused],
                 "missing": missing,
                 "table": table.to_dict("records"),
@@ -140,8 +143,8 @@ def command(
         )
     else:
         print(f"{len(table)} pairs × {len(columns)} columns → {out}")
-        if batchnorm := _batchnorm(evidence):
-            print(f"merges were measured with BatchNorm's {batchnorm}")
+        if evidence.note:
+            print(f"merges were measured with BatchNorm's {evidence.note}")
         if missing:
             first = missing[0]
             print(
@@ -149,15 +152,6 @@ def command(
                 f"{first['right']}: {first['reason']}"
             )
     finish(bool(family.refused or fingerprints.refused))
-
-
-def _batchnorm(evidence: Mapping[str, Any]) -> str | None:
-    """What was done about running statistics after merges; None where none has any."""
-    for kind in ("retention", "probe"):
-        if kind in evidence:
-            words = str(evidence[kind].fingerprints.batchnorm)
-            return words if words.startswith("running") else None
-    return None
 
 
 def _note_weights(fingerprints: WeightFingerprints) -> None:
@@ -168,17 +162,17 @@ def _note_weights(fingerprints: WeightFingerprints) -> None:
         note(f"{finding.severity}: {finding.about}: {finding.message}; {finding.remedy}")
 
 
-def _print_plan(request: Request, tier: str, metric_set: str | None, json: bool) -> None:
+def _print_plan(session: Session, tier: str, metric_set: str | None, json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from mergecast.evidence.plan import plan
 
-    rows = plan(request, tier, metric_set)
+    rows = plan(session, tier, metric_set)
     if json:
         print_json({"tier": tier, "plan": [vars(row) for row in rows]})
         return
-    names = ("evidence", "tier", "forward", "backward", "read", "kept", "memory", "minutes")
+    names = ("evidence", "tier", "forward", "backward", "kept", "memory", "minutes")
     table = Table(*names, box=None)
     for row in rows:
         table.add_row(
@@ -186,7 +180,7 @@ def _print_plan(request: Request, tier: str, metric_set: str | None, json: bool)
             row.tier,
             f"{row.forward_passes} passes",
             f"{row.backward_passes} passes",
-            *(_size(value) for value in (row.read, row.kept, row.memory)),
+            *(_size(value) for value in (row.kept, row.memory)),
             f"{row.minutes:.2f}",
         )
     # A pipe is 80 columns wide to rich, which would cut numbers off.

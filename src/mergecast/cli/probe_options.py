@@ -38,7 +38,7 @@ def read_tasks(path: Path | None) -> dict[str, Task] | None:
         from mergecast.suites.suite_tasks import suite_tasks
 
         return suite_tasks(path)
-    from mergecast.tasks.tasks_file import load_tasks
+    from mergecast.tasks.load import load_tasks
 
     return load_tasks(path)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mergecast.cli.console import JsonOption, note, print_json, progress
+from mergecast.cli.console import JsonOption, note, print_json
 from mergecast.errors import UsageError
 
 
@@ -68,11 +68,12 @@ def command(
         option = "--analysis" if analysis else "--sensitivity"
         raise UsageError(option, "its tables are not in the JSON object", "leave out --json")
     from mergecast.paper.reproduce import reproduce
+    from mergecast.runtime.progress import progress_bars
 
     name = setting or _only_setting(results)
     count = workers or min(2, os.cpu_count() or 1)
-    with progress(f"refitting {name}") as advance:
-        found = reproduce(results, name, predictor, seeds, count, advance)
+    with progress_bars() as bars:
+        found = reproduce(results, name, predictor, seeds, count, bars)
     if as_json:
         print_json(found.to_dict())
         return
@@ -94,14 +95,14 @@ def command(
         if not found.sizes:
             note(f"{name} has no metrics at other calibration sizes")
         else:
-            with progress("calibration sizes") as advance:
+            with progress_bars() as bars:
                 fits = calibration_sensitivity(
-                    found.sizes, chosen.outcomes, methods=methods, seeds=seeds, progress=advance
+                    found.sizes, chosen.outcomes, methods=methods, seeds=seeds, progress=bars
                 ).fits
             print_fit_sensitivity(console, fits, "normalized accuracy")
     if analysis:
-        with progress("analysing") as advance:
-            analysed = analyse(chosen.pairs, chosen.outcomes, methods, progress=advance)
+        with progress_bars() as bars:
+            analysed = analyse(chosen.pairs, chosen.outcomes, methods, progress=bars)
         print_fits(console, analysed)
 
 

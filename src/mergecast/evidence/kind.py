@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol, cast
 
-from mergecast.evidence.metric import MetricSpec, metric_specs
+from mergecast.evidence.metric import METRIC_MODULES, METRICS, MetricSpec, metric_specs
 from mergecast.evidence.session import Session
 from mergecast.registry import Registry
 from mergecast.runtime.stage import Stage
@@ -97,7 +97,7 @@ class EvidenceKind:
         return cast(Collector, import_module(self.module))
 
 
-EVIDENCE: Registry[EvidenceKind] = Registry("evidence kind")
+EVIDENCE: Registry[EvidenceKind] = Registry("evidence kind", EvidenceKind, modules=METRIC_MODULES)
 
 
 def wanted(
@@ -118,6 +118,19 @@ def wanted(
         and (keys is None or spec.key in keys)
         and (metric_set or keys is not None or EVIDENCE.get(spec.evidence).default)
     ]
+
+
+def with_companions(keys: Collection[str], others: Collection[str]) -> set[str]:
+    """`keys`, and those of `others` that come with them: of the same kinds of evidence, or weights.
+
+    A forecaster asks for what its richest models read; what its others read is then there for
+    them where it takes nothing more.
+    """
+    kinds = {WEIGHTS, *(METRICS.get(key).evidence for key in keys if key in METRICS)}
+    return {
+        *keys,
+        *(key for key in others if key in METRICS and METRICS.get(key).evidence in kinds),
+    }
 
 
 def kinds_of(specs: Collection[MetricSpec]) -> list[EvidenceKind]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,6 +11,26 @@ from mergecast.registry import Registry
 from mergecast.tables.tiers import Tier
 
 F = TypeVar("F", bound=Callable[..., float])
+#: Where metrics, and the kinds of evidence that they read, are declared: the pair table's columns
+#: are in this order, others of such a name after them.
+METRIC_MODULES = (
+    *(
+        f"mergecast.evidence.{name}"
+        for name in (
+            "activations.metrics",
+            "weights.effective_rank",
+            "gradients.metrics",
+            "retention.metrics",
+            "weights.metrics",
+            "inputs.metrics",
+            "gradients.interference_metrics",
+            "retention.probe_metrics",
+            "weights.subspace",
+            "weights.task_vector",
+        )
+    ),
+    "mergecast.evidence.*.*metrics",
+)
 #: The set that takes in every metric, also those that are not collected unless asked for.
 ALL = "all"
 
@@ -57,7 +77,7 @@ class MetricSpec:
     per_method: bool = False
 
 
-METRICS: Registry[MetricSpec] = Registry("metric")
+METRICS: Registry[MetricSpec] = Registry("metric", MetricSpec, modules=METRIC_MODULES)
 
 
 def metric(
@@ -103,7 +123,7 @@ def metric(
             function,
             per_method,
         )
-        METRICS.add(key, spec)
+        METRICS.add(key, spec, module=function.__module__)
         return function
 
     return register

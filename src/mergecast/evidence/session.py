@@ -99,9 +99,9 @@ class Session:
     @property
     def methods(self) -> tuple[str, ...]:
         """The merging methods that metrics speak of: those asked for, or all there are, sorted."""
-        from mergecast.merging import METHODS
+        from mergecast.merging.method import METHODS
 
-        return self.merges.methods or tuple(sorted(METHODS.names()))
+        return tuple(sorted(self.merges.methods or METHODS.names()))
 
     def task(self, label: str) -> Task:
         """A model's task.
@@ -210,9 +210,7 @@ class Session:
         """SHA-256 of the base's tensors."""
         return state_digest(read_state(self.family.base))
 
-    def spec(
-        self, stage: Stage, label: str, samples: Samples, **more: object
-    ) -> dict[str, object]:
+    def spec(self, stage: Stage, label: str, samples: Samples, **more: object) -> dict[str, object]:
         """What a unit of one model on some samples is stored under: content, no names of files."""
         task = self.task(label)
         return {

@@ -4,32 +4,83 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from itertools import combinations, groupby
+from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import pandas as pd
 
 from mergecast.errors import FamilyError, MergecastError, UndefinedError
-from mergecast.evidence.kind import (
-    EVIDENCE,
-    FamilyEvidence,
-    PairEvidence,
-    Request,
-    kinds,
-)
-from mergecast.evidence.metric import MetricSpec, metric_specs
-from mergecast.evidence.session import ProbeSettings
-from mergecast.evidence.settings import MergeSettings
+from mergecast.evidence.kind import WEIGHTS, FamilyEvidence, kinds_of, wanted
+from mergecast.evidence.metric import METRIC_MODULES, MetricSpec
+from mergecast.evidence.readings import Readings
+from mergecast.evidence.session import Session
+from mergecast.evidence.settings import MergeSettings, ProbeSettings
 from mergecast.family.family import Family
 from mergecast.runtime.progress import Progress, Silent
+from mergecast.runtime.stage import Stage
 
 if TYPE_CHECKING:
+    from mergecast.evidence.weights.fingerprints import WeightFingerprints
     from mergecast.tasks.task import Task
 
 #: Relative room for rounding at a range's ends.
 _ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was collected of a family.
+
+    Attributes
+    ----------
+    kinds : mapping of str to FamilyEvidence
+        Kind of evidence to what there is of it.
+    metrics : sequence of MetricSpec
+        The metrics that it was collected for.
+    methods : sequence of str
+        The merging methods that metrics speak of.
+    stage : Stage
+        What the table of it is made by.
+    """
+
+    kinds: Mapping[str, FamilyEvidence]
+    metrics: Sequence[MetricSpec]
+    methods: Sequence[str]
+    stage: Stage
+
+    @property
+    def weights(self) -> WeightFingerprints:
+        """The weights tier, which is always collected."""
+        return cast("WeightFingerprints", self.kinds[WEIGHTS])
+
+    @property
+    def note(self) -> str:
+        """What a reader must know of how merges were measured; empty where there is nothing."""
+        notes = (kind.note for kind in self.kinds.values() if isinstance(kind, Readings))
+        return next(filter(None, notes), "")
+
+    def table(self, members: Sequence[str], suite: str = "") -> pd.DataFrame:
+        """Every metric of every pair of `members`; see `compute_metrics`."""
+        rows: list[dict[str, object]] = []
+        missing: list[dict[str, str]] = []
+        columns = list(columns_of(self.metrics, self.methods))
+        for left, right in combinations(sorted(members), 2):
+            row: dict[str, object] = {"suite": suite, "left": left, "right": right}
+            pairs = _Pairs(self.kinds, (left, right))
+            for column, spec, method in columns:
+                try:
+                    first = column.endswith("right<-left")
+                    row[column] = pairs.value(spec, method, swapped=first)
+                except UndefinedError as reason:
+                    row[column] = math.nan
+                    entry = {"left": left, "right": right, "key": column, "reason": str(reason)}
+                    missing.append(entry)
+            rows.append(row)
+        frame = pd.DataFrame(rows)
+        frame.attrs["missing"] = missing
+        frame.attrs["tiers"] = {column: spec.tier for column, spec, _ in columns}
+        return frame
 
 
 def compute_metrics(
@@ -48,58 +99,69 @@ def compute_metrics(
 
     Parameters
     ----------
-    family : base and at least two models.
-    tasks : model label to task; needed above the weights tier.
-    tier : ``weights``, ``activations``, ``gradients`` or ``probe``.
-    settings : calibration samples, seed, device, cache of finished units.
-    merges : how merges are made for retention, interference and pair probes.
-    suite : value of the ``suite`` column.
-    workers : threads of the weights tier; the values do not depend on their number.
-    progress : where stages are reported.
-    metric_set : only the metrics of this set (``paper``), and only what they need.
+    family : Family
+        Base and at least two models.
+    tasks : mapping of str to Task, or None
+        Model label to task; needed above the weights tier.
+    tier : str
+        ``weights``, ``activations``, ``gradients`` or ``probe``.
+    settings : ProbeSettings or None
+        Calibration samples, seed, device, cache of finished units.
+    merges : MergeSettings or None
+        How merges are made for retention, interference and pair probes.
+    suite : str
+        Value of the ``suite`` column.
+    workers : int
+        Threads of the weights tier; the values do not depend on their number.
+    progress : Progress or None
+        Where stages are reported.
+    metric_set : str or None
+        Only the metrics of this set (``paper``), and only what they need; ``all`` takes in those
+        that are left out otherwise, since they cost much (``interference`` in the gradients tier).
 
     Returns
     -------
-    One row a pair, ``suite, left, right`` (labels in sorted order) and one column a metric, two
-    for a directed one. Undefined values are NaN; ``attrs["missing"]`` lists them with the reason,
-    and ``attrs["tiers"]`` names every column's tier.
+    DataFrame
+        One row a pair, ``suite, left, right`` (labels in sorted order) and one column a metric,
+        two for a directed one. Undefined values are NaN; ``attrs["missing"]`` lists them with the
+        reason, and ``attrs["tiers"]`` names every column's tier.
     """
-    asked = Request(
+    with Session(
         family,
         tasks,
         settings or ProbeSettings(),
+        merges or MergeSettings(),
         workers,
         progress=progress or Silent(),
-        merges=merges or MergeSettings(),
-    )
-    evidence = collect_evidence(asked, tier, metric_set)
-    return table_of(
-        evidence, family.names, suite=suite, metric_set=metric_set, methods=asked.merges.methods
-    )
+    ) as session:
+        evidence = collect_evidence(session, tier, metric_set)
+        return evidence.table(family.names, suite)
 
 
 def collect_evidence(
-    request: Request,
+    session: Session,
     tier: str,
     metric_set: str | None = None,
     keys: Collection[str] | None = None,
-) -> dict[str, Any]:
-    """Every kind of evidence up to `tier` (a `FamilyEvidence`), by name, weights first.
+) -> Evidence:
+    """Every kind of evidence that the metrics of a tier read, weights first; see `wanted`.
 
-    With a metric set, or `keys`, only the kinds that those metrics take; see `kinds`. Models that
-    the weights tier refuses (``on_error="refuse"``) are left out of the others.
+    Models that the weights tier refuses (``on_error="refuse"``) are left out of the others.
     """
-    _need_pair(request.family.size)
-    others = [kind for kind in kinds(tier, metric_set, keys) if kind.name != "weights"]
-    weights = EVIDENCE.get("weights").collect(request)
-    refused = weights.fingerprints.refused
-    usable = [label for label in request.family.names if label not in refused]
-    _need_pair(len(usable), refused)
-    evidence = {"weights": weights}
-    if others:
-        with replace(request, family=request.family.subset(usable)) as rest:
-            evidence |= {kind.name: kind.collect(rest) for kind in others}
-    return evidence
+    metrics = wanted(tier, metric_set, keys)
+    names = session.family.names
+    _need_pair(len(names))
+    asked = session.narrowed(names, [spec.key for spec in metrics])
+    kinds: dict[str, FamilyEvidence] = {}
+    for kind in kinds_of(metrics):
+        kinds[kind.name] = kind.collector.collect(asked)
+        if kind.name == WEIGHTS:
+            refused = cast("WeightFingerprints", kinds[WEIGHTS]).refused
+            usable = [label for label in names if label not in refused]
+            _need_pair(len(usable), refused)
+            asked = asked.narrowed(usable)
+    methods = session.methods if any(spec.per_method for spec in metrics) else ()
+    return Evidence(kinds, metrics, methods, _stage_of(metrics, methods))
 
 
 def _need_pair(count: int, refused: Mapping[str, str] | None = None) -> None:
@@ -112,73 +174,85 @@ def _need_pair(count: int, refused: Mapping[str, str] | None = None) -> None:
         )
 
 
-def table_of(
-    evidence: Mapping[str, FamilyEvidence],
-    members: Sequence[str],
-    *,
-    suite: str = "",
-    metric_set: str | None = None,
-    methods: Sequence[str] | None = None,
-) -> pd.DataFrame:
-    """The pair table of evidence by kind, of some merging methods only if they are given; see
-    `compute_metrics`.
+def table_stage(
+    tier: str, metric_set: str | None = None, methods: Sequence[str] | None = None
+) -> Stage:
+    """What the table of a tier, about some merging methods or all, is made by; see `wanted`.
+
+    Its key changes with the version of every stage that goes into the table, and with the code of
+    every metric and kernel; its versions are those that the table carries.
     """
-    specs = [
-        spec
-        for spec in metric_specs(metric_set)
-        if methods is None or spec.method is None or spec.method in methods
-    ]
-    rows: list[dict[str, object]] = []
-    missing: list[dict[str, str]] = []
-    for left, right in combinations(sorted(members), 2):
-        row: dict[str, object] = {"suite": suite, "left": left, "right": right}
-        for column, value in _values(evidence, specs, left, right):
-            row[column] = np.nan if isinstance(value, str) else value
-            if isinstance(value, str):
-                missing.append({"left": left, "right": right, "key": column, "reason": value})
-        rows.append(row)
-    frame = pd.DataFrame(rows)
-    frame.attrs["missing"] = missing
-    frame.attrs["tiers"] = {
-        column: spec.tier for spec in specs for column in spec.columns if column in frame.columns
-    }
-    return frame
+    return _stage_of(wanted(tier, metric_set), methods)
 
 
-def _values(
-    evidence: Mapping[str, FamilyEvidence], specs: Sequence[MetricSpec], left: str, right: str
-) -> Iterator[tuple[str, float | str]]:
-    """Every column with its value, or the reason why there is none, in registration order."""
-    pairs: dict[str, tuple[PairEvidence, PairEvidence] | str] = {}
-    for kind, family in evidence.items():
-        try:
-            pair = family.pair(left, right)
-            pairs[kind] = pair, pair.swapped()
-        except UndefinedError as reason:
-            pairs[kind] = str(reason)
-    for spec in specs:
-        if EVIDENCE.get(spec.evidence).name not in pairs:
-            continue
-        found = pairs[spec.evidence]
-        for k, column in enumerate(spec.columns):
-            if isinstance(found, str):
-                yield column, found
-                continue
-            try:
-                yield column, _value(spec, found[k])
-            except UndefinedError as reason:
-                yield column, str(reason)
+def _stage_of(metrics: Collection[MetricSpec], methods: Sequence[str] | None) -> Stage:
+    stages = [kind.collector.STAGE for kind in kinds_of(metrics)]
+    if any(spec.per_method for spec in metrics):
+        from mergecast.merging.method import METHODS
 
-
-def _value(spec: MetricSpec, pair: PairEvidence) -> float:
-    """One value, held to the metric's declared range."""
-    value = float(spec.function(pair))
-    low, high = spec.range
-    room = _ROUNDING * max(1.0, abs(value))
-    if math.isfinite(value) and low - room <= value <= high + room:
-        return min(max(value, low), high)
-    raise MergecastError(
-        f"metric {spec.key!r} of {pair.labels[0]} and {pair.labels[1]}",
-        f"is {value}, outside its range [{low}, {high}]",
-        "report this: it is a defect, of the metric if it is a plug-in's",
+        names = METHODS.names() if methods is None else methods
+        stages += [METHODS.get(name).stage for name in names]
+    return Stage(
+        TABLE.name,
+        TABLE.version,
+        tuple(stages),
+        TABLE.modules,
+        lambda: [spec.function for spec in metrics],
     )
+
+
+TABLE = Stage(
+    "pair table",
+    1,
+    modules=(
+        *METRIC_MODULES[:-1],
+        "mergecast.evidence.readings",
+        "mergecast.evidence.table",
+        "mergecast.evidence.vectors",
+        "mergecast.evidence.weights.fingerprints",
+    ),
+)
+
+
+def columns_of(
+    metrics: Sequence[MetricSpec], methods: Sequence[str]
+) -> Iterator[tuple[str, MetricSpec, str | None]]:
+    """Every column of a table in its order, with its metric and merging method.
+
+    Metrics of one family that are about methods stand together, method by method.
+    """
+    for (_, per_method), group in groupby(metrics, lambda spec: (spec.family, spec.per_method)):
+        specs = list(group)
+        for method in methods if per_method else (None,):
+            for spec in specs:
+                key = spec.key if method is None else f"{spec.key}@{method}"
+                arrows = ("",) if spec.symmetric else (":left<-right", ":right<-left")
+                for arrow in arrows:
+                    yield f"{key}{arrow}", spec, method
+
+
+class _Pairs:
+    """What metrics read of one pair, both ways round; looked up once a kind."""
+
+    def __init__(self, kinds: Mapping[str, FamilyEvidence], labels: tuple[str, str]) -> None:
+        self.kinds = kinds
+        self.labels = labels
+        self._found: dict[tuple[str, bool], Any] = {}
+
+    def value(self, spec: MetricSpec, method: str | None, *, swapped: bool) -> float:
+        """One value, held to the metric's declared range; raises UndefinedError."""
+        labels = self.labels[::-1] if swapped else self.labels
+        key = spec.evidence, swapped
+        if key not in self._found:
+            self._found[key] = self.kinds[spec.evidence].pair(*labels)
+        about = () if method is None else (method,)
+        value = float(spec.function(self._found[key], *about))
+        low, high = spec.range
+        room = _ROUNDING * max(1.0, abs(value))
+        if math.isfinite(value) and low - room <= value <= high + room:
+            return min(max(value, low), high)
+        raise MergecastError(
+            f"metric {spec.key!r} of {labels[0]} and {labels[1]}",
+            f"is {value}, outside its range [{low}, {high}]",
+            "report this: it is a defect, of the metric if it is a plug-in's",
+        )

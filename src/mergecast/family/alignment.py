@@ -69,26 +69,23 @@ def align(
     base: Checkpoint,
     models: Mapping[str, Checkpoint],
     private: Sequence[str] = (),
-    strict: bool = True,
 ) -> Alignment:
-    """Sort every parameter of a family into shared and excluded.
+    """Sort every parameter of a family into shared and excluded, each with the reason.
 
     Parameters
     ----------
-    private : glob patterns of parameters to treat as private even though all models share them.
-    strict : refuse models whose parameters differ from the base's outside task heads; otherwise
-        such parameters become private, with the reason.
+    base : Checkpoint
+        The base model.
+    models : mapping of str to Checkpoint
+        Label to model, equal tensors tied as the base ties them (`ties.tied_as`).
+    private : sequence of str
+        Glob patterns of parameters to treat as private even though all models share them.
 
     Raises
     ------
     FamilyError
-        A model differs from the base (strict), or no parameter is shared.
+        No parameter is shared.
     """
-    if strict:
-        for label, model in models.items():
-            problem = mismatch(base, model, private)
-            if problem:
-                raise problem.about(label)
     apart = {label: ties.trained_apart(base, model) for label, model in models.items()}
     aliases = {label: ties.aliases(base, model) for label, model in models.items()}
     shared: list[str] = []

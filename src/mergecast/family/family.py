@@ -12,6 +12,7 @@ from mergecast.checkpoints.checkpoint import Array, Checkpoint
 from mergecast.errors import CheckpointError, FamilyError, MergecastError, UsageError
 from mergecast.family.alignment import Alignment, Exclusion, align, mismatch
 from mergecast.family.blocks import ParamBlock
+from mergecast.family.ties import tied_as
 
 
 class Family:
@@ -81,7 +82,7 @@ class Family:
         if not opened:
             reasons = "; ".join(str(error) for error in refused.values())
             raise FamilyError("models", f"none usable: {reasons}", "fix or leave out these files")
-        return cls(base, opened, align(base, opened, private, strict), refused)
+        return cls(base, opened, align(base, opened, private), refused)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -163,7 +164,7 @@ class Family:
 
 
 def _open_model(base: Checkpoint, path: Path, private: Sequence[str], strict: bool) -> Checkpoint:
-    model = Checkpoint.open(path, base=base)
+    model = tied_as(base, Checkpoint.open(path, base=base))
     problem = mismatch(base, model, private) if strict else None
     if problem:
         raise problem

@@ -1,6 +1,5 @@
 """Merging methods: one function of a block each, and the run that streams a family through it."""
 
-from mergecast.merging import linear, sparse, spectral, spherical
 from mergecast.merging.method import METHODS, MergingMethod, TensorBlock, merging_method
 from mergecast.merging.run import merge, write_merge
 
@@ -8,11 +7,7 @@ __all__ = [
     "METHODS",
     "MergingMethod",
     "TensorBlock",
-    "linear",
     "merge",
     "merging_method",
-    "sparse",
-    "spectral",
-    "spherical",
     "write_merge",
 ]

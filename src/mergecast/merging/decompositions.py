@@ -12,17 +12,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.linalg
-import torch
 
-from mergecast.checkpoints.checkpoint import Array
+from mergecast.typing import Array
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Bytes of decompositions kept; matrices beyond it are decomposed whenever they are met.
 BUDGET = 1 << 30
-_NotConverged: type[Exception] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
-Triplets = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+Triplets = tuple["Tensor", "Tensor", "Tensor"]
 _current: ContextVar[Decompositions | None] = ContextVar("decompositions", default=None)
 
 
@@ -30,7 +31,7 @@ _current: ContextVar[Decompositions | None] = ContextVar("decompositions", defau
 class Decompositions:
     """Thin SVDs by the content of their matrix."""
 
-    _found: dict[bytes, Triplets] = field(default_factory=dict)
+    _known: dict[bytes, Triplets] = field(default_factory=dict)
     _expected: set[bytes] = field(default_factory=set)
     _held: int = 0
 
@@ -39,17 +40,17 @@ class Decompositions:
         if matrix.ndim == 2:
             self._expected.add(_key(matrix))
 
-    def svd(self, matrix: torch.Tensor) -> Triplets:
+    def svd(self, matrix: Tensor) -> Triplets:
         """``torch.linalg.svd(matrix, full_matrices=False)``, from what is known if possible."""
         key = _key(matrix.cpu().numpy())
-        if key in self._found:
-            return self._found[key]
-        found = plain_svd(matrix)
-        size = sum(part.numel() * part.element_size() for part in found)
+        if key in self._known:
+            return self._known[key]
+        triplets = plain_svd(matrix)
+        size = sum(part.numel() * part.element_size() for part in triplets)
         if key in self._expected and self._held + size <= BUDGET:
-            self._found[key] = found
+            self._known[key] = triplets
             self._held += size
-        return found
+        return triplets
 
 
 @contextmanager
@@ -67,23 +68,27 @@ def current() -> Decompositions | None:
     return _current.get()
 
 
-def svd(matrix: torch.Tensor) -> Triplets:
+def svd(matrix: Tensor) -> Triplets:
     """Thin SVD: u (m, r), s (r,) descending, vh (r, n)."""
-    known = _current.get()
-    return plain_svd(matrix) if known is None else known.svd(matrix)
+    decompositions = _current.get()
+    return plain_svd(matrix) if decompositions is None else decompositions.svd(matrix)
 
 
-def plain_svd(matrix: torch.Tensor) -> Triplets:
+def plain_svd(matrix: Tensor) -> Triplets:
     """Thin SVD by LAPACK's divide and conquer; where that does not converge, as it does not on
     some matrices with many equal singular values, in float64, then by QR iteration.
     """
+    import scipy.linalg
+    import torch
+
+    not_converged: type[Exception] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
     try:
         u, s, vh = torch.linalg.svd(matrix, full_matrices=False)
-    except _NotConverged:
+    except not_converged:
         doubles = matrix.detach().cpu().double()
         try:
             u, s, vh = torch.linalg.svd(doubles, full_matrices=False)
-        except _NotConverged:
+        except not_converged:
             parts = scipy.linalg.svd(doubles.numpy(), full_matrices=False, lapack_driver="gesvd")
             u, s, vh = (torch.from_numpy(part) for part in parts)
         u, s, vh = (part.to(matrix.device, matrix.dtype) for part in (u, s, vh))
@@ -92,6 +97,6 @@ def plain_svd(matrix: torch.Tensor) -> Triplets:
 
 def _key(matrix: Array) -> bytes:
     head = f"{matrix.dtype}{matrix.shape}".encode()
-    found = hashlib.sha256(head)
-    found.update(np.ascontiguousarray(matrix).data)
-    return found.digest()
+    digest = hashlib.sha256(head)
+    digest.update(np.ascontiguousarray(matrix).data)
+    return digest.digest()

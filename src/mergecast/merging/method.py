@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mergecast.errors import UsageError
@@ -14,6 +15,7 @@ from mergecast.runtime.stage import Stage
 
 if TYPE_CHECKING:
     import torch
+    from pydantic import BaseModel
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,16 @@ class TensorBlock:
 
     Attributes
     ----------
-    name : the parameter.
-    base : the base's values, any shape, float32 or float64.
-    deltas : shape ``(N, *base.shape)``: every member's difference from the base.
-    members : labels of the N members; their order decides nothing but float rounding.
-    seed : the run's seed; use `generator` for random numbers.
+    name : str
+        The parameter.
+    base : torch.Tensor
+        The base's values, any shape, float32 or float64.
+    deltas : torch.Tensor
+        Shape ``(N, *base.shape)``: every member's difference from the base.
+    members : tuple of str
+        Labels of the N members; their order decides nothing but float rounding.
+    seed : int
+        The run's seed; use `generator` for random numbers.
     """
 
     name: str
@@ -59,12 +66,16 @@ class MergingMethod:
 
     Attributes
     ----------
-    name : what users call it.
-    kernel : ``(block, **parameters) -> merged delta`` of the block's shape, to be added to the
-        base.
-    reference : the paper or code it implements.
-    max_members : the most members it takes; None for any number.
-    version : raised when a change of the kernel, or of what it calls, may change a number.
+    name : str
+        What users call it.
+    kernel : callable
+        ``(block, **parameters) -> merged delta`` of the block's shape, to be added to the base.
+    reference : str
+        The paper or code it implements.
+    max_members : int or None
+        The most members it takes; None for any number.
+    version : int
+        Raised when a change of the kernel, or of what it calls, may change a number.
     """
 
     name: str
@@ -72,7 +83,11 @@ class MergingMethod:
     reference: str
     max_members: int | None = None
     version: int = 1
-    _model: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def package(self) -> str:
+        """The package that its kernel comes from."""
+        return self.kernel.__module__.partition(".")[0]
 
     @property
     def stage(self) -> Stage:
@@ -92,32 +107,26 @@ class MergingMethod:
     @property
     def defaults(self) -> dict[str, Any]:
         """Parameter names to default values."""
-        return {p.name: p.default for p in list(_signature(self.kernel).values())[1:]}
+        return {name: default for name, (_, default) in _parameters(self.kernel).items()}
 
     def validate(self, parameters: Mapping[str, object] | None = None) -> dict[str, Any]:
         """All parameters with defaults filled in; raises UsageError naming a wrong one."""
-        from pydantic import ConfigDict, ValidationError, create_model
+        from pydantic import ValidationError
 
         given = dict(parameters or {})
+        defaults = self.defaults
         for name in given:
-            if name not in self.defaults:
-                raise UsageError.unknown(f"parameter of {self.name}", name, self.defaults)
-            if isinstance(given[name], bool) and not isinstance(self.defaults[name], bool):
+            if name not in defaults:
+                raise UsageError.unknown(f"parameter of {self.name}", name, defaults)
+            if isinstance(given[name], bool) and not isinstance(defaults[name], bool):
                 # pydantic would take it for 0 or 1
                 raise UsageError(
                     f"parameter {name!r} of {self.name}",
                     f"is {given[name]}",
-                    f"give a value such as {self.defaults[name]!r}",
+                    f"give a value such as {defaults[name]!r}",
                 )
-        if "model" not in self._model:
-            fields: dict[str, Any] = {
-                p.name: (p.annotation, p.default)
-                for p in list(_signature(self.kernel).values())[1:]
-            }
-            config = ConfigDict(extra="forbid", allow_inf_nan=False)
-            self._model["model"] = create_model(self.name, __config__=config, **fields)
         try:
-            return dict(self._model["model"](**given).model_dump())
+            return _parameter_model(self.kernel)(**given).model_dump()
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
@@ -137,7 +146,9 @@ class MergingMethod:
             )
 
 
-METHODS: Registry[MergingMethod] = Registry("merging method")
+METHODS: Registry[MergingMethod] = Registry(
+    "merging method", MergingMethod, modules=("mergecast.merging.methods.*",)
+)
 
 
 def merging_method(
@@ -161,19 +172,48 @@ def merging_method(
     """
 
     def register(kernel: K) -> K:
-        METHODS.add(name, MergingMethod(name, kernel, reference, max_members, version))
+        method = MergingMethod(name, kernel, reference, max_members, version)
+        _parameters(kernel)
+        METHODS.add(name, method, module=kernel.__module__)
         return kernel
 
     return register
 
 
-def _signature(kernel: Kernel) -> dict[str, inspect.Parameter]:
-    parameters = dict(inspect.signature(kernel, eval_str=True).parameters)
-    for parameter in list(parameters.values())[1:]:
-        if parameter.default is inspect.Parameter.empty:
-            raise UsageError(
-                f"merging method kernel {kernel.__name__!r}",
-                f"parameter {parameter.name!r} has no default",
-                "give every parameter a default",
-            )
-    return parameters
+@cache
+def _parameters(kernel: Kernel) -> dict[str, tuple[object, object]]:
+    """Annotation and default of every parameter after the block; raises UsageError without."""
+    _, *parameters = inspect.signature(kernel).parameters.values()
+    for parameter in parameters:
+        for what in ("default", "annotation"):
+            if getattr(parameter, what) is inspect.Parameter.empty:
+                raise _bad_parameter(kernel, parameter.name, f"has no {what}")
+    return {one.name: (one.annotation, one.default) for one in parameters}
+
+
+@cache
+def _parameter_model(kernel: Kernel) -> type[BaseModel]:
+    """What parameters are validated by.
+
+    Of annotations that are text only those of parameters are read: what a kernel returns may be
+    a type that is imported for type checkers alone.
+    """
+    from pydantic import ConfigDict, create_model
+
+    names = inspect.unwrap(kernel).__globals__
+    fields: dict[str, Any] = {}
+    for name, (kind, default) in _parameters(kernel).items():
+        try:
+            fields[name] = (eval(kind, names) if isinstance(kind, str) else kind, default)
+        except NameError as error:
+            raise _bad_parameter(kernel, name, f"is annotated {kind!r}, but {error}") from error
+    config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    return create_model(kernel.__name__, __config__=config, **fields)
+
+
+def _bad_parameter(kernel: Kernel, name: str, problem: str) -> UsageError:
+    return UsageError(
+        f"merging method kernel {kernel.__name__!r} of {kernel.__module__}",
+        f"parameter {name!r} {problem}",
+        "give every parameter a default and an annotation of names that its module imports",
+    )

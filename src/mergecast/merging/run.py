@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from mergecast.checkpoints.checkpoint import Array, Checkpoint, TensorInfo
+from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.checkpoints.folder_writer import MARKER, FolderWriter
 from mergecast.checkpoints.safetensors_file import SafetensorsCheckpoint
 from mergecast.checkpoints.torch_bridge import to_tensor
@@ -21,7 +20,11 @@ from mergecast.family.blocks import BLOCKS, ParamBlock
 from mergecast.family.family import Family
 from mergecast.merging.method import METHODS, MergingMethod, TensorBlock
 from mergecast.runtime.stage import Stage
+from mergecast.typing import Array
 from mergecast.version import __version__
+
+if TYPE_CHECKING:
+    import torch
 
 #: A block merged, by whatever method.
 MERGE = Stage(
@@ -135,7 +138,17 @@ def apply(
     seed: int = 0,
     device: str = "cpu",
 ) -> Array:
-    """One block merged: base + merged delta, in the base's shape and stored dtype."""
+    """One block merged: base + merged delta, in the base's shape and stored dtype.
+
+    Raises
+    ------
+    FamilyError
+        A model's values are not finite, or the merged ones leave the stored dtype's range.
+    UsageError
+        The method returned something else than a delta of the block's shape.
+    """
+    import torch
+
     tensors = TensorBlock(
         block.name,
         torch.from_numpy(block.base).to(device),
@@ -151,18 +164,15 @@ def apply(
                 "leave this model out, or fetch it again",
             )
     delta = method.kernel(tensors, **params)
-    if delta.shape != tensors.base.shape:
-        raise UsageError(
-            f"merging method {method.name!r}",
-            f"returned shape {list(delta.shape)} for {block.name!r} of {list(block.shape)}",
-            "return a delta of the block's shape",
-        )
+    _check_shape(delta, tensors, method)
     merged = tensors.base + delta
     array: Array = merged.cpu().numpy()
     with np.errstate(over="ignore", invalid="ignore"):
         stored = array.astype(block.dtype, copy=False)
     rounded = stored.dtype != array.dtype and not bool(np.isfinite(stored).all())
     if rounded or not _is_finite(merged):
+        if bool(delta.isnan().any()):
+            raise _wrong_result(method, f"NaN for {block.name!r}", "finite values")
         raise FamilyError(
             f"parameter {block.name!r}",
             f"merged by {method.name!r} it overflows {block.dtype.name}",
@@ -171,12 +181,32 @@ def apply(
     return stored
 
 
+def _check_shape(delta: object, block: TensorBlock, method: MergingMethod) -> None:
+    import torch
+
+    if not isinstance(delta, torch.Tensor):
+        raise _wrong_result(method, f"{type(delta).__name__} for {block.name!r}", "a torch tensor")
+    if delta.shape != block.base.shape:
+        given, wanted = list(delta.shape), list(block.base.shape)
+        raise _wrong_result(
+            method, f"shape {given} for {block.name!r} of {wanted}", "a delta of the block's shape"
+        )
+
+
+def _wrong_result(method: MergingMethod, result: str, wanted: str) -> UsageError:
+    return UsageError(
+        f"merging method {method.name!r} of package {method.package!r}",
+        f"returned {result}",
+        f"its kernel must return {wanted}",
+    )
+
+
 def _is_finite(tensor: torch.Tensor) -> bool:
     """Whether all elements are finite; one pass without a temporary of the tensor's size."""
     if tensor.numel() == 0:
         return True
     low, high = tensor.aminmax()
-    return bool(torch.isfinite(low) and torch.isfinite(high))
+    return bool(low.isfinite() and high.isfinite())
 
 
 def _merged_blocks(
@@ -224,6 +254,8 @@ def _members(family: Family, members: Sequence[str] | None) -> tuple[str, ...]:
 @contextmanager
 def _one_torch_thread() -> Iterator[None]:
     """One thread per operation while blocks run side by side; restored whatever happens."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -250,6 +282,3 @@ def _side_files(folder: Path) -> list[Path]:
         and not file.name.endswith(".index.json")
         and file.name not in {MARKER, "adapter_config.json"}
     ]
-
-
-__all__ = ["TensorInfo", "apply", "merge", "write_merge"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from mergecast.analysis.audit import ERROR, INFO, WARNING, Finding, audit, ordered
+from mergecast.analysis.audit import ERROR, INFO, WARNING, AuditFinding, audit, ordered
 from mergecast.analysis.comparison import OUTCOME, compare_settings
 from mergecast.paper.fits import ReleasedFit
 from mergecast.paper.replay import NORMALIZED, RAW, Replay
@@ -23,7 +23,7 @@ def audit_setting(
     others: Sequence[PublishedSetting],
     fits: Mapping[str, ReleasedFit],
     replays: Mapping[str, Replay],
-) -> list[Finding]:
+) -> list[AuditFinding]:
     """Findings on a released setting, errors first.
 
     Parameters
@@ -34,15 +34,16 @@ def audit_setting(
     """
     found = audit(setting.pairs, setting.outcomes)
     found += [
-        Finding(code, WARNING if code in _WARNED else INFO, text) for code, text in selection.notes
+        AuditFinding(code, WARNING if code in _WARNED else INFO, text)
+        for code, text in selection.notes
     ]
     if selection.missing:
         pairs = ", ".join(pair for pair, _ in selection.missing)
         text = f"{len(selection.missing)} of {selection.expected} pairs drop out of the analysis"
-        found.append(Finding("missing_pairs", WARNING, f"{text}: {pairs}"))
+        found.append(AuditFinding("missing_pairs", WARNING, f"{text}: {pairs}"))
     if selection.others:
         text = f"{', '.join(selection.others)}: refitted with one task unseen only"
-        found.append(Finding("refitted_in_part", INFO, text))
+        found.append(AuditFinding("refitted_in_part", INFO, text))
     found += _failed_merges(setting)
     for other in others:
         found += _copies(setting, other)
@@ -50,16 +51,16 @@ def audit_setting(
     return ordered(found)
 
 
-def _failed_merges(setting: PublishedSetting) -> Iterator[Finding]:
+def _failed_merges(setting: PublishedSetting) -> Iterator[AuditFinding]:
     for method in sorted({failure.method for failure in setting.failures}):
         mine = [failure for failure in setting.failures if failure.method == method]
         pairs = ", ".join(f"{failure.left}+{failure.right}" for failure in mine[:8])
         more = f" and {len(mine) - 8} more" if len(mine) > 8 else ""
         text = f"{method}: {len(mine)} of {len(setting.pairs)} pairs have no outcome: {pairs}{more}"
-        yield Finding("failed_merges", WARNING, f"{text} ({mine[0].reason})")
+        yield AuditFinding("failed_merges", WARNING, f"{text} ({mine[0].reason})")
 
 
-def _copies(setting: PublishedSetting, other: PublishedSetting) -> Iterator[Finding]:
+def _copies(setting: PublishedSetting, other: PublishedSetting) -> Iterator[AuditFinding]:
     for row in compare_settings(setting, other):
         if row.n_pairs < 3 or row.n_identical < row.n_pairs / 2:
             continue
@@ -70,18 +71,20 @@ def _copies(setting: PublishedSetting, other: PublishedSetting) -> Iterator[Find
         else:
             text = f"{what}: all {row.n_pairs} common pairs equal those of {other.name}"
         text += " to the last digit: the settings are not independent"
-        yield Finding(code, ERROR, text)
+        yield AuditFinding(code, ERROR, text)
 
 
-def _released(fits: Mapping[str, ReleasedFit], replays: Mapping[str, Replay]) -> Iterator[Finding]:
+def _released(
+    fits: Mapping[str, ReleasedFit], replays: Mapping[str, Replay]
+) -> Iterator[AuditFinding]:
     if not fits:
         text = "no released coefficients for this setting: nothing to compare refits with"
-        yield Finding("no_released_fits", INFO, text)
+        yield AuditFinding("no_released_fits", INFO, text)
     raw = [method for method, found in replays.items() if found.target == RAW]
     if raw:
         both = [(replays[m].per_fold_r[RAW], replays[m].per_fold_r[NORMALIZED]) for m in raw]
         means = [sum(values) / len(both) for values in zip(*both, strict=True)]
-        yield Finding(
+        yield AuditFinding(
             "released_fits_use_raw_target",
             WARNING,
             f"the released fits of {', '.join(raw)} were made to raw accuracy, not to the "
@@ -92,10 +95,10 @@ def _released(fits: Mapping[str, ReleasedFit], replays: Mapping[str, Replay]) ->
     for method, found in replays.items():
         if found.target is None:
             text = f"{method}: released coefficients do not give the released r (off by up to"
-            yield Finding("released_fit_not_reproduced", WARNING, f"{text} {found.worst:.3f})")
+            yield AuditFinding("released_fit_not_reproduced", WARNING, f"{text} {found.worst:.3f})")
     for method, fit in fits.items():
         if fit.pooled_r < fit.per_fold_r - _OFFSET:
-            yield Finding(
+            yield AuditFinding(
                 "per_fold_r_hides_offset",
                 WARNING,
                 f"{method}: released r is {fit.per_fold_r:.3f} within folds and "

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from mergecast.analysis.audit import raw_outcomes
 from mergecast.errors import MergecastError
 from mergecast.forecast.estimators.predictors import BASELINES, PREDICTORS, Predictor
 from mergecast.forecast.rows import TrainingRows, training_rows
-from mergecast.forecast.validation.evaluation import applies, pearson, scores
+from mergecast.forecast.validation.evaluation import applies
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
+from mergecast.forecast.validation.scoring import pearson, scores
 from mergecast.paper.replay import NORMALIZED, RAW
-from mergecast.paper.results import raw_outcomes
 from mergecast.paper.selection import Selection
-from mergecast.runtime.progress import counted
+from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.workers import Workers
-
-Progress = Callable[[int, int], None]
-Floats = npt.NDArray[np.float64]
+from mergecast.typing import Floats
 
 NUMBERS = ["per_fold_r", "pooled_r", "mae"]
 REFIT_COLUMNS = ["predictor", "target", "protocol", "method", *NUMBERS]
@@ -99,7 +97,7 @@ def refit(
     seeds : a predictor with a random state is fitted from seeds 0 … seeds-1 under ``loto``, and
         with seed 0 under ``l2to``.
     workers : processes; the numbers do not depend on it.
-    progress : called with (validations done, in all).
+    progress : told of every validation done.
 
     Returns
     -------
@@ -115,8 +113,9 @@ def refit(
         RAW: training_rows(selection.pairs, raw_outcomes(selection.outcomes)),
     }
     units = list(_units(chosen, data, seeds, selection.others))
+    advance = (progress or Silent()).stage("refitting", len(units))
     with Workers(workers) as pool:
-        found = pool.map(_validate, units, counted(progress, len(units)))
+        found = pool.map(_validate, units, advance)
     partner_means = {
         (unit.target, unit.method): result.predictions
         for unit, result in zip(units, found, strict=True)

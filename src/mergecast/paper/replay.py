@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mergecast.analysis.audit import raw_outcomes
 from mergecast.errors import TableError
-from mergecast.forecast.validation.evaluation import pearson
+from mergecast.forecast.validation.scoring import pearson
 from mergecast.paper.fits import ReleasedFit
-from mergecast.paper.results import raw_outcomes
 from mergecast.tables.outcomes import pair_outcomes
 from mergecast.tables.pairs import PAIR_KEYS
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from mergecast.analysis.audit import WARNING, Finding, ordered
+from mergecast.analysis.audit import WARNING, AuditFinding, ordered
 from mergecast.analysis.signatures import mean_coefficients, sign_agreement, top_overlap
 from mergecast.analysis.variance import metric_shares, outcome_shares
 from mergecast.errors import MergecastError, UsageError
@@ -25,8 +25,7 @@ from mergecast.paper.sensitivity import (
     noisy_metrics,
     published_sizes,
 )
-
-Progress = Callable[[int, int], None]
+from mergecast.runtime.progress import Progress
 
 # A fit whose per-fold r moves by more than this between seeds is not a result of the data alone.
 _STABLE = 0.05
@@ -55,7 +54,7 @@ class Reproduction:
     fits: dict[str, ReleasedFit]
     replays: dict[str, Replay]
     runs: pd.DataFrame
-    findings: list[Finding]
+    findings: list[AuditFinding]
     sizes: dict[int, pd.DataFrame] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -119,24 +118,26 @@ def reproduce(
     tables = read_setting(results, setting)
     fits = released_fits(results, setting)
     selection = select(tables, fits)
-    findings: list[Finding] = []
+    findings: list[AuditFinding] = []
     others = _others(results, setting, findings)
     replays: dict[str, Replay] = {}
     for method, fit in fits.items():
         try:
             replays[method] = replay(fit, selection.pairs, selection.outcomes)
         except MergecastError as error:
-            findings.append(Finding("released_fit_not_reproduced", WARNING, str(error)))
+            findings.append(AuditFinding("released_fit_not_reproduced", WARNING, str(error)))
     findings += audit_setting(tables, selection, others, fits, replays)
     sizes = _sizes(results, setting, selection, findings)
     runs, failures = refit(selection, predictors, seeds, workers, progress)
-    findings += [Finding("not_fitted", WARNING, text) for text in failures]
+    findings += [AuditFinding("not_fitted", WARNING, text) for text in failures]
     findings += _unstable(runs)
     findings += _identifying(runs)
     return Reproduction(tables, selection, others, fits, replays, runs, ordered(findings), sizes)
 
 
-def _others(results: str | Path, setting: str, findings: list[Finding]) -> list[PublishedSetting]:
+def _others(
+    results: str | Path, setting: str, findings: list[AuditFinding]
+) -> list[PublishedSetting]:
     """The other settings; one that cannot be read is a finding, not the end of this one."""
     found = []
     for name in settings(results):
@@ -146,27 +147,27 @@ def _others(results: str | Path, setting: str, findings: list[Finding]) -> list[
             found.append(read_setting(results, name))
         except MergecastError as error:
             text = f"{name} is not compared with: {error}"
-            findings.append(Finding("unreadable_setting", WARNING, text))
+            findings.append(AuditFinding("unreadable_setting", WARNING, text))
     return found
 
 
 def _sizes(
-    results: str | Path, setting: str, selection: Selection, findings: list[Finding]
+    results: str | Path, setting: str, selection: Selection, findings: list[AuditFinding]
 ) -> dict[int, pd.DataFrame]:
     """Tables at other calibration sizes; what cannot be read is a finding, not the end."""
     try:
         sizes = published_sizes(results, setting, selection.pairs)
     except MergecastError as error:
-        findings.append(Finding("unreadable_sensitivity", WARNING, str(error)))
+        findings.append(AuditFinding("unreadable_sensitivity", WARNING, str(error)))
         return {}
     if sizes:
         findings += noisy_metrics(calibration_sensitivity(sizes).metrics, PUBLISHED_SIZE)
     return sizes
 
 
-def _unstable(runs: pd.DataFrame) -> list[Finding]:
+def _unstable(runs: pd.DataFrame) -> list[AuditFinding]:
     return [
-        Finding(
+        AuditFinding(
             "seed_sensitive",
             WARNING,
             f"{row['predictor']}, {row['target']} target, {row['method']}: per-fold r runs from "
@@ -178,12 +179,12 @@ def _unstable(runs: pd.DataFrame) -> list[Finding]:
     ]
 
 
-def _identifying(runs: pd.DataFrame) -> list[Finding]:
+def _identifying(runs: pd.DataFrame) -> list[AuditFinding]:
     """Predictors that are cold by name and follow the partner's known outcomes all the same."""
     cold = runs[(runs["protocol"] == "loto") & (runs["target"] == NORMALIZED) & ~runs["warm"]]
     follows = cold.groupby("predictor", sort=False)["partner_r"].mean()
     return [
-        Finding(
+        AuditFinding(
             "predictor_identifies_partner",
             WARNING,
             f"{name}: with one task unseen its predictions follow partner mean with r {r:.2f}: "

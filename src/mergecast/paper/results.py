@@ -121,15 +121,6 @@ def read_setting(results: str | Path, setting: str) -> PublishedSetting:
     return PublishedSetting(setting, sorted(tasks), pairs, outcomes, failures)
 
 
-def raw_outcomes(outcomes: pd.DataFrame) -> pd.DataFrame:
-    """The same outcomes with the raw score as target: every single score counts as 1.
-
-    The released pipeline fits this (mean accuracy of the two tasks), so it is needed to reproduce
-    it; it mostly tells how difficult the two tasks are.
-    """
-    return outcomes.assign(single_score=1.0, retention=outcomes["score"])
-
-
 def _single_scores(results: Path, model: str) -> dict[str, float]:
     """Accuracy of each single model, or nothing where it was not released."""
     path = results / "finetuning" / "accs.json"

@@ -7,28 +7,26 @@ fit that draws numbers; its spread stands beside.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
 
-from mergecast.analysis.audit import WARNING, Finding
+from mergecast.analysis.audit import WARNING, AuditFinding
 from mergecast.analysis.variance import metric_values
 from mergecast.errors import TableError, UsageError
 from mergecast.forecast.estimators.predictors import PREDICTORS
 from mergecast.forecast.rows import training_rows
-from mergecast.forecast.validation.evaluation import pearson, scores
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
-from mergecast.forecast.validation.scoring import spearman
+from mergecast.forecast.validation.scoring import pearson, scores, spearman
 from mergecast.forecast.validation.uncertainty import seed_spread
 from mergecast.paper.metrics import calibration_tables
 from mergecast.paper.results import results_folder
+from mergecast.runtime.progress import Progress, Silent
 from mergecast.tables.outcomes import validate_outcomes
 from mergecast.tables.pairs import PAIR_KEYS, metric_columns, validate_pairs
-
-Progress = Callable[[int, int], None]
 
 # Samples a task behind the main tables of arXiv 2601.22285.
 PUBLISHED_SIZE = 10
@@ -102,7 +100,7 @@ def calibration_sensitivity(
     outcomes : outcome table; without it only the metrics are compared.
     predictors, protocol, methods : of the fits, as in `evaluate`.
     seeds : of predictors that draw numbers: scores are those of seed 0, their spread is over all.
-    progress : called with (fits done, in all).
+    progress : told of every fit done.
 
     Raises
     ------
@@ -137,6 +135,7 @@ def calibration_sensitivity(
         for size, table in common.items()
     }
     total = sum(len(chosen) * len(found) for found in data.values())
+    advance = (progress or Silent()).stage("calibration sizes", total)
     for size, found in data.items():
         for predictor in chosen:
             for method, training in found.items():
@@ -146,12 +145,11 @@ def calibration_sensitivity(
                 row |= {key: numbers[key] for key in _NUMBERS}
                 spread = seed_spread(training, predictor, scheme, seeds)
                 rows.append(row | {"per_fold_r_seed_sd": spread["per_fold_r_seed_sd"]})
-                if progress is not None:
-                    progress(len(rows), total)
+                advance(1)
     return Sensitivity(metrics, pd.DataFrame(rows, columns=_FIT_COLUMNS))
 
 
-def noisy_metrics(metrics: pd.DataFrame, size: int) -> list[Finding]:
+def noisy_metrics(metrics: pd.DataFrame, size: int) -> list[AuditFinding]:
     """Metrics whose values at `size` hardly agree with those at the largest size.
 
     `metrics` as in `Sensitivity`; an r below 0.5 is a finding: most of such a metric's variation
@@ -167,7 +165,7 @@ def noisy_metrics(metrics: pd.DataFrame, size: int) -> list[Finding]:
             f"{row['metric']}: r {r:.2f} over {row['n_pairs']} pairs between {size} and {largest} "
             "calibration samples: most of its variation is which samples were drawn"
         )
-        found.append(Finding("calibration_noise", WARNING, text))
+        found.append(AuditFinding("calibration_noise", WARNING, text))
     return found
 
 

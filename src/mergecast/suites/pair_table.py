@@ -17,15 +17,26 @@ CALIBRATION = 100
 """Calibration samples a task, where its split has so many: a mean probability needs more of them
 than a mean activation, and forecasts from retention still got better from 40 to here."""
 
+METRICS = "all"
+"""The set of metrics in a run's table: gradient interference is among them, since such tables are
+what decides whether it is worth its cost."""
+
 Records = Mapping[str, Mapping[str, Any]]
 
 
 def pairs_spec(plan: RunFile, base: Mapping[str, Any], models: Records) -> dict[str, object]:
     """What the table is stored under; `base` and `models` are the records of their units."""
+    from mergecast.evidence import table_stage
+
     digests = {task: record["sha256"] for task, record in models.items()}
     samples = _samples(plan) if plan.tier != "weights" else 0
     return plan.run.spec(
-        "pairs", tier=plan.tier, calibration=samples, base=base["sha256"], models=digests
+        "pairs",
+        made_by=table_stage(plan.tier, METRICS).key,
+        tier=plan.tier,
+        calibration=samples,
+        base=base["sha256"],
+        models=digests,
     )
 
 
@@ -53,9 +64,7 @@ def _samples(plan: RunFile) -> int:
 
 def _measured(plan: RunFile, workers: int, progress: Progress) -> pd.DataFrame:
     """Masks are drawn as in the run's own merges; an interrupted probe goes on where it was."""
-    from mergecast.evidence import compute_metrics
-    from mergecast.evidence.session import ProbeSettings
-    from mergecast.evidence.settings import MergeSettings
+    from mergecast.evidence import MergeSettings, ProbeSettings, compute_metrics
     from mergecast.family import Family
 
     run = plan.run
@@ -65,6 +74,7 @@ def _measured(plan: RunFile, workers: int, progress: Progress) -> pd.DataFrame:
         return compute_metrics(family, suite=run.suite_name, workers=workers, progress=progress)
     return compute_metrics(
         family,
+        metric_set=METRICS,
         tasks={task: run.suite.task(run.recipe, task) for task in plan.tasks},
         tier=plan.tier,
         settings=ProbeSettings(_samples(plan), run.seed, cache=run.folder / "units" / "probes"),

@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mergecast.errors import UsageError
+from mergecast.typing import Array
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 class Columns(ABC):
-    """A table whose rows are read when they are asked for."""
+    """A table whose rows are read when they are asked for.
+
+    Attributes
+    ----------
+    path : Path
+        Where it is.
+    names : tuple of str
+        Its columns.
+    rows : int
+        Their length.
+    """
 
     def __init__(self, path: Path, names: Sequence[str], rows: int) -> None:
         self.path = path
         self.names = tuple(names)
         self.rows = rows
 
-    def read(self, name: str, rows: np.ndarray) -> Any:
+    def read(self, name: str, rows: Array) -> Any:
         """Rows of a column: an array, or a list of Python values; raises UsageError."""
         if name not in self.names:
             raise UsageError.unknown("column", name, self.names).about(self.path)
         return self._read(name, rows)
 
     @abstractmethod
-    def _read(self, name: str, rows: np.ndarray) -> Any: ...
+    def _read(self, name: str, rows: Array) -> Any: ...
 
 
 class _Npz(Columns):
@@ -44,26 +57,48 @@ class _Npz(Columns):
         self._arrays = arrays
         super().__init__(path, list(arrays), next(iter(lengths.values())))
 
-    def _read(self, name: str, rows: np.ndarray) -> Any:
+    def _read(self, name: str, rows: Array) -> Any:
         return self._arrays[name][rows]
 
 
-class _Arrow(Columns):
-    def __init__(self, path: Path, table: Any) -> None:
-        self._table = table
-        super().__init__(path, table.column_names, table.num_rows)
+class _Parquet(Columns):
+    def __init__(self, path: Path) -> None:
+        import pyarrow.parquet as pq
 
-    def _read(self, name: str, rows: np.ndarray) -> Any:
+        self._table = pq.read_table(path)
+        super().__init__(path, self._table.column_names, self._table.num_rows)
+
+    def _read(self, name: str, rows: Array) -> Any:
         return self._table.column(name).take(rows).to_pylist()
+
+
+class _Saved(Columns):
+    def __init__(self, path: Path, split: str | None) -> None:
+        # As Arrow: features such as images stay what is stored, nothing is decoded.
+        self._dataset = _saved_dataset(path, split).with_format("arrow")
+        super().__init__(path, self._dataset.column_names, self._dataset.num_rows)
+
+    def _read(self, name: str, rows: Array) -> Any:
+        return self._dataset.select(rows)[:].column(name).to_pylist()
 
 
 def open_columns(path: Path, split: str | None = None) -> Columns:
     """Open a ``.parquet`` or ``.npz`` file, or a folder that a dataset's save_to_disk wrote.
 
-    Raises UsageError for a missing, damaged or unknown file, naming what exists.
+    Parameters
+    ----------
+    path : Path
+        File or folder.
+    split : str, optional
+        Which part of a folder with several.
+
+    Raises
+    ------
+    UsageError
+        A missing, damaged or unknown file, or an unknown split; a folder where the package
+        ``datasets`` is not installed.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     if not path.exists():
         raise UsageError(path, "does not exist", "give the file of samples")
@@ -71,41 +106,41 @@ def open_columns(path: Path, split: str | None = None) -> Columns:
         raise UsageError(path, f"has no splits, asked for {split!r}", "leave split out")
     try:
         if path.is_dir():
-            return _Arrow(path, _saved_dataset(path, split))
+            return _Saved(path, split)
         if path.suffix == ".parquet":
-            return _Arrow(path, pq.read_table(path))
+            return _Parquet(path)
         if path.suffix == ".npz":
             return _Npz(path)
+    except UsageError:
+        raise
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        if isinstance(error, UsageError):
-            raise
         raise UsageError(path, f"cannot be read: {error}", "write it again") from error
     raise UsageError(
         path, f"ends in {path.suffix!r}", "give .parquet, .npz, or a saved dataset's folder"
     )
 
 
-def _saved_dataset(folder: Path, split: str | None) -> Any:
-    """The Arrow table of a folder written by datasets' save_to_disk, without that library."""
-    import pyarrow as pa
-
-    listing = folder / "dataset_dict.json"
-    if listing.is_file():
-        splits = json.loads(listing.read_text(encoding="utf-8"))["splits"]
-        if split not in splits:
-            raise UsageError.unknown("split", str(split), splits).about(folder)
-        folder = folder / str(split)
-    state_file = folder / "state.json"
-    if not state_file.is_file():
-        raise UsageError(folder, "is no saved dataset (no state.json)", "use save_to_disk")
-    state = json.loads(state_file.read_text(encoding="utf-8"))
-    if state.get("_indices_data_files") or state.get("_indices_files"):
-        raise UsageError(folder, "keeps its rows by indices", "call flatten_indices before saving")
-    parts = []
-    for file in state["_data_files"]:
-        with pa.memory_map(str(folder / file["filename"])) as source:
-            parts.append(pa.ipc.open_stream(source).read_all())
-    return pa.concat_tables(parts)
+def _saved_dataset(folder: Path, split: str | None) -> Dataset:
+    """A dataset, or one split of several, from a folder that save_to_disk wrote."""
+    try:
+        from datasets import DatasetDict, load_from_disk
+    except ImportError as error:
+        raise UsageError(
+            folder,
+            "is a folder, which only the package datasets reads, and it is not installed",
+            "pip install mergecast[hf], or give a .parquet or .npz file",
+        ) from error
+    try:
+        saved = load_from_disk(str(folder))
+    except FileNotFoundError as error:
+        raise UsageError(folder, "is no saved dataset", "write it by save_to_disk") from error
+    if not isinstance(saved, DatasetDict):
+        if split is not None:
+            raise UsageError(folder, f"has no splits, asked for {split!r}", "leave split out")
+        return saved
+    if split not in saved:
+        raise UsageError.unknown("split", str(split), saved).about(folder)
+    return saved[split]
 
 
 def as_tensor(name: str, values: Any, padding: int = 0) -> tuple[Tensor, Tensor | None]:

@@ -15,8 +15,9 @@ from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.errors import MergecastError, UsageError
 from mergecast.tasks import models
 from mergecast.tasks.columns import as_tensor, open_columns
-from mergecast.tasks.schema import DataSpec, TaskSpec
-from mergecast.tasks.task import IGNORED, Samples, Split, Task, draw, take
+from mergecast.tasks.scores import IGNORED
+from mergecast.tasks.spec import DataSpec, TaskSpec
+from mergecast.tasks.task import Samples, Split, Task, draw, take
 
 
 @dataclass
@@ -27,8 +28,8 @@ class FileTask(Task):
     folder: Path = field(default=Path())
 
     def __post_init__(self) -> None:
-        own = ("head.weight", "head.bias") if self.spec.head else ()
-        self.private = (*self.spec.private, *own)
+        head = ("head.weight", "head.bias") if self.spec.head else ()
+        self.private = (*self.spec.private, *head)
 
     @property
     def blueprint(self) -> str:
@@ -64,34 +65,34 @@ class FileTask(Task):
         bias = to_tensor(file.floats("bias")) if has_bias else weight.new_zeros(len(weight))
         return {"head.weight": weight, "head.bias": bias}
 
-    def samples(self, count: int, seed: int, split: Split = "calibration") -> Samples:
+    def samples(self, count: int | None, seed: int, split: Split = "calibration") -> Samples:
         """Samples of the task's ``data`` (calibration) or ``test``."""
         specs = {"calibration": self.spec.data, "test": self.spec.test}
         data = specs.get(split)
         if data is None:
             given = [name for name, value in specs.items() if value is not None]
             raise UsageError.unknown("split", split, given).about(f"task {self.name!r}")
+        read = self._called if data.call else self._read
         try:
-            found = self._called(data, count, seed, split) if data.call else None
-            return found or self._read(data, count, seed, split)
+            return read(data, count, seed, split)
         except MergecastError as error:
             if error.thing.startswith(f"task {self.name!r}"):
                 raise
             raise error.about(f"task {self.name!r}") from error
 
-    def _called(self, data: DataSpec, count: int, seed: int, split: Split) -> Samples:
-        found = models.call(str(data.call), data.args)
-        if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], Mapping)):
+    def _called(self, data: DataSpec, count: int | None, seed: int, split: Split) -> Samples:
+        result = models.call(str(data.call), data.args)
+        if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Mapping)):
             raise UsageError(
                 f"{data.call!r}",
-                f"returned {type(found).__name__}",
+                f"returned {type(result).__name__}",
                 "return (inputs by name, labels or None)",
             )
-        inputs = {str(name): _tensor(str(name), value) for name, value in found[0].items()}
-        labels = None if found[1] is None else _tensor("labels", found[1])
+        inputs = {str(name): _tensor(str(name), value) for name, value in result[0].items()}
+        labels = None if result[1] is None else _tensor("labels", result[1])
         return self._with_labels(take(self.name, split, inputs, labels, count, seed))
 
-    def _read(self, data: DataSpec, count: int, seed: int, split: Split) -> Samples:
+    def _read(self, data: DataSpec, count: int | None, seed: int, split: Split) -> Samples:
         columns = open_columns(self._path(data.file), data.split)
         rows = draw(columns.rows, count, seed, self.name, split)
         inputs: dict[str, Tensor] = {}
@@ -117,7 +118,7 @@ class FileTask(Task):
             tokenizer = AutoTokenizer.from_pretrained(
                 str(folder), trust_remote_code=False, local_files_only=True
             )
-            found = tokenizer(
+            tokens = tokenizer(
                 list(texts),
                 truncation=True,
                 padding=True,
@@ -127,7 +128,7 @@ class FileTask(Task):
         except (OSError, ValueError, KeyError, TypeError) as error:
             problem = str(error).strip().splitlines()[0]
             raise UsageError(f"tokenizer {folder}", problem, "give a tokenizer's folder") from error
-        return dict(found)
+        return dict(tokens)
 
     def _with_labels(self, samples: Samples) -> Samples:
         """Next tokens for a language model without labels of its own; integers in any case."""

@@ -20,7 +20,10 @@ def from_config(folder: Path, auto: str) -> nn.Module:
 
     Parameters
     ----------
-    auto : name of a transformers Auto class, such as ``AutoModelForSequenceClassification``.
+    folder : Path
+        Holds ``config.json``; nothing else of it is read.
+    auto : str
+        Name of a transformers Auto class, such as ``AutoModelForSequenceClassification``.
 
     Raises
     ------
@@ -33,8 +36,8 @@ def from_config(folder: Path, auto: str) -> nn.Module:
         raise UsageError("transformers", "is not installed", "pip install mergecast[hf]") from error
     factory = getattr(transformers, auto, None) if auto.startswith("AutoModel") else None
     if factory is None:
-        known = [name for name in dir(transformers) if name.startswith("AutoModel")]
-        raise UsageError.unknown("transformers class", auto, known)
+        classes = [name for name in dir(transformers) if name.startswith("AutoModel")]
+        raise UsageError.unknown("transformers class", auto, classes)
     if not (folder / "config.json").is_file():
         raise UsageError(folder, "holds no config.json", "give the folder of the base model")
     try:
@@ -70,8 +73,8 @@ def load_function(reference: str) -> Callable[..., Any]:
     if not callable(function):
         names = [n for n in dir(module) if callable(getattr(module, n)) and not n.startswith("_")]
         raise UsageError.unknown(f"function of {module_name}", function_name, names)
-    found: Callable[..., Any] = function
-    return found
+    checked: Callable[..., Any] = function
+    return checked
 
 
 def call(reference: str, arguments: Mapping[str, Any]) -> Any:
@@ -104,8 +107,17 @@ def with_linear_head(module: nn.Module, weight: Tensor, normalize: bool) -> nn.M
 
     Parameters
     ----------
-    weight : (classes, features), for its shape.
-    normalize : divide features by their norm first, as CLIP's zero-shot heads do.
+    module : nn.Module
+        The encoder; it is changed and returned.
+    weight : Tensor
+        (classes, features), for its shape.
+    normalize : bool
+        Divide features by their norm first, as CLIP's zero-shot heads do.
+
+    Raises
+    ------
+    UsageError
+        The module has a part called ``head`` already.
     """
     if "head" in dict(module.named_children()):
         raise UsageError("head", "the model has a part of this name", "it needs no other head")
@@ -124,9 +136,9 @@ def with_linear_head(module: nn.Module, weight: Tensor, normalize: bool) -> nn.M
 
 def _features(output: Any) -> Tensor:
     for name in ("image_embeds", "text_embeds", "pooler_output"):
-        found = getattr(output, name, None)
-        if isinstance(found, Tensor):
-            return found
+        features = getattr(output, name, None)
+        if isinstance(features, Tensor):
+            return features
     if isinstance(output, Tensor):
         return output
     has = ", ".join(output) if isinstance(output, Mapping) else type(output).__name__

@@ -13,12 +13,18 @@ from torch.func import functional_call
 from mergecast.errors import CheckpointError, MergecastError, UsageError
 from mergecast.runtime.stage import Stage
 from mergecast.tasks.names import ModuleNames
-from mergecast.tasks.task import Samples, Task
+from mergecast.tasks.task import BATCH_SIZE, Samples, Task
 
-BATCH_SIZE = 32
 #: A checkpoint run through a module: how its tensors are bound and what is read of its output.
 FORWARD = Stage(
-    "forward", 1, modules=("mergecast.tasks.probe", "mergecast.tasks.names", "mergecast.tasks.task")
+    "forward",
+    1,
+    modules=(
+        "mergecast.tasks.probe",
+        "mergecast.tasks.names",
+        "mergecast.tasks.scores",
+        "mergecast.tasks.task",
+    ),
 )
 #: What a model may raise about inputs that it does not take, such as None for one not given.
 _MODEL_ERRORS = (
@@ -40,9 +46,12 @@ class Probe:
 
     Parameters
     ----------
-    task : says how the module is built and its output read.
-    device : where it runs.
-    module : a module to use instead of building one; its own weights are not touched.
+    task : Task
+        Says how the module is built and its output read.
+    device : str or torch.device
+        Where it runs.
+    module : nn.Module, optional
+        Used instead of building one; its own weights are not touched.
     """
 
     def __init__(
@@ -79,25 +88,25 @@ class Probe:
             A tensor of the architecture is missing, has another shape, or is not known to it
             (outside the private head).
         """
-        given = {**self.task.head(), **parameters}
-        floats = [value.dtype for value in given.values() if value.is_floating_point()]
+        tensors = {**self.task.head(), **parameters}
+        floats = [value.dtype for value in tensors.values() if value.is_floating_point()]
         dtype = torch.float64 if set(floats) == {torch.float64} else torch.float32
         state: dict[str, Tensor] = {}
-        known = dict(self.module.state_dict(keep_vars=True))
-        for name, value in given.items():
+        places = dict(self.module.state_dict(keep_vars=True))
+        for name, value in tensors.items():
             target = self.resolve(name)
             if target is None:
                 if self._is_private(name):
                     continue
                 raise self._error(f"has no place for the checkpoint's parameter {name!r}")
-            if value.shape != known[target].shape and not self._is_private(name):
+            if value.shape != places[target].shape and not self._is_private(name):
                 raise self._error(
-                    f"expects {name!r} of shape {list(known[target].shape)}, the checkpoint has "
+                    f"expects {name!r} of shape {list(places[target].shape)}, the checkpoint has "
                     f"{list(value.shape)}"
                 )
             kind = dtype if value.is_floating_point() else value.dtype
             state[target] = value.detach().to(self.device, kind)
-        needed = {self._names.own[name] for name, value in known.items() if _matters(value)}
+        needed = {self._names.own[name] for name, value in places.items() if _matters(value)}
         missing = sorted(needed - set(state))
         if missing:
             raise self._error(

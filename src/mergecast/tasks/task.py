@@ -1,4 +1,4 @@
-"""What a task is: an architecture, its private head, samples and a loss."""
+"""What a task is: an architecture, its private head, samples, and how its answers are scored."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.runtime.seeds import derived_seed
+from mergecast.tasks import scores
+from mergecast.tasks.scores import IGNORED
+from mergecast.typing import Array
 
-Split = Literal["calibration", "test"]
-#: Label of a position that has none (the value that torch's cross-entropy ignores).
-IGNORED = -100
+Split = Literal["train", "calibration", "test"]
+#: Samples run at once where nobody says otherwise.
+BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,13 @@ class Samples:
 
     Attributes
     ----------
-    inputs : keyword arguments of the model's forward, first dimension n.
-    labels : class indices, (n,) int64; for language models (n, L), where position t holds the
-        token that follows it, or -100; None without labels.
-    ids : one name a sample, the same for the same task and seed.
+    inputs : mapping of str to Tensor
+        Keyword arguments of the model's forward, first dimension n.
+    labels : Tensor or None
+        Class indices, (n,) int64; for language models (n, L), where position t holds the token
+        that follows it, or -100; None without labels.
+    ids : tuple of str
+        One name a sample, the same for the same task and seed.
     """
 
     inputs: Mapping[str, Tensor]
@@ -65,37 +70,56 @@ class Samples:
 
     def digest(self) -> str:
         """SHA-256 (hex) of inputs and labels: what a result on these samples depends on."""
-        found = hashlib.sha256()
+        digest = hashlib.sha256()
         labels = {} if self.labels is None else {"labels": self.labels}
         for name, value in (*sorted(self.inputs.items()), *labels.items()):
-            found.update(f"{name}:{value.dtype}:{list(value.shape)}:".encode())
-            found.update(value.detach().cpu().contiguous().numpy().tobytes())
-        return found.hexdigest()
+            digest.update(f"{name}:{value.dtype}:{list(value.shape)}:".encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
 
 @dataclass
 class Task(ABC):
-    """One task of a family: an architecture, its private head, samples and a loss.
+    """One task of a family: an architecture, its private head, samples, and how it is scored.
+
+    The three measures of an answer, `score`, `loss` and `probability`, take logits in float64 and
+    labels as `Samples` holds them, and give one number a sample, (n,). A task overrides those that
+    mean something else for it, and raises `UndefinedError` in those that it does not have.
 
     Attributes
     ----------
-    name : the label of the model that was fine-tuned for it.
-    private : glob patterns of the parameters of its head.
+    name : str
+        The label of the model that was fine-tuned for it.
+    private : tuple of str
+        Glob patterns of the parameters of its head, which are never merged.
+    batch_size : int
+        Samples run at once when the task is evaluated.
     """
 
     name: str
     private: tuple[str, ...] = field(default=(), kw_only=True)
+    batch_size: int = field(default=BATCH_SIZE, kw_only=True)
 
     @abstractmethod
     def build(self) -> nn.Module:
         """The architecture; the values of its parameters do not matter, they are loaded later."""
 
     @abstractmethod
-    def samples(self, count: int, seed: int, split: Split = "calibration") -> Samples:
+    def samples(self, count: int | None, seed: int, split: Split = "calibration") -> Samples:
         """`count` samples that depend on task, seed and split only, never on a partner.
 
-        Fewer samples of one seed are the first of more. Raises UsageError for too few samples.
+        Fewer samples of one seed are the first of more; None gives all, in their own order,
+        whatever the seed.
+
+        Raises
+        ------
+        UsageError
+            There are too few samples, or no such split.
         """
+
+    def size(self, split: Split) -> int:
+        """Number of samples of a split; errors as of `samples`."""
+        return len(self.samples(None, 0, split))
 
     @property
     def blueprint(self) -> str:
@@ -106,39 +130,51 @@ class Task(ABC):
         """Parameters that checkpoints do not hold, by name; none, unless overridden."""
         return {}
 
+    def score(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """How good each answer is, 0 or more; accuracy, unless overridden.
+
+        A merge's retention is its mean score over the single model's, so a ratio must mean
+        something: see `mergecast.tasks.scores` for others.
+        """
+        return scores.accuracy(logits, labels)
+
+    def probability(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Probability of the true class, of tokens the mean: smoother than the score."""
+        return scores.probability(logits, labels)
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy in nats, a mean over tokens for (n, L) labels.
+
+        Raises
+        ------
+        UsageError
+            Labels of another shape than the logits, or outside the head.
+        UndefinedError
+            A sample has no label.
+        """
+        self.check_labels(logits, labels)
+        try:
+            return scores.cross_entropy(logits, labels)
+        except UndefinedError as error:
+            raise error.about(f"task {self.name!r}") from error
+
     def logits(self, output: Any) -> Tensor:
         """The logits in a model's output: (n, classes), for language models (n, L, vocabulary)."""
-        found = getattr(output, "logits", output)
-        if isinstance(found, tuple | list) and found:
-            found = found[0]
-        if not isinstance(found, Tensor):
+        logits = getattr(output, "logits", output)
+        if isinstance(logits, tuple | list) and logits:
+            logits = logits[0]
+        if not isinstance(logits, Tensor):
             has = ", ".join(output) if isinstance(output, Mapping) else type(output).__name__
             raise UsageError(
                 f"task {self.name!r}", f"its model returns no logits but {has}", "add a head"
             )
-        if found.dim() not in (2, 3):
+        if logits.dim() not in (2, 3):
             raise UsageError(
                 f"task {self.name!r}",
-                f"its model returns logits of shape {list(found.shape)}",
+                f"its model returns logits of shape {list(logits.shape)}",
                 "return (n, classes), or (n, length, vocabulary) for a language model",
             )
-        return found
-
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy in nats, one number a sample (n,): a mean over tokens for (n, L) labels.
-
-        Raises UsageError for labels outside the head, UndefinedError for a sample without any.
-        """
-        self.check_labels(logits, labels)
-        if labels.dim() == 1:
-            return functional.cross_entropy(logits, labels, reduction="none")
-        tokens = functional.cross_entropy(
-            logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
-        )
-        counts = (labels != IGNORED).sum(dim=1)
-        if not bool((counts > 0).all()):
-            raise UndefinedError(f"task {self.name!r}", "a sample has no token to predict")
-        return tokens.view(labels.shape).sum(dim=1) / counts
+        return logits
 
     def check_labels(self, logits: Tensor, labels: Tensor) -> None:
         """Raise UsageError for labels of another shape than the logits, or outside the head."""
@@ -159,17 +195,20 @@ class Task(ABC):
             )
 
 
-def draw(available: int, count: int, seed: int, task: str, split: str) -> np.ndarray:
+def draw(available: int, count: int | None, seed: int, task: str, split: str) -> Array:
     """Indices of `count` of `available` samples, in an order of this task, split and seed.
 
-    Raises UsageError when there are too few.
+    None takes all of them as they stand. Raises UsageError when there are too few.
     """
-    if not 1 <= count <= available:
+    wanted = available if count is None else count
+    if not 1 <= wanted <= available:
         raise UsageError(
             f"task {task!r}",
-            f"asked for {count} {split} samples of {available}",
+            f"asked for {wanted} {split} samples of {available}",
             f"ask for 1 to {available}" if available else "give it samples",
         )
+    if count is None:
+        return np.arange(available)
     generator = np.random.default_rng(derived_seed(seed, "samples", task, split))
     return generator.permutation(available)[:count]
 
@@ -179,14 +218,14 @@ def take(
     split: str,
     inputs: Mapping[str, Tensor],
     labels: Tensor | None,
-    count: int,
+    count: int | None,
     seed: int,
 ) -> Samples:
     """`count` samples of arrays in memory; see `draw`."""
     available = len(next(iter(inputs.values()))) if inputs else 0
-    chosen = torch.from_numpy(draw(available, count, seed, task, split))
+    rows = torch.from_numpy(draw(available, count, seed, task, split))
     return Samples(
-        {name: value[chosen] for name, value in inputs.items()},
-        None if labels is None else labels[chosen],
-        tuple(f"{task}/{split}/{row}" for row in chosen.tolist()),
+        {name: value[rows] for name, value in inputs.items()},
+        None if labels is None else labels[rows],
+        tuple(f"{task}/{split}/{row}" for row in rows.tolist()),
     )

@@ -24,7 +24,6 @@ from mergecast.tasks.probe import FORWARD, Probe
 from mergecast.tasks.task import Samples
 from mergecast.typing import Array
 
-
 STAGE = Stage(
     "activations", 1, uses=(FORWARD,), modules=("mergecast.evidence.activations.collect",)
 )

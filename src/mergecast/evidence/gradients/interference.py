@@ -26,9 +26,9 @@ from mergecast.evidence.kind import Step
 from mergecast.evidence.readings import PairSums, Readings
 from mergecast.evidence.session import Session
 from mergecast.family.blocks import ParamBlock
-from mergecast.merging.alone import ALONE, with_stand_ins
 from mergecast.merging.decompositions import Decompositions, remembered
 from mergecast.merging.method import METHODS, TensorBlock
+from mergecast.merging.stand_ins import ALONE, with_stand_ins
 from mergecast.runtime.stage import Stage
 
 STAGE = Stage(
@@ -123,9 +123,7 @@ def _measure(session: Session, sums: PairSums, i: int) -> Measured:
     return Measured(curved, gradient)
 
 
-def _add(
-    session: Session, sums: PairSums, block: ParamBlock, measured: Sequence[Measured]
-) -> None:
+def _add(session: Session, sums: PairSums, block: ParamBlock, measured: Sequence[Measured]) -> None:
     """First-order change and cost of the displacement, for every method's scaling."""
     gradients = {
         i: torch.from_numpy(one.gradient.floats(f"{PARAMETER}{block.name}"))

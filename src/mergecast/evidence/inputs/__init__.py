@@ -1,1 +1,1 @@
-"""What flows into the layers of a model, and what a partner's update does there; needs no labels."""
+"""What flows into a model's layers, and what a partner's update does there; needs no labels."""

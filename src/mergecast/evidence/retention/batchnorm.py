@@ -14,8 +14,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from mergecast.runtime.stage import Stage
-from mergecast.tasks.probe import BATCH_SIZE, FORWARD, Probe, evaluating
-from mergecast.tasks.task import Samples
+from mergecast.tasks.probe import FORWARD, Probe, evaluating
+from mergecast.tasks.task import BATCH_SIZE, Samples
+
+#: Running statistics measured anew after a merge.
+BATCHNORM = Stage(
+    "batchnorm", 1, uses=(FORWARD,), modules=("mergecast.evidence.retention.batchnorm",)
+)
 
 #: Running statistics measured anew after a merge.
 BATCHNORM = Stage(

@@ -1,7 +1,7 @@
 """Retention probes: what a model loses alone when a method treats it as if it had partners.
 
 For method M and n members, θ = θ₀ + M(τᵢ, s, …, s), with stand-ins s for the partners
-(`mergecast.merging.alone`): copies of the base, as if the partners' task vectors were zero, or
+(`mergecast.merging.stand_ins`): copies of the base, as if the partners' task vectors were zero, or
 scrambled copies of τᵢ. The model there and the fine-tuned one answer task i's own calibration
 samples. N · methods · (1 + draws) merges of one model and as many forward passes, no pairs.
 """
@@ -14,7 +14,7 @@ from functools import partial
 from mergecast.evidence.kind import Step
 from mergecast.evidence.readings import Readings
 from mergecast.evidence.retention.merges import RETENTION as STAGE
-from mergecast.evidence.retention.merges import alone, batchnorm_words, one_draw, readings_of
+from mergecast.evidence.retention.merges import alone, one_draw, readings_of
 from mergecast.evidence.session import Session
 from mergecast.merging.decompositions import Decompositions, remembered
 
@@ -34,7 +34,7 @@ def collect(session: Session) -> Readings:
                     key = (member, method, stand_in)
                     comparisons[key] = alone(session, *key)
                     advance(1)
-    return readings_of(comparisons, batchnorm_words(session))
+    return readings_of(comparisons, session)
 
 
 def steps(session: Session) -> Iterator[Step]:

@@ -132,9 +132,7 @@ FORMS: dict[str, Form] = {
         "mean probability of the {target} where the fine-tuned model predicts it",
         scrambled=True,
     ),
-    "margin": Form(
-        margin, (-inf, inf), "mean margin of the {target}, over the fine-tuned model's"
-    ),
+    "margin": Form(margin, (-inf, inf), "mean margin of the {target}, over the fine-tuned model's"),
     "loss": Form(loss, (-inf, inf), "decrease of the mean cross-entropy of the {target}, nats"),
     "accuracy": Form(
         accuracy,
@@ -179,7 +177,7 @@ def compare(merged: Tensor, single: Tensor, labels: Tensor | None = None) -> Com
     labels : Tensor or None
         (n,) or (n, L), where -100 marks tokens without a label; None without labels.
     """
-    from mergecast.tasks.task import IGNORED
+    from mergecast.tasks.scores import IGNORED
 
     vocabulary = merged.shape[-1]
     after, before = merged.reshape(-1, vocabulary).double(), single.reshape(-1, vocabulary).double()

@@ -8,14 +8,14 @@ from functools import partial
 from torch import Tensor
 
 from mergecast.errors import CheckpointError, FamilyError, UndefinedError, UsageError
-from mergecast.evidence.readings import Readings
+from mergecast.evidence.readings import Key, Readings
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.batchnorm import BATCHNORM, batchnorm_layers, reestimated
 from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.session import Session
-from mergecast.merging.alone import ALONE, merge_alone, private_parameters
 from mergecast.merging.method import METHODS
 from mergecast.merging.run import MERGE, merge
+from mergecast.merging.stand_ins import ALONE, merge_alone, private_parameters
 from mergecast.runtime.seeds import derived_seed
 from mergecast.runtime.stage import Stage
 from mergecast.tasks.probe import FORWARD
@@ -37,7 +37,7 @@ def alone(session: Session, member: str, method: str, stand_in: str) -> Comparis
     method : str
         A name in `METHODS`.
     stand_in : str
-        ``base`` or ``scrambled``; see `mergecast.merging.alone`.
+        ``base`` or ``scrambled``; see `mergecast.merging.stand_ins`.
     """
     merges = session.merges
     draws = 1 if stand_in == "base" else merges.draws
@@ -153,10 +153,13 @@ def _kept(
     return Comparison(record["values"], record["missing"])
 
 
-def readings_of(comparisons: Mapping[tuple[str, ...], Comparison], note: str) -> Readings:
+def readings_of(
+    comparisons: Mapping[tuple[str, str, str], Comparison], session: Session
+) -> Readings:
     """Every form of every comparison, by the comparison's key and the form's."""
-    return Readings(
-        {(*key, form): v for key, one in comparisons.items() for form, v in one.values.items()},
-        {(*key, form): why for key, one in comparisons.items() for form, why in one.missing.items()},
-        note,
-    )
+    values: dict[Key, float] = {}
+    missing: dict[Key, str] = {}
+    for key, comparison in comparisons.items():
+        values |= {(*key, form): value for form, value in comparison.values.items()}
+        missing |= {(*key, form): reason for form, reason in comparison.missing.items()}
+    return Readings(values, missing, batchnorm_words(session))

@@ -1,9 +1,8 @@
-"""Retention of the first model of a pair: alone, whoever the partner is, and in the merge itself.
+"""Retention of the first model of a pair, alone: what a method costs it whoever the partner is.
 
-Alone it is ``retention_<form>_<way>``, and ``retention_scrambled_…`` where the partner's stand-in
-is a scrambled copy of the model's own task vector instead of zero; in the merge of the pair it is
-``probe_<form>_<way>``. All are about a merging method; forms and ways are those of
-`mergecast.evidence.retention.forms`.
+Keys are ``retention_<form>_<way>``, and ``retention_scrambled_…`` where the partner's stand-in is
+a scrambled copy of the model's own task vector instead of zero; forms and ways of asking are those
+of `mergecast.evidence.retention.forms`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ EVIDENCE.add(
     "retention",
     EvidenceKind("retention", "activations", "mergecast.evidence.retention.collect"),
 )
-EVIDENCE.add("probe", EvidenceKind("probe", "probe", "mergecast.evidence.retention.probe"))
 _TIERS: dict[str, Tier] = {"unlabelled": "activations", "labelled": "gradients"}
 _STAND_INS = {
     "base": ("retention", "s = 0"),
@@ -29,7 +27,7 @@ _STAND_INS = {
 }
 
 
-def _register_alone(key: str, way: str, form: Form, stand_in: str) -> None:
+def _register(key: str, way: str, form: Form, stand_in: str) -> None:
     prefix, stands_in = _STAND_INS[stand_in]
     words = form.words.format(target=TARGETS[way])
 
@@ -50,28 +48,7 @@ def _register_alone(key: str, way: str, form: Form, stand_in: str) -> None:
         return pair.alone(method, stand_in, key)
 
 
-def _register_probe(key: str, way: str, form: Form) -> None:
-    words = form.words.format(target=TARGETS[way])
-
-    @metric(
-        f"probe_{key}",
-        family="probe",
-        tier="probe",
-        symmetric=False,
-        range=form.range,
-        source=f"mergecast: the merge on task i's calibration samples; {words}",
-        sets=("probe",),
-        evidence="probe",
-        per_method=True,
-    )
-    def together(pair: PairReadings, method: str) -> float:
-        """The value of the pair's first model beside its second."""
-        return pair.value(method, key)
-
-
-for _key, _, _way, _form in ways():
-    _register_alone(_key, _way, _form, "base")
+for _key, _way, _form in ways():
+    _register(_key, _way, _form, "base")
     if _form.scrambled:
-        _register_alone(_key, _way, _form, "scrambled")
-for _key, _, _way, _form in ways():
-    _register_probe(_key, _way, _form)
+        _register(_key, _way, _form, "scrambled")

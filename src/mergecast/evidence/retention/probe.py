@@ -13,7 +13,7 @@ from itertools import combinations
 from mergecast.evidence.kind import Step
 from mergecast.evidence.readings import Readings
 from mergecast.evidence.retention.merges import PROBE as STAGE
-from mergecast.evidence.retention.merges import batchnorm_words, readings_of, together
+from mergecast.evidence.retention.merges import readings_of, together
 from mergecast.evidence.session import Session
 
 __all__ = ["STAGE", "collect", "steps"]
@@ -30,7 +30,7 @@ def collect(session: Session) -> Readings:
             comparisons[left, right, method] = both[left]
             comparisons[right, left, method] = both[right]
             advance(1)
-    return readings_of(comparisons, batchnorm_words(session))
+    return readings_of(comparisons, session)
 
 
 def steps(session: Session) -> Iterator[Step]:

@@ -41,7 +41,8 @@ class SignConflict:
         least = np.array(list(thresholds))[:, None]
         with np.errstate(invalid="ignore"):
             for _, deltas in block.chunks():
-                kept = deltas.astype(np.float64) * (np.abs(deltas) >= least)
+                values = deltas.astype(np.float64)
+                kept = values * (np.abs(values) >= least)
                 signs, sizes = np.sign(kept), np.abs(kept)
                 # |x| where signs differ: half of |x| where both are kept, less x times the other's.
                 against = sizes @ np.abs(signs).T - kept @ signs.T
@@ -49,11 +50,11 @@ class SignConflict:
                 self.mass[...] += sizes.sum(axis=1)
 
 
-def _threshold(delta: Array) -> np.generic:
+def _threshold(delta: Array) -> float:
     """The smallest magnitude kept: at least one entry is, and so is every one equal to it."""
     sizes = np.abs(delta).reshape(-1)
     dropped = sizes.size - max(1, int(sizes.size * DENSITY))
-    return np.partition(sizes, dropped)[dropped]
+    return float(np.partition(sizes, dropped)[dropped])
 
 
 def energies(
@@ -82,23 +83,22 @@ def energies(
     dict of str to (N, N) array
         ``left``: ‖Uᵢᵀδⱼ‖² / ‖δⱼ‖², ``right``: ‖δⱼVᵢ‖² / ‖δⱼ‖², at most 1; NaN where one is zero.
     """
-    given = [i for i, rows in enumerate(left) if rows is not None]
     shares = {side: np.full(gram.shape, np.nan) for side in ("left", "right")}
+    given = [i for i, rows in enumerate(left) if rows is not None]
     if not given:
         return shares
-    dtype = block.base.dtype
-    us, vs = (np.concatenate([rows[i] for i in given], dtype=dtype) for rows in (left, right))
-    starts = np.cumsum([0, *(len(left[i]) for i in given[:-1])])
+    sides = [[rows for rows in side if rows is not None] for side in (left, right)]
+    us, vs = (np.concatenate(rows) for rows in sides)
+    starts = np.cumsum([0, *(len(rows) for rows in sides[0][:-1])])
 
-    def of_model(j: int) -> tuple[Array, Array]:
-        delta = block.delta(j)
-        return tuple(
-            np.add.reduceat(np.square(seen, dtype=np.float64).sum(axis=1), starts)
-            for seen in (us @ delta, vs @ delta.T)
-        )
+    def of_model(j: int) -> list[Array]:
+        delta = block.delta(j).astype(np.float64)
+        seen = (us @ delta, vs @ delta.T)
+        squares = (np.square(part).sum(axis=1) for part in seen)
+        return [np.add.reduceat(square, starts) for square in squares]
 
     with np.errstate(invalid="ignore", divide="ignore"):
-        for j, sides in enumerate(pool.map(of_model, range(len(block.members)))):
-            for side, energy in zip(shares, sides, strict=True):
+        for j, found in enumerate(pool.map(of_model, range(len(block.members)))):
+            for side, energy in zip(shares, found, strict=True):
                 shares[side][given, j] = np.minimum(energy / gram[j, j], 1)
     return shares

@@ -1,4 +1,4 @@
-"""Weight fingerprints of a family, and two models of it as a metric of the weights tier sees them."""
+"""Weight fingerprints of a family, and two of its models as metrics of weights see them."""
 
 from __future__ import annotations
 

@@ -46,7 +46,8 @@ def output_energy(pair: WeightPair) -> float:
 )
 def sign_conflict(pair: WeightPair) -> float:
     """Share of the mass of τᵢ's largest entries that τⱼ's contradict."""
+    _ = pair.norms
     conflict = pair.fingerprints.conflict
-    if conflict is None or not conflict.mass[pair.i] > 0:
-        raise UndefinedError(f"model {pair.labels[0]!r}", "equals its base (zero task vector)")
-    return float(conflict.against[pair.i, pair.j]) / float(conflict.mass[pair.i])
+    if conflict is None:
+        raise UndefinedError("sign conflict", "was not collected")
+    return float(conflict.against[pair.i, pair.j] / conflict.mass[pair.i])

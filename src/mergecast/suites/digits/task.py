@@ -48,7 +48,7 @@ class DigitsTask(Task):
         with torch.device("meta"):
             return Classifier(r.width, r.depth, r.heads, r.hidden, 10)
 
-    def samples(self, count: int, seed: int, split: Split = "calibration") -> Samples:
+    def samples(self, count: int | None, seed: int, split: Split = "calibration") -> Samples:
         """Images and classes of the recipe's calibration or test split."""
         r = self.recipe
         data = task_data(self.name, r.n_test, r.n_calibration, r.split_seed)

@@ -1,12 +1,16 @@
 """Methods that drop entries of task vectors before combining them: TIES and DARE."""
 
-from typing import Annotated, Literal
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from mergecast.merging.method import TensorBlock, merging_method
+
+if TYPE_CHECKING:
+    import torch
 
 _TIES = "Yadav et al. 2023, 'TIES-Merging', arXiv 2306.01708"
 _DARE = "Yu et al. 2024, 'Language models are super Mario', arXiv 2311.03099"
@@ -26,10 +30,13 @@ def ties(
 
     Parameters
     ----------
-    density : share of entries of each task vector kept, by magnitude.
-    scaling : factor on the merged task vector.
-    sign : ``mass`` elects the sign of the sum of the kept entries, ``count`` the sign that most
-        of them have; an entry without a majority keeps the tensor's overall elected sign.
+    density : float
+        Share of entries of each task vector kept, by magnitude.
+    scaling : float
+        Factor on the merged task vector.
+    sign : {"mass", "count"}
+        ``mass`` elects the sign of the sum of the kept entries, ``count`` the sign that most of
+        them have; an entry without a majority keeps the tensor's overall elected sign.
     """
     return disjoint_mean(trim(block.deltas, density), sign) * scaling
 
@@ -47,11 +54,15 @@ def dare(
 
     Parameters
     ----------
-    drop_rate : share of entries set to zero.
-    mask : ``random`` entries (a stream per seed, model and parameter), or those of the smallest
+    drop_rate : float
+        Share of entries set to zero.
+    mask : {"random", "magnitude"}
+        ``random`` entries (a stream per seed, model and parameter), or those of the smallest
         ``magnitude``.
-    rescale : divide what is left by ``1 - drop_rate``.
-    scaling : factor on the mean.
+    rescale : bool
+        Divide what is left by ``1 - drop_rate``.
+    scaling : float
+        Factor on the mean.
     """
     return drop(block, drop_rate, mask, rescale).mean(0) * scaling
 
@@ -70,9 +81,12 @@ def dare_ties(
 
     Parameters
     ----------
-    drop_rate, mask, rescale : as in ``dare``.
-    scaling : factor on the merged task vector.
-    sign : as in ``ties``.
+    drop_rate, mask, rescale
+        As in ``dare``.
+    scaling : float
+        Factor on the merged task vector.
+    sign : {"mass", "count"}
+        As in ``ties``.
     """
     return disjoint_mean(drop(block, drop_rate, mask, rescale), sign) * scaling
 
@@ -82,6 +96,8 @@ def trim(deltas: torch.Tensor, density: float) -> torch.Tensor:
 
     At least one entry is kept, and so is every entry equal to the smallest kept.
     """
+    import torch
+
     kept = torch.empty_like(deltas)
     for i, delta in enumerate(deltas):
         size = delta.abs()
@@ -92,6 +108,8 @@ def trim(deltas: torch.Tensor, density: float) -> torch.Tensor:
 
 def drop(block: TensorBlock, rate: float, mask: str, rescale: bool) -> torch.Tensor:
     """DARE's dropping: ``(N, *shape)`` with the share `rate` of entries zeroed per member."""
+    import torch
+
     kept = torch.empty_like(block.deltas)
     for i, (member, delta) in enumerate(zip(block.members, block.deltas, strict=True)):
         if mask == "magnitude":
@@ -106,6 +124,8 @@ def drop(block: TensorBlock, rate: float, mask: str, rescale: bool) -> torch.Ten
 
 def disjoint_mean(deltas: torch.Tensor, sign: str) -> torch.Tensor:
     """TIES' election and merge: the mean of the nonzero entries that carry the elected sign."""
+    import torch
+
     votes = deltas.sum(0) if sign == "mass" else deltas.sign().sum(0)
     elected = votes.sign()
     # Products with masks instead of torch.where, which is several times slower on the CPU.
@@ -124,6 +144,8 @@ def kth_smallest(values: torch.Tensor, k: int) -> torch.Tensor:
 
     NumPy's partition is about three times as fast as ``torch.kthvalue`` on the CPU.
     """
+    import torch
+
     flat = values.reshape(-1)
     if flat.is_cuda:
         return flat.kthvalue(k).values

@@ -1,11 +1,15 @@
 """Interpolation on the sphere of weights."""
 
-from typing import Annotated
+from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING, Annotated
+
 from pydantic import Field
 
 from mergecast.merging.method import TensorBlock, merging_method
+
+if TYPE_CHECKING:
+    import torch
 
 #: Below this angle (radians) an arc is its chord to the precision of float32.
 _FLAT = 1e-3
@@ -28,8 +32,11 @@ def slerp(block: TensorBlock, *, t: Annotated[float, Field(ge=0, le=1)] = 0.5) -
 
     Parameters
     ----------
-    t : position between the first (0) and the second (1) of two members, sorted by label.
+    t : float
+        Position between the first (0) and the second (1) of two members, sorted by label.
     """
+    import torch
+
     order = sorted(range(len(block.members)), key=lambda i: block.members[i])
     points = (block.base + block.deltas[order]).reshape(len(order), -1).double()
     if len(order) == 1:
@@ -53,6 +60,8 @@ def karcher_mean(units: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     For two vectors it is the point of the great circle at the weight of the second. Opposite
     vectors have no unique mean: callers see to them.
     """
+    import torch
+
     mean = units[0]
     for _ in range(_ITERATIONS):
         cosines = (units @ mean).clamp(-1, 1)

@@ -1,12 +1,16 @@
 """Methods that combine task matrices in their singular bases; vectors are averaged."""
 
-from typing import Annotated
+from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING, Annotated
+
 from pydantic import Field
 
 from mergecast.merging.decompositions import current, plain_svd, svd
 from mergecast.merging.method import TensorBlock, merging_method
+
+if TYPE_CHECKING:
+    import torch
 
 
 @merging_method(
@@ -20,8 +24,11 @@ def tsv(
 
     Parameters
     ----------
-    scaling : factor on the merged task matrix.
+    scaling : float
+        Factor on the merged task matrix.
     """
+    import torch
+
     if not block.is_matrix:
         return block.deltas.mean(0)
     kept = max(1, min(block.base.shape) // len(block.deltas))
@@ -48,8 +55,11 @@ def isotropic(
 
     Parameters
     ----------
-    scaling : factor on the merged task matrix.
+    scaling : float
+        Factor on the merged task matrix.
     """
+    import torch
+
     if not block.is_matrix:
         return block.deltas.mean(0)
     total = block.deltas.sum(0)
@@ -74,9 +84,13 @@ def iso_cts(
 
     Parameters
     ----------
-    common_fraction : share of the rank taken from the sum of the task matrices.
-    scaling : factor on the merged task matrix.
+    common_fraction : float
+        Share of the rank taken from the sum of the task matrices.
+    scaling : float
+        Factor on the merged task matrix.
     """
+    import torch
+
     if not block.is_matrix:
         return block.deltas.mean(0)
     n, size = len(block.deltas), min(block.base.shape)
@@ -107,7 +121,8 @@ def directions(
 
     Parameters
     ----------
-    scale : what zero is measured against; the largest singular value by default.
+    scale : float, optional
+        What zero is measured against; the largest singular value by default.
 
     Returns
     -------
@@ -139,11 +154,15 @@ def orthogonalise(vectors: torch.Tensor) -> torch.Tensor:
 
 def _tolerance(values: torch.Tensor) -> float:
     """Below this share of the largest, a singular value of this precision is rounding."""
+    import torch
+
     return 1e-12 if values.dtype == torch.float64 else 1e-6
 
 
 def _largest(matrix: torch.Tensor) -> float:
     """The largest singular value; by itself cheaper than all of them with their directions."""
+    import torch
+
     if current() is not None:
         return float(svd(matrix)[1][0])
     return float(torch.linalg.matrix_norm(matrix, 2))

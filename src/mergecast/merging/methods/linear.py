@@ -1,11 +1,15 @@
 """Weighted sums of task vectors."""
 
-from typing import Annotated
+from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING, Annotated
+
 from pydantic import Field
 
 from mergecast.merging.method import TensorBlock, merging_method
+
+if TYPE_CHECKING:
+    import torch
 
 
 @merging_method(
@@ -27,6 +31,7 @@ def task_arithmetic(
 
     Parameters
     ----------
-    scaling : factor on the sum.
+    scaling : float
+        Factor on the sum.
     """
     return block.deltas.sum(0) * scaling

@@ -11,14 +11,22 @@ from pydantic import ValidationError
 
 from mergecast.errors import UsageError
 from mergecast.tasks.file_task import FileTask
-from mergecast.tasks.schema import TasksFile
+from mergecast.tasks.spec import TasksFile
 from mergecast.tasks.task import Task
 
 
 def load_tasks(path: str | Path) -> dict[str, Task]:
-    """The tasks of a YAML file, by the label of their model; paths are relative to the file.
+    """The tasks of a YAML file, by the label of their model.
 
-    Raises UsageError with line and field.
+    Parameters
+    ----------
+    path : str or Path
+        The file; paths in it are relative to it.
+
+    Raises
+    ------
+    UsageError
+        It cannot be read, or is wrong: by line and field.
 
     Examples
     --------

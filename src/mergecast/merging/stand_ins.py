@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from mergecast.checkpoints.checkpoint import Array
 from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.errors import MergecastError, UsageError
 from mergecast.family.blocks import ParamBlock
@@ -17,6 +16,10 @@ from mergecast.merging.method import METHODS
 from mergecast.merging.run import MERGE, apply
 from mergecast.runtime.seeds import derived_seed
 from mergecast.runtime.stage import Stage
+from mergecast.typing import Array
+
+if TYPE_CHECKING:
+    import torch
 
 #: What stands in for a partner. ``base``: a copy of the base, a task vector of zero.
 #: ``scrambled``: the model's own task vector with the inputs it acts on shuffled.
@@ -24,7 +27,7 @@ PARTNERS = ("base", "scrambled")
 #: Relative standard deviation by which a scrambled stand-in's outputs are scaled.
 JITTER = 0.01
 #: One model merged with stand-ins.
-ALONE = Stage("merge alone", 1, uses=(MERGE,), modules=("mergecast.merging.alone",))
+ALONE = Stage("merge alone", 1, uses=(MERGE,), modules=("mergecast.merging.stand_ins",))
 
 
 def merge_alone(
@@ -76,10 +79,10 @@ def merge_alone(
     alone = family.subset([member])
     kernel.check_members(_labels(member, size))
     merged: dict[str, torch.Tensor] = {}
-    known = current()
+    decompositions = current()
     for block in alone.blocks():
-        if known is not None:
-            known.expect(block.delta(0))
+        if decompositions is not None:
+            decompositions.expect(block.delta(0))
         company = with_stand_ins(block, size, partner, derived_seed(seed, partner, draw))
         try:
             merged[block.name] = to_tensor(

@@ -1,0 +1,133 @@
+"""What a checkpoint is worth on a task: score, loss and probability on all of its test samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mergecast.errors import UndefinedError, UsageError
+from mergecast.runtime.stage import Stage
+from mergecast.tasks.probe import FORWARD, Probe
+from mergecast.tasks.scores import IGNORED
+from mergecast.tasks.task import Samples, Task
+
+#: What is measured of every answer; each is a method of `Task`.
+QUANTITIES = ("score", "loss", "probability")
+EVALUATION = Stage("evaluation", 1, uses=(FORWARD,), modules=("mergecast.tasks.measure",))
+
+
+@dataclass(frozen=True)
+class TaskScore:
+    """Means over a task's samples.
+
+    Attributes
+    ----------
+    values : mapping of str to float
+        Those of `QUANTITIES` that are defined: score (higher is better, 0 or more), loss (nats),
+        probability of the true class.
+    missing : mapping of str to str
+        The others, each with the reason.
+    n_eval : int
+        Samples measured.
+    n_classes : int
+        Outputs that the model chooses among.
+    """
+
+    values: Mapping[str, float]
+    missing: Mapping[str, str]
+    n_eval: int
+    n_classes: int
+
+
+@torch.no_grad()
+def measure(probe: Probe, samples: Samples, batch_size: int | None = None) -> TaskScore:
+    """Score, loss and probability of the loaded weights on labelled samples, in float64.
+
+    Parameters
+    ----------
+    probe : Probe
+        Loaded with the weights to measure.
+    samples : Samples
+        With labels.
+    batch_size : int, optional
+        Samples run at once; what the task asks for by default. Means are taken over all samples,
+        so it changes no more than the rounding of the forward pass.
+
+    Returns
+    -------
+    TaskScore
+        A quantity is missing where the task does not define it, the samples have no labels or the
+        model's output is not finite.
+
+    Raises
+    ------
+    UsageError
+        The model does not take the inputs, labels do not fit its output, or a task's own measure
+        is not one number a sample.
+    """
+    task = probe.task
+    parts: dict[str, list[Tensor]] = {quantity: [] for quantity in QUANTITIES}
+    missing: dict[str, str] = {}
+    n_classes = 0
+    for batch in samples.batches(batch_size or task.batch_size):
+        logits = probe.forward(batch).cpu().double()
+        n_classes = logits.shape[-1]
+        problem = _unusable(task, logits, batch.labels)
+        if problem or batch.labels is None:
+            missing = dict.fromkeys(QUANTITIES, problem)
+            break
+        for quantity in QUANTITIES:
+            if quantity not in missing:
+                try:
+                    parts[quantity].append(_of_each(task, quantity, logits, batch.labels))
+                except UndefinedError as reason:
+                    missing[quantity] = str(reason)
+    values = {
+        quantity: float(torch.cat(part).sum() / len(samples))
+        for quantity, part in parts.items()
+        if quantity not in missing
+    }
+    return TaskScore(values, missing, len(samples), n_classes)
+
+
+def majority(labels: Tensor | None) -> float:
+    """Score of always answering the commonest class, where accuracy is the score.
+
+    Raises
+    ------
+    UndefinedError
+        There is not one class a sample.
+    """
+    if labels is None or labels.dim() != 1:
+        raise UndefinedError("majority", "the samples have not one class each")
+    return int(labels.bincount().max()) / len(labels)
+
+
+def _unusable(task: Task, logits: Tensor, labels: Tensor | None) -> str:
+    """Why nothing can be measured of this output; empty where something can."""
+    if labels is None:
+        return f"task {task.name!r}: its samples have no labels"
+    task.check_labels(logits, labels)
+    # Padding may be anything: only what is asked about must be finite.
+    asked = logits[labels != IGNORED] if labels.dim() == 2 else logits
+    if bool(torch.isfinite(asked).all()):
+        return ""
+    return f"task {task.name!r}: the model's output is not finite; merge less strongly"
+
+
+def _of_each(task: Task, quantity: str, logits: Tensor, labels: Tensor) -> Tensor:
+    """One number a sample, float64."""
+    values: object = getattr(task, quantity)(logits, labels)
+    if not isinstance(values, Tensor) or values.shape != labels.shape[:1]:
+        shape = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        raise UsageError(
+            f"task {task.name!r}",
+            f"its {quantity} gave {shape} for {len(labels)} samples",
+            "return one number a sample",
+        )
+    if not bool(torch.isfinite(values).all()):
+        raise UndefinedError(f"task {task.name!r}", f"its {quantity} is not finite")
+    return values.double()
