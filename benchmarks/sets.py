@@ -29,8 +29,7 @@ from mergecast.forecast.rows import ROW_KEYS, training_rows
 from mergecast.forecast.sets import RULES
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
 from mergecast.forecast.validation.scoring import pearson, spearman
-from mergecast.suites.folder import read_run
-from mergecast.suites.suite_tasks import suite_tasks
+from mergecast.suites.folder import read_run, run_tasks
 from mergecast.suites.units import BASE_FILE, model_file
 from mergecast.tables.outcomes import member_outcomes
 from mergecast.tables.runs import load_run
@@ -98,7 +97,7 @@ def stand_ins(run: Path) -> dict[tuple[str, str, int], float]:
     models = {task: run / model_file(task) for task in plan.tasks}
     family = Family.open(run / BASE_FILE, models)
     found = {}
-    with ProbedFamily(family, suite_tasks(run), ProbeSettings(40, plan.run.seed)) as probed:
+    with ProbedFamily(family, run_tasks(run), ProbeSettings(40, plan.run.seed)) as probed:
         for size in SIZES:
             settings = MergeSettings(
                 merge_seed=plan.run.seed, size=size, partners=("scrambled",), draws=2

@@ -24,8 +24,8 @@ from mergecast.evidence.settings import MergeSettings
 from mergecast.family import Family
 from mergecast.forecast.validation.evaluation import pearson
 from mergecast.forecast.validation.splitters import LeaveTwoTasksOut
-from mergecast.suites.runner import run_suite
-from mergecast.suites.suite_tasks import suite_tasks
+from mergecast.suites.folder import run_tasks
+from mergecast.suites.run import run_suite
 from mergecast.tables.io import read_outcomes
 
 METHODS = ("ties", "task_arithmetic", "isotropic", "weight_avg", "dare", "tsv")
@@ -105,7 +105,7 @@ def finished(folder: Path, seed: int) -> Path:
 
 def measured(run: Path, samples: int) -> pd.DataFrame:
     """One row a pair: the mean of both directions of every metric, and each method's outcome."""
-    tasks = suite_tasks(run)
+    tasks = run_tasks(run)
     models = {task: run / "models" / f"{task}.safetensors" for task in tasks}
     family = Family.open(run / "base.safetensors", models)
     seed = seed_of(run)

@@ -73,6 +73,7 @@ BUILT_IN = {
     "shelf.a": registering("ark"),
     "shelf.__init__": "",
     "box.__init__": "",
+    "box.blue": "raise RuntimeError('no package, so it has no module of toys')",
     "box.red.__init__": "",
     "box.red.toys": registering("kite"),
     "box.red.other": "raise RuntimeError('no module of toys')",

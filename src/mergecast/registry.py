@@ -171,7 +171,7 @@ class Registry(Generic[T]):
     def _load_own(self) -> None:
         if self._own_loaded:
             return
-        found = [name for pattern in self._patterns for name in _matching(pattern)]
+        found = (name for pattern in self._patterns for name in _matching(pattern))
         self._modules = list(dict.fromkeys(found))
         for name in self._modules:
             import_module(name)
@@ -202,15 +202,21 @@ def _plug_in(point: EntryPoint) -> str:
 def _matching(pattern: str) -> list[str]:
     """Modules whose dotted name matches, in sorted order; packages are imported to look in."""
     names = [""]
-    for part in pattern.split("."):
+    parts = pattern.split(".")
+    for place, part in enumerate(parts, start=1):
         names = [
-            f"{parent}.{child}".lstrip(".") for parent in names for child in _children(parent, part)
+            f"{parent}.{child}".lstrip(".")
+            for parent in names
+            for child in _children(parent, part, packages=place < len(parts))
         ]
     return names
 
 
-def _children(parent: str, pattern: str) -> list[str]:
+def _children(parent: str, pattern: str, *, packages: bool) -> list[str]:
+    """Modules in a package; only packages where something is looked for inside them."""
     if "*" not in pattern:
         return [pattern]
-    inside = getattr(import_module(parent), "__path__", [])
-    return sorted(info.name for info in iter_modules(inside) if fnmatchcase(info.name, pattern))
+    inside = iter_modules(getattr(import_module(parent), "__path__", []))
+    return sorted(
+        info.name for info in inside if fnmatchcase(info.name, pattern) and info.ispkg >= packages
+    )

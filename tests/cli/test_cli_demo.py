@@ -23,11 +23,11 @@ MEASURED = Path(__file__).parents[2] / "benchmarks" / "results" / "digits-14"
 def measured_run(monkeypatch):
     """Stands in for fine-tuning and merging: the same tables, as the full suite measured them."""
 
-    def run_suite(name, out, *, tasks, seed, workers, sets, progress):
+    def run_suite(name, out, *, only, seed, workers, n_sets, progress):
         assert name == "digits-14"
         out.mkdir(parents=True)
         pairs = read_pairs(MEASURED / "pairs.parquet")
-        pairs = pairs[pairs["left"].isin(tasks) & pairs["right"].isin(tasks)]
+        pairs = pairs[pairs["left"].isin(only) & pairs["right"].isin(only)]
         kept = set(pairs["left"] + "+" + pairs["right"])
         outcomes = read_outcomes(MEASURED / "outcomes.parquet")
         outcomes = outcomes[outcomes["members"].isin(kept)]
@@ -37,7 +37,7 @@ def measured_run(monkeypatch):
         shutil.copy(MEASURED / "tasks.parquet", out)
         return out
 
-    monkeypatch.setattr("mergecast.suites.runner.run_suite", run_suite)
+    monkeypatch.setattr("mergecast.suites.run.run_suite", run_suite)
     monkeypatch.setattr(demo, "TASKS", demo.TASKS[:6])
 
 

@@ -1,4 +1,7 @@
-"""Each method against its definition on small blocks, and laws that all of them keep."""
+"""Each method against its definition on small blocks.
+
+What all of them have in common is `mergecast.testing`'s: tests/testing walks the registry.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,14 @@ from mergecast.merging import METHODS, TensorBlock
 from mergecast.merging.methods.sparse import kth_smallest
 from mergecast.merging.methods.spectral import orthogonalise
 from mergecast.merging.run import apply
+from mergecast.testing.merging_methods import random_block
 
 ALL = METHODS.names()
 SIX = ["weight_avg", "task_arithmetic", "ties", "dare", "tsv", "isotropic"]
 
 
-def block(n=3, shape=(8, 5), seed=0, size=0.1, dtype=torch.float32):
-    generator = torch.Generator().manual_seed(seed)
-    base = torch.randn(shape, generator=generator, dtype=dtype)
-    deltas = size * torch.randn((n, *shape), generator=generator, dtype=dtype)
-    return TensorBlock("w", base, deltas, tuple("abcdefgh"[:n]))
+def block(n=3, shape=(8, 5), seed=0, dtype=torch.float32):
+    return random_block(n, shape, seed, dtype)
 
 
 def run(name, given_block, **params):
@@ -33,33 +34,6 @@ def run(name, given_block, **params):
 
 def test_the_six_of_the_paper_and_more_are_registered():
     assert set(SIX) | {"dare_ties", "iso_cts", "slerp"} == set(ALL)
-    for method in METHODS:
-        assert method.reference
-        assert method.summary
-
-
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("n", [1, 2, 3, 5])
-@pytest.mark.parametrize("shape", [(8, 5), (5, 8), (7,), (), (4, 3, 2, 2), (1, 6), (2, 2)])
-def test_any_method_takes_any_number_of_models_and_any_shape(name, n, shape):
-    merged = run(name, block(n, shape))
-    assert merged.shape == shape
-    assert torch.isfinite(merged).all()
-
-
-@pytest.mark.parametrize("name", ALL)
-@settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 10_000), order=st.permutations(range(4)))
-def test_the_order_of_members_does_not_matter(name, seed, order):
-    # DARE's masks and slerp's path follow labels, so labels move with their deltas.
-    given_block = block(4, (6, 4), seed, dtype=torch.float64)
-    shuffled = TensorBlock(
-        "w",
-        given_block.base,
-        given_block.deltas[list(order)],
-        tuple(given_block.members[i] for i in order),
-    )
-    torch.testing.assert_close(run(name, given_block), run(name, shuffled), atol=1e-9, rtol=1e-7)
 
 
 @pytest.mark.parametrize("name", [n for n in ALL if n != "slerp"])

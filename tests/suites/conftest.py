@@ -1,7 +1,7 @@
 import pytest
 
-from mergecast.suites.digits.suite import DigitsRecipe
-from mergecast.suites.runner import run_suite
+from mergecast.suites.digits.task import DigitsRecipe
+from mergecast.suites.run import run_suite
 
 TINY = {"base_steps": 4, "head_steps": 4, "steps": 4, "n_test": 100, "depth": 1, "hidden": 16}
 TASKS = ["upright", "parity", "noisy"]
@@ -17,4 +17,4 @@ def tiny():
 def finished(tmp_path_factory, tiny):
     """A finished tiny run, by one worker; read only."""
     folder = tmp_path_factory.mktemp("finished")
-    return run_suite("digits-14", folder, tasks=TASKS, workers=1, recipe=tiny)
+    return run_suite("digits-14", folder, only=TASKS, workers=1, recipe=tiny)

@@ -7,14 +7,13 @@ import pytest
 from safetensors.torch import load_file
 
 from mergecast.errors import UsageError
-from mergecast.suites.suite import Suite
-from mergecast.suites.suite_tasks import suite_tasks
+from mergecast.suites.folder import run_tasks
 from mergecast.tasks.probe import Probe
 
 
 def test_a_suites_tasks_give_the_suites_scores(finished):
     scores = pd.read_parquet(finished / "tasks.parquet").set_index("task")["single_score"]
-    tasks = suite_tasks(finished)
+    tasks = run_tasks(finished)
     probe = None
     for name, task in tasks.items():
         probe = Probe(task, module=probe.module if probe else None)
@@ -23,18 +22,10 @@ def test_a_suites_tasks_give_the_suites_scores(finished):
         assert float((logits.argmax(1) == samples.labels).float().mean()) == pytest.approx(
             scores[name]
         )
-    with pytest.raises(UsageError, match="split 'train': unknown.*known: calibration, test"):
-        task.samples(1, 0, "train")
+    with pytest.raises(UsageError, match="split 'dev': unknown.*known: train, calibration, test"):
+        task.samples(1, 0, "dev")
     with pytest.raises(UsageError, match="holds no suite run"):
-        suite_tasks(finished / "models")
-
-
-def test_a_suite_without_probes_says_so(tiny, monkeypatch):
-    from mergecast.suites.digits.suite import Digits
-
-    monkeypatch.setattr(Digits, "task", Suite.task)
-    with pytest.raises(UsageError, match="suite 'digits-14': has no probes; use the weights tier"):
-        Digits().task(tiny, "upright")
+        run_tasks(finished / "models")
 
 
 def test_every_tier_of_a_run(finished):
@@ -42,6 +33,6 @@ def test_every_tier_of_a_run(finished):
 
     models = sorted((finished / "models").iterdir())
     family = mc.Family.open(finished / "base.safetensors", models)
-    table = mc.metrics(family, tasks=suite_tasks(finished), tier="gradients", metric_set="paper")
+    table = mc.metrics(family, tasks=run_tasks(finished), tier="gradients", metric_set="paper")
     keys = [spec.key for spec in mc.metric_specs("paper")]
     assert table[keys].notna().all(axis=None)

@@ -10,18 +10,19 @@ from mergecast.merging import METHODS
 from mergecast.merging.method import MergingMethod
 from mergecast.suites.digits.data import TASKS
 from mergecast.suites.merges import random_sets
-from mergecast.suites.runner import run_suite, suite_status
+from mergecast.suites.run import run_suite
+from mergecast.suites.status import suite_status
 from mergecast.tables.outcomes import member_outcomes, validate_outcomes
 
 FEW = ["noisy", "parity", "upright"]
 
 
 def test_sets_are_distinct_sorted_and_of_three_sizes():
-    found = random_sets(TASKS, 20, 0)
-    assert [len(members) for members in found] == [3] * 20 + [4] * 20 + [5] * 20
-    assert len(set(found)) == 60
-    assert all(list(members) == sorted(set(members)) for members in found)
-    assert {task for members in found for task in members} == set(TASKS)
+    sets = random_sets(TASKS, 20, 0)
+    assert [len(members) for members in sets] == [3] * 20 + [4] * 20 + [5] * 20
+    assert len(set(sets)) == 60
+    assert all(list(members) == sorted(set(members)) for members in sets)
+    assert {task for members in sets for task in members} == set(TASKS)
 
 
 def test_they_follow_the_seed_and_neither_the_order_nor_the_number_asked_for():
@@ -44,14 +45,14 @@ def copy(tmp_path, finished):
 
 
 def test_a_run_without_sets_gets_them_later_and_trains_and_merges_nothing_again(copy, tiny):
-    arguments = {"tasks": FEW, "methods": ["ties"], "recipe": tiny, "workers": 1}
-    run_suite("digits-14", copy, sets=0, **arguments)
-    assert json.loads((copy / "suite.json").read_text())["sets"] == 0
+    arguments = {"only": FEW, "methods": ["ties"], "recipe": tiny, "workers": 1}
+    run_suite("digits-14", copy, n_sets=0, **arguments)
+    assert json.loads((copy / "suite.json").read_text())["n_sets"] == 0
     assert suite_status(copy)["sets"] == (0, 0)
     pairs = pd.read_parquet(copy / "outcomes.parquet")
     assert (pairs["members"].str.count(r"\+") == 1).all()
     before = {path: path.stat().st_mtime_ns for path in (copy / "units").glob("*.json")}
-    run_suite("digits-14", copy, sets=1, **arguments)
+    run_suite("digits-14", copy, n_sets=1, **arguments)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert suite_status(copy)["sets"] == (1, 1)
     outcomes = validate_outcomes(pd.read_parquet(copy / "outcomes.parquet"))
@@ -62,19 +63,12 @@ def test_a_run_without_sets_gets_them_later_and_trains_and_merges_nothing_again(
     pd.testing.assert_frame_equal(member_outcomes(outcomes), member_outcomes(pairs))
 
 
-def test_a_folder_of_an_earlier_version_holds_pairs_alone(copy):
-    content = json.loads((copy / "suite.json").read_text())
-    del content["sets"]
-    (copy / "suite.json").write_text(json.dumps(content))
-    assert suite_status(copy)["sets"] == (0, 0)
-
-
 def test_a_method_of_two_models_merges_no_larger_set(copy, tiny):
     ties = METHODS.get("ties")
     two = MergingMethod("two", ties.kernel, "an example", max_members=2)
     with METHODS.isolated():
         METHODS.add("two", two)
-        run_suite("digits-14", copy, tasks=FEW, methods=["ties", "two"], recipe=tiny, workers=1)
+        run_suite("digits-14", copy, only=FEW, methods=["ties", "two"], recipe=tiny, workers=1)
     outcomes = pd.read_parquet(copy / "outcomes.parquet")
     sizes = outcomes["members"].str.count(r"\+").groupby(outcomes["method"]).max()
     assert sizes.to_dict() == {"ties": 2, "two": 1}
@@ -82,6 +76,6 @@ def test_a_method_of_two_models_merges_no_larger_set(copy, tiny):
 
 
 def test_a_negative_number_of_sets_is_a_usage_error(tmp_path, tiny):
-    with pytest.raises(UsageError, match="sets: is -1; name a number of sets of each size"):
-        run_suite("digits-14", tmp_path / "run", recipe=tiny, sets=-1)
+    with pytest.raises(UsageError, match="n_sets: is -1; name a number of sets of each size"):
+        run_suite("digits-14", tmp_path / "run", recipe=tiny, n_sets=-1)
     assert not (tmp_path / "run").exists()

@@ -35,7 +35,7 @@ def list_suites(as_json: _Json = False) -> None:
 
       mergecast bench list
     """
-    from mergecast.suites.registered import SUITES
+    from mergecast.suites.suite import SUITES
 
     suites = {suite.name: suite for suite in SUITES}
     if as_json:
@@ -57,9 +57,9 @@ def fetch(suite: _SuiteName, out: _Folder) -> None:
 
       mergecast bench fetch digits-14 -o runs/digits
     """
-    from mergecast.suites.registered import open_suite
+    from mergecast.suites.suite import SUITES
 
-    typer.echo(open_suite(suite).fetch(out))
+    typer.echo(SUITES.get(suite).fetch(out))
 
 
 @app.command(short_help="Run a suite, or go on with an interrupted run.")
@@ -99,17 +99,17 @@ def run(
     import pandas as pd
 
     from mergecast.runtime.progress import progress_bars
-    from mergecast.suites.runner import SIX, run_suite
+    from mergecast.suites.run import SIX, run_suite
 
     with progress_bars() as progress:
         run_suite(
             suite,
             out,
-            tasks=_names(tasks) or None,
+            only=_names(tasks) or None,
             methods=_names(methods) or SIX,
             seed=seed,
             tier=tier,
-            sets=sets,
+            n_sets=sets,
             workers=workers,
             progress=progress,
         )
@@ -138,7 +138,7 @@ def status(suite: _SuiteName, out: _Folder, as_json: _Json = False) -> None:
 
       mergecast bench status digits-14 -o runs/digits
     """
-    from mergecast.suites.runner import suite_status
+    from mergecast.suites.status import suite_status
 
     stages = suite_status(out, suite)
     if as_json:

@@ -43,16 +43,16 @@ def command(
     from mergecast.report.summary import summarise_run
     from mergecast.report.terminal import print_run
     from mergecast.runtime.progress import progress_bars
-    from mergecast.suites.runner import run_suite
+    from mergecast.suites.run import run_suite
 
     with progress_bars() as bars:
         run = run_suite(
             "digits-14",
             out / "run",
-            tasks=TASKS,
+            only=TASKS,
             seed=seed,
             workers=workers,
-            sets=SETS,
+            n_sets=SETS,
             progress=bars,
         )
     inputs = read_inputs(run)

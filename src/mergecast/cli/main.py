@@ -35,7 +35,9 @@ app = typer.Typer(
 )
 app.command("check", short_help="Say what would spoil a merge; nothing is merged.")(check.command)
 app.command("metrics", short_help="Compute the metrics of every pair of models.")(metrics.command)
-app.command("merge", short_help="Merge models into one checkpoint.")(merge.command)
+app.command("merge", cls=merge.MergeCommand, short_help="Merge models into one checkpoint.")(
+    merge.command
+)
 app.add_typer(bench.app, name="bench", short_help="Run a suite: fine-tune, merge, evaluate.")
 app.command("fit", short_help="Learn a forecaster from merges that were measured.")(fit.command)
 app.command("evaluate", short_help="Validate predictors on models they never saw.")(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from mergecast.cli.console import (
     BaseArgument,
@@ -21,6 +22,29 @@ from mergecast.cli.console import (
     print_json,
     progress,
 )
+
+
+class MergeCommand(TyperCommand):
+    """The command, whose help lists the methods that there are, other packages' as well."""
+
+    def get_help(self, ctx: Any) -> str:
+        """Help as text; the methods are looked up when it is asked for."""
+        self.help = (self.help or "").replace("<methods>", _methods())
+        return super().get_help(ctx)
+
+
+def _methods() -> str:
+    """One method a line, with its parameters' defaults and other choices."""
+    from textwrap import wrap
+
+    from mergecast.merging import METHODS
+
+    lines: list[str] = []
+    for method in METHODS:
+        words = " ".join(method.options) or "no parameters"
+        first, *rest = wrap(words, width=58)
+        lines += [f"  {method.name:16} {first}", *(f"{'':19}{line}" for line in rest)]
+    return "\n".join(lines)
 
 
 def command(
@@ -51,16 +75,7 @@ def command(
     Methods and what --param sets, with defaults:
 
     \b
-      weight_avg       the mean
-      task_arithmetic  scaling=0.3
-      ties             density=0.2 scaling=0.3 sign=mass (or count)
-      dare             drop_rate=0.9 mask=random (or magnitude) rescale=true
-                       scaling=1.0
-      dare_ties        as dare, and sign=mass (or count)
-      tsv              scaling=1.0
-      isotropic        scaling=1.0
-      iso_cts          common_fraction=0.8 scaling=1.0
-      slerp            t=0.5
+    <methods>
 
     Examples:
 

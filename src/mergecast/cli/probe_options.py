@@ -35,9 +35,9 @@ def read_tasks(path: Path | None) -> dict[str, Task] | None:
     if path is None:
         return None
     if path.is_dir():
-        from mergecast.suites.suite_tasks import suite_tasks
+        from mergecast.suites.folder import run_tasks
 
-        return suite_tasks(path)
+        return run_tasks(path)
     from mergecast.tasks.load import load_tasks
 
     return load_tasks(path)

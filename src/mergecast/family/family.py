@@ -10,8 +10,10 @@ from typing import Literal
 
 from mergecast.checkpoints.checkpoint import Array, Checkpoint
 from mergecast.errors import CheckpointError, FamilyError, MergecastError, UsageError
-from mergecast.family.alignment import Alignment, Exclusion, align, mismatch
+from mergecast.family.alignment import Alignment, Exclusion, align
 from mergecast.family.blocks import ParamBlock
+from mergecast.family.mismatch import mismatch
+from mergecast.family.names import named_as
 from mergecast.family.ties import tied_as
 
 
@@ -164,7 +166,7 @@ class Family:
 
 
 def _open_model(base: Checkpoint, path: Path, private: Sequence[str], strict: bool) -> Checkpoint:
-    model = tied_as(base, Checkpoint.open(path, base=base))
+    model = tied_as(base, named_as(base, Checkpoint.open(path, base=base)))
     problem = mismatch(base, model, private) if strict else None
     if problem:
         raise problem

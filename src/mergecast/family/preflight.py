@@ -13,10 +13,10 @@ import numpy as np
 from mergecast.checkpoints import dtypes
 from mergecast.checkpoints.checkpoint import Array, Checkpoint
 from mergecast.errors import CheckpointError
-from mergecast.family.alignment import is_head
 from mergecast.family.blocks import ParamBlock
 from mergecast.family.family import Family
 from mergecast.family.findings import VANISHED_SHARE, Finding, delta_findings
+from mergecast.family.heads import is_head
 
 Progress = Callable[[int, int], None]
 

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from mergecast.errors import UsageError
 from mergecast.registry import Registry
@@ -109,6 +109,17 @@ class MergingMethod:
         """Parameter names to default values."""
         return {name: default for name, (_, default) in _parameters(self.kernel).items()}
 
+    @property
+    def options(self) -> list[str]:
+        """``parameter=default``, with the other values where there is a choice of words."""
+        options = []
+        for name, field in _parameter_model(self.kernel).model_fields.items():
+            value = str(field.default)
+            others = [str(one) for one in get_args(field.annotation) if one != field.default]
+            more = f" (or {', '.join(others)})" if others else ""
+            options.append(f"{name}={value.lower() if value in ('True', 'False') else value}{more}")
+        return options
+
     def validate(self, parameters: Mapping[str, object] | None = None) -> dict[str, Any]:
         """All parameters with defaults filled in; raises UsageError naming a wrong one."""
         from pydantic import ValidationError
@@ -207,7 +218,7 @@ def _parameter_model(kernel: Kernel) -> type[BaseModel]:
             fields[name] = (eval(kind, names) if isinstance(kind, str) else kind, default)
         except NameError as error:
             raise _bad_parameter(kernel, name, f"is annotated {kind!r}, but {error}") from error
-    config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    config = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
     return create_model(kernel.__name__, __config__=config, **fields)
 
 

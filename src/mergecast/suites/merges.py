@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from math import comb
-from typing import Any
 
+from mergecast.merging import METHODS
 from mergecast.runtime.seeds import derived_seed
-from mergecast.suites.folder import RunFile
-from mergecast.suites.units import OutcomeUnit
+
+Merge = tuple[str, tuple[str, ...]]
+"""A merging method and the members that it merges, sorted."""
 
 SIZES = (3, 4, 5)
 """Numbers of members of the sets that a suite measures beside its pairs."""
 
-SETS = 20
+N_SETS = 20
 """Sets of each size by default: on ``digits-14`` they take about as long as all pairs."""
 
 
@@ -26,19 +27,23 @@ def random_sets(tasks: Sequence[str], count: int, seed: int) -> list[tuple[str, 
 
     Parameters
     ----------
-    tasks : names, in any order.
-    count : sets of each size; where there are no more than that, all of them are taken.
-    seed : of the run.
+    tasks : sequence of str
+        Names, in any order.
+    count : int
+        Sets of each size; where there are no more than that, all of them are taken.
+    seed : int
+        Of the run.
 
     Returns
     -------
-    Sets as sorted tuples.
+    list of tuple of str
+        Sets, each sorted.
     """
     names = sorted(tasks)
-    found: list[tuple[str, ...]] = []
+    sets: list[tuple[str, ...]] = []
     for size in SIZES:
         if count >= comb(len(names), size):
-            found += combinations(names, size)
+            sets += combinations(names, size)
             continue
         drawn: dict[tuple[str, ...], None] = {}
         draw = 0
@@ -46,56 +51,23 @@ def random_sets(tasks: Sequence[str], count: int, seed: int) -> list[tuple[str, 
             order = sorted(names, key=lambda name: derived_seed(seed, "set", size, draw, name))
             drawn[tuple(sorted(order[:size]))] = None
             draw += 1
-        found += drawn
-    return found
+        sets += drawn
+    return sets
 
 
-def pair_units(
-    plan: RunFile, base: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]
-) -> list[OutcomeUnit]:
-    """Every method and pair of the models there are, tasks sorted."""
-    pairs = list(combinations(sorted(models), 2))
-    merges = [(method, pair) for method in plan.methods for pair in pairs]
-    return _outcome_units(plan, base, models, merges)
+def pair_merges(methods: Sequence[str], tasks: Sequence[str]) -> list[Merge]:
+    """Every pair by every method."""
+    pairs = list(combinations(sorted(tasks), 2))
+    return [(method, pair) for method in methods for pair in pairs]
 
 
-def set_units(
-    plan: RunFile, base: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]
-) -> list[OutcomeUnit]:
-    """The run's larger sets whose models are all there."""
-    merges = [
-        (method, members) for method, members in set_merges(plan) if models.keys() >= {*members}
-    ]
-    return _outcome_units(plan, base, models, merges)
-
-
-def set_merges(plan: RunFile) -> list[tuple[str, tuple[str, ...]]]:
-    """Methods with the larger sets that each of them takes, as some merge two models alone."""
-    from mergecast.merging import METHODS
-
-    chosen = random_sets(plan.tasks, plan.sets, plan.run.seed)
-    most = {method: METHODS.get(method).max_members for method in plan.methods}
+def set_merges(methods: Sequence[str], tasks: Sequence[str], n_sets: int, seed: int) -> list[Merge]:
+    """Random larger sets by every method that takes so many: some merge two models alone."""
+    sets = random_sets(tasks, n_sets, seed)
+    most = {method: METHODS.get(method).max_members for method in methods}
     return [
         (method, members)
         for method, limit in most.items()
-        for members in chosen
+        for members in sets
         if limit is None or len(members) <= limit
-    ]
-
-
-def _outcome_units(
-    plan: RunFile,
-    base: Mapping[str, Any],
-    models: Mapping[str, Mapping[str, Any]],
-    merges: Sequence[tuple[str, tuple[str, ...]]],
-) -> list[OutcomeUnit]:
-    return [
-        OutcomeUnit(
-            plan.run,
-            method,
-            members,
-            base["sha256"],
-            tuple(models[task]["sha256"] for task in members),
-        )
-        for method, members in merges
     ]

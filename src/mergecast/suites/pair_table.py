@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mergecast.runtime.progress import Progress
+from mergecast.runtime.stage import Stage
 from mergecast.runtime.workers import one_thread
-from mergecast.suites.folder import RunFile
+from mergecast.suites.plan import Digests, RunPlan
 from mergecast.suites.units import BASE_FILE, model_file
 
 if TYPE_CHECKING:
@@ -21,64 +21,65 @@ METRICS = "all"
 """The set of metrics in a run's table: gradient interference is among them, since such tables are
 what decides whether it is worth its cost."""
 
-Records = Mapping[str, Mapping[str, Any]]
+#: The pair table of a run.
+PAIRS = Stage("pairs", 1, modules=("mergecast.suites.pair_table",))
 
 
-def pairs_spec(plan: RunFile, base: Mapping[str, Any], models: Records) -> dict[str, object]:
-    """What the table is stored under; `base` and `models` are the records of their units."""
+def pairs_spec(plan: RunPlan, base: str, models: Digests) -> dict[str, object]:
+    """What the table is stored under; `base` and `models` are digests."""
     from mergecast.evidence import table_stage
 
-    digests = {task: record["sha256"] for task, record in models.items()}
+    recipe = plan.run.recipe.model_dump(mode="json", include={"merging", "reestimate_batchnorm"})
     samples = _samples(plan) if plan.tier != "weights" else 0
+    stage = PAIRS.with_uses(table_stage(plan.tier, METRICS))
     return plan.run.spec(
-        "pairs",
-        made_by=table_stage(plan.tier, METRICS).key,
-        tier=plan.tier,
-        calibration=samples,
-        base=base["sha256"],
-        models=digests,
+        stage, tier=plan.tier, calibration=samples, base=base, models=dict(models), **recipe
     )
 
 
 def pair_table(
-    plan: RunFile, base: Mapping[str, Any], models: Records, workers: int, progress: Progress
+    plan: RunPlan, base: str, models: Digests, workers: int, progress: Progress
 ) -> pd.DataFrame:
     """The pair table, from the store when these very models have been measured before."""
     import pandas as pd
 
     store, spec = plan.run.store, pairs_spec(plan, base, models)
-    kept = f"units/{store.key(spec)}.parquet"
+    path = f"units/{store.key(spec)}.parquet"
     if store.get(spec) is None:
         with one_thread():
             table = _measured(plan, workers, progress)
-        store.put_file(spec, kept, lambda path: table.to_parquet(path, index=False), {})
-    return pd.read_parquet(plan.run.folder / kept)
+        store.put_file(spec, path, lambda file: table.to_parquet(file, index=False), {})
+    return pd.read_parquet(plan.run.folder / path)
 
 
-def _samples(plan: RunFile) -> int:
+def _samples(plan: RunPlan) -> int:
     """As many as `CALIBRATION`, or as the smallest calibration split of the tasks holds."""
-    suite, recipe = plan.run.suite, plan.run.recipe
-    held = (suite.task_size(recipe, task).n_calibration for task in plan.tasks)
-    return min(CALIBRATION, *held)
+    return min(CALIBRATION, *(plan.run.task(name).size("calibration") for name in plan.tasks))
 
 
-def _measured(plan: RunFile, workers: int, progress: Progress) -> pd.DataFrame:
+def _measured(plan: RunPlan, workers: int, progress: Progress) -> pd.DataFrame:
     """Masks are drawn as in the run's own merges; an interrupted probe goes on where it was."""
     from mergecast.evidence import MergeSettings, ProbeSettings, compute_metrics
     from mergecast.family import Family
 
     run = plan.run
-    models = {task: run.folder / model_file(task) for task in plan.tasks}
-    family = Family.open(run.folder / BASE_FILE, models)
-    if plan.tier == "weights":
-        return compute_metrics(family, suite=run.suite_name, workers=workers, progress=progress)
+    tasks = {name: run.task(name) for name in plan.tasks}
+    family = Family.open(
+        run.folder / BASE_FILE,
+        {name: run.folder / model_file(name) for name in plan.tasks},
+        private=sorted({pattern for task in tasks.values() for pattern in task.private}),
+    )
     return compute_metrics(
         family,
+        tasks=tasks,
         metric_set=METRICS,
-        tasks={task: run.suite.task(run.recipe, task) for task in plan.tasks},
         tier=plan.tier,
         settings=ProbeSettings(_samples(plan), run.seed, cache=run.folder / "units" / "probes"),
-        merges=MergeSettings(merge_seed=run.seed, params=run.recipe.merging),
+        merges=MergeSettings(
+            merge_seed=run.seed,
+            params=run.recipe.merging,
+            reestimate_batchnorm=run.recipe.reestimate_batchnorm,
+        ),
         suite=run.suite_name,
         workers=workers,
         progress=progress,

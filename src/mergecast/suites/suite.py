@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from mergecast.errors import UsageError
 from mergecast.registry import Registry
+from mergecast.runtime.stage import Stage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,117 +22,85 @@ class Recipe(BaseModel):
     """All that decides a suite's numbers beside the seed; the base of every suite's own recipe.
 
     Its JSON is part of the key of every stored result: another value is another result.
+
+    Attributes
+    ----------
+    merging : mapping of str to mapping
+        Parameters of a merging method, by its name, where they differ from its defaults.
+    reestimate_batchnorm : bool
+        Measure BatchNorm's running statistics anew after each merge, on the calibration samples
+        of the member that is evaluated. Of no effect on models without BatchNorm.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     merging: Mapping[str, Mapping[str, float | int | str | bool]] = {}
-    """Parameters of a merging method, by its name, where they differ from its defaults."""
+    reestimate_batchnorm: bool = True
 
-
-@dataclass(frozen=True)
-class TaskSize:
-    """How much data a task has, and the score of always answering the commonest class."""
-
-    n_train: int
-    n_calibration: int
-    n_eval: int
-    n_classes: int
-    majority: float
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A model on a task's test samples.
-
-    score : share of right answers in [0, 1].
-    loss : mean cross-entropy in nats.
-    probability : mean probability given to the true class, in [0, 1]: smoother than the score.
-    """
-
-    score: float
-    loss: float
-    probability: float
-    n_eval: int
+    def training(self) -> dict[str, Any]:
+        """What decides data, base and fine-tuned models: all but how they are merged, as JSON."""
+        return self.model_dump(mode="json", exclude=set(Recipe.model_fields))
 
 
 RecipeT = TypeVar("RecipeT", bound=Recipe)
 
 
 class Suite(ABC, Generic[RecipeT]):
-    """A base model, tasks, and a way to fine-tune and evaluate; all stateless.
+    """A base model, tasks, and a way to fine-tune on them; all stateless.
 
-    State dicts map parameter names to CPU tensors. The encoder is shared and merged; the head
-    (every name starting with ``head.``) is a task's own, trained first on the frozen base, then
-    frozen, and never merged. The same arguments must give the same tensors in any process:
-    randomness comes from `mergecast.runtime.seeds` only.
+    Models are state dicts of parameter names to CPU tensors. A fine-tuned model holds the task's
+    head, if it has one, under names that the task's `private` patterns match: heads are never
+    merged, and each member of a merge is evaluated with its own. The same arguments must give the
+    same tensors in any process: randomness comes from `mergecast.runtime.seeds` only.
+
+    Attributes
+    ----------
+    name, description : str
+        What the suite is called, and one line about it.
+    tasks : tuple of str
+        The names of its tasks, which are also those of the models.
+    recipe_type : type of Recipe
+        Its settings.
+    version : int
+        Raised when a change of its code may change a number: data, base or fine-tuning.
+    modules : tuple of str
+        Where its code is, beside the module of the class.
     """
 
     name: ClassVar[str]
     description: ClassVar[str]
     tasks: ClassVar[tuple[str, ...]]
     recipe_type: type[RecipeT]
+    version: ClassVar[int] = 1
+    modules: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def stage(self) -> Stage:
+        """What all that is stored of the suite was made by."""
+        modules = (type(self).__module__, *self.modules)
+        return Stage(f"suite {self.name}", self.version, modules=modules)
 
     @abstractmethod
     def fetch(self, folder: Path) -> str:
         """Bring data and weights that are not bundled into `folder`; says what was done."""
 
     @abstractmethod
-    def task_size(self, recipe: RecipeT, task: str) -> TaskSize:
-        """Counts of the disjoint splits of `task`, and its majority score."""
+    def task(self, recipe: RecipeT, name: str) -> Task:
+        """A task: its architecture, samples, private parameters, and how answers are scored.
+
+        Merges are evaluated on its ``test`` split, pairs are probed on its ``calibration`` split.
+        """
 
     @abstractmethod
     def base(self, recipe: RecipeT, seed: int) -> dict[str, Tensor]:
-        """The base encoder, pre-trained here or loaded."""
-
-    @abstractmethod
-    def head(
-        self, recipe: RecipeT, seed: int, task: str, base: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """The head of `task` on the frozen base: a linear probe, or made from class names."""
+        """The base model, pre-trained here or loaded; it needs no head."""
 
     @abstractmethod
     def fine_tune(
-        self,
-        recipe: RecipeT,
-        seed: int,
-        task: str,
-        base: Mapping[str, Tensor],
-        head: Mapping[str, Tensor],
+        self, recipe: RecipeT, seed: int, task: str, base: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """The encoder fine-tuned on `task` under its frozen head."""
-
-    @abstractmethod
-    def evaluate(
-        self,
-        recipe: RecipeT,
-        task: str,
-        encoder: Mapping[str, Tensor],
-        head: Mapping[str, Tensor],
-    ) -> Evaluation:
-        """Encoder and head on the test split of `task`.
-
-        Raises UndefinedError when the output is not finite.
-        """
-
-    def settle(
-        self, recipe: RecipeT, members: Sequence[str], merged: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """What a merged encoder needs before it is evaluated; nothing, unless overridden.
-
-        A network with BatchNorm re-estimates its running statistics here, on the members'
-        calibration samples.
-        """
-        del recipe, members
-        return merged
-
-    def task(self, recipe: RecipeT, task: str) -> Task:
-        """How probes run `task`'s models; raises UsageError for a suite without."""
-        del recipe, task
-        raise UsageError(
-            f"suite {self.name!r}", "has no probes", "use the weights tier, or a file of tasks"
-        )
+        """The base fine-tuned on `task`, with the head that was trained for it, if any."""
 
 
-SUITES: Registry[Suite[Any]] = Registry("suite")
-"""Suites by name; `mergecast.suites.registered` registers those that come with the package."""
+SUITES: Registry[Suite[Any]] = Registry("suite", Suite, modules=("mergecast.suites.*.suite",))
+"""Suites by name. Each registers itself in its own module, ``suite`` in a folder of this room."""

@@ -25,41 +25,50 @@ OUTCOME_COLUMNS = (
     "probability",
     "single_probability",
 )
+_NAN = float("nan")
 
 
-def tasks_table(records: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """One row a task: base, fine-tuned and majority score, and the sizes of its splits."""
+def tasks_table(singles: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """One row a task: base, fine-tuned and majority score, and the sizes of its splits.
+
+    Parameters
+    ----------
+    singles : mapping of str to mapping
+        Task to what is stored of its single model; `evaluate_single` says what.
+    """
     import pandas as pd
 
-    rows = []
-    for task, record in records.items():
-        size = record["size"]
-        rows.append(
-            {
-                "task": task,
-                "base_score": record["base"]["score"],
-                "single_score": record["single"]["score"],
-                "majority": size["majority"],
-                "n_train": size["n_train"],
-                "n_calibration": size["n_calibration"],
-                "n_eval": size["n_eval"],
-                "n_classes": size["n_classes"],
-            }
-        )
+    rows = [
+        {
+            "task": task,
+            "base_score": record["base"]["values"].get("score", _NAN),
+            "single_score": record["single"]["values"]["score"],
+            "majority": _NAN if record["majority"] is None else record["majority"],
+            "n_train": record["sizes"].get("train", _NAN),
+            "n_calibration": record["sizes"].get("calibration", _NAN),
+            "n_eval": record["single"]["n_eval"],
+            "n_classes": record["single"]["n_classes"],
+        }
+        for task, record in singles.items()
+    ]
     return pd.DataFrame(rows)
 
 
 def outcomes_table(
     units: Sequence[OutcomeUnit],
     records: Sequence[Mapping[str, Any]],
-    models: Mapping[str, Mapping[str, Any]],
+    singles: Mapping[str, Mapping[str, Any]],
 ) -> pd.DataFrame:
-    """One row a merged set and member; ``attrs["missing"]`` says why a score is NaN.
+    """One row a merged set and member; ``attrs["missing"]`` says why a value is NaN.
 
     Parameters
     ----------
-    units, records : the merges and what is stored for them, in one order.
-    models : the records of the single models, by task.
+    units : sequence of OutcomeUnit
+        The merges.
+    records : sequence of mapping
+        What is stored of them, in the same order.
+    singles : mapping of str to mapping
+        Task to what is stored of its single model.
     """
     import pandas as pd
 
@@ -67,31 +76,39 @@ def outcomes_table(
     missing: list[dict[str, str]] = []
     for unit, record in zip(units, records, strict=True):
         for task in unit.members:
-            single, merged = models[task]["single"], record["tasks"][task]
-            row = {
-                "suite": unit.run.suite_name,
-                "method": unit.method,
-                "members": "+".join(unit.members),
-                "task": task,
-                "score": merged.get("score", float("nan")),
-                "single_score": single["score"],
-                "loss": merged.get("loss", float("nan")),
-                "single_loss": single["loss"],
-                "n_eval": single["n_eval"],
-                "seed": unit.run.seed,
-                "probability": merged.get("probability", float("nan")),
-                "single_probability": single["probability"],
-            }
-            reason = merged.get("missing", "")
-            if single["score"] > 0:
-                row["retention"] = row["score"] / single["score"]
-            else:
-                row["retention"] = float("nan")
-                reason = reason or "the single model's score is 0, so there is nothing to retain"
+            row, reason = _outcome(unit, task, record["tasks"][task], singles[task]["single"])
+            rows.append(row)
             if reason:
                 names = ("method", "members", "task")
                 missing.append({**{name: row[name] for name in names}, "reason": reason})
-            rows.append(row)
     table = pd.DataFrame(rows, columns=list(OUTCOME_COLUMNS))
     table.attrs["missing"] = missing
     return table
+
+
+def _outcome(
+    unit: OutcomeUnit, task: str, merged: Mapping[str, Any], single: Mapping[str, Any]
+) -> tuple[dict[str, Any], str]:
+    """The row of one member, and why its score or retention is missing, if it is."""
+    values = {
+        key: scores["values"].get(quantity, _NAN)
+        for quantity in ("score", "loss", "probability")
+        for key, scores in ((quantity, merged), (f"single_{quantity}", single))
+    }
+    reason = merged["missing"].get("score", "")
+    retention = _NAN
+    if values["single_score"] > 0:
+        retention = values["score"] / values["single_score"]
+    else:
+        reason = reason or "the single model's score is 0, so there is nothing to retain"
+    row = {
+        "suite": unit.run.suite_name,
+        "method": unit.method,
+        "members": "+".join(unit.members),
+        "task": task,
+        **values,
+        "retention": retention,
+        "n_eval": single["n_eval"],
+        "seed": unit.run.seed,
+    }
+    return row, reason

@@ -1,30 +1,58 @@
-"""The units a suite is made of: the base, one model a task, one merge of one set of members.
+"""The units a suite is made of: the base, one model a task and its evaluation, one merge of a set.
 
 A unit knows the spec it is stored under and how it is computed. A spec holds everything the
-result depends on, the digests of checkpoints it reads included, so a retrained model takes its
-outcomes with it and nothing else.
+result depends on: the stages it was made by, settings, and the digests of checkpoints it reads.
+So a retrained model takes its outcomes with it and nothing else, and so does a merging method
+whose version or default was changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from mergecast.errors import FamilyError, UndefinedError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mergecast.checkpoints.writer import write_safetensors
+from mergecast.merging import METHODS
+from mergecast.merging.run import MERGE
+from mergecast.runtime.stage import Stage
 from mergecast.runtime.store import Store
-from mergecast.suites.registered import open_suite
-from mergecast.suites.suite import Recipe, Suite
-from mergecast.version import __version__
+from mergecast.suites.evaluate import evaluate_merge, evaluate_single
+from mergecast.suites.suite import SUITES, Recipe, Suite
+from mergecast.tasks.measure import EVALUATION
+from mergecast.tasks.task import Task
 
 BASE_FILE = "base.safetensors"
-_HEAD = "head."
+#: The base of a suite, made or loaded.
+BASE = Stage("base", 1)
+#: A model fine-tuned from the base.
+FINE_TUNE = Stage("fine-tune", 1)
+#: A base and a fine-tuned model on the task's test samples.
+SINGLE = Stage("single", 1, modules=("mergecast.suites.evaluate",))
+#: A merge on the members' test samples.
+OUTCOME = Stage("outcome", 1, modules=("mergecast.suites.evaluate",))
 
 
 @dataclass(frozen=True)
 class Run:
-    """What all units of a run folder have in common."""
+    """What all units of a run folder have in common.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it is kept.
+    suite_name : str
+        A name in `SUITES`: a unit travels to workers without the suite.
+    recipe : Recipe
+        The suite's settings.
+    seed : int
+        Of all training and of random masks.
+    """
 
     folder: Path
     suite_name: str
@@ -33,140 +61,171 @@ class Run:
 
     @property
     def suite(self) -> Suite[Any]:
-        """The suite, looked up by name: a unit travels to workers without it."""
-        return open_suite(self.suite_name)
+        """The suite, looked up by name."""
+        return SUITES.get(self.suite_name)
 
     @property
     def store(self) -> Store:
         """Where this run's units are kept."""
         return Store(self.folder)
 
-    def spec(self, stage: str, **more: object) -> dict[str, object]:
-        """A unit's spec: the run's identity, its stage, and `more`."""
+    def task(self, name: str) -> Task:
+        """A task of the suite under this run's recipe."""
+        return self.suite.task(self.recipe, name)
+
+    def spec(self, stage: Stage, **more: object) -> dict[str, object]:
+        """A unit's spec: what made it, the run's identity, and `more`."""
         return {
-            "mergecast": __version__,
-            "suite": self.suite_name,
-            "recipe": self.recipe.model_dump(mode="json"),
+            "stage": stage.with_uses(self.suite.stage).key,
+            "recipe": self.recipe.training(),
             "seed": self.seed,
-            "stage": stage,
             **more,
         }
 
 
-class Unit(Protocol):
-    """Work that is done once."""
+@dataclass(frozen=True)
+class Unit(ABC):
+    """Work that is done once.
+
+    Attributes
+    ----------
+    run : Run
+        The run it belongs to.
+    """
+
+    run: Run
 
     @property
-    def run(self) -> Run:
-        """The run it belongs to."""
+    @abstractmethod
+    def stage(self) -> Stage:
+        """What its result is made by, the suite aside."""
 
     @property
     def spec(self) -> dict[str, object]:
-        """What it is stored under."""
+        """What it is stored under: its stage, the run's identity and all its other fields."""
+        others = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "run"}
+        return self.run.spec(self.stage, **others)
 
+    @abstractmethod
     def compute(self) -> None:
         """Do the work and put the result into the store."""
 
 
 @dataclass(frozen=True)
-class BaseUnit:
-    """Pre-train the base and write ``base.safetensors``."""
-
-    run: Run
+class BaseUnit(Unit):
+    """Make the base and write ``base.safetensors``."""
 
     @property
-    def spec(self) -> dict[str, object]:
-        """What it is stored under."""
-        return self.run.spec("base")
+    def stage(self) -> Stage:
+        """What it is made by."""
+        return BASE
 
     def compute(self) -> None:
-        """Pre-train; the record holds the file's digest."""
+        """Pre-train or load; the record holds the file's digest."""
         state = self.run.suite.base(self.run.recipe, self.run.seed)
         self.run.store.put_file(self.spec, BASE_FILE, _writer(state), {})
 
 
 @dataclass(frozen=True)
-class ModelUnit:
-    """Probe the head, fine-tune, write ``models/<task>.safetensors``, evaluate base and model."""
+class ModelUnit(Unit):
+    """Fine-tune on a task and write ``models/<task>.safetensors``.
 
-    run: Run
+    Attributes
+    ----------
+    base : str
+        Digest of the base.
+    """
+
     task: str
-    base: str  # digest
+    base: str
 
     @property
-    def file(self) -> str:
-        """Where the model is, relative to the folder."""
-        return model_file(self.task)
-
-    @property
-    def spec(self) -> dict[str, object]:
-        """What it is stored under."""
-        return self.run.spec("model", task=self.task, base=self.base)
+    def stage(self) -> Stage:
+        """What it is made by."""
+        return FINE_TUNE
 
     def compute(self) -> None:
-        """Train and evaluate; the record holds sizes and both evaluations."""
-        suite, recipe, seed = self.run.suite, self.run.recipe, self.run.seed
-        base = _load(self.run.folder / BASE_FILE)
-        head = suite.head(recipe, seed, self.task, base)
-        encoder = suite.fine_tune(recipe, seed, self.task, base, head)
-        result = {
-            "size": asdict(suite.task_size(recipe, self.task)),
-            "base": asdict(suite.evaluate(recipe, self.task, base, head)),
-            "single": asdict(suite.evaluate(recipe, self.task, encoder, head)),
-        }
-        self.run.store.put_file(self.spec, self.file, _writer({**encoder, **head}), result)
+        """Train; the record holds the file's digest."""
+        base = load_file(self.run.folder / BASE_FILE)
+        state = self.run.suite.fine_tune(self.run.recipe, self.run.seed, self.task, base)
+        self.run.store.put_file(self.spec, model_file(self.task), _writer(state), {})
 
 
 @dataclass(frozen=True)
-class OutcomeUnit:
-    """Merge `members` by `method` in memory and evaluate each member with its own head."""
+class SingleUnit(Unit):
+    """Evaluate the base and the fine-tuned model on a task.
 
-    run: Run
-    method: str
-    members: tuple[str, ...]
-    base: str  # digest
-    models: tuple[str, ...]  # digests, in the order of members
+    Attributes
+    ----------
+    base, model : str
+        Digests of the two.
+    """
+
+    task: str
+    base: str
+    model: str
 
     @property
-    def params(self) -> Mapping[str, object]:
-        """The method's parameters where the recipe sets them."""
-        return self.run.recipe.merging.get(self.method, {})
+    def stage(self) -> Stage:
+        """What it is made by."""
+        return SINGLE.with_uses(EVALUATION)
+
+    def compute(self) -> None:
+        """Evaluate both; the record holds sizes of the splits and both scores."""
+        paths = self.run.folder / BASE_FILE, self.run.folder / model_file(self.task)
+        self.run.store.put(self.spec, evaluate_single(self.run.task(self.task), *paths))
+
+
+@dataclass(frozen=True)
+class OutcomeUnit(Unit):
+    """Merge `members` by `method` in memory and evaluate each of them with its own head.
+
+    Attributes
+    ----------
+    method : str
+        Name of a merging method.
+    members : tuple of str
+        Tasks, sorted.
+    base : str
+        Digest of the base.
+    models : tuple of str
+        Digests, in the order of members.
+    """
+
+    method: str
+    members: tuple[str, ...]
+    base: str
+    models: tuple[str, ...]
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """All parameters of the method, defaults filled in."""
+        return METHODS.get(self.method).validate(self.run.recipe.merging.get(self.method))
+
+    @property
+    def stage(self) -> Stage:
+        """What it is made by."""
+        return OUTCOME.with_uses(MERGE, METHODS.get(self.method).stage, EVALUATION)
 
     @property
     def spec(self) -> dict[str, object]:
         """What it is stored under."""
-        return self.run.spec(
-            "outcome",
-            method=self.method,
-            members=list(self.members),
-            base=self.base,
-            models=list(self.models),
-        )
+        how = {"params": self.params, "batchnorm": self.run.recipe.reestimate_batchnorm}
+        return {**super().spec, **how}
 
     def compute(self) -> None:
-        """Merge and evaluate; a merge or score that does not exist is kept with its reason."""
-        self.run.store.put(self.spec, {"tasks": self._evaluations()})
-
-    def _evaluations(self) -> dict[str, Any]:
-        from mergecast.family import Family
-        from mergecast.merging import merge
-
-        suite, recipe = self.run.suite, self.run.recipe
-        paths = {task: self.run.folder / model_file(task) for task in self.members}
-        family = Family.open(self.run.folder / BASE_FILE, paths)
-        try:
-            merged = merge(family, self.method, params=self.params, seed=self.run.seed)
-            merged = suite.settle(recipe, self.members, merged)
-        except (FamilyError, UndefinedError) as error:
-            return {task: {"missing": str(error)} for task in self.members}
-        evaluations: dict[str, Any] = {}
-        for task, path in paths.items():
-            head = {name: value for name, value in _load(path).items() if name.startswith(_HEAD)}
-            try:
-                evaluations[task] = asdict(suite.evaluate(recipe, task, merged, head))
-            except UndefinedError as error:
-                evaluations[task] = {"missing": str(error)}
-        return evaluations
+        """Merge and evaluate; what does not exist is kept with its reason."""
+        run = self.run
+        scores = evaluate_merge(
+            [run.task(name) for name in self.members],
+            run.folder / BASE_FILE,
+            {name: run.folder / model_file(name) for name in self.members},
+            self.method,
+            params=self.params,
+            seed=run.seed,
+            reestimate_batchnorm=run.recipe.reestimate_batchnorm,
+        )
+        run.store.put(self.spec, {"tasks": scores})
 
 
 def model_file(task: str) -> str:
@@ -179,14 +238,5 @@ def compute(unit: Unit) -> None:
     unit.compute()
 
 
-def _writer(state: Mapping[str, Any]) -> Any:
-    from mergecast.checkpoints.writer import write_safetensors
-
+def _writer(state: Mapping[str, Tensor]) -> Callable[[Path], None]:
     return lambda path: write_safetensors(path, state)
-
-
-def _load(path: Path) -> dict[str, Any]:
-    from safetensors.torch import load_file
-
-    state: dict[str, Any] = load_file(path)
-    return state

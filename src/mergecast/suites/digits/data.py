@@ -17,8 +17,9 @@ from torch import Tensor
 
 from mergecast.errors import UsageError
 from mergecast.runtime.seeds import derived_seed
+from mergecast.typing import Array
 
-Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+Transform = Callable[[Array, np.random.Generator], Array]
 
 # What each digit becomes; index = digit. Loops: closed counters as scikit-learn's writers drew
 # them (4 open, 0 6 9 one, 8 two).
@@ -30,7 +31,7 @@ _MOD_THREE = tuple(d % 3 for d in range(10))
 _LOOPS = (1, 0, 0, 0, 0, 0, 1, 0, 2, 1)
 
 
-def _same(images: np.ndarray, _rng: np.random.Generator) -> np.ndarray:
+def _same(images: Array, _rng: np.random.Generator) -> Array:
     return images
 
 
@@ -38,16 +39,16 @@ def _rotate(turns: int) -> Transform:
     return lambda images, _rng: np.rot90(images, turns, axes=(1, 2))
 
 
-def _permute(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _permute(images: Array, rng: np.random.Generator) -> Array:
     order = rng.permutation(images[0].size)
     return images.reshape(len(images), -1)[:, order].reshape(images.shape)
 
 
-def _noise(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _noise(images: Array, rng: np.random.Generator) -> Array:
     return np.clip(images + rng.normal(0.0, 0.25, images.shape), 0.0, 1.0)
 
 
-def _left_half(images: np.ndarray, _rng: np.random.Generator) -> np.ndarray:
+def _left_half(images: Array, _rng: np.random.Generator) -> Array:
     return np.where(np.arange(images.shape[2]) < images.shape[2] // 2, images, 0.0)
 
 
@@ -71,7 +72,7 @@ TASKS: tuple[str, ...] = tuple(_TASKS)
 
 
 @dataclass(frozen=True)
-class Split:
+class LabelledImages:
     """Images (n, 8, 8) float32 in [0, 1] and class indices (n,) int64."""
 
     images: Tensor
@@ -82,14 +83,14 @@ class Split:
 class TaskData:
     """One task: three disjoint splits, the same images in the same order for every task."""
 
-    train: Split
-    calibration: Split
-    test: Split
+    train: LabelledImages
+    calibration: LabelledImages
+    test: LabelledImages
     n_classes: int
 
 
 @lru_cache(maxsize=1)
-def _unique_digits() -> tuple[np.ndarray, np.ndarray]:
+def _unique_digits() -> tuple[Array, Array]:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -102,7 +103,19 @@ def _unique_digits() -> tuple[np.ndarray, np.ndarray]:
 def task_data(task: str, n_test: int, n_calibration: int, split_seed: int) -> TaskData:
     """The three splits of `task`; exact duplicates are dropped before splitting.
 
-    Raises UsageError for an unknown task or a split that leaves no training images.
+    Parameters
+    ----------
+    task : str
+        One of `TASKS`.
+    n_test, n_calibration : int
+        Images of these splits; the rest is for training.
+    split_seed : int
+        Of the order in which images are dealt out.
+
+    Raises
+    ------
+    UsageError
+        An unknown task, or sizes that leave no training images.
     """
     if task not in _TASKS:
         raise UsageError.unknown("task", task, TASKS)
@@ -119,9 +132,9 @@ def task_data(task: str, n_test: int, n_calibration: int, split_seed: int) -> Ta
     labels = np.asarray(classes)[digits]
     test, calibration, train = np.split(order, [n_test, n_test + n_calibration])
 
-    def split(index: np.ndarray) -> Split:
-        return Split(
+    def part(index: Array) -> LabelledImages:
+        return LabelledImages(
             torch.from_numpy(images[index].astype(np.float32)), torch.from_numpy(labels[index])
         )
 
-    return TaskData(split(train), split(calibration), split(test), len(set(classes)))
+    return TaskData(part(train), part(calibration), part(test), len(set(classes)))

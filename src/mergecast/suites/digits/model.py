@@ -67,6 +67,19 @@ class Encoder(nn.Module):
         return out
 
 
+class Classifier(Encoder):
+    """The encoder and a linear head; the encoder's parameters keep their names."""
+
+    def __init__(self, width: int, depth: int, heads: int, hidden: int, classes: int) -> None:
+        super().__init__(width, depth, heads, hidden)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (n, 8, 8) in [0, 1] to logits (n, classes)."""
+        logits: Tensor = self.head(super().forward(images))
+        return logits
+
+
 def patches(images: Tensor) -> Tensor:
     """Cut images (n, 8, 8) into patches (n, 16, 4), row by row."""
     side = IMAGE // PATCH

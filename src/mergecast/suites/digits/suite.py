@@ -11,42 +11,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mergecast.errors import UndefinedError
 from mergecast.runtime.seeds import generator
-from mergecast.suites.digits.data import TASKS, TaskData, task_data
+from mergecast.suites.digits.data import TASKS
 from mergecast.suites.digits.model import Encoder, build_encoder
-from mergecast.suites.digits.task import DigitsTask
-from mergecast.suites.suite import Evaluation, Recipe, Suite, TaskSize
-
-
-class DigitsRecipe(Recipe):
-    """Sizes of the encoder and the splits, and AdamW's settings in each of the three stages."""
-
-    width: int = Field(64, ge=8)
-    depth: int = Field(3, ge=1)
-    heads: int = Field(4, ge=1)
-    hidden: int = Field(128, ge=8)
-
-    n_test: int = Field(1000, ge=1)
-    n_calibration: int = Field(100, ge=1)
-    split_seed: int = 0
-    batch: int = Field(32, ge=1)
-    weight_decay: float = Field(0.01, ge=0)
-
-    base_steps: int = Field(400, ge=0)
-    base_batch: int = Field(64, ge=1)
-    base_rate: float = Field(1e-3, gt=0)
-    inverted_share: float = Field(0.25, ge=0, le=1)
-
-    head_steps: int = Field(200, ge=1)
-    head_rate: float = Field(1e-2, gt=0)
-
-    steps: int = Field(300, ge=1)
-    rate: float = Field(1e-3, gt=0)
+from mergecast.suites.digits.task import DigitsRecipe, DigitsTask
+from mergecast.suites.suite import SUITES, Suite
 
 
 class Digits(Suite[DigitsRecipe]):
@@ -62,23 +34,15 @@ class Digits(Suite[DigitsRecipe]):
         del folder
         return "digits-14 needs no download: its images are bundled with scikit-learn"
 
-    def task_size(self, recipe: DigitsRecipe, task: str) -> TaskSize:
-        """Counts of the splits; the majority is that of the test split."""
-        data = _data(recipe, task)
-        n_eval = len(data.test.labels)
-        return TaskSize(
-            n_train=len(data.train.labels),
-            n_calibration=len(data.calibration.labels),
-            n_eval=n_eval,
-            n_classes=data.n_classes,
-            majority=int(data.test.labels.bincount().max()) / n_eval,
-        )
+    def task(self, recipe: DigitsRecipe, name: str) -> DigitsTask:
+        """The encoder with the task's head; all test images make one forward pass."""
+        return DigitsTask(name, private=("head.*",), batch_size=recipe.n_test, recipe=recipe)
 
     def base(self, recipe: DigitsRecipe, seed: int) -> dict[str, Tensor]:
         """An encoder trained on digits in all symmetries; its own classifier is thrown away."""
         draw = generator(seed, "base")
         encoder = _encoder(recipe, generator(seed, "base", "weights"))
-        train = _data(recipe, "upright").train
+        train = recipe.data("upright").train
         head = {
             "head.weight": nn.Parameter(torch.zeros(10, recipe.width)),
             "head.bias": nn.Parameter(torch.zeros(10)),
@@ -88,87 +52,51 @@ class Digits(Suite[DigitsRecipe]):
             lr=recipe.base_rate,
             weight_decay=recipe.weight_decay,
         )
-        for chosen in _batches(len(train.labels), recipe.base_batch, recipe.base_steps, draw):
-            images = _turned(train.images[chosen], recipe.inverted_share, draw)
+        for rows in _batches(len(train.labels), recipe.base_batch, recipe.base_steps, draw):
+            images = _turned(train.images[rows], recipe.inverted_share, draw)
             _step(
                 optimizer,
-                functional.cross_entropy(_classify(encoder, head, images), train.labels[chosen]),
+                functional.cross_entropy(_classify(encoder, head, images), train.labels[rows]),
             )
         return _weights(encoder)
 
-    def head(
+    def fine_tune(
         self, recipe: DigitsRecipe, seed: int, task: str, base: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """A linear probe from zero weights, full batch: convex, so it needs no randomness."""
-        del seed
-        data = _data(recipe, task)
-        with torch.inference_mode():
-            features = _load(recipe, base)(data.train.images)
-        features = features.clone()
-        weight = nn.Parameter(torch.zeros(data.n_classes, recipe.width))
-        bias = nn.Parameter(torch.zeros(data.n_classes))
-        optimizer = torch.optim.AdamW(
-            [weight, bias], lr=recipe.head_rate, weight_decay=recipe.weight_decay
-        )
-        for _ in range(recipe.head_steps):
-            logits = functional.linear(features, weight, bias)
-            _step(optimizer, functional.cross_entropy(logits, data.train.labels))
-        return {"head.weight": weight.detach(), "head.bias": bias.detach()}
-
-    def fine_tune(
-        self,
-        recipe: DigitsRecipe,
-        seed: int,
-        task: str,
-        base: Mapping[str, Tensor],
-        head: Mapping[str, Tensor],
-    ) -> dict[str, Tensor]:
-        """AdamW with a cosine schedule on the encoder alone."""
-        train = _data(recipe, task).train
+        """AdamW with a cosine schedule on the encoder, under a head that is probed first."""
+        train = recipe.data(task).train
+        head = linear_probe(recipe, task, base)
         encoder = _load(recipe, base)
         optimizer = torch.optim.AdamW(
             encoder.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay
         )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.steps)
         draw = generator(seed, "fine-tune", task)
-        for chosen in _batches(len(train.labels), recipe.batch, recipe.steps, draw):
-            logits = _classify(encoder, head, train.images[chosen])
-            _step(optimizer, functional.cross_entropy(logits, train.labels[chosen]))
+        for rows in _batches(len(train.labels), recipe.batch, recipe.steps, draw):
+            logits = _classify(encoder, head, train.images[rows])
+            _step(optimizer, functional.cross_entropy(logits, train.labels[rows]))
             schedule.step()
-        return _weights(encoder)
-
-    def evaluate(
-        self,
-        recipe: DigitsRecipe,
-        task: str,
-        encoder: Mapping[str, Tensor],
-        head: Mapping[str, Tensor],
-    ) -> Evaluation:
-        """All test images in one forward pass, log-probabilities in float64."""
-        test = _data(recipe, task).test
-        with torch.inference_mode():
-            logits = _classify(_load(recipe, encoder), head, test.images).double()
-            if not bool(torch.isfinite(logits).all()):
-                raise UndefinedError(
-                    f"task {task!r}", "the model's output is not finite", "merge less strongly"
-                )
-            true = logits.log_softmax(dim=1)[torch.arange(len(test.labels)), test.labels]
-            right = int((logits.argmax(dim=1) == test.labels).sum())
-        n_eval = len(test.labels)
-        return Evaluation(
-            score=right / n_eval,
-            loss=float(-true.mean()),
-            probability=float(true.exp().mean()),
-            n_eval=n_eval,
-        )
-
-    def task(self, recipe: DigitsRecipe, task: str) -> DigitsTask:
-        """The encoder with the task's head, and its splits."""
-        return DigitsTask(task, private=("head.*",), recipe=recipe)
+        return {**_weights(encoder), **head}
 
 
-def _data(recipe: DigitsRecipe, task: str) -> TaskData:
-    return task_data(task, recipe.n_test, recipe.n_calibration, recipe.split_seed)
+SUITES.add(Digits.name, Digits())
+
+
+def linear_probe(recipe: DigitsRecipe, task: str, base: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A head on the frozen base, from zero weights, full batch: convex, so nothing is random."""
+    data = recipe.data(task)
+    with torch.inference_mode():
+        features = _load(recipe, base)(data.train.images)
+    features = features.clone()
+    weight = nn.Parameter(torch.zeros(data.n_classes, recipe.width))
+    bias = nn.Parameter(torch.zeros(data.n_classes))
+    optimizer = torch.optim.AdamW(
+        [weight, bias], lr=recipe.head_rate, weight_decay=recipe.weight_decay
+    )
+    for _ in range(recipe.head_steps):
+        logits = functional.linear(features, weight, bias)
+        _step(optimizer, functional.cross_entropy(logits, data.train.labels))
+    return {"head.weight": weight.detach(), "head.bias": bias.detach()}
 
 
 def _encoder(recipe: DigitsRecipe, weights: torch.Generator | None = None) -> Encoder:

@@ -1,38 +1,53 @@
-"""A task of ``digits-14`` as the probes see it: the encoder with its head, and its samples."""
+"""A task of ``digits-14``: the encoder with its head, and samples from the recipe's splits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from pydantic import Field
+from torch import nn
 
 from mergecast.errors import UsageError
-from mergecast.suites.digits.data import task_data
-from mergecast.suites.digits.model import Encoder
+from mergecast.suites.digits.data import TaskData, task_data
+from mergecast.suites.digits.model import Classifier
+from mergecast.suites.suite import Recipe
 from mergecast.tasks.task import Samples, Split, Task, take
 
-if TYPE_CHECKING:
-    from mergecast.suites.digits.suite import DigitsRecipe
 
+class DigitsRecipe(Recipe):
+    """Sizes of the encoder and the splits, and AdamW's settings in each of the three stages."""
 
-class Classifier(Encoder):
-    """The encoder and a linear head; the encoder's parameters keep their names."""
+    width: int = Field(64, ge=8)
+    depth: int = Field(3, ge=1)
+    heads: int = Field(4, ge=1)
+    hidden: int = Field(128, ge=8)
 
-    def __init__(self, width: int, depth: int, heads: int, hidden: int, classes: int) -> None:
-        super().__init__(width, depth, heads, hidden)
-        self.head = nn.Linear(width, classes)
+    n_test: int = Field(1000, ge=1)
+    n_calibration: int = Field(100, ge=1)
+    split_seed: int = 0
+    batch: int = Field(32, ge=1)
+    weight_decay: float = Field(0.01, ge=0)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (n, 8, 8) in [0, 1] to logits (n, classes)."""
-        logits: Tensor = self.head(super().forward(images))
-        return logits
+    base_steps: int = Field(400, ge=0)
+    base_batch: int = Field(64, ge=1)
+    base_rate: float = Field(1e-3, gt=0)
+    inverted_share: float = Field(0.25, ge=0, le=1)
+
+    head_steps: int = Field(200, ge=1)
+    head_rate: float = Field(1e-2, gt=0)
+
+    steps: int = Field(300, ge=1)
+    rate: float = Field(1e-3, gt=0)
+
+    def data(self, task: str) -> TaskData:
+        """The splits of a task."""
+        return task_data(task, self.n_test, self.n_calibration, self.split_seed)
 
 
 @dataclass
 class DigitsTask(Task):
-    """One of the fourteen tasks under a recipe; samples come from the recipe's splits."""
+    """One of the fourteen tasks under a recipe."""
 
     recipe: DigitsRecipe = field(kw_only=True)
 
@@ -49,10 +64,9 @@ class DigitsTask(Task):
             return Classifier(r.width, r.depth, r.heads, r.hidden, 10)
 
     def samples(self, count: int | None, seed: int, split: Split = "calibration") -> Samples:
-        """Images and classes of the recipe's calibration or test split."""
-        r = self.recipe
-        data = task_data(self.name, r.n_test, r.n_calibration, r.split_seed)
-        parts = {"calibration": data.calibration, "test": data.test}
+        """Images and classes of one of the recipe's splits."""
+        data = self.recipe.data(self.name)
+        parts = {"train": data.train, "calibration": data.calibration, "test": data.test}
         if split not in parts:
             raise UsageError.unknown("split", split, parts)
         part = parts[split]

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from mergecast.errors import FamilyError, ResourceError, UndefinedError, UsageError
-from mergecast.suites.digits.suite import Digits
-from mergecast.suites.runner import SIX, run_suite, suite_status
+from mergecast.suites.digits.task import DigitsTask
+from mergecast.suites.run import SIX, run_suite
+from mergecast.suites.status import suite_status
 from mergecast.suites.suite import Recipe
 from mergecast.tables.tiers import tiers_of
 
@@ -30,11 +31,11 @@ def assert_same_tables(folder, other):
 
 
 def test_the_tables_follow_their_contract(finished):
-    found = tables(finished)
-    tasks = found["tasks"].set_index("task")
+    written = tables(finished)
+    tasks = written["tasks"].set_index("task")
     assert list(tasks.index) == sorted(TASKS)
     assert list(tasks["n_eval"]) == [100, 100, 100]
-    pairs = found["pairs"]
+    pairs = written["pairs"]
     assert pairs[["left", "right"]].to_numpy().tolist() == [
         ["noisy", "parity"],
         ["noisy", "upright"],
@@ -42,7 +43,7 @@ def test_the_tables_follow_their_contract(finished):
     ]
     assert tiers_of(pairs) == ["weights", "activations", "gradients"]
     assert "retention_kept_labelled@ties:left<-right" in pairs
-    outcomes = found["outcomes"]
+    outcomes = written["outcomes"]
     assert len(outcomes) == 6 * (3 * 2 + 3)
     assert list(dict.fromkeys(outcomes["method"])) == list(SIX)
     pairs = {"noisy+parity", "noisy+upright", "parity+upright"}
@@ -67,6 +68,7 @@ def test_the_folder_says_what_it_holds(finished):
     assert content["suite"] == "digits-14"
     assert content["recipe"]["steps"] == 4
     assert set(content["versions"]) >= {"mergecast", "torch", "python"}
+    assert set(content["stages"]) >= {"suite digits-14", "fine-tune", "evaluation", "method ties"}
     assert suite_status(finished) == {
         "base": (1, 1),
         "models": (3, 3),
@@ -83,14 +85,14 @@ def settled(units):
         paths = [path for path in units.glob("*.json") if "unfinished" not in path.name]
         return {path: path.stat().st_mtime_ns for path in paths}
 
-    found, end = finished(), time.monotonic() + 30
+    before, end = finished(), time.monotonic() + 30
     while True:
         time.sleep(0.5)
         now = finished()
-        if now == found:
+        if now == before:
             return now
         assert time.monotonic() < end, "orphaned workers go on"
-        found = now
+        before = now
 
 
 def test_killed_in_the_middle_it_loses_nothing_and_two_workers_write_the_same(
@@ -101,13 +103,13 @@ def test_killed_in_the_middle_it_loses_nothing_and_two_workers_write_the_same(
         textwrap.dedent(
             """
             import sys
-            from mergecast.suites.digits.suite import DigitsRecipe
-            from mergecast.suites.runner import run_suite
+            from mergecast.suites.digits.task import DigitsRecipe
+            from mergecast.suites.run import run_suite
 
             if __name__ == "__main__":
                 recipe = DigitsRecipe.model_validate_json(sys.argv[2])
                 run_suite(
-                    "digits-14", sys.argv[1], tasks=sys.argv[3:], workers=2, recipe=recipe
+                    "digits-14", sys.argv[1], only=sys.argv[3:], workers=2, recipe=recipe
                 )
             """
         )
@@ -118,18 +120,18 @@ def test_killed_in_the_middle_it_loses_nothing_and_two_workers_write_the_same(
     )
     units = folder / "units"
     end = time.monotonic() + 60
-    while not units.exists() or len(list(units.glob("*.json"))) < 6:
+    while not units.exists() or len(list(units.glob("*.json"))) < 9:
         assert time.monotonic() < end, "no unit was finished"
         assert program.poll() is None, "it ended before it could be killed"
         time.sleep(0.005)
     with pytest.raises(ResourceError, match=rf"another process \(pid {program.pid}\)"):
-        run_suite("digits-14", folder, tasks=TASKS, workers=1, recipe=tiny)
+        run_suite("digits-14", folder, only=TASKS, workers=1, recipe=tiny)
     os.kill(program.pid, signal.SIGKILL)
     program.wait()
     done, total = suite_status(folder)["outcomes"]
     assert 2 <= done < total
     before = settled(units)
-    run_suite("digits-14", folder, tasks=TASKS, workers=1, recipe=tiny)
+    run_suite("digits-14", folder, only=TASKS, workers=1, recipe=tiny)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert not list(folder.rglob("*unfinished*"))
     assert_same_tables(folder, finished)
@@ -144,7 +146,7 @@ def copy(tmp_path, finished):
 def test_a_damaged_unit_is_computed_again_and_said_so(copy, finished, tiny, caplog, damaged):
     path = max((copy / "units").glob("*.json")) if damaged == "record" else copy / damaged
     path.write_bytes(path.read_bytes()[:-40])
-    run_suite("digits-14", copy, tasks=TASKS, workers=1, recipe=tiny)
+    run_suite("digits-14", copy, only=TASKS, workers=1, recipe=tiny)
     assert path.name in caplog.text
     assert "computed again" in caplog.text
     assert_same_tables(copy, finished)
@@ -153,7 +155,7 @@ def test_a_damaged_unit_is_computed_again_and_said_so(copy, finished, tiny, capl
 def test_a_finished_run_trains_nothing_again_and_may_be_cut_or_grown(copy, tiny, monkeypatch):
     monkeypatch.setattr("mergecast.suites.digits.suite.Digits.fine_tune", _never)
     run_suite(
-        "digits-14", copy, tasks=["parity", "noisy"], methods=["slerp"], recipe=tiny, workers=1
+        "digits-14", copy, only=["parity", "noisy"], methods=["slerp"], recipe=tiny, workers=1
     )
     outcomes = pd.read_parquet(copy / "outcomes.parquet")
     assert outcomes[["method", "members"]].drop_duplicates().to_numpy().tolist() == [
@@ -164,17 +166,17 @@ def test_a_finished_run_trains_nothing_again_and_may_be_cut_or_grown(copy, tiny,
 def test_another_recipe_or_seed_in_the_same_folder_is_refused(copy, tiny):
     hotter = tiny.model_copy(update={"rate": 0.5})
     with pytest.raises(UsageError, match=r"holds a run with recipe\.rate 0\.001, not 0\.5; choose"):
-        run_suite("digits-14", copy, tasks=TASKS, recipe=hotter)
+        run_suite("digits-14", copy, only=TASKS, recipe=hotter)
     with pytest.raises(UsageError, match="holds a run with seed 0, not 1"):
-        run_suite("digits-14", copy, tasks=TASKS, recipe=tiny, seed=1)
+        run_suite("digits-14", copy, only=TASKS, recipe=tiny, seed=1)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"name": "digits"}, "did you mean 'digits-14'"),
-        ({"tasks": ["parity", "primes"]}, "did you mean 'prime'"),
-        ({"tasks": ["parity"]}, "name at least two"),
+        ({"only": ["parity", "primes"]}, "did you mean 'prime'"),
+        ({"only": ["parity"]}, "name at least two"),
         ({"methods": ["tie"]}, "did you mean 'ties'"),
         ({"methods": []}, "name at least one"),
         ({"workers": 0}, "0 is not a number of processes"),
@@ -192,8 +194,8 @@ def test_a_merge_without_a_score_is_missing_with_its_reason(copy, tiny, caplog, 
     def diverge(family, method, **_):
         raise FamilyError("parameter 'position'", "gave non-finite values")
 
-    monkeypatch.setattr("mergecast.merging.merge", diverge)
-    run_suite("digits-14", copy, tasks=TASKS, methods=["ties", "slerp"], recipe=tiny, workers=1)
+    monkeypatch.setattr("mergecast.suites.evaluate.merge", diverge)
+    run_suite("digits-14", copy, only=TASKS, methods=["ties", "slerp"], recipe=tiny, workers=1)
     outcomes = pd.read_parquet(copy / "outcomes.parquet").set_index("method")
     assert outcomes.loc["slerp", ["score", "retention", "loss"]].isna().all(axis=None)
     assert outcomes.loc["ties", "score"].notna().all()
@@ -209,15 +211,15 @@ def test_a_merge_without_a_score_is_missing_with_its_reason(copy, tiny, caplog, 
 
 
 def test_one_member_without_a_score_leaves_the_other_its_own(copy, tiny, monkeypatch):
-    evaluate = Digits.evaluate
+    accuracy = DigitsTask.score
 
-    def fails_on_parity(suite, recipe, task, encoder, head):
-        if task == "parity":
-            raise UndefinedError("task 'parity'", "the model's output is not finite")
-        return evaluate(suite, recipe, task, encoder, head)
+    def fails_on_parity(task, logits, labels):
+        if task.name == "parity":
+            raise UndefinedError("task 'parity'", "has no score today")
+        return accuracy(task, logits, labels)
 
-    monkeypatch.setattr(Digits, "evaluate", fails_on_parity)
-    run_suite("digits-14", copy, tasks=TASKS, methods=["slerp"], recipe=tiny, workers=1)
+    monkeypatch.setattr(DigitsTask, "score", fails_on_parity)
+    run_suite("digits-14", copy, only=TASKS, methods=["slerp"], recipe=tiny, workers=1)
     outcomes = pd.read_parquet(copy / "outcomes.parquet")
     assert outcomes["score"].isna().tolist() == (outcomes["task"] == "parity").tolist()
 
@@ -225,19 +227,19 @@ def test_one_member_without_a_score_leaves_the_other_its_own(copy, tiny, monkeyp
 def test_parameters_of_methods_come_from_the_recipe_and_are_checked_first(tmp_path, copy, tiny):
     wrong = tiny.model_copy(update={"merging": {"ties": {"densety": 0.3}}})
     with pytest.raises(UsageError, match="did you mean 'density'"):
-        run_suite("digits-14", tmp_path / "run", tasks=TASKS, recipe=wrong)
+        run_suite("digits-14", tmp_path / "run", only=TASKS, recipe=wrong)
     still = tiny.model_copy(update={"merging": {"task_arithmetic": {"scaling": 0.0}}})
     folder = run_suite(
         "digits-14",
         tmp_path / "still",
-        tasks=["parity", "upright"],
+        only=["parity", "upright"],
         methods=["task_arithmetic"],
         recipe=still,
         workers=1,
     )
-    found = tables(folder)
-    base = found["tasks"].set_index("task")["base_score"]
-    outcomes = found["outcomes"]
+    written = tables(folder)
+    base = written["tasks"].set_index("task")["base_score"]
+    outcomes = written["outcomes"]
     assert (outcomes["score"] == outcomes["task"].map(base)).all()
 
 

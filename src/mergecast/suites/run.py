@@ -1,0 +1,189 @@
+"""Run a suite in a folder: pre-train, fine-tune, merge pairs and sets, evaluate, write tables."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mergecast.errors import ResourceError, UsageError
+from mergecast.merging import METHODS
+from mergecast.runtime.lock import folder_lock
+from mergecast.runtime.progress import Progress, Silent
+from mergecast.runtime.store import write_atomically
+from mergecast.runtime.workers import Workers
+from mergecast.suites.folder import write_run
+from mergecast.suites.merges import N_SETS
+from mergecast.suites.pair_table import pair_table
+from mergecast.suites.plan import RunPlan
+from mergecast.suites.suite import SUITES, Recipe
+from mergecast.suites.tables import outcomes_table, tasks_table
+from mergecast.suites.units import BaseUnit, OutcomeUnit, Run, Unit, compute
+from mergecast.tables.tiers import known_tier
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+SIX = ("weight_avg", "task_arithmetic", "ties", "dare", "tsv", "isotropic")
+"""The merging methods of the suites, in the order of the tables."""
+
+
+def run_suite(
+    name: str,
+    out: str | Path,
+    *,
+    only: Sequence[str] | None = None,
+    methods: Sequence[str] = SIX,
+    n_sets: int = N_SETS,
+    tier: str = "gradients",
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> Path:
+    """Run the suite `name` in the folder `out`, going on from whatever is finished there.
+
+    Parameters
+    ----------
+    name : str
+        A name in `SUITES`.
+    out : str or Path
+        The run folder.
+    only : sequence of str, optional
+        A cut of the suite's tasks, at least two; all by default. The order does not matter.
+    methods : sequence of str
+        Merging methods by name.
+    n_sets : int
+        Random sets of each of 3, 4 and 5 models that are merged beside all pairs, the same for
+        every method that takes so many; fewer where there are fewer, 0 for pairs alone.
+    tier : str
+        Evidence in the pair table, on up to 100 samples a task above ``weights``.
+    recipe : Recipe, optional
+        Of the suite's own type; its defaults otherwise.
+    seed : int
+        Of all training and of random masks.
+    workers : int
+        Processes with one thread each. The tables do not depend on it.
+    progress : Progress, optional
+        Where stages are reported.
+
+    Returns
+    -------
+    Path
+        The folder, with ``base.safetensors``, ``models/<task>.safetensors``, ``tasks.parquet``,
+        ``outcomes.parquet``, ``pairs.parquet`` and ``suite.json``.
+
+    Raises
+    ------
+    UsageError
+        An unknown suite, task or method, a negative number of sets, or a folder that holds
+        another suite, recipe or seed, or a run of an earlier version.
+    UndefinedError
+        A fine-tuned model has no score, so that there is nothing to retain.
+    ResourceError
+        Another process works in the folder, it cannot be written, or a worker was killed.
+
+    Examples
+    --------
+    >>> run_suite("digits-14", "runs/digits", only=["upright", "parity"])  # doctest: +SKIP
+    """
+    run, tasks = _run_of(name, Path(out), only, seed, recipe)
+    if n_sets < 0:
+        raise UsageError("n_sets", f"is {n_sets}", "name a number of sets of each size, 0 for none")
+    plan = RunPlan(run, tasks, _checked_methods(methods, run.recipe), known_tier(tier), n_sets)
+    progress = progress or Silent()
+    with folder_lock(run.folder), Workers(workers) as pool:
+        write_run(plan)
+        run.store.clean()
+        finish = partial(_finish, pool=pool, progress=progress)
+        [made] = finish("pre-train", [BaseUnit(run)])
+        base = made["sha256"]
+        models = plan.digests(finish("fine-tune", plan.model_units(base)))
+        singles = finish("evaluate", plan.single_units(base, models))
+        merges = plan.outcome_units(plan.pairs, base, models)
+        records = finish("merge and evaluate", merges)
+        larger = plan.outcome_units(plan.sets, base, models)
+        if larger:
+            records += finish("merge sets of 3 to 5", larger)
+        _write_tables(plan, singles, [*merges, *larger], records)
+        pairs = pair_table(plan, base, models, workers, progress)
+        _write_table(run.folder / "pairs.parquet", pairs)
+    return run.folder
+
+
+def _run_of(
+    name: str, out: Path, only: Sequence[str] | None, seed: int, recipe: Recipe | None
+) -> tuple[Run, tuple[str, ...]]:
+    """The run and its tasks, sorted, checked before hours are spent."""
+    suite = SUITES.get(name)
+    tasks = tuple(sorted(suite.tasks if only is None else only))
+    for task in tasks:
+        if task not in suite.tasks:
+            raise UsageError.unknown("task", task, suite.tasks)
+    if len(set(tasks)) != len(tasks) or len(tasks) < 2:
+        raise UsageError("tasks", f"are {list(tasks)}", "name at least two, each once")
+    if recipe is None:
+        recipe = suite.recipe_type()
+    elif not isinstance(recipe, suite.recipe_type):
+        raise UsageError(
+            "recipe", f"is a {type(recipe).__name__}", f"{name} takes {suite.recipe_type.__name__}"
+        )
+    return Run(out, name, recipe, seed), tasks
+
+
+def _checked_methods(methods: Sequence[str], recipe: Recipe) -> tuple[str, ...]:
+    """The methods, after checking them and the recipe's parameters before hours are spent."""
+    for method in {**dict.fromkeys(methods), **recipe.merging}:
+        METHODS.get(method).validate(recipe.merging.get(method))
+    if len(set(methods)) != len(methods) or not methods:
+        raise UsageError("methods", f"are {list(methods)}", "name at least one, each once")
+    return tuple(methods)
+
+
+def _finish(
+    stage: str, units: Sequence[Unit], *, pool: Workers, progress: Progress
+) -> list[dict[str, Any]]:
+    """The stored results of `units`, after computing those that were not there."""
+    stored = [unit.run.store.get(unit.spec) for unit in units]
+    todo = [unit for unit, result in zip(units, stored, strict=True) if result is None]
+    advance = progress.stage(stage, len(units), len(units) - len(todo))
+    pool.map(compute, todo, advance)
+    results = []
+    for unit, result in zip(units, stored, strict=True):
+        final = unit.run.store.get(unit.spec) if result is None else result
+        if final is None:
+            raise ResourceError(
+                unit.run.folder,
+                f"a finished unit of stage {stage!r} cannot be read back",
+                "check the disk, then run again",
+            )
+        results.append(final)
+    return results
+
+
+def _write_tables(
+    plan: RunPlan,
+    singles: Sequence[Mapping[str, Any]],
+    merges: Sequence[OutcomeUnit],
+    records: Sequence[Mapping[str, Any]],
+) -> None:
+    by_task = dict(zip(plan.tasks, singles, strict=True))
+    _write_table(plan.run.folder / "tasks.parquet", tasks_table(by_task))
+    outcomes = outcomes_table(merges, records, by_task)
+    for entry in outcomes.attrs["missing"]:
+        log.warning(
+            "%s of %s has no score on %s: %s",
+            entry["method"],
+            entry["members"],
+            entry["task"],
+            entry["reason"],
+        )
+    _write_table(plan.run.folder / "outcomes.parquet", outcomes)
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    write_atomically(path, lambda temporary: table.to_parquet(temporary, index=False))

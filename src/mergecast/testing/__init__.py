@@ -1,0 +1,47 @@
+"""The common tests of everything that plugs in, for packages that bring something of their own.
+
+Mergecast's own tests walk its registries with these very functions.
+
+Examples
+--------
+In the tests of a package that registers merging methods, metrics, …::
+
+    import pytest
+    from mergecast.testing import checks
+
+    @pytest.mark.parametrize("check", checks("my_package"), ids=str)
+    def test_the_laws_of_mergecast(check):
+        check()
+"""
+
+from __future__ import annotations
+
+from mergecast.errors import UsageError
+from mergecast.testing import merging_methods
+from mergecast.testing.check import Check
+from mergecast.testing.merging_methods import check_merging_method
+
+_LAWS = (merging_methods.LAWS,)
+
+__all__ = ["Check", "check_merging_method", "checks"]
+
+
+def checks(package: str | None = None) -> list[Check]:
+    """Every common test of what a package registered, or of everything that is registered.
+
+    Parameters
+    ----------
+    package : str, optional
+        Name of an import package, as in ``my_package``.
+
+    Returns
+    -------
+    list of Check
+        Call each; it raises AssertionError where a law is broken. Raises UsageError where the
+        package registers nothing.
+    """
+    found = [check for laws in _LAWS for check in laws.of_package(package)]
+    if not found:
+        remedy = "give an import name, and see that the package is installed with its entry points"
+        raise UsageError(f"package {package!r}", "registers nothing", remedy)
+    return found

@@ -1,0 +1,160 @@
+"""The laws of a merging method: what every kernel does, whatever it does to weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mergecast.merging.method import METHODS, MergingMethod, TensorBlock
+from mergecast.testing.check import Laws, expect
+
+if TYPE_CHECKING:
+    import torch
+
+_SHAPES = ((8, 5), (5, 8), (7,), (), (4, 3, 2, 2), (1, 6), (2, 2))
+_MEMBERS = "abcdefgh"
+
+
+def check_merging_method(name: str) -> None:
+    """Run every common test of a merging method.
+
+    Parameters
+    ----------
+    name : str
+        What it is registered as.
+
+    Raises
+    ------
+    AssertionError
+        It breaks a law; the message says which and how.
+    UsageError
+        No such method.
+
+    Examples
+    --------
+    >>> check_merging_method("ties")
+    """
+    for check in LAWS.checks([name]):
+        check()
+
+
+def it_says_where_it_is_from(method: MergingMethod) -> None:
+    """A reference, and one line that says what it does."""
+    expect(bool(method.reference), "has no reference")
+    expect(bool(method.summary), "its kernel has no docstring")
+
+
+def its_defaults_are_valid(method: MergingMethod) -> None:
+    """Defaults pass the validation that users' values have to pass."""
+    given = method.validate()
+    expect(given == method.defaults, f"its defaults become {given}")
+
+
+def it_takes_any_shape_and_number_of_members(method: MergingMethod) -> None:
+    """The result is a finite delta of the block's shape and dtype."""
+    import torch
+
+    for count in _counts(method):
+        for shape in _SHAPES:
+            for dtype in (torch.float32, torch.float64):
+                block = random_block(count, shape, dtype=dtype)
+                merged = _merge(method, block)
+                what = f"{count} × {shape} in {dtype}"
+                expect(merged.shape == shape, f"{what} became {tuple(merged.shape)}")
+                expect(bool(merged.isfinite().all()), f"{what} became NaN or infinity")
+                expect(merged.dtype == dtype, f"{what} became {merged.dtype}")
+
+
+def the_order_of_members_does_not_matter(method: MergingMethod) -> None:
+    """Labels move with their deltas, since masks follow labels."""
+    import torch
+
+    counts = _counts(method)
+    for seed in range(16):
+        count = counts[-1 - seed % len(counts)]
+        block = random_block(count, (6, 4), seed, torch.float64)
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+        labels = tuple(block.members[i] for i in order)
+        shuffled = TensorBlock(block.name, block.base, block.deltas[order], labels)
+        _expect_close(_merge(method, shuffled), _merge(method, block), f"in the order {order}")
+
+
+def models_equal_to_the_base_leave_it_as_it_is(method: MergingMethod) -> None:
+    """Task vectors of zero merge into zero."""
+    import torch
+
+    for shape in _SHAPES:
+        block = random_block(min(2, max(_counts(method))), shape, dtype=torch.float64)
+        nothing = TensorBlock(block.name, block.base, block.deltas * 0, block.members)
+        merged = _merge(method, nothing)
+        _expect_close(merged, torch.zeros_like(merged), f"shape {shape}")
+
+
+def it_gives_the_same_bits_each_time(method: MergingMethod) -> None:
+    """Randomness comes from the block's generators alone."""
+    import torch
+
+    block = random_block(max(_counts(method)), (8, 5))
+    torch.manual_seed(0)
+    first = _merge(method, block)
+    torch.manual_seed(1)
+    expect(torch.equal(first, _merge(method, block)), "two runs differ")
+
+
+def it_alters_nothing_that_it_is_given(method: MergingMethod) -> None:
+    """Base and deltas are other merges' input as well."""
+    import torch
+
+    for shape in _SHAPES:
+        block = random_block(max(_counts(method)), shape)
+        base, deltas = block.base.clone(), block.deltas.clone()
+        _merge(method, block)
+        same = torch.equal(base, block.base) and torch.equal(deltas, block.deltas)
+        expect(same, f"it wrote into its input of shape {shape}")
+
+
+LAWS = Laws(
+    METHODS,
+    (
+        it_says_where_it_is_from,
+        its_defaults_are_valid,
+        it_takes_any_shape_and_number_of_members,
+        the_order_of_members_does_not_matter,
+        models_equal_to_the_base_leave_it_as_it_is,
+        it_gives_the_same_bits_each_time,
+        it_alters_nothing_that_it_is_given,
+    ),
+)
+
+
+def random_block(
+    count: int, shape: tuple[int, ...], seed: int = 0, dtype: torch.dtype | None = None
+) -> TensorBlock:
+    """A parameter of standard normal values and `count` members a tenth of that away."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    base = torch.randn(shape, generator=generator, dtype=dtype)
+    deltas = 0.1 * torch.randn((count, *shape), generator=generator, dtype=dtype)
+    return TensorBlock("w", base, deltas, tuple(_MEMBERS[:count]))
+
+
+def _counts(method: MergingMethod) -> list[int]:
+    most = method.max_members
+    return [count for count in (1, 2, 3, 5) if most is None or count <= most]
+
+
+def _merge(method: MergingMethod, block: TensorBlock) -> torch.Tensor:
+    import torch
+
+    merged = method.kernel(block, **method.validate())
+    expect(isinstance(merged, torch.Tensor), f"it returned {type(merged).__name__}, no tensor")
+    return merged
+
+
+def _expect_close(result: torch.Tensor, wanted: torch.Tensor, where: str) -> None:
+    import torch
+
+    expect(
+        torch.allclose(result, wanted, atol=1e-9, rtol=1e-7),
+        f"{where} it differs by up to {float((result - wanted).abs().max()):.3g}",
+    )
