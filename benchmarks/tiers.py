@@ -18,9 +18,7 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LinearRegression
 
-from mergecast.evidence import METRICS, compute_metrics
-from mergecast.evidence.session import ProbeSettings
-from mergecast.evidence.settings import MergeSettings
+from mergecast.evidence import METRICS, MergeSettings, MetricSpec, ProbeSettings, compute_metrics
 from mergecast.family import Family
 from mergecast.forecast.validation.evaluation import pearson
 from mergecast.forecast.validation.splitters import LeaveTwoTasksOut
@@ -116,12 +114,12 @@ def measured(run: Path, samples: int) -> pd.DataFrame:
         tier="probe",
         settings=settings,
         merges=MergeSettings(samples=samples, merge_seed=seed),
+        metric_set="all",
     ).set_index(["left", "right"])
-    values = {}
-    for spec in METRICS:
-        present = [column for column in spec.columns if column in wide]
-        if present:
-            values[spec.key] = wide[present].mean(axis=1, skipna=False)
+    halves: dict[str, list[str]] = {}
+    for column in wide.columns.drop("suite"):
+        halves.setdefault(column.partition(":")[0], []).append(column)
+    values = {key: wide[both].mean(axis=1, skipna=False) for key, both in halves.items()}
     distance, dot = wide["task_vector_l2_distance"], wide["task_vector_dot_product"]
     values[NORMS] = np.sqrt(distance**2 + 2 * dot)
     outcomes = read_outcomes(run / "outcomes.parquet")
@@ -142,10 +140,8 @@ def best_of_tiers(tables: list[pd.DataFrame]) -> pd.DataFrame:
     rows = []
     for method in METHODS:
         for tier in TIERS:
-            found = {}
-            for spec in METRICS:
-                if spec.tier == tier and spec.method in (None, method) and spec.key in tables[0]:
-                    found[spec.key] = median_r(tables, method, spec.key)
+            keys = [key_of(spec, method) for spec in METRICS if spec.tier == tier]
+            found = {key: median_r(tables, method, key) for key in keys if key in tables[0]}
             best = max(found, key=lambda key: -1 if np.isnan(found[key]) else abs(found[key]))
             rows.append({"method": method, "tier": tier, "r": found[best], "metric": best})
     frame = pd.DataFrame(rows)
@@ -169,9 +165,10 @@ def retention_alone(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 def both_unseen(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Least squares with two tasks left out, pooled r: retention, then with one metric more."""
-    extras = [NORMS, *WEIGHTS, *(s.key for s in METRICS if s.family == "interference")]
     rows = []
     for method in METHODS:
+        interference = [key_of(s, method) for s in METRICS if s.family == "interference"]
+        extras = [NORMS, *WEIGHTS, *interference]
         for form in FITTED:
             key = f"{form}@{method}"
             row: dict[str, object] = {
@@ -179,9 +176,6 @@ def both_unseen(tables: list[pd.DataFrame]) -> pd.DataFrame:
                 "retention": form.removeprefix("retention_"),
             }
             for extra in ("", *extras):
-                spec_method = METRICS.get(extra).method if extra and extra != NORMS else None
-                if spec_method not in (None, method):
-                    continue
                 name = extra.removeprefix("interference_").removesuffix(f"@{method}")
                 chosen = [key, *([extra] if extra else [])]
                 row[f"+ {name}" if extra else "alone"] = unseen_r(tables, method, chosen)
@@ -194,6 +188,10 @@ def both_unseen(tables: list[pd.DataFrame]) -> pd.DataFrame:
         part = frame[frame["method"] == method].drop(columns="method").set_index("retention").T
         print(f"\n{method}\n{part.to_string(float_format='%.2f')}")
     return frame
+
+
+def key_of(spec: MetricSpec, method: str) -> str:
+    return f"{spec.key}@{method}" if spec.per_method else spec.key
 
 
 def median_r(tables: list[pd.DataFrame], method: str, key: str) -> float:
