@@ -76,7 +76,7 @@ def test_metrics_writes_the_table_and_names_what_it_left_out(paths, tmp_path, ca
     result = json.loads(captured.out)
     assert result["refused"] == ["nan"]
     assert result["pairs"] == 6
-    assert len(result["missing"]) == 3 * 20
+    assert len(result["missing"]) == 3 * 26
     assert "refused nan: parameter 'layer.bias' holds NaN or infinity" in captured.err
     assert "error: frozen: equals the base" in captured.err
     assert (tmp_path / "p.missing.csv").is_file()
@@ -86,7 +86,7 @@ def test_metrics_prints_the_first_missing_reason(paths, tmp_path, capsys):
     frozen = write(tmp_path / "frozen.safetensors", arrays(0))
     assert run(["metrics", *paths[:2], frozen, "-o", str(tmp_path / "p.csv")]) == 0
     assert (
-        "20 values are missing, first effective_rank of a and frozen: model"
+        "26 values are missing, first effective_rank of a and frozen: model"
         in capsys.readouterr().out
     )
 
