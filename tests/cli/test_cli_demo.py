@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mergecast.cli import demo
+from mergecast.api import demo
 from mergecast.cli.main import run
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.shipped import load_forecaster
@@ -37,7 +37,7 @@ def measured_run(monkeypatch):
         shutil.copy(MEASURED / "tasks.parquet", out)
         return out
 
-    monkeypatch.setattr("mergecast.suites.run.run_suite", run_suite)
+    monkeypatch.setattr(demo, "run_suite", run_suite)
     monkeypatch.setattr(demo, "TASKS", demo.TASKS[:6])
 
 

@@ -99,6 +99,26 @@ def align(
     return Alignment(tuple(shared), tuple(sorted(excluded, key=lambda e: e.name)), aliases)
 
 
+def set_aside(alignment: Alignment, private: Sequence[str]) -> Alignment:
+    """The alignment with the shared parameters of these glob patterns private too.
+
+    Raises
+    ------
+    FamilyError
+        No shared parameter is left.
+    """
+    named = [name for name in alignment.shared if matches(name, private)]
+    shared = tuple(name for name in alignment.shared if name not in named)
+    if not shared:
+        raise FamilyError(
+            "family",
+            f"has no shared parameter outside {', '.join(private)}",
+            "name task heads alone as private",
+        )
+    excluded = [*alignment.excluded, *(_named_private(name) for name in named)]
+    return Alignment(shared, tuple(sorted(excluded, key=lambda e: e.name)), alignment.aliases)
+
+
 def _exclusion(
     info: TensorInfo,
     models: Mapping[str, Checkpoint],
@@ -113,7 +133,7 @@ def _exclusion(
     if info.size == 0:
         return Exclusion(name, "buffer", "no elements, kept from the base")
     if matches(name, private):
-        return Exclusion(name, "private", "named private")
+        return _named_private(name)
     if absent and is_buffer(name, info):
         return Exclusion(name, "buffer", f"not saved in {', '.join(absent)}, kept from the base")
     if absent:
@@ -133,6 +153,10 @@ def _exclusion(
     if integers:
         return Exclusion(name, "private", f"integer values in {', '.join(integers)}")
     return None
+
+
+def _named_private(name: str) -> Exclusion:
+    return Exclusion(name, "private", "named private")
 
 
 def find(model: Checkpoint, aliases: Mapping[str, str], name: str) -> TensorInfo | None:

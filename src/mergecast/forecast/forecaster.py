@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -22,8 +23,8 @@ from mergecast.forecast.intervals import LEVEL
 from mergecast.forecast.method_forecast import forecast_method, where_known
 from mergecast.forecast.result import THRESHOLD, Forecast, recommend
 from mergecast.forecast.rows import training_rows
-from mergecast.forecast.validation.evaluation import Evaluation, Progress
-from mergecast.runtime.progress import counted
+from mergecast.forecast.validation.evaluation import Evaluation
+from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.workers import Workers
 from mergecast.tables.pairs import metric_columns, validate_pairs
 from mergecast.tables.tiers import tiers_of, up_to
@@ -74,7 +75,7 @@ class Forecaster:
             error with both tasks left out (L2TO), since a forecast is asked for models that were
             never seen; or ``additive_plus``; or ``additive_plus_warm``: ``auto``, and the warm
             models whatever their error.
-        progress : called with (methods and tiers done, in all).
+        progress : told of every method and tier done.
         validation : an ``l2to`` evaluation of the same tables, by the same predictors at least;
             its held-out forecasts are used for the richest tier and not made again, which takes
             most of the time.
@@ -99,7 +100,7 @@ class Forecaster:
             for method, rows in methods.items()
         ]
         with Workers(workers) as pool:
-            found = pool.map(fit_unit, units, counted(progress, len(units)))
+            found = pool.map(fit_unit, units, (progress or Silent()).stage("fitting", len(units)))
         tiers: dict[str, dict[str, MethodModel]] = {tier: {} for tier in there}
         warm_tiers: dict[str, dict[str, MethodModel]] = {}
         for unit, (chosen, known) in zip(units, found, strict=True):
@@ -176,7 +177,37 @@ class Forecaster:
                 f"no method can be forecast: {rows['note'].iloc[0]}",
                 "compute the metrics that the forecaster was fitted on",
             )
-        return Forecast(rows, recommend(rows, threshold), level, threshold, tier)
+        advice = recommend(rows, threshold)
+        return Forecast(rows, advice, level, threshold, tier, checked, self.file, suite)
+
+    def only(self, methods: Sequence[str]) -> Self:
+        """The forecaster of these merging methods alone; raises UsageError for one it lacks."""
+        for name in methods:
+            if name not in self.file.methods:
+                raise UsageError.unknown("method", name, self.file.methods)
+        tiers, warm = (
+            {
+                tier: {name: model for name, model in models.items() if name in methods}
+                for tier, models in side.items()
+            }
+            for side in (self.file.tiers, self.file.warm)
+        )
+        return type(self)(self.file.model_copy(update={"tiers": tiers, "warm": warm}))
+
+    def reads(self, tier: str, *, warm: bool = False) -> set[str]:
+        """Names of the metrics that forecasts from a tier read; from any where it has no such tier.
+
+        Parameters
+        ----------
+        warm : count in those of the models that know outcomes.
+        """
+        sides = [self.file.tiers, *([self.file.warm] if warm else [])]
+        read = [
+            models
+            for tiers in sides
+            for models in ([tiers[tier]] if tier in tiers else tiers.values())
+        ]
+        return {name for models in read for model in models.values() for name in model.needs}
 
     def save(self, path: str | Path) -> Path:
         """Write the forecaster as JSON, atomically; raises ResourceError."""

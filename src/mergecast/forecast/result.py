@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+if TYPE_CHECKING:
+    from mergecast.forecast.file import ForecasterFile
 
 ROW_COLUMNS = [
     "suite",
@@ -63,6 +67,16 @@ class Forecast:
     level : nominal level of the intervals.
     threshold : retention of the worst member below which the advice is not to merge.
     tier : the evidence that was read.
+    metrics : the pair table that was forecast.
+    forecaster : all that the forecaster knows.
+    suite : the training suite that the models were said to be of; None without one.
+    name : what the forecaster is called: its file, or its shipped name.
+    base, models : where the base and each model (by label) came from; empty where only a table
+        was given.
+    refused : label of each model left out to the reason.
+    warnings : what a reader should know first, a sentence each.
+    sets : all sets of some number of models under each method, best first, as `rank_sets` with
+        `method`; None unless they were asked for.
     """
 
     rows: pd.DataFrame
@@ -70,6 +84,15 @@ class Forecast:
     level: float
     threshold: float
     tier: str
+    metrics: pd.DataFrame
+    forecaster: ForecasterFile
+    suite: str | None = None
+    name: str = ""
+    base: str = ""
+    models: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    sets: pd.DataFrame | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; what is missing or infinite is None."""

@@ -179,6 +179,31 @@ def rank_sets(
     return table.sort_values(["retention", "members"], ascending=[False, True], ignore_index=True)
 
 
+def rank_all_sets(rows: pd.DataFrame, size: int) -> pd.DataFrame:
+    """All sets of `size` of a forecast's models under each method: `rank_sets` with `method`.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Member rows of one suite, as `Forecast.rows`.
+    size : int
+        Members of a set.
+
+    Raises
+    ------
+    UsageError
+        As `check_size`.
+    """
+    [suite] = rows["suite"].unique()
+    models = sorted({*rows["left"], *rows["right"]})
+    tables = []
+    for method in sorted(rows["method"].unique()):
+        table = rank_sets(rows, str(suite), str(method), models, size)
+        table.insert(0, "method", str(method))
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
 def _kept(directed: pd.DataFrame) -> dict[tuple[str, str], float]:
     """(member, partner) to what the member keeps, of one suite and method."""
     partner = directed["right"].where(directed["member"] == directed["left"], directed["left"])

@@ -17,9 +17,11 @@ def shipped_forecasters(folder: Path | None = None) -> list[str]:
 
 
 def load_forecaster(
-    name: str | Path | None = None, folder: Path | None = None
+    name: Forecaster | str | Path | None = None, folder: Path | None = None
 ) -> tuple[str, Forecaster]:
     """A forecaster by file or by shipped name, with what to call it; the default for None.
+
+    One that is given as it is stays so.
 
     A path that exists, has a suffix or a folder in it is a file; all else is a name.
 
@@ -28,6 +30,8 @@ def load_forecaster(
     UsageError
         An unknown name, a file that is no forecaster, or no default.
     """
+    if isinstance(name, Forecaster):
+        return "forecaster in memory", name
     folder = folder or DATA
     names = shipped_forecasters(folder)
     if name is None:

@@ -22,6 +22,7 @@ from mergecast.suites.suite import SUITES, Recipe
 from mergecast.suites.tables import outcomes_table, tasks_table
 from mergecast.suites.units import BaseUnit, OutcomeUnit, Run, Unit, compute
 from mergecast.tables.tiers import known_tier
+from mergecast.typing import Names, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,9 +38,9 @@ def run_suite(
     out: str | Path,
     *,
     only: Sequence[str] | None = None,
-    methods: Sequence[str] = SIX,
+    methods: Names | None = None,
     n_sets: int = N_SETS,
-    tier: str = "gradients",
+    tier: str | None = None,
     recipe: Recipe | None = None,
     seed: int = 0,
     workers: int = 2,
@@ -55,13 +56,14 @@ def run_suite(
         The run folder.
     only : sequence of str, optional
         A cut of the suite's tasks, at least two; all by default. The order does not matter.
-    methods : sequence of str
-        Merging methods by name.
+    methods : str or sequence of str, optional
+        Merging methods by name; `SIX` by default.
     n_sets : int
         Random sets of each of 3, 4 and 5 models that are merged beside all pairs, the same for
         every method that takes so many; fewer where there are fewer, 0 for pairs alone.
-    tier : str
-        Evidence in the pair table, on up to 100 samples a task above ``weights``.
+    tier : str, optional
+        Evidence in the pair table, on up to 100 samples a task above ``weights``; ``gradients`` by
+        default.
     recipe : Recipe, optional
         Of the suite's own type; its defaults otherwise.
     seed : int
@@ -94,7 +96,8 @@ def run_suite(
     run, tasks = _run_of(name, Path(out), only, seed, recipe)
     if n_sets < 0:
         raise UsageError("n_sets", f"is {n_sets}", "name a number of sets of each size, 0 for none")
-    plan = RunPlan(run, tasks, _checked_methods(methods, run.recipe), known_tier(tier), n_sets)
+    chosen = _checked_methods(SIX if methods is None else listed(methods), run.recipe)
+    plan = RunPlan(run, tasks, chosen, known_tier(tier or "gradients"), n_sets)
     progress = progress or Silent()
     with folder_lock(run.folder), Workers(workers) as pool:
         write_run(plan)

@@ -6,47 +6,17 @@ outcome table that has some.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import pandas as pd
 
 from mergecast.forecast.result import THRESHOLD
 from mergecast.forecast.rows import ROW_KEYS
 from mergecast.forecast.sets import SET_COLUMNS, set_forecasts, set_scores
-from mergecast.forecast.validation.decisions import method_regret, partner_regret
+from mergecast.forecast.validation.decisions import Choices, method_regret, partner_regret
 from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.tables.outcomes import member_outcomes, validate_outcomes
 
 # The rules applied to what the pairs in a set really kept: what no forecast of pairs can improve.
 MEASURED_PAIRS = "measured pairs"
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What following each predictor would have cost.
-
-    Attributes
-    ----------
-    methods : as `method_regret` returns; empty with one merging method.
-    partners : as `partner_regret` returns; empty unless the protocol is ``loto``.
-    sets : as `set_scores` returns, with `predictor`; the predictor ``measured pairs`` shows the
-        rules on known pair outcomes. Empty without a merge of three models.
-    threshold : retention of the worst member below which a pair is not merged.
-    """
-
-    methods: pd.DataFrame
-    partners: pd.DataFrame
-    sets: pd.DataFrame
-    threshold: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; undefined values are None."""
-        tables = {"methods": self.methods, "partners": self.partners, "sets": self.sets}
-        return {"threshold": self.threshold} | {
-            name: table.astype(object).where(table.notna(), None).to_dict("records")
-            for name, table in tables.items()
-        }
 
 
 def choices(

@@ -9,6 +9,7 @@ Predictions are those of `Evaluation.predictions`, so each was made without what
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -31,6 +32,33 @@ METHOD_COLUMNS = [
     "bad_merges",
 ]
 PARTNER_COLUMNS = ["method", "predictor", "n_folds", "regret", "random_regret", "rho"]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What following each predictor would have cost.
+
+    Attributes
+    ----------
+    methods : as `method_regret` returns; empty with one merging method.
+    partners : as `partner_regret` returns; empty unless the protocol is ``loto``.
+    sets : as `set_scores` returns, with `predictor`; the predictor ``measured pairs`` shows the
+        rules on known pair outcomes. Empty without a merge of three models.
+    threshold : retention of the worst member below which a pair is not merged.
+    """
+
+    methods: pd.DataFrame
+    partners: pd.DataFrame
+    sets: pd.DataFrame
+    threshold: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; undefined values are None."""
+        tables = {"methods": self.methods, "partners": self.partners, "sets": self.sets}
+        return {"threshold": self.threshold} | {
+            name: table.astype(object).where(table.notna(), None).to_dict("records")
+            for name, table in tables.items()
+        }
 
 
 def method_regret(predictions: pd.DataFrame, threshold: float = THRESHOLD) -> pd.DataFrame:
