@@ -18,13 +18,14 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LinearRegression
 
-from mergecast.evidence import METRICS, MergeSettings, MetricSpec, ProbeSettings, compute_metrics
+from mergecast.evidence import METRICS, MergeSettings, MetricSpec, ProbeSettings, pair_table
 from mergecast.family import Family
 from mergecast.forecast.validation.evaluation import pearson
 from mergecast.forecast.validation.splitters import LeaveTwoTasksOut
 from mergecast.suites.folder import run_tasks
 from mergecast.suites.run import run_suite
-from mergecast.tables.io import read_outcomes
+from mergecast.tables.columns import Column
+from mergecast.tables.outcomes import OutcomeTable
 
 METHODS = ("ties", "task_arithmetic", "isotropic", "weight_avg", "dare", "tsv")
 TIERS = ("weights", "activations", "gradients", "probe")
@@ -108,24 +109,23 @@ def measured(run: Path, samples: int) -> pd.DataFrame:
     family = Family.open(run / "base.safetensors", models)
     seed = seed_of(run)
     settings = ProbeSettings(samples, seed, cache=run / "units" / "probes")
-    wide = compute_metrics(
+    table = pair_table(
         family,
         tasks=tasks,
         tier="probe",
         settings=settings,
         merges=MergeSettings(samples=samples, merge_seed=seed),
         metric_set="all",
-    ).set_index(["left", "right"])
-    halves: dict[str, list[str]] = {}
-    for column in wide.columns.drop("suite"):
-        halves.setdefault(column.partition(":")[0], []).append(column)
-    values = {key: wide[both].mean(axis=1, skipna=False) for key, both in halves.items()}
+    )
+    wide = table.frame.set_index(["left", "right"])
+    values = {
+        key: wide[list(dict.fromkeys(both))].mean(axis=1, skipna=False)
+        for key, both in table.features().items()
+    }
     distance, dot = wide["task_vector_l2_distance"], wide["task_vector_dot_product"]
     values[NORMS] = np.sqrt(distance**2 + 2 * dot)
-    outcomes = read_outcomes(run / "outcomes.parquet")
-    parts = outcomes["members"].str.split("+")
-    pairs = outcomes[parts.str.len() == 2].assign(left=parts.str[0], right=parts.str[1])
-    mean = pairs.groupby(["method", "left", "right"])["retention"].mean()
+    pairs = OutcomeTable.read(run / "outcomes.parquet").pairs()
+    mean = pairs.set_index(["method", "left", "right"])["retention"]
     for method in METHODS:
         values[f"outcome/{method}"] = mean[method].reindex(wide.index)
     return pd.DataFrame(values)
@@ -191,7 +191,7 @@ def both_unseen(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def key_of(spec: MetricSpec, method: str) -> str:
-    return f"{spec.key}@{method}" if spec.per_method else spec.key
+    return str(Column(spec.key, method if spec.per_method else ""))
 
 
 def median_r(tables: list[pd.DataFrame], method: str, key: str) -> float:

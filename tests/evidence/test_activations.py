@@ -7,10 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-import mergecast as mc
 from mergecast.checkpoints.torch_bridge import read_state
 from mergecast.errors import UndefinedError, UsageError
-from mergecast.evidence import ProbeSettings, Session
+from mergecast.evidence import ProbeSettings, Session, pair_table
 from mergecast.evidence.activations.collect import activations, collect
 from mergecast.evidence.activations.layers import find_layer
 from mergecast.evidence.gradients import collect as gradients_module
@@ -183,11 +182,11 @@ def passes(monkeypatch):
 def test_n_models_take_n_passes_and_one_module(probe_family, passes):
     built = probe_family("cnn")
     settings = ProbeSettings(calibration=5)
-    mc.metrics(
+    pair_table(
         built.open(), tasks=built.tasks, tier="activations", metric_set="paper", settings=settings
     )
     assert passes == {"forward": 3, "backward": 0, "built": 1}
-    mc.metrics(
+    pair_table(
         built.open(), tasks=built.tasks, tier="gradients", metric_set="paper", settings=settings
     )
     assert passes == {"forward": 3 + 6, "backward": 3, "built": 2}
@@ -208,21 +207,21 @@ def test_an_interrupted_run_resumes_and_a_new_model_costs_its_own(
 
     monkeypatch.setattr(gradients_module, "backward", killed)
     with pytest.raises(KeyboardInterrupt):
-        mc.metrics(family, tasks=tasks, tier="gradients", metric_set="paper", settings=settings)
+        pair_table(family, tasks=tasks, tier="gradients", metric_set="paper", settings=settings)
     assert passes["backward"] == 2
     monkeypatch.setattr(gradients_module, "backward", whole)
-    resumed = mc.metrics(
+    resumed = pair_table(
         family, tasks=tasks, tier="gradients", metric_set="paper", settings=settings
     )
     assert passes == {"forward": 6, "backward": 3, "built": 2}
-    again = mc.metrics(family, tasks=tasks, tier="gradients", metric_set="paper", settings=settings)
+    again = pair_table(family, tasks=tasks, tier="gradients", metric_set="paper", settings=settings)
     assert passes["forward"] == 6
-    fresh = mc.metrics(
+    fresh = pair_table(
         family,
         tasks=tasks,
         tier="gradients",
         metric_set="paper",
         settings=ProbeSettings(calibration=5),
     )
-    assert resumed.equals(again)
-    assert resumed.equals(fresh)
+    assert resumed.frame.equals(again.frame)
+    assert resumed.frame.equals(fresh.frame)

@@ -67,4 +67,4 @@ def test_a_set_without_interference_does_not_pay_for_it(family_paths):
     assert found.conflict is None
     assert not any(matrix.energies for matrix in found.matrices)
     assert "interference_sign_conflict:left<-right" in mc.metrics(family)
-    assert "interference_sign_conflict:left<-right" not in mc.metrics(family, metric_set="paper")
+    assert "interference_sign_conflict:left<-right" not in mc.metrics(family, metrics="paper")

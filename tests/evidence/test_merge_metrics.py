@@ -7,12 +7,13 @@ from mergecast.evidence import (
     MergeSettings,
     ProbeSettings,
     Session,
-    compute_metrics,
     metric_specs,
+    pair_table,
 )
 from mergecast.evidence.retention.collect import collect
 from mergecast.evidence.table import columns_of
 from mergecast.merging import METHODS, merging_method
+from mergecast.tables.columns import Column
 from tiny_models import tiny_family, tiny_tasks
 
 MERGES = MergeSettings(samples=8, draws=1)
@@ -22,7 +23,7 @@ MERGES = MergeSettings(samples=8, draws=1)
 def table(tmp_path_factory):
     folder = tmp_path_factory.mktemp("metrics")
     settings = ProbeSettings(calibration=5, seed=0, cache=folder / "cache")
-    return compute_metrics(
+    return pair_table(
         tiny_family(folder),
         tasks=tiny_tasks(),
         tier="probe",
@@ -40,14 +41,14 @@ def test_retention_and_probe_metrics_are_declared_once_for_every_method(table):
     assert {spec.tier for spec in retention if spec.key.endswith("_labelled")} == {"gradients"}
     assert len(METRICS) < 80
     for method in METHODS.names():
-        about = [column for column in table if f"@{method}:" in column]
+        about = [column for column in table.metrics if Column.parse(column).method == method]
         assert len(about) == 2 * (16 + 11 + 2)
 
 
 def test_a_method_of_another_package_gets_its_metrics_without_another_line(tmp_path):
     with METHODS.isolated():
         merging_method("half_sum", reference="a test")(lambda block: 0.5 * block.deltas.sum(0))
-        table = compute_metrics(
+        table = pair_table(
             tiny_family(tmp_path),
             tasks=tiny_tasks(),
             tier="probe",
@@ -55,21 +56,23 @@ def test_a_method_of_another_package_gets_its_metrics_without_another_line(tmp_p
             merges=MergeSettings(methods=("half_sum", "weight_avg"), draws=1),
             metric_set="all",
         )
-    half = [column for column in table if "@half_sum" in column]
+    half = [column for column in table.metrics if "@half_sum" in column]
+    assert "method half_sum" in table.versions
     assert len(half) == 2 * (16 + 11 + 2)
     for column in half:
         # Half of the sum of two is their mean.
-        same = table[column.replace("half_sum", "weight_avg")]
-        assert table[column].to_numpy() == pytest.approx(same.to_numpy(), rel=1e-4, nan_ok=True)
+        same = table.frame[column.replace("half_sum", "weight_avg")]
+        assert table.frame[column].to_numpy() == pytest.approx(
+            same.to_numpy(), rel=1e-4, nan_ok=True
+        )
 
 
 def test_gradient_interference_is_collected_only_where_it_is_asked_for(tmp_path):
     def columns(**options):
         family, merges = tiny_family(tmp_path), MergeSettings(methods=("ties",), draws=1)
         settings = ProbeSettings(calibration=5, seed=0, cache=tmp_path / "cache")
-        return set(
-            compute_metrics(family, tasks=tiny_tasks(), settings=settings, merges=merges, **options)
-        )
+        options |= {"tasks": tiny_tasks(), "settings": settings, "merges": merges}
+        return set(pair_table(family, **options).metrics)
 
     dear = {"interference_fisher:left<-right", "interference_displacement@ties:left<-right"}
     by_default = columns(tier="gradients")
@@ -81,7 +84,7 @@ def test_gradient_interference_is_collected_only_where_it_is_asked_for(tmp_path)
 
 def test_columns_of_a_table_come_in_the_order_of_published_ones(table):
     """Method by method within a family, as tables have always been written."""
-    names = [column.partition(":")[0] for column in table.columns[3:]]
+    names = [Column.parse(column).key for column in table.metrics]
     order = list(dict.fromkeys(name.partition("@")[0].partition("_")[0] for name in names))
     assert order[:4] == ["activation", "effective", "stable", "spectral"]
     assert names.index("retention_overlap_unlabelled@dare") < names.index(
@@ -94,20 +97,20 @@ def test_columns_of_a_table_come_in_the_order_of_published_ones(table):
 
 
 def test_every_column_is_filled_and_nothing_is_missing_without_a_reason(table):
-    missing = {(m["left"], m["right"], m["key"]) for m in table.attrs["missing"]}
-    rows = table.set_index(["left", "right"])
+    missing = {(m.left, m.right, m.key) for m in table.missing}
+    rows = table.frame.set_index(["left", "right"])
     ours = [s for s in METRICS if {"retention", "probe", "interference"} & set(s.sets)]
-    for column, *_ in columns_of(ours, sorted(METHODS.names())):
+    for column in (str(column) for column, _ in columns_of(ours, sorted(METHODS.names()))):
         empty = rows.index[rows[column].isna()]
         assert set(empty) == {(left, right) for left, right, key in missing if key == column}
-    assert all(m["reason"] for m in table.attrs["missing"])
+    assert all(m.reason for m in table.missing)
 
 
 def test_a_directed_column_speaks_of_the_model_left_of_the_arrow(table, tmp_path):
     settings = ProbeSettings(seed=0, cache=tmp_path / "cache")
     merges = MergeSettings(samples=8, draws=1, methods=("tsv",))
     found = collect(Session(tiny_family(tmp_path), tiny_tasks(), settings, merges))
-    row = table[(table["left"] == "a") & (table["right"] == "c")].iloc[0]
+    row = table.frame.set_index(["left", "right"]).loc[("a", "c")]
     for member, arrow in (("a", "left<-right"), ("c", "right<-left")):
         for key, partner in (("retention", "base"), ("retention_scrambled", "scrambled")):
             assert row[f"{key}_overlap_unlabelled@tsv:{arrow}"] == found.value(
@@ -117,7 +120,7 @@ def test_a_directed_column_speaks_of_the_model_left_of_the_arrow(table, tmp_path
 
 def test_retention_is_the_same_whoever_the_partner_is(table):
     column = "retention_kept_unlabelled@ties:left<-right"
-    assert table[table["left"] == "a"][column].nunique() == 1
+    assert table.frame[table.frame["left"] == "a"][column].nunique() == 1
 
 
 def test_crosstalk_forgets_the_norms_when_both_directions_are_averaged(tmp_path):
@@ -141,13 +144,13 @@ def test_crosstalk_forgets_the_norms_when_both_directions_are_averaged(tmp_path)
                 kept["up.weight"] = states["base"]["up.weight"]
             write_safetensors(folder / f"{label}.safetensors", kept)
         settings = ProbeSettings(calibration=5, seed=0, cache=folder / "cache")
-        table = compute_metrics(
+        table = pair_table(
             tiny_family(folder, "ab"),
             tasks=tiny_tasks("ab"),
             tier="activations",
             settings=settings,
             merges=MERGES,
-        ).iloc[0]
+        ).frame.iloc[0]
         values.append(
             [table[f"interference_crosstalk:{a}"] for a in ("left<-right", "right<-left")]
         )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import mergecast as mc
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import FamilyError, MergecastError, UsageError
-from mergecast.evidence import EVIDENCE
+from mergecast.evidence import EVIDENCE, pair_table
 from mergecast.evidence.table import columns_of
 from mergecast.evidence.weights.effective_rank import effective_rank_of, stack_singular_values
 from mergecast.evidence.weights.fingerprints import WeightFingerprints, WeightPair
@@ -32,6 +32,10 @@ def family_of(folder, models, base=None):
     return Family.open(folder / "base.safetensors", paths)
 
 
+def weights_columns():
+    return [(str(column), spec) for column, spec in columns_of(WEIGHTS, ())]
+
+
 def metrics(table):
     return table.drop(columns=["suite", "left", "right"])
 
@@ -49,8 +53,8 @@ def test_values_keep_their_declared_range(family_paths):
     table = mc.metrics(Family.open(*family_paths), suite="s")
     assert list(table["left"] + table["right"]) == ["ab", "ac", "bc"]
     assert set(table["suite"]) == {"s"}
-    assert [column for column, *_ in columns_of(WEIGHTS, ())] == list(table.columns[3:])
-    for column, spec, _ in columns_of(WEIGHTS, ()):
+    assert [column for column, _ in weights_columns()] == list(table.columns[3:])
+    for column, spec in weights_columns():
         assert table[column].between(*spec.range).all(), column
 
 
@@ -68,7 +72,7 @@ def test_symmetric_metrics_do_not_see_which_model_is_first(tmp_path):
         if spec.symmetric:
             assert first[spec.key] == pytest.approx(second[spec.key], rel=1e-12)
         else:
-            left, right = (column for column, *_ in columns_of([spec], ()))
+            left, right = (str(column) for column, _ in columns_of([spec], ()))
             assert first[left] == pytest.approx(second[right], rel=1e-12)
 
 
@@ -87,7 +91,7 @@ def test_scaling_both_task_vectors_changes_only_what_it_should(tmp_path_factory,
     plain = {label: arrays(s, dtype="float64") for s, label in ((1, "a"), (2, "b"))}
     before = mc.metrics(family_of(folder, plain, base)).iloc[0]
     after = mc.metrics(family_of(folder, {"a": scaled(1), "b": scaled(2)}, base)).iloc[0]
-    for column, spec, _ in columns_of(WEIGHTS, ()):
+    for column, spec in weights_columns():
         power = POWERS.get(spec.key, 0)
         assert after[column] == pytest.approx(factor**power * before[column], rel=1e-6)
 
@@ -125,10 +129,10 @@ def test_identical_models_are_the_extreme_of_every_similarity(tmp_path):
 
 
 def test_a_zero_task_vector_is_missing_with_its_reason_never_a_number(tmp_path):
-    table = mc.metrics(family_of(tmp_path, {"a": arrays(1), "zero": arrays(0)}))
-    assert metrics(table).isna().all(axis=None)
-    reasons = {entry["key"]: entry["reason"] for entry in table.attrs["missing"]}
-    assert set(reasons) == set(metrics(table).columns)
+    table = pair_table(family_of(tmp_path, {"a": arrays(1), "zero": arrays(0)}))
+    assert table.frame[table.metrics].isna().all(axis=None)
+    reasons = {entry.key: entry.reason for entry in table.missing}
+    assert set(reasons) == set(table.metrics)
     assert "model 'zero': equals its base" in reasons["task_vector_cosine_similarity"]
     assert "undefined on all 2 matrices" in reasons["subspace_overlap"]
 
@@ -137,10 +141,10 @@ def test_models_without_matrices_have_no_subspaces(tmp_path):
     def vector(seed):
         return {"bias": arrays(seed)["layer.bias"]}
 
-    table = mc.metrics(family_of(tmp_path, {"a": vector(1), "b": vector(2)}, vector(0)))
-    assert table["subspace_overlap"].isna().all()
-    assert table["effective_rank"].notna().all()
-    reasons = {entry["reason"] for entry in table.attrs["missing"]}
+    table = pair_table(family_of(tmp_path, {"a": vector(1), "b": vector(2)}, vector(0)))
+    assert table.frame["subspace_overlap"].isna().all()
+    assert table.frame["effective_rank"].notna().all()
+    reasons = {entry.reason for entry in table.missing}
     assert reasons == {"family: has no two-dimensional parameter"}
 
 

@@ -4,7 +4,7 @@ from mergecast.evidence.kind import EVIDENCE, EvidenceKind, Step, kinds_of, want
 from mergecast.evidence.metric import METRICS, MetricSpec, metric, metric_specs
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import MergeSettings, ProbeSettings
-from mergecast.evidence.table import Evidence, collect_evidence, compute_metrics, table_stage
+from mergecast.evidence.table import Evidence, collect_evidence, pair_table, table_stage
 
 __all__ = [
     "EVIDENCE",
@@ -17,10 +17,10 @@ __all__ = [
     "Session",
     "Step",
     "collect_evidence",
-    "compute_metrics",
     "kinds_of",
     "metric",
     "metric_specs",
+    "pair_table",
     "table_stage",
     "wanted",
     "with_companions",

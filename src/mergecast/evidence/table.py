@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations, groupby
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +19,9 @@ from mergecast.evidence.settings import MergeSettings, ProbeSettings
 from mergecast.family.family import Family
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.stage import Stage
+from mergecast.tables.columns import ON_RIGHT, Column
+from mergecast.tables.columns import columns_of as directed
+from mergecast.tables.pairs import MissingMetric, PairTable
 
 if TYPE_CHECKING:
     from mergecast.evidence.weights.fingerprints import WeightFingerprints
@@ -42,12 +45,15 @@ class Evidence:
         The merging methods that metrics speak of.
     stage : Stage
         What the table of it is made by.
+    recipe : mapping
+        The settings that it was collected with.
     """
 
     kinds: Mapping[str, FamilyEvidence]
     metrics: Sequence[MetricSpec]
     methods: Sequence[str]
     stage: Stage
+    recipe: Mapping[str, object]
 
     @property
     def weights(self) -> WeightFingerprints:
@@ -60,30 +66,35 @@ class Evidence:
         notes = (kind.note for kind in self.kinds.values() if isinstance(kind, Readings))
         return next(filter(None, notes), "")
 
-    def table(self, members: Sequence[str], suite: str = "") -> pd.DataFrame:
-        """Every metric of every pair of `members`; see `compute_metrics`."""
+    def table(self, members: Sequence[str], suite: str = "") -> PairTable:
+        """Every metric of every pair of `members`; see `pair_table`."""
         rows: list[dict[str, object]] = []
-        missing: list[dict[str, str]] = []
-        columns = list(columns_of(self.metrics, self.methods))
+        missing: list[MissingMetric] = []
+        columns = {str(column): (column, spec) for column, spec in self.columns()}
         for left, right in combinations(sorted(members), 2):
             row: dict[str, object] = {"suite": suite, "left": left, "right": right}
             pairs = _Pairs(self.kinds, (left, right))
-            for column, spec, method in columns:
+            for name, (column, spec) in columns.items():
                 try:
-                    first = column.endswith("right<-left")
-                    row[column] = pairs.value(spec, method, swapped=first)
+                    row[name] = pairs.value(column, spec)
                 except UndefinedError as reason:
-                    row[column] = math.nan
-                    entry = {"left": left, "right": right, "key": column, "reason": str(reason)}
-                    missing.append(entry)
+                    row[name] = math.nan
+                    missing.append(MissingMetric(suite, left, right, name, str(reason)))
             rows.append(row)
-        frame = pd.DataFrame(rows)
-        frame.attrs["missing"] = missing
-        frame.attrs["tiers"] = {column: spec.tier for column, spec, _ in columns}
-        return frame
+        return PairTable(
+            pd.DataFrame(rows),
+            tiers={name: spec.tier for name, (_, spec) in columns.items()},
+            missing=missing,
+            versions=self.stage.versions(),
+            recipe=self.recipe,
+        )
+
+    def columns(self) -> Iterator[tuple[Column, MetricSpec]]:
+        """Every column of the table in its order, with its metric."""
+        return columns_of(self.metrics, self.methods)
 
 
-def compute_metrics(
+def pair_table(
     family: Family,
     *,
     tasks: Mapping[str, Task] | None = None,
@@ -94,7 +105,7 @@ def compute_metrics(
     workers: int = 2,
     progress: Progress | None = None,
     metric_set: str | None = None,
-) -> pd.DataFrame:
+) -> PairTable:
     """All metrics of a tier, and of the cheaper ones, of all pairs.
 
     Parameters
@@ -121,10 +132,10 @@ def compute_metrics(
 
     Returns
     -------
-    DataFrame
+    PairTable
         One row a pair, ``suite, left, right`` (labels in sorted order) and one column a metric,
-        two for a directed one. Undefined values are NaN; ``attrs["missing"]`` lists them with the
-        reason, and ``attrs["tiers"]`` names every column's tier.
+        two for a directed one. Undefined values are NaN; the table has their reasons, every
+        column's tier, the settings and the versions of what it was made by.
     """
     with Session(
         family,
@@ -161,7 +172,15 @@ def collect_evidence(
             _need_pair(len(usable), refused)
             asked = asked.narrowed(usable)
     methods = session.methods if any(spec.per_method for spec in metrics) else ()
-    return Evidence(kinds, metrics, methods, _stage_of(metrics, methods))
+    recipe = _recipe(session) if len(kinds) > 1 else {}
+    return Evidence(kinds, metrics, methods, _stage_of(metrics, methods), recipe)
+
+
+def _recipe(session: Session) -> dict[str, object]:
+    """The settings that values above the weights tier depend on, as plain data."""
+    settings, merges = asdict(session.settings), asdict(session.merges)
+    recipe = {key: settings[key] for key in ("calibration", "seed", "layer")}
+    return recipe | {key: value for key, value in merges.items() if key != "methods"}
 
 
 def _need_pair(count: int, refused: Mapping[str, str] | None = None) -> None:
@@ -216,19 +235,17 @@ TABLE = Stage(
 
 def columns_of(
     metrics: Sequence[MetricSpec], methods: Sequence[str]
-) -> Iterator[tuple[str, MetricSpec, str | None]]:
-    """Every column of a table in its order, with its metric and merging method.
+) -> Iterator[tuple[Column, MetricSpec]]:
+    """Every column of a table in its order, with its metric.
 
     Metrics of one family that are about methods stand together, method by method.
     """
     for (_, per_method), group in groupby(metrics, lambda spec: (spec.family, spec.per_method)):
         specs = list(group)
-        for method in methods if per_method else (None,):
+        for method in methods if per_method else ("",):
             for spec in specs:
-                key = spec.key if method is None else f"{spec.key}@{method}"
-                arrows = ("",) if spec.symmetric else (":left<-right", ":right<-left")
-                for arrow in arrows:
-                    yield f"{key}{arrow}", spec, method
+                for column in directed(spec.key, method, symmetric=spec.symmetric):
+                    yield column, spec
 
 
 class _Pairs:
@@ -239,20 +256,21 @@ class _Pairs:
         self.labels = labels
         self._found: dict[tuple[str, bool], Any] = {}
 
-    def value(self, spec: MetricSpec, method: str | None, *, swapped: bool) -> float:
+    def value(self, column: Column, spec: MetricSpec) -> float:
         """One value, held to the metric's declared range; raises UndefinedError."""
+        swapped = column.direction == ON_RIGHT
         labels = self.labels[::-1] if swapped else self.labels
         key = spec.evidence, swapped
         if key not in self._found:
             self._found[key] = self.kinds[spec.evidence].pair(*labels)
-        about = () if method is None else (method,)
+        about = (column.method,) if spec.per_method else ()
         value = float(spec.function(self._found[key], *about))
         low, high = spec.range
         room = _ROUNDING * max(1.0, abs(value))
         if math.isfinite(value) and low - room <= value <= high + room:
             return min(max(value, low), high)
         raise MergecastError(
-            f"metric {spec.key!r} of {labels[0]} and {labels[1]}",
+            f"metric {column.key!r} of {labels[0]} and {labels[1]}",
             f"is {value}, outside its range [{low}, {high}]",
             "report this: it is a defect, of the metric if it is a plug-in's",
         )
