@@ -54,17 +54,31 @@ def merge(
 
     Parameters
     ----------
-    family : base and models.
-    method : a name in `METHODS`.
-    members : labels of the models to merge; all by default. Their order does not matter.
-    params : the method's parameters; defaults for the rest.
-    seed : seed of random masks.
-    device : where the method runs.
+    family : Family
+        Base and models.
+    method : str
+        A name in `METHODS`.
+    members : sequence of str, optional
+        Labels of the models to merge; all by default. Their order does not matter.
+    params : mapping of str to object, optional
+        The method's parameters; defaults for the rest.
+    seed : int
+        Of random masks.
+    device : str
+        Where the method runs.
 
     Returns
     -------
-    Every parameter of the base: shared ones merged, others as they are in the base, each in the
-    base's dtype.
+    dict of str to Tensor
+        Every parameter of the base: shared ones merged, others as they are in the base, each in
+        the base's dtype.
+
+    Raises
+    ------
+    UsageError
+        An unknown method, parameter, member or device.
+    FamilyError
+        A value that is not finite, or too large for the base's dtype once merged.
     """
     _, blocks = _merged_blocks(family, method, members, params, seed, device)
     merged = {name: to_tensor(array) for name, array in blocks}
@@ -87,10 +101,35 @@ def write_merge(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Path:
-    """Merge to disk, one parameter at a time; see `merge` for the parameters.
+    """Merge to disk, one parameter at a time.
 
     The folder gets ``model.safetensors`` (or the base's shards and index), the base's config and
     tokenizer files, and ``mergecast.json``, the record of the merge. It appears when complete.
+
+    Parameters
+    ----------
+    family, method, members, params, seed, device
+        As in `merge`.
+    out : str or Path
+        The folder to write.
+    workers : int
+        Parameters merged side by side; the values do not depend on it.
+    overwrite : bool
+        Replace a folder that mergecast did not write.
+    progress : Progress, optional
+        Told of every parameter written.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    UsageError, FamilyError
+        As `merge`; a folder that is not ours.
+    ResourceError
+        It cannot be written.
     """
     out = Path(out)
     infos = list(family.base.infos.values())
