@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import overload
 
 from mergecast.api.inputs import refuse_table
 from mergecast.forecast.fit import CANDIDATES
@@ -14,9 +14,30 @@ from mergecast.forecast.validation.evaluation import evaluate
 from mergecast.report.family_summary import summarise_forecast
 from mergecast.report.html import write_html
 from mergecast.report.inputs import RunInputs, read_inputs
+from mergecast.report.model import FamilySummary, RunSummary, Summary
 from mergecast.report.summary import summarise_run
 from mergecast.runtime.progress import Progress
 from mergecast.tables.io import replace_file
+
+
+@overload
+def report(
+    source: Forecast,
+    out: str | Path | None = None,
+    *,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> FamilySummary: ...
+
+
+@overload
+def report(
+    source: str | Path,
+    out: str | Path | None = None,
+    *,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> RunSummary: ...
 
 
 def report(
@@ -25,7 +46,7 @@ def report(
     *,
     workers: int = 2,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Summary:
     """Everything there is to say of a forecast, or of a run's merges, and a page of it.
 
     The merges of a run are forecast by fits that had not seen them: each pair from pairs that
@@ -45,8 +66,8 @@ def report(
 
     Returns
     -------
-    dict
-        Plain data, see `summarise_forecast` and `summarise_run`.
+    FamilySummary or RunSummary
+        Plain data; `mergecast.report.model` has its keys.
 
     Raises
     ------
@@ -62,6 +83,7 @@ def report(
     """
     if out is not None:
         refuse_table(out)
+    summary: Summary
     if isinstance(source, Forecast):
         summary = summarise_forecast(source)
     else:
@@ -73,7 +95,7 @@ def report(
 
 def judge_run(
     inputs: RunInputs, *, warm: bool, workers: int, progress: Progress | None
-) -> tuple[dict[str, Any], Forecaster]:
+) -> tuple[RunSummary, Forecaster]:
     """The summary of a run by forecasts that had not seen it, and the forecaster that it gives.
 
     Parameters
@@ -101,7 +123,7 @@ def judge_run(
     return summarise_run(inputs, evaluations, forecaster.forecast(inputs.pairs)), forecaster
 
 
-def _write(summary: dict[str, Any], out: Path) -> None:
+def _write(summary: Summary, out: Path) -> None:
     """The page, and in a folder its data beside it."""
     if out.suffix in {".html", ".htm"}:
         write_html(summary, out)

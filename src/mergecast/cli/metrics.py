@@ -161,29 +161,24 @@ def command(
 
 
 def _print_plan(rows: Sequence[PlanRow], json: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     if json:
         print_json({"tier": rows[-1].tier, "plan": [vars(row) for row in rows]})
         return
-    names = ("evidence", "tier", "forward", "backward", "read", "kept", "memory", "minutes")
-    table = Table(*names, box=None)
-    for row in rows:
-        table.add_row(
+    from mergecast.report.table import Table, open_console, show
+
+    cells = [
+        [
             row.kind,
             row.tier,
             f"{row.forward_passes} passes",
             f"{row.backward_passes} passes",
             *(_size(value) for value in (row.read, row.kept, row.memory)),
             f"{row.minutes:.2f}",
-        )
-    # A pipe is 80 columns wide to rich, which would cut numbers off.
-    Console(width=max(_PLAN_WIDTH, Console().width)).print(table)
-
-
-#: Columns that the widest plan takes.
-_PLAN_WIDTH = 110
+        ]
+        for row in rows
+    ]
+    names = ("evidence", "tier", "forward", "backward", "read", "kept", "memory", "minutes")
+    show(open_console(), [Table("What these metrics take", names, cells, keys=2)])
 
 
 def _size(count: int) -> str:

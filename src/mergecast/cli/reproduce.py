@@ -69,18 +69,21 @@ def command(
         print_json(found.to_dict())
         return
     from mergecast.analysis.analyse import analyse
-    from mergecast.cli.analysis_tables import print_findings, print_fits
-    from mergecast.cli.reproduce_tables import print_reproduction
-    from mergecast.cli.sensitivity_tables import print_fit_sensitivity, print_metric_sensitivity
-    from mergecast.cli.tables import open_console
+    from mergecast.analysis.tables import audit_lines, fit_parts
     from mergecast.paper.sensitivity import calibration_sensitivity
+    from mergecast.paper.tables import (
+        fit_sensitivity_table,
+        metric_sensitivity_table,
+        reproduction_parts,
+    )
+    from mergecast.report.table import open_console, show
 
     console = open_console()
-    print_reproduction(console, found, results)
+    show(console, reproduction_parts(found))
     if found.sizes:
-        print_metric_sensitivity(console, calibration_sensitivity(found.sizes).metrics)
+        show(console, [metric_sensitivity_table(calibration_sensitivity(found.sizes).metrics)])
     # Before what was asked for in addition, which may fail where there are too few tasks.
-    print_findings(console, found.findings)
+    show(console, audit_lines(found.findings))
     chosen, methods = found.selection, found.selection.methods
     if sensitivity:
         if not found.sizes:
@@ -90,11 +93,11 @@ def command(
                 fits = calibration_sensitivity(
                     found.sizes, chosen.outcomes, methods=methods, seeds=seeds, progress=bars
                 ).fits
-            print_fit_sensitivity(console, fits, "normalized accuracy")
+            show(console, [fit_sensitivity_table(fits, "normalized accuracy")])
     if analysis:
         with progress_bars() as bars:
             analysed = analyse(chosen.pairs, chosen.outcomes, methods, progress=bars)
-        print_fits(console, analysed)
+        show(console, fit_parts(analysed))
 
 
 def _only_setting(results: Path) -> str:

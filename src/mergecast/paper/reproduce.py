@@ -14,7 +14,7 @@ from mergecast.analysis.signatures import mean_coefficients, sign_agreement, top
 from mergecast.analysis.variance import metric_shares, outcome_shares
 from mergecast.errors import MergecastError, UsageError
 from mergecast.paper.audit import audit_setting
-from mergecast.paper.fits import ReleasedFit, released_fits
+from mergecast.paper.fits import ReleasedFit, experiments, released_fits
 from mergecast.paper.refits import mean_over_seeds, refit, seed_spread
 from mergecast.paper.replay import NORMALIZED, Replay, replay
 from mergecast.paper.results import PublishedSetting, read_setting, settings
@@ -44,6 +44,7 @@ class Reproduction:
     fits, replays : released fits, and their coefficients applied again, by method.
     runs : every refit, one row a seed, see `mergecast.paper.refits.refit`.
     findings : the audit.
+    experiments : every released experiment that could be read, by name, as `fits`.
     sizes : calibration size to the analysed pairs measured with it; empty where the setting has no
         sensitivity folder.
     """
@@ -55,6 +56,7 @@ class Reproduction:
     replays: dict[str, Replay]
     runs: pd.DataFrame
     findings: list[AuditFinding]
+    experiments: dict[str, dict[str, ReleasedFit]] = field(default_factory=dict)
     sizes: dict[int, pd.DataFrame] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -127,12 +129,15 @@ def reproduce(
         except MergecastError as error:
             findings.append(AuditFinding("released_fit_not_reproduced", WARNING, str(error)))
     findings += audit_setting(tables, selection, others, fits, replays)
+    released = _experiments(results, setting, findings)
     sizes = _sizes(results, setting, selection, findings)
     runs, failures = refit(selection, predictors, seeds, workers, progress)
     findings += [AuditFinding("not_fitted", WARNING, text) for text in failures]
     findings += _unstable(runs)
     findings += _identifying(runs)
-    return Reproduction(tables, selection, others, fits, replays, runs, ordered(findings), sizes)
+    return Reproduction(
+        tables, selection, others, fits, replays, runs, ordered(findings), released, sizes
+    )
 
 
 def _others(
@@ -149,6 +154,19 @@ def _others(
             text = f"{name} is not compared with: {error}"
             findings.append(AuditFinding("unreadable_setting", WARNING, text))
     return found
+
+
+def _experiments(
+    results: str | Path, setting: str, findings: list[AuditFinding]
+) -> dict[str, dict[str, ReleasedFit]]:
+    """All released fits by experiment; what cannot be read is a finding, not the end."""
+    released = {}
+    for name in experiments(results, setting):
+        try:
+            released[name] = released_fits(results, setting, name)
+        except MergecastError as error:
+            findings.append(AuditFinding("unreadable_experiment", WARNING, str(error)))
+    return released
 
 
 def _sizes(

@@ -1,14 +1,11 @@
-"""The summary of a run: forecasts that had not seen a pair's tasks, beside what its merge did.
-
-Plain data, ready for JSON; the page and the terminal tables are renderings of it. Units are
-retention (1 = the merged model scores as the single one) unless said otherwise.
-"""
+"""The summary of a run: forecasts that had not seen a pair's tasks, beside what its merge did."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -18,6 +15,15 @@ from mergecast.forecast.result import THRESHOLD, Forecast
 from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.report.advice import PAIR, advice_rows, advice_scores
 from mergecast.report.inputs import RunInputs
+from mergecast.report.model import (
+    AdviceScores,
+    MemberRow,
+    PairAdvice,
+    RunHeader,
+    RunMethod,
+    RunSummary,
+    TaskRow,
+)
 from mergecast.report.plain import number, plain, records
 from mergecast.report.scores import chosen_predictors, main_evaluation, method_scores
 from mergecast.report.verdicts import method_sentence, run_verdict, run_warnings
@@ -32,33 +38,35 @@ def summarise_run(
     forecast: Forecast | None = None,
     *,
     date: str | None = None,
-) -> dict[str, Any]:
+) -> RunSummary:
     """All that a report of a run says.
 
     Parameters
     ----------
-    inputs : what the run measured.
-    evaluations : of the same tables, one a protocol; forecasts and advice are those of the hardest
+    inputs : RunInputs
+        What the run measured.
+    evaluations : Sequence[Evaluation]
+        Of the same tables, one a protocol; forecasts and advice are those of the hardest
         (``suite``, ``l2to``, ``loto``); each pair is forecast by a fit that had not seen it.
-    forecast : of the same pairs by a forecaster fitted on all of them, for the reasons: which
-        metrics carry the number. Its numbers are not used.
-    date : of the report, today by default.
+    forecast : Forecast, optional
+        Of the same pairs by a forecaster fitted on all of them, for the reasons: which metrics
+        carry the number. Its numbers are not used.
+    date : str, optional
+        Of the report, today by default.
 
     Returns
     -------
-    Dict of `kind` ("run"), `header`, `verdict` (sentences), `protocol`, `level`, `methods` (see
-    `method_scores`, with `sentence`), `rows` (one a pair, method and member: predicted, lower,
-    upper, measured, inside, reasons), `pairs` (advice and regret), `advice` (its scores), `tasks`,
-    `missing` (undefined metric values with reasons), `notes` (what was left out), `warnings`.
+    RunSummary
     """
     main = main_evaluation(evaluations)
-    methods = method_scores(inputs.outcomes, evaluations)
+    methods = cast("list[RunMethod]", method_scores(inputs.outcomes, evaluations))
     for entry in methods:
         entry["sentence"] = method_sentence(entry, main.protocol)
     rows = _held_out(main, chosen_predictors(main))
     constant = _held_out(main, dict.fromkeys((m["method"] for m in methods), "constant"))
     pairs = advice_rows(rows, THRESHOLD)
-    advice = advice_scores(pairs, advice_rows(constant, THRESHOLD), THRESHOLD)
+    scores = advice_scores(pairs, advice_rows(constant, THRESHOLD), THRESHOLD)
+    advice = cast("AdviceScores", scores)
     tasks = _tasks(inputs.tasks)
     names = sorted({*inputs.pairs["left"], *inputs.pairs["right"]})
     seeds = sorted({int(seed) for seed in inputs.outcomes["seed"]})
@@ -69,15 +77,15 @@ def summarise_run(
         "protocol": main.protocol,
         "level": LEVEL,
         "threshold": THRESHOLD,
-        "verdict": run_verdict(methods, main.protocol, advice),
+        "verdict": list(run_verdict(methods, main.protocol, advice)),
         "methods": methods,
         "rows": _with_reasons(rows, forecast),
-        "pairs": pairs,
+        "pairs": cast("list[PairAdvice]", pairs),
         "advice": advice,
         "tasks": tasks,
         "missing": [plain(entry) for entry in inputs.pairs.attrs.get("missing", [])],
         "notes": list(notes),
-        "warnings": run_warnings(methods, main.protocol, LEVEL, tasks, len(names), seeds),
+        "warnings": list(run_warnings(methods, main.protocol, LEVEL, tasks, len(names), seeds)),
     }
 
 
@@ -95,39 +103,40 @@ def _held_out(evaluation: Evaluation, predictors: dict[str, str]) -> pd.DataFram
     return table.groupby(_ROW, sort=True)[numbers].mean().reset_index()
 
 
-def _with_reasons(rows: pd.DataFrame, forecast: Forecast | None) -> list[dict[str, Any]]:
+def _with_reasons(rows: pd.DataFrame, forecast: Forecast | None) -> list[MemberRow]:
     reasons: dict[tuple[Any, ...], Any] = {}
     if forecast is not None:
         columns = forecast.rows[_ROW].itertuples(index=False, name=None)
         reasons = dict(zip(columns, forecast.rows["reasons"], strict=True))
-    found = []
-    for row in records(rows):
-        known = row["lower"] is not None and row["measured"] is not None
-        # An upper bound may be infinite (too few residuals); then only the lower one can fail.
-        above = row["upper"] is None or (known and row["measured"] <= row["upper"])
-        row["inside"] = bool(row["lower"] <= row["measured"] and above) if known else None
+    members = records(rows)
+    for row in members:
         key = tuple(row[column] for column in _ROW)
-        row["reasons"] = plain(reasons.get(key, []))
-        found.append(row)
-    return found
+        row |= {"inside": _inside(row), "reasons": plain(reasons.get(key, []))}
+    return cast("list[MemberRow]", members)
 
 
-def _tasks(tasks: pd.DataFrame | None) -> list[dict[str, Any]]:
+def _inside(row: dict[str, Any]) -> bool | None:
+    """Whether the outcome lies in the interval; None where one of them is missing."""
+    if row["lower"] is None or row["measured"] is None:
+        return None
+    # An upper bound may be infinite (too few residuals); then only the lower one can fail.
+    upper = math.inf if row["upper"] is None else row["upper"]
+    return bool(row["lower"] <= row["measured"] <= upper)
+
+
+def _tasks(tasks: pd.DataFrame | None) -> list[TaskRow]:
     """Task rows with `gain`: fine-tuned score above the better of base and commonest class."""
-    if tasks is None:
-        return []
-    found = []
-    for row in records(tasks):
+    rows = [] if tasks is None else records(tasks)
+    for row in rows:
         floor = [row[key] for key in ("base_score", "majority") if row[key] is not None]
         single = row["single_score"]
-        known = floor and single is not None
-        found.append({**row, "gain": number(single - max(floor)) if known else None})
-    return found
+        row["gain"] = number(single - max(floor)) if floor and single is not None else None
+    return cast("list[TaskRow]", rows)
 
 
 def _header(
     inputs: RunInputs, tasks: list[str], methods: list[str], seeds: list[int], date: str | None
-) -> dict[str, Any]:
+) -> RunHeader:
     suite = plain(inputs.suite)
     return {
         "suites": sorted(inputs.pairs["suite"].unique()),
