@@ -26,6 +26,7 @@ from mergecast.paper.sensitivity import (
     published_sizes,
 )
 from mergecast.runtime.progress import Progress
+from mergecast.tables.pairs import PairTable
 from mergecast.typing import Names, listed
 
 # A fit whose per-fold r moves by more than this between seeds is not a result of the data alone.
@@ -58,7 +59,7 @@ class Reproduction:
     runs: pd.DataFrame
     findings: list[AuditFinding]
     experiments: dict[str, dict[str, ReleasedFit]] = field(default_factory=dict)
-    sizes: dict[int, pd.DataFrame] = field(default_factory=dict)
+    sizes: dict[int, PairTable] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; an undefined number is None."""
@@ -214,7 +215,7 @@ def _experiments(
 
 def _sizes(
     results: str | Path, setting: str, selection: Selection, findings: list[AuditFinding]
-) -> dict[int, pd.DataFrame]:
+) -> dict[int, PairTable]:
     """Tables at other calibration sizes; what cannot be read is a finding, not the end."""
     try:
         sizes = published_sizes(results, setting, selection.pairs)
