@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 
-import pandas as pd
 import pytest
 
 import mergecast as mc
 from mergecast.cli.main import run
 from mergecast.errors import TableError, UsageError
-from mergecast.tables.io import write_outcomes, write_pairs
+from mergecast.tables.outcomes import as_outcomes
+from mergecast.tables.pairs import as_pairs
 from synthetic_suite import build_suite
 
 
@@ -21,8 +21,8 @@ def folders(tmp_path_factory):
     for suite, seed in (("first", 0), ("second", 1)):
         folder = tmp_path_factory.mktemp(suite)
         pairs, outcomes = build_suite(n_tasks=5, methods=("ties", "tsv"), seed=seed, suite=suite)
-        write_pairs(pairs, folder / "pairs.parquet")
-        write_outcomes(outcomes, folder / "outcomes.parquet")
+        as_pairs(pairs).write(folder / "pairs.parquet")
+        as_outcomes(outcomes).write(folder / "outcomes.parquet")
         found.append(str(folder))
     return found
 
@@ -64,7 +64,7 @@ def test_runs_that_are_none(call, tmp_path, folders):
     with pytest.raises(UsageError, match="runs: are nothing; give run folders, or a pair"):
         call([])
     pairs, _ = mc.load_run(folders[0])
-    with pytest.raises(UsageError, match="runs: are DataFrame, str; give run folders, or a pair"):
+    with pytest.raises(UsageError, match="runs: are PairTable, str; give run folders, or a pair"):
         call([pairs, folders[1]])
     with pytest.raises(TableError, match="holds suite 'first', which"):
         call([folders[0], folders[0]])
@@ -82,4 +82,4 @@ def test_unknown_names_have_their_nearest(folders):
 def test_a_table_that_breaks_its_schema_is_named(folders):
     pairs, outcomes = mc.load_run(folders[0])
     with pytest.raises(TableError, match="outcomes table, column 'retention': missing"):
-        mc.fit((pairs, pd.DataFrame(outcomes).drop(columns="retention")))
+        mc.fit((pairs, outcomes.to_pandas().drop(columns="retention")))

@@ -10,7 +10,8 @@ import mergecast as mc
 from forecaster_files import linear_model, save_forecaster
 from mergecast.cli.main import run
 from mergecast.errors import UsageError
-from mergecast.tables.io import write_outcomes, write_pairs
+from mergecast.tables.outcomes import as_outcomes
+from mergecast.tables.pairs import as_pairs
 from synthetic_suite import build_suite
 
 
@@ -18,8 +19,8 @@ from synthetic_suite import build_suite
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     pairs, outcomes = build_suite(n_tasks=5)
-    write_pairs(pairs, folder / "pairs.parquet")
-    write_outcomes(outcomes, folder / "outcomes.parquet")
+    as_pairs(pairs).write(folder / "pairs.parquet")
+    as_outcomes(outcomes).write(folder / "outcomes.parquet")
     return folder
 
 
