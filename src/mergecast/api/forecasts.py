@@ -179,7 +179,7 @@ def _preflight(measured: Measurement) -> tuple[dict[str, str], list[str]]:
         text = f"{finding.message}; {finding.remedy}"
         if finding.severity != "error":
             warnings.append(f"{finding.about}: {text}")
-        elif finding.about == "family":
+        elif finding.subject != "model":
             raise FamilyError("models", finding.message, finding.remedy)
         else:
             refused[finding.about] = text

@@ -13,6 +13,7 @@ from mergecast.evidence.plan import PlanRow
 from mergecast.evidence.plan import plan as plan_of
 from mergecast.family.family import Family
 from mergecast.family.findings import Finding, delta_findings
+from mergecast.family.headers import header_findings
 from mergecast.tables.pairs import PairTable
 
 if TYPE_CHECKING:
@@ -49,11 +50,13 @@ class Measurement:
 
     @cached_property
     def findings(self) -> list[Finding]:
-        """What preflight says of the task vectors of the models that were not refused."""
+        """What preflight says of files and task vectors of the models that were not refused."""
         weights = self._weights
+        files = [one for one in header_findings(self.family) if one.severity != "note"]
         usable = [i for i, label in enumerate(weights.members) if label not in weights.refused]
         gram = weights.gram[usable][:, usable]
-        return delta_findings([weights.members[i] for i in usable], gram, weights.base_norm)
+        members = [weights.members[i] for i in usable]
+        return [*files, *delta_findings(members, gram, weights.base_norm)]
 
     @property
     def batchnorm(self) -> str | None:

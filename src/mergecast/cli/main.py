@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -99,6 +100,7 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run with `arguments`; returns the exit code and prints at most one line of error."""
+    logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", force=True)
     try:
         code = app(arguments or ["--help"], standalone_mode=False, prog_name="mergecast")
         if sys.stdout is not None:
