@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mergecast.runtime.progress import Progress
 from mergecast.runtime.stage import Stage
 from mergecast.runtime.workers import one_thread
 from mergecast.suites.plan import Digests, RunPlan
-from mergecast.suites.units import BASE_FILE, model_file
+from mergecast.suites.units import BASE, BASE_FILE, FINE_TUNE, model_file
 
 if TYPE_CHECKING:
     from mergecast.tables.pairs import PairTable
@@ -18,7 +19,7 @@ CALIBRATION = 100
 than a mean activation, and forecasts from retention still got better from 40 to here."""
 
 #: The pair table of a run.
-PAIRS = Stage("pairs", 1, modules=("mergecast.suites.pair_table",))
+PAIRS = Stage("pairs", 1, uses=(BASE, FINE_TUNE), modules=("mergecast.suites.pair_table",))
 
 
 def pairs_spec(plan: RunPlan, base: str, models: Digests) -> dict[str, object]:
@@ -64,7 +65,7 @@ def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
         {name: run.folder / model_file(name) for name in plan.tasks},
         private=sorted({pattern for task in tasks.values() for pattern in task.private}),
     )
-    return measured(
+    table = measured(
         family,
         tasks=tasks,
         tier=plan.tier,
@@ -78,3 +79,5 @@ def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
         workers=workers,
         progress=progress,
     )
+    versions = {**table.versions, **PAIRS.with_uses(run.suite.stage).versions()}
+    return replace(table, versions=versions, recipe=run.recipe.model_dump(mode="json"))
