@@ -23,7 +23,8 @@ from mergecast.evidence.session import ProbeSettings
 from mergecast.evidence.settings import MergeSettings
 from mergecast.family.family import Family
 from mergecast.runtime.progress import Progress, Silent
-from mergecast.tables.pairs import MissingMetric, PairTable
+from mergecast.tables.missing import MissingMetric
+from mergecast.tables.pairs import PairTable
 
 if TYPE_CHECKING:
     from mergecast.tasks.task import Task
