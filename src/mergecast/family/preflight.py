@@ -73,7 +73,25 @@ def check(
     strict: bool = True,
     progress: Progress | None = None,
 ) -> Preflight:
-    """Open, align and read a family once, and report what would spoil a merge.
+    """Open, align and read a family once, and report what would spoil a merge; nothing is merged.
+
+    Parameters
+    ----------
+    base : str or Path
+        The base model.
+    models : str, Path, sequence of them or mapping
+        Fine-tuned models, or label to path.
+    private : str or sequence of str
+        Glob patterns of parameters that belong to tasks.
+    strict : bool
+        Refuse models that differ from the base outside task heads.
+    progress : Progress, optional
+        Told of every parameter read.
+
+    Returns
+    -------
+    Preflight
+        What is usable, what is refused, and why.
 
     Raises
     ------

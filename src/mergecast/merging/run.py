@@ -45,17 +45,31 @@ def merge(
 
     Parameters
     ----------
-    family : base and models.
-    method : a name in `METHODS`.
-    members : labels of the models to merge; all by default. Their order does not matter.
-    params : the method's parameters; defaults for the rest.
-    seed : seed of random masks.
-    device : where the method runs.
+    family : Family
+        Base and models.
+    method : str
+        A name in `METHODS`.
+    members : sequence of str, optional
+        Labels of the models to merge; all by default. Their order does not matter.
+    params : mapping of str to object, optional
+        The method's parameters; defaults for the rest.
+    seed : int
+        Of random masks.
+    device : str
+        Where the method runs.
 
     Returns
     -------
-    Every parameter of the base: shared ones merged, others as they are in the base, each in the
-    base's dtype.
+    dict of str to Tensor
+        Every parameter of the base: shared ones merged, others as they are in the base, each in
+        the base's dtype.
+
+    Raises
+    ------
+    UsageError
+        An unknown method, parameter, member or device.
+    FamilyError
+        A value that is not finite, or too large for the base's dtype once merged.
     """
     _, blocks = merged_blocks(family, method, members, params, seed, device)
     merged = {name: to_tensor(array) for name, array in blocks}
