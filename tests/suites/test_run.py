@@ -15,7 +15,8 @@ from mergecast.suites.digits.task import DigitsTask
 from mergecast.suites.run import SIX, run_suite
 from mergecast.suites.status import suite_status
 from mergecast.suites.suite import Recipe
-from mergecast.tables.outcomes import MissingOutcome, OutcomeTable
+from mergecast.tables.missing import MissingOutcome
+from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable
 
 TABLES = ("tasks", "pairs", "outcomes")
