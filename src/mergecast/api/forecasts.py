@@ -31,7 +31,7 @@ def forecast(
     methods: Names | None = None,
     suite: str | None = None,
     set_size: int | None = None,
-    calibration: int = 100,
+    calibration: int | None = None,
     seed: int = 0,
     merge_seed: int = 0,
     device: str = "cpu",

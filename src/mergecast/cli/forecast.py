@@ -45,7 +45,7 @@ def command(
     ] = None,
     tasks: TasksOption = None,
     tier: TierOption = None,
-    calibration: CalibrationOption = 100,
+    calibration: CalibrationOption = None,
     cache: CacheOption = None,
     batch_size: BatchSizeOption = 32,
     seed: SeedOption = 0,
@@ -53,7 +53,9 @@ def command(
     device: DeviceOption = "cpu",
     set_size: Annotated[
         int | None,
-        typer.Option(metavar="K", help="Also rank all sets of K of the models, from their pairs."),
+        typer.Option(
+            "--sets", metavar="K", help="Also rank all sets of K of the models, from their pairs."
+        ),
     ] = None,
     private: PrivateOption = None,
     strict: StrictOption = True,
@@ -75,7 +77,7 @@ def command(
 
       mergecast forecast base/ zoo/*/ new/ --forecaster zoo.json --suite zoo
 
-      mergecast forecast base/ tuned-*/ --forecaster mine.json --set-size 3
+      mergecast forecast base/ tuned-*/ --forecaster mine.json --sets 3
     """
     import mergecast as mc
     from mergecast.runtime.progress import progress_bars
