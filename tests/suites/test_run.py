@@ -111,7 +111,7 @@ def test_killed_in_the_middle_it_loses_nothing_and_two_workers_write_the_same(
         textwrap.dedent(
             """
             import sys
-            from mergecast.suites.digits.task import DigitsRecipe
+            from mergecast.suites.digits.recipe import DigitsRecipe
             from mergecast.suites.run import run_suite
 
             if __name__ == "__main__":
