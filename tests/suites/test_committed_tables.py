@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mergecast.forecast.shipped import load_forecaster
 from mergecast.suites.folder import read_run
 from mergecast.suites.pair_table import pairs_versions
 from mergecast.tables.runs import load_run
@@ -20,6 +21,15 @@ def test_no_number_in_the_committed_tables_is_stale():
     again = "run the suite again and commit its tables"
     assert pairs.stale(pairs_versions(plan)) == [], again
     assert outcomes.stale(plan.stages()) == [], again
+
+
+def test_no_number_in_the_shipped_forecaster_is_stale():
+    plan = read_run(COMMITTED)
+    _, shipped = load_forecaster("digits-14")
+    versions = shipped.file.training.versions
+    if not versions:
+        pytest.skip("the shipped forecaster was fitted before tables carried versions")
+    assert versions.items() <= {**pairs_versions(plan), **plan.stages()}.items(), "fit it again"
 
 
 def test_a_stage_that_was_raised_since_is_named():
