@@ -18,8 +18,9 @@ from typing import Any, Self
 import numpy as np
 
 from mergecast.checkpoints import dtypes
-from mergecast.checkpoints.checkpoint import Array, TensorInfo
+from mergecast.checkpoints.checkpoint import TensorInfo
 from mergecast.errors import ResourceError, UsageError
+from mergecast.typing import Array
 
 _METADATA = {"format": "pt"}
 
