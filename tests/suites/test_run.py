@@ -15,7 +15,8 @@ from mergecast.suites.digits.task import DigitsTask
 from mergecast.suites.run import SIX, run_suite
 from mergecast.suites.status import suite_status
 from mergecast.suites.suite import Recipe
-from mergecast.tables.outcomes import MissingOutcome, OutcomeTable
+from mergecast.tables.missing import MissingOutcome
+from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable
 
 TABLES = ("tasks", "pairs", "outcomes")
@@ -110,7 +111,7 @@ def test_killed_in_the_middle_it_loses_nothing_and_two_workers_write_the_same(
         textwrap.dedent(
             """
             import sys
-            from mergecast.suites.digits.task import DigitsRecipe
+            from mergecast.suites.digits.recipe import DigitsRecipe
             from mergecast.suites.run import run_suite
 
             if __name__ == "__main__":

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mergecast.suites.digits.task import DigitsRecipe
+from mergecast.suites.digits.recipe import DigitsRecipe
 from mergecast.suites.plan import RunPlan
 from mergecast.suites.tables import outcomes_table, tasks_table
 from mergecast.suites.units import OutcomeUnit, Run

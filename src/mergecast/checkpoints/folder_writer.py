@@ -12,13 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from mergecast.checkpoints.checkpoint import TensorInfo
-from mergecast.checkpoints.writer import (
-    SafetensorsWriter,
-    as_resource_error,
-    sweep,
-    temporary_path,
-)
+from mergecast.checkpoints.writer import SafetensorsWriter, sweep, temporary_path
 from mergecast.errors import ResourceError, UsageError
+from mergecast.runtime.files import as_resource_error
 from mergecast.typing import Array
 
 #: File that marks a folder as written here; its ``files`` lists what may be replaced.

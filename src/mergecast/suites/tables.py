@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mergecast.tables.outcomes import MissingOutcome, OutcomeTable, join_members
+from mergecast.tables.missing import MissingOutcome
+from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.sets import join_members
 
 if TYPE_CHECKING:
     import pandas as pd
