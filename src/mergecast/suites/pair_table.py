@@ -93,5 +93,5 @@ def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
         workers=workers,
         progress=progress,
     )
-    recipe = {**run.recipe.model_dump(mode="json"), "evidence": table.recipe}
+    recipe = {**table.recipe, "suite": run.recipe.model_dump(mode="json")}
     return replace(table, versions=pairs_versions(plan), recipe=recipe)
