@@ -16,8 +16,9 @@ from mergecast.errors import TableError
 from mergecast.forecast.rows import MAX_MISSING_SHARE, reason_missing
 from mergecast.paper.fits import ReleasedFit
 from mergecast.paper.results import PublishedSetting
-from mergecast.tables.outcomes import OutcomeTable, join_members
+from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PAIR_KEYS, PairTable
+from mergecast.tables.sets import join_members
 
 
 @dataclass(frozen=True)

@@ -87,4 +87,5 @@ def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
         progress=progress,
     )
     versions = {**table.versions, **PAIRS.with_uses(run.suite.stage).versions()}
-    return replace(table, versions=versions, recipe=run.recipe.model_dump(mode="json"))
+    recipe = {**table.recipe, "suite": run.recipe.model_dump(mode="json")}
+    return replace(table, versions=versions, recipe=recipe)
