@@ -58,7 +58,7 @@ def test_the_tables_follow_their_contract(finished):
     assert outcome_table.missing == ()
     for written in (table, outcome_table):
         assert written.versions.keys() >= {"suite digits-14", "base", "fine-tune"}
-        assert written.recipe["steps"] == 4
+        assert written.recipe["suite"]["steps"] == 4
     assert outcome_table.versions.keys() >= {"evaluation", "merge", "method ties"}
 
 
