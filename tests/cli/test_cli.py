@@ -79,7 +79,7 @@ def test_metrics_writes_the_table_and_names_what_it_left_out(paths, tmp_path, ca
     assert len(result["missing"]) == 3 * 20
     assert "refused nan: parameter 'layer.bias' holds NaN or infinity" in captured.err
     assert "error: frozen: equals the base" in captured.err
-    assert (tmp_path / "p.missing.csv").is_file()
+    assert (tmp_path / "p.meta.json").is_file()
 
 
 def test_metrics_prints_the_first_missing_reason(paths, tmp_path, capsys):

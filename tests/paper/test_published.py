@@ -6,7 +6,6 @@ import pytest
 from mergecast.analysis.audit import raw_outcomes
 from mergecast.errors import ResourceError, TableError, UsageError
 from mergecast.paper.results import read_setting, settings
-from mergecast.tables.outcomes import pair_outcomes
 from published_folder import (
     SETTING,
     SINGLE,
@@ -29,9 +28,9 @@ def test_a_setting_becomes_our_two_tables(results):
     assert len(setting.outcomes) == 2 * 15 * 2
     assert setting.failures == []
     matrix = json.loads(metrics_file(results).read_text())["metrics"][COSINE]["matrix"]
-    row = setting.pairs.set_index(["left", "right"]).loc["cars", "pets"]
+    row = setting.pairs.frame.set_index(["left", "right"]).loc["cars", "pets"]
     assert row[COSINE] == matrix[0][1]  # pets stands before cars in the file
-    single = setting.outcomes.set_index("task")["single_score"].groupby("task").first()
+    single = setting.outcomes.frame.set_index("task")["single_score"].groupby("task").first()
     assert single.to_dict() == SINGLE
 
 
@@ -41,7 +40,7 @@ def test_the_parent_of_the_results_folder_will_do(results):
 
 def test_raw_outcomes_are_mean_accuracies(results):
     setting = read_setting(results, SETTING)
-    raw = pair_outcomes(raw_outcomes(setting.outcomes)).set_index(["method", "left", "right"])
+    raw = raw_outcomes(setting.outcomes).pairs().set_index(["method", "left", "right"])
     summary = json.loads(summary_file(results).read_text())["pets__cars"]
     assert raw.loc[("task_arithmetic", "cars", "pets"), "retention"] == pytest.approx(
         summary["avg"][0]["acc/test/avg"]
@@ -55,10 +54,10 @@ def test_a_null_metric_is_missing_with_a_reason(results):
 
     change(metrics_file(results), edit)
     pairs = read_setting(results, SETTING).pairs
-    gone = pairs[pairs[COSINE].isna()]
+    gone = pairs.frame[pairs.frame[COSINE].isna()]
     assert sorted(gone["left"] + "+" + gone["right"]) == ["cars+pets", "digits+pets"]
-    assert [entry["key"] for entry in pairs.attrs["missing"]] == [COSINE, COSINE]
-    assert "null" in pairs.attrs["missing"][0]["reason"]
+    assert [entry.key for entry in pairs.missing] == [COSINE, COSINE]
+    assert "null" in pairs.missing[0].reason
 
 
 def test_a_failed_or_absent_merge_is_listed_with_its_reason(results):
@@ -79,13 +78,13 @@ def test_a_failed_or_absent_merge_is_listed_with_its_reason(results):
 
 def test_without_single_accuracies_they_follow_from_the_normalized_ones(results):
     (results / "finetuning" / "accs.json").unlink()
-    outcomes = read_setting(results, SETTING).outcomes
+    outcomes = read_setting(results, SETTING).outcomes.frame
     assert np.allclose(outcomes["single_score"], outcomes["task"].map(SINGLE))
 
 
 def test_single_accuracies_of_another_model_are_not_believed(results):
     change(results / "finetuning" / "accs.json", lambda data: data["Net-S"].update(pets=0.5))
-    outcomes = read_setting(results, SETTING).outcomes
+    outcomes = read_setting(results, SETTING).outcomes.frame
     assert np.allclose(outcomes.loc[outcomes["task"] == "pets", "single_score"], SINGLE["pets"])
 
 
@@ -116,6 +115,7 @@ def test_the_largest_table_is_read_with_the_outcomes_of_its_size(results):
     ("edit", "message"),
     [
         (lambda d: d.pop("datasets"), "key 'datasets': missing"),
+        (lambda d: d.update(datasets="pets"), "key 'datasets': expected a list, found 'pets'"),
         (lambda d: d.update(datasets=["pets"]), "1 task"),
         (lambda d: d["datasets"].__setitem__(1, "pets"), "row 1: task 'pets' stands twice"),
         (lambda d: d["datasets"].__setitem__(1, 3), "row 1: 3 cannot name a task"),
@@ -123,10 +123,21 @@ def test_the_largest_table_is_read_with_the_outcomes_of_its_size(results):
         (lambda d: d["metrics"][COSINE].pop("matrix"), f"'{COSINE}', key 'matrix': missing"),
         (lambda d: d["metrics"][COSINE]["matrix"].pop(), "5 rows where there are 6 tasks"),
         (lambda d: d["metrics"][COSINE]["matrix"][2].pop(), "row 2: 5 columns"),
-        (lambda d: d["metrics"][COSINE]["matrix"].__setitem__(2, 1), "row 2: no list"),
+        (
+            lambda d: d["metrics"][COSINE]["matrix"].__setitem__(2, 1),
+            "'matrix', row 2: expected a list, found 1",
+        ),
         (
             lambda d: d["metrics"][COSINE]["matrix"][0].__setitem__(1, "high"),
-            "pair pets__cars: expected a number or null, found 'high'",
+            f"'{COSINE}', key 'matrix', row 0, column 1: expected a number or null, found 'high'",
+        ),
+        (
+            lambda d: d["metrics"][COSINE]["matrix"][0].__setitem__(1, True),
+            "expected a number or null, found True",
+        ),
+        (
+            lambda d: d["metrics"][COSINE]["matrix"][0].__setitem__(1, 10**400),
+            "expected a number or null, found 1000",
         ),
         (
             lambda d: d["metrics"][COSINE]["matrix"][1].__setitem__(0, 7.0),
@@ -148,7 +159,18 @@ def test_a_damaged_metric_table_is_refused_with_its_place(results, edit, message
         (lambda d: d.update(cars__pets=d["pets__cars"]), "the same as 'pets__cars'"),
         (lambda d: d["pets__cars"].pop("cars"), "pair 'pets__cars', key 'cars': missing"),
         (lambda d: d["pets__cars"]["cars"].append({}), "task 'cars': 2 results"),
-        (lambda d: d["pets__cars"]["cars"][0].pop("acc/test/cars"), "no key 'acc/test/cars'"),
+        (
+            lambda d: d["pets__cars"]["cars"][0].pop("acc/test/cars"),
+            "task 'cars': key 'acc/test/cars': missing; found: 'loss/test/cars'",
+        ),
+        (
+            lambda d: d.update(pets__cars=[1]),
+            "key 'pets__cars': expected an object, found [1]; copy the file again",
+        ),
+        (
+            lambda d: d["pets__cars"].update(cars=0.7),
+            "pair 'pets__cars', task 'cars': expected a list, found 0.7",
+        ),
         (
             lambda d: d["pets__cars"]["cars"][0].update({"acc/test/cars": "0.7"}),
             "expected a number or null, found '0.7'",
@@ -165,7 +187,7 @@ def test_a_damaged_outcome_table_is_refused_with_its_place(results, edit, messag
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[1]", "expected an object, found a list"),
+        ("[1]", r"expected an object, found \[1\]"),
         ("{", "not valid JSON"),
         ('{"a": 1, "a": 2}', "key 'a': stands twice"),
         (b"\xff\xfe", "not UTF-8"),
@@ -219,8 +241,8 @@ def test_released_tables_are_read_whole(paper_results, name, incomplete):
     setting = read_setting(paper_results, name)
     assert len(setting.tasks) == 20
     assert len(setting.pairs) == 190
-    assert setting.pairs.isna().any(axis=1).sum() == incomplete
-    per_method = setting.outcomes.groupby("method").size() / 2
+    assert setting.pairs.frame.isna().any(axis=1).sum() == incomplete
+    per_method = setting.outcomes.frame.groupby("method").size() / 2
     failed = {m: sum(f.method == m for f in setting.failures) for m in setting.methods}
     assert all(per_method[m] + failed[m] == 190 for m in setting.methods)
     assert failed["tsv"] == (2 if name.endswith("AdamW") else 0)

@@ -18,8 +18,8 @@ def test_nothing_can_be_retained_of_a_score_of_zero():
     unit = OutcomeUnit(run, "ties", ("a", "b"), "base", ("x", "y"))
     models = {"a": {"single": scores(0.0)}, "b": {"single": scores(0.8)}}
     table = outcomes_table([unit], [{"tasks": {t: scores(0.4) for t in "ab"}}], models)
-    np.testing.assert_array_equal(table["retention"], [np.nan, 0.5])
-    assert table["members"].tolist() == ["a+b", "a+b"]
-    [missing] = table.attrs["missing"]
-    assert missing["task"] == "a"
-    assert "the single model's score is 0" in missing["reason"]
+    np.testing.assert_array_equal(table.frame["retention"], [np.nan, 0.5])
+    assert table.frame["members"].tolist() == ["a+b", "a+b"]
+    [missing] = table.missing
+    assert missing.task == "a"
+    assert "the single model's score is 0" in missing.reason

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import overload
 
@@ -16,8 +15,8 @@ from mergecast.report.html import write_html
 from mergecast.report.inputs import RunInputs, read_inputs
 from mergecast.report.model import FamilySummary, RunSummary, Summary
 from mergecast.report.summary import summarise_run
+from mergecast.runtime.files import write_json
 from mergecast.runtime.progress import Progress
-from mergecast.tables.io import replace_file
 
 
 @overload
@@ -129,7 +128,4 @@ def _write(summary: Summary, out: Path) -> None:
         write_html(summary, out)
         return
     write_html(summary, out / "report.html")
-    text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    replace_file(
-        out / f"{summary['kind']}.json", lambda path: path.write_text(text, encoding="utf-8")
-    )
+    write_json(out / f"{summary['kind']}.json", summary)

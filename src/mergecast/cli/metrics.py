@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -95,7 +96,7 @@ def command(
     from mergecast.api.metrics import Measurement, measure
     from mergecast.api.metrics import plan as plan_metrics
     from mergecast.runtime.progress import progress_bars
-    from mergecast.tables.io import check_format, write_pairs
+    from mergecast.tables.io import check_format
 
     if not plan:
         check_format(out)
@@ -131,31 +132,29 @@ def command(
     for finding in found.findings:
         note(f"{finding.severity}: {finding.about}: {finding.message}; {finding.remedy}")
     table = found.table()
-    write_pairs(table, out)
-    missing = table.attrs["missing"]
-    columns = [c for c in table.columns if c not in {"suite", "left", "right"}]
+    table.write(out)
     if json:
         print_json(
             {
                 "out": out,
                 "tier": found.asked.tier,
                 "pairs": len(table),
-                "metrics": columns,
+                "metrics": table.metrics,
                 "batchnorm": found.batchnorm,
                 "refused": [*found.refused],
-                "missing": missing,
-                "table": table.to_dict("records"),
+                "missing": [asdict(entry) for entry in table.missing],
+                "table": table.frame.to_dict("records"),
             }
         )
     else:
-        print(f"{len(table)} pairs × {len(columns)} columns → {out}")
+        print(f"{len(table)} pairs × {len(table.metrics)} columns → {out}")
         if found.batchnorm:
             print(f"merges were measured with BatchNorm's {found.batchnorm}")
-        if missing:
-            first = missing[0]
+        if table.missing:
+            first = table.missing[0]
             print(
-                f"{len(missing)} values are missing, first {first['key']} of {first['left']} and "
-                f"{first['right']}: {first['reason']}"
+                f"{len(table.missing)} values are missing, first {first.key} of {first.left} and "
+                f"{first.right}: {first.reason}"
             )
     finish(bool(found.refused))
 

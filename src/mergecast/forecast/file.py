@@ -13,8 +13,8 @@ from pydantic import Field, ValidationError, model_validator
 from mergecast.errors import ResourceError, UsageError
 from mergecast.forecast.additive_schema import AdditiveModel
 from mergecast.forecast.strict import Count, NonNegative, Strict
-from mergecast.tables.io import replace_file
-from mergecast.tables.tiers import ABOUT
+from mergecast.runtime.files import write_text
+from mergecast.tables.columns import Column
 
 SCHEMA: Final = "mergecast.forecaster"
 VERSION: Final = 2
@@ -152,7 +152,7 @@ class ForecasterFile(Strict):
         ----------
         columns : metric columns of a pair table.
         """
-        known = {column.partition(":")[0].partition(ABOUT)[0] for column in columns}
+        known = {Column.parse(column).name for column in columns}
         for tier, models in reversed(self.tiers.items()):
             if all(model.needs <= known for model in models.values()):
                 return tier
@@ -163,7 +163,7 @@ def write_forecaster(file: ForecasterFile, path: str | Path) -> Path:
     """Write the file atomically; raises ResourceError."""
     # Numbers of one list on one line: a matrix can then be read, and takes half the room.
     text = _NUMBERS.sub(_on_one_line, file.model_dump_json(indent=2)) + "\n"
-    return replace_file(Path(path), lambda target: target.write_text(text, encoding="utf-8"))
+    return write_text(Path(path), text)
 
 
 def read_forecaster(path: str | Path) -> ForecasterFile:

@@ -26,8 +26,8 @@ from mergecast.forecast.rows import training_rows
 from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.workers import Workers
-from mergecast.tables.pairs import metric_columns, validate_pairs
-from mergecast.tables.tiers import tiers_of, up_to
+from mergecast.tables.outcomes import OutcomesLike, as_outcomes
+from mergecast.tables.pairs import PairsLike, as_pairs
 from mergecast.version import __version__
 
 __all__ = ["CANDIDATES", "Forecaster"]
@@ -57,8 +57,8 @@ class Forecaster:
     @classmethod
     def fit(
         cls,
-        pairs: pd.DataFrame,
-        outcomes: pd.DataFrame,
+        pairs: PairsLike,
+        outcomes: OutcomesLike,
         predictor: str = "auto",
         progress: Progress | None = None,
         validation: Evaluation | None = None,
@@ -91,8 +91,9 @@ class Forecaster:
             not of these pairs.
         """
         names = candidates(predictor)
-        there = tiers_of(pairs) if cheaper else tiers_of(pairs)[-1:]
-        data = {tier: training_rows(up_to(pairs, tier), outcomes) for tier in there}
+        pairs, outcomes = as_pairs(pairs), as_outcomes(outcomes)
+        there = pairs.tier_names if cheaper else pairs.tier_names[-1:]
+        data = {tier: training_rows(pairs.up_to(tier), outcomes) for tier in there}
         beside = WARM if predictor == WARM else "where it helps" if warm else ""
         units = [
             FitUnit(tier, method, rows, names, validation if tier == there[-1] else None, beside)
@@ -128,7 +129,7 @@ class Forecaster:
 
     def forecast(
         self,
-        pairs: pd.DataFrame,
+        pairs: PairsLike,
         *,
         level: float = LEVEL,
         threshold: float = THRESHOLD,
@@ -155,11 +156,12 @@ class Forecaster:
         UndefinedError
             Nothing can be forecast: every method misses a metric it needs, for every pair.
         """
-        checked = validate_pairs(pairs)
+        checked = as_pairs(pairs)
         if suite is not None:
-            checked = _as_suite(checked, suite, self.file)
-        there = [key for key in metric_columns(checked) if checked[key].notna().any()]
-        tier = self.file.tier_for(there)
+            if suite not in self.file.training.suites:
+                raise UsageError.unknown("suite", suite, self.file.training.suites)
+            checked = checked.with_suite(suite)
+        tier = self.file.tier_for(c for c in checked.metrics if checked.frame[c].notna().any())
         warm = self.file.warm.get(tier, {})
         tables = []
         for method, model in sorted(self.file.tiers[tier].items()):
@@ -217,12 +219,3 @@ class Forecaster:
     def load(cls, path: str | Path) -> Self:
         """Read a forecaster; a file that is none raises UsageError."""
         return cls(read_forecaster(path))
-
-
-def _as_suite(pairs: pd.DataFrame, suite: str, file: ForecasterFile) -> pd.DataFrame:
-    """The table with its models declared to be those of a training suite."""
-    if suite not in file.training.suites:
-        raise UsageError.unknown("suite", suite, file.training.suites)
-    named = pairs.assign(suite=pairs["suite"].replace("", suite))
-    named.attrs = pairs.attrs
-    return validate_pairs(named)

@@ -13,6 +13,7 @@ from mergecast.forecast.estimators.linear import Floats, within
 from mergecast.forecast.file import Feature, MethodModel, Quantile
 from mergecast.forecast.result import COLD, ROW_COLUMNS, WARM
 from mergecast.forecast.rows import member_rows, reason_missing
+from mergecast.tables.pairs import PairTable
 
 N_REASONS = 3
 
@@ -21,14 +22,14 @@ _RANGE_SLACK = 1e-9
 
 
 def forecast_method(
-    method: str, model: MethodModel, pairs: pd.DataFrame, level: float, suite: str | None = None
+    method: str, model: MethodModel, pairs: PairTable, level: float, suite: str | None = None
 ) -> pd.DataFrame:
     """Forecast member rows under one method; columns as `Forecast.rows`, `basis` ``cold``.
 
     Parameters
     ----------
     method, model : the method's name, and its part of the forecaster file.
-    pairs : the validated pair table.
+    pairs : the pair table.
     level : nominal level of the intervals; one that the file lacks raises UsageError.
     suite : the suite whose labels name models of the forecaster.
     """
@@ -126,7 +127,7 @@ def _out_of_range(features: list[Feature], seen: pd.DataFrame) -> list[list[tupl
 
 
 def _note(
-    method: str, model: MethodModel, pairs: pd.DataFrame, row: pd.Series, needed: list[str]
+    method: str, model: MethodModel, pairs: PairTable, row: pd.Series, needed: list[str]
 ) -> str:
     if not needed:
         return f"{model.why}: the mean retention of the {model.n_pairs} training pairs of {method}"

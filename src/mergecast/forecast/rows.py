@@ -22,14 +22,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from mergecast.errors import TableError
-from mergecast.tables.outcomes import member_outcomes, validate_outcomes
-from mergecast.tables.pairs import (
-    NO_REASON,
-    PAIR_KEYS,
-    method_features,
-    missing_reasons,
-    validate_pairs,
-)
+from mergecast.tables.outcomes import OutcomesLike, as_outcomes
+from mergecast.tables.pairs import NO_REASON, PAIR_KEYS, PairsLike, PairTable, as_pairs
 from mergecast.tables.runs import check_match
 
 IDENTITY = ["suite", "member", "partner"]
@@ -65,14 +59,14 @@ class TrainingRows:
         return len(self.y) // 2
 
 
-def member_rows(pairs: pd.DataFrame, method: str) -> pd.DataFrame:
+def member_rows(pairs: PairTable, method: str) -> pd.DataFrame:
     """The pair table seen from each member, with the metrics that say something of `method`.
 
     Returns DataFrame[suite, left, right, member, partner, metrics...] with two rows a pair, left's
-    before right's, pairs sorted by (suite, left, right). `pairs` must be validated.
+    before right's, pairs sorted by (suite, left, right).
     """
-    features = method_features(pairs, method)
-    ordered = pairs.sort_values(PAIR_KEYS, ignore_index=True)
+    features = pairs.method_features(method)
+    ordered = pairs.frame.sort_values(PAIR_KEYS, ignore_index=True)
     views = []
     for side, member, partner in ((0, "left", "right"), (1, "right", "left")):
         view = ordered[PAIR_KEYS].copy()
@@ -83,23 +77,21 @@ def member_rows(pairs: pd.DataFrame, method: str) -> pd.DataFrame:
 
 
 def reason_missing(
-    pairs: pd.DataFrame, suite: str, left: str, right: str, key: str, method: str = ""
+    pairs: PairTable, suite: str, left: str, right: str, key: str, method: str = ""
 ) -> str:
     """Why feature `key` of a pair is NaN under a method, as the metrics room recorded it.
 
     Without a method, of the features that are about none.
     """
-    reasons = missing_reasons(pairs)
-    for column in method_features(pairs, method).get(key, (key, key)):
-        for owner in (suite, ""):
-            reason = reasons.get((owner, left, right, column))
-            if reason is not None:
-                return reason
-    return NO_REASON
+    columns = pairs.method_features(method).get(key, (key, key))
+    reasons = [pairs.reason(suite, left, right, column) for column in columns]
+    return next((reason for reason in reasons if reason != NO_REASON), NO_REASON)
 
 
 def training_rows(
-    pairs: pd.DataFrame, outcomes: pd.DataFrame, methods: list[str] | None = None
+    pairs: PairsLike,
+    outcomes: OutcomesLike,
+    methods: list[str] | None = None,
 ) -> dict[str, TrainingRows]:
     """Join metrics with what the merges did, method by method.
 
@@ -113,9 +105,9 @@ def training_rows(
     TableError
         A table breaks its schema, a method has no outcomes, nothing is left to learn from.
     """
-    pairs, outcomes = validate_pairs(pairs), validate_outcomes(outcomes)
+    pairs, outcomes = as_pairs(pairs), as_outcomes(outcomes)
     check_match(pairs, outcomes)
-    measured = member_outcomes(outcomes)
+    measured = outcomes.members()
     there = sorted(measured["method"].unique())
     for method in methods or []:
         if method not in there:
@@ -128,11 +120,11 @@ def training_rows(
         raise TableError(
             "outcomes table, column 'members'", "no merged pair in it", "merge and evaluate pairs"
         )
-    known = set(pairs[PAIR_KEYS].itertuples(index=False, name=None))
+    known = set(pairs.frame[PAIR_KEYS].itertuples(index=False, name=None))
     return {method: _join(pairs, measured, method, known) for method in methods or there}
 
 
-def _without_missing(pairs: pd.DataFrame, method: str) -> tuple[pd.DataFrame, list[str]]:
+def _without_missing(pairs: PairTable, method: str) -> tuple[pd.DataFrame, list[str]]:
     rows = member_rows(pairs, method)
     metrics = list(rows.columns.drop([*ROW_KEYS, "partner"]))
     absent = rows[metrics].isna()
@@ -166,7 +158,7 @@ def _without_missing(pairs: pd.DataFrame, method: str) -> tuple[pd.DataFrame, li
     return rows.loc[~incomplete, [*ROW_KEYS, "partner", *kept]].reset_index(drop=True), notes
 
 
-def _usual_reason(pairs: pd.DataFrame, rows: pd.DataFrame, key: str, method: str) -> str:
+def _usual_reason(pairs: PairTable, rows: pd.DataFrame, key: str, method: str) -> str:
     gone = rows[rows[key].isna()]
     reasons = Counter(
         reason_missing(pairs, suite, left, right, key, method)
@@ -176,7 +168,7 @@ def _usual_reason(pairs: pd.DataFrame, rows: pd.DataFrame, key: str, method: str
 
 
 def _join(
-    pairs: pd.DataFrame, measured: pd.DataFrame, method: str, known: set[tuple[str, ...]]
+    pairs: PairTable, measured: pd.DataFrame, method: str, known: set[tuple[str, ...]]
 ) -> TrainingRows:
     rows, notes = _without_missing(pairs, method)
     mine = measured[measured["method"] == method]

@@ -37,7 +37,7 @@ class _Fold(Strict):
 
 
 class _Aggregate(Strict):
-    r: Number = Field(nan, validation_alias=_R)
+    r: Number = Field(default=nan, validation_alias=_R)
 
 
 class _FitFile(Strict):

@@ -7,12 +7,12 @@ samples, at another number of calibration samples a task.
 
 from __future__ import annotations
 
-import math
 import re
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Self
 
+import numpy as np
 import pandas as pd
 from pydantic import BeforeValidator, field_validator, model_validator
 
@@ -75,32 +75,30 @@ class MetricFile(Strict):
                     raise TableError(f"metric {key!r}{place}", problem, "copy the file again")
         return self
 
-    def value(self, key: str, i: int, j: int) -> float:
-        """A metric of two tasks by their places; raises TableError where two values differ."""
-        matrix = self.metrics[key].matrix
-        upper, lower = matrix[i][j], matrix[j][i]
-        if math.isnan(upper):
-            return lower
-        if not math.isnan(lower) and not math.isclose(upper, lower, rel_tol=1e-6, abs_tol=1e-12):
-            pair = f"{self.datasets[i]}__{self.datasets[j]}"
-            raise TableError(
-                f"metric {key!r}, pair {pair}", f"{upper:g} above the diagonal, {lower:g} below"
-            )
-        return upper
-
     def table(self, setting: str) -> PairTable:
-        """The pair table with all n(n-1)/2 pairs; raises TableError."""
-        places = sorted(
-            (min(a, b), max(a, b), i, j) for (i, a), (j, b) in combinations(enumerate(self.datasets), 2)
-        )
+        """The pair table with all n(n-1)/2 pairs; raises TableError where two values differ."""
+        order = sorted(range(len(self.datasets)), key=self.datasets.__getitem__)
+        pairs = np.array(list(combinations(order, 2)))
+        names = np.array(self.datasets)[pairs]
+        rows, columns = pairs.min(axis=1), pairs.max(axis=1)
+        values = {}
+        for key, metric in self.metrics.items():
+            matrix = np.array(metric.matrix)
+            upper, lower = matrix[rows, columns], matrix[columns, rows]
+            values[key] = np.where(np.isnan(upper), lower, upper)
+            differ = ~np.isclose(values[key], lower, rtol=1e-6, atol=1e-12) & ~np.isnan(lower)
+            if differ.any():
+                k = int(differ.argmax())
+                pair = f"{self.datasets[rows[k]]}__{self.datasets[columns[k]]}"
+                problem = f"{upper[k]:g} above the diagonal, {lower[k]:g} below"
+                raise TableError(f"metric {key!r}, pair {pair}", problem, "copy the file again")
         frame = pd.DataFrame(
-            {"suite": setting, "left": [p[0] for p in places], "right": [p[1] for p in places]}
-            | {key: [self.value(key, i, j) for _, _, i, j in places] for key in self.metrics}
+            {"suite": setting, "left": names[:, 0], "right": names[:, 1], **values}
         )
         missing = [
             MissingMetric(setting, left, right, key, NULL_METRIC)
-            for key in self.metrics
-            for left, right in frame.loc[frame[key].isna(), ["left", "right"]].itertuples(index=False)
+            for key in values
+            for left, right in names[np.isnan(values[key])].tolist()
         ]
         return PairTable(frame, missing=missing)
 

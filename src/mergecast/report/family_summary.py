@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import cast
 
@@ -12,9 +13,9 @@ import pandas as pd
 from mergecast.forecast.file import MethodModel
 from mergecast.forecast.result import DO_NOT_MERGE, MERGE, Forecast
 from mergecast.report import known_outcomes
-from mergecast.report.advice import PAIR, advice_rows
+from mergecast.report.advice import advice_rows
 from mergecast.report.model import FamilyMethod, FamilySummary, MemberRow, PairAdvice, Scores
-from mergecast.report.plain import plain, records
+from mergecast.report.plain import records
 from mergecast.report.scores import LEAST_GAIN
 from mergecast.report.set_summary import summarise_sets
 from mergecast.report.verdicts import method_sentence
@@ -60,7 +61,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
             "versions": {"mergecast": __version__, "forecaster": forecaster.mergecast_version},
             "methods": names,
             "n_pairs": len(pairs),
-            "n_metrics": len(pairs.columns) - len(PAIR),
+            "n_metrics": len(pairs.metrics),
             "tier": forecast.tier,
             "suite": forecast.suite,
         },
@@ -76,7 +77,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
         "pairs": advice,
         "out_of_range": {key: outside[key] for key in sorted(outside)},
         "tasks": [],
-        "missing": [plain(entry) for entry in pairs.attrs.get("missing", [])],
+        "missing": [asdict(entry) for entry in pairs.missing],
         "notes": list(forecaster.training.notes),
         "warnings": [*dict.fromkeys([*forecast.warnings, *forecast_warnings(forecast)])],
     }

@@ -12,7 +12,7 @@ from mergecast.report.model import Summary
 from mergecast.report.scores import LEAST_GAIN
 from mergecast.report.table import number, percent
 from mergecast.report.views import PairEntry, pair_entries
-from mergecast.tables.io import replace_file
+from mergecast.runtime.files import write_text
 
 # Above this many tasks a heatmap's names would overlap; the tooltips still name each cell.
 _MOST_LABELS = 24
@@ -41,8 +41,7 @@ def render_html(summary: Summary) -> str:
 
 def write_html(summary: Summary, path: str | Path) -> Path:
     """Write the page atomically; raises ResourceError."""
-    text = render_html(summary)
-    return replace_file(Path(path), lambda target: target.write_text(text, encoding="utf-8"))
+    return write_text(Path(path), render_html(summary))
 
 
 def wbr(name: str) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from mergecast.report.model import MethodSets, RankedSet, SetSummary
 from mergecast.report.plain import records
+from mergecast.tables.outcomes import split_members
 
 SHOWN = 20
 """Sets kept of each ranking."""
@@ -51,5 +52,5 @@ def summarise_sets(sets: pd.DataFrame) -> SetSummary:
 
 def _ranking(table: pd.DataFrame) -> list[RankedSet]:
     names = {"retention": "predicted", "worst_retention": "worst_predicted"}
-    table = table.assign(members=table["members"].str.split("+")).rename(columns=names)
+    table = table.assign(members=table["members"].map(split_members)).rename(columns=names)
     return cast("list[RankedSet]", records(table))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -68,8 +69,8 @@ def summarise_run(
     scores = advice_scores(pairs, advice_rows(constant, THRESHOLD), THRESHOLD)
     advice = cast("AdviceScores", scores)
     tasks = _tasks(inputs.tasks)
-    names = sorted({*inputs.pairs["left"], *inputs.pairs["right"]})
-    seeds = sorted({int(seed) for seed in inputs.outcomes["seed"]})
+    names = inputs.pairs.models
+    seeds = sorted({int(seed) for seed in inputs.outcomes.frame["seed"]})
     notes = dict.fromkeys(note for evaluation in evaluations for note in evaluation.notes)
     return {
         "kind": "run",
@@ -83,7 +84,7 @@ def summarise_run(
         "pairs": cast("list[PairAdvice]", pairs),
         "advice": advice,
         "tasks": tasks,
-        "missing": [plain(entry) for entry in inputs.pairs.attrs.get("missing", [])],
+        "missing": [asdict(entry) for entry in inputs.pairs.missing],
         "notes": list(notes),
         "warnings": list(run_warnings(methods, main.protocol, LEVEL, tasks, len(names), seeds)),
     }
@@ -137,9 +138,9 @@ def _tasks(tasks: pd.DataFrame | None) -> list[TaskRow]:
 def _header(
     inputs: RunInputs, tasks: list[str], methods: list[str], seeds: list[int], date: str | None
 ) -> RunHeader:
-    suite = plain(inputs.suite)
+    suite, n_eval = plain(inputs.suite), inputs.outcomes.frame["n_eval"]
     return {
-        "suites": sorted(inputs.pairs["suite"].unique()),
+        "suites": inputs.pairs.suites,
         "seeds": seeds,
         "date": date or datetime.now(UTC).date().isoformat(),
         "versions": {"mergecast": __version__, **suite.get("versions", {})},
@@ -147,6 +148,6 @@ def _header(
         "tasks": tasks,
         "methods": methods,
         "n_pairs": len(inputs.pairs),
-        "n_metrics": len(inputs.pairs.columns) - len(PAIR),
-        "n_eval": [int(inputs.outcomes["n_eval"].min()), int(inputs.outcomes["n_eval"].max())],
+        "n_metrics": len(inputs.pairs.metrics),
+        "n_eval": [int(n_eval.min()), int(n_eval.max())],
     }

@@ -11,7 +11,7 @@ from mergecast.suites.plan import Digests, RunPlan
 from mergecast.suites.units import BASE_FILE, model_file
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from mergecast.tables.pairs import PairTable
 
 CALIBRATION = 100
 """Calibration samples a task, where its split has so many: a mean probability needs more of them
@@ -32,17 +32,17 @@ def pairs_spec(plan: RunPlan, base: str, models: Digests) -> dict[str, object]:
 
 def pair_table(
     plan: RunPlan, base: str, models: Digests, workers: int, progress: Progress
-) -> pd.DataFrame:
+) -> PairTable:
     """The pair table, from the store when these very models have been measured before."""
-    import pandas as pd
+    from mergecast.tables.pairs import PairTable
 
     store, spec = plan.run.store, pairs_spec(plan, base, models)
     path = f"units/{store.key(spec)}.parquet"
     if store.get(spec) is None:
         with one_thread():
             table = _measured(plan, workers, progress)
-        store.put_file(spec, path, lambda file: table.to_parquet(file, index=False), {})
-    return pd.read_parquet(plan.run.folder / path)
+        store.put_file(spec, path, table.write, {})
+    return PairTable.read(plan.run.folder / path)
 
 
 def _samples(plan: RunPlan) -> int:
@@ -50,11 +50,11 @@ def _samples(plan: RunPlan) -> int:
     return min(CALIBRATION, *(plan.run.task(name).size("calibration") for name in plan.tasks))
 
 
-def _measured(plan: RunPlan, workers: int, progress: Progress) -> pd.DataFrame:
+def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
     """Masks are drawn as in the run's own merges; an interrupted probe goes on where it was."""
-    from mergecast.evidence import compute_metrics
     from mergecast.evidence.session import ProbeSettings
     from mergecast.evidence.settings import MergeSettings
+    from mergecast.evidence.table import pair_table as measured
     from mergecast.family import Family
 
     run = plan.run
@@ -64,7 +64,7 @@ def _measured(plan: RunPlan, workers: int, progress: Progress) -> pd.DataFrame:
         {name: run.folder / model_file(name) for name in plan.tasks},
         private=sorted({pattern for task in tasks.values() for pattern in task.private}),
     )
-    return compute_metrics(
+    return measured(
         family,
         tasks=tasks,
         tier=plan.tier,

@@ -5,26 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mergecast.tables.outcomes import MissingOutcome, OutcomeTable, join_members
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from mergecast.suites.units import OutcomeUnit
 
-OUTCOME_COLUMNS = (
-    "suite",
-    "method",
-    "members",
-    "task",
-    "score",
-    "single_score",
-    "retention",
-    "loss",
-    "single_loss",
-    "n_eval",
-    "seed",
-    "probability",
-    "single_probability",
-)
 _NAN = float("nan")
 
 
@@ -58,8 +45,8 @@ def outcomes_table(
     units: Sequence[OutcomeUnit],
     records: Sequence[Mapping[str, Any]],
     singles: Mapping[str, Mapping[str, Any]],
-) -> pd.DataFrame:
-    """One row a merged set and member; ``attrs["missing"]`` says why a value is NaN.
+) -> OutcomeTable:
+    """One row a merged set and member, with the reason where a score or retention is NaN.
 
     Parameters
     ----------
@@ -73,17 +60,15 @@ def outcomes_table(
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    missing: list[dict[str, str]] = []
+    missing: list[MissingOutcome] = []
     for unit, record in zip(units, records, strict=True):
         for task in unit.members:
             row, reason = _outcome(unit, task, record["tasks"][task], singles[task]["single"])
             rows.append(row)
             if reason:
-                names = ("method", "members", "task")
-                missing.append({**{name: row[name] for name in names}, "reason": reason})
-    table = pd.DataFrame(rows, columns=list(OUTCOME_COLUMNS))
-    table.attrs["missing"] = missing
-    return table
+                names = ("suite", "method", "members", "task", "seed")
+                missing.append(MissingOutcome(**{n: row[n] for n in names}, reason=reason))
+    return OutcomeTable(pd.DataFrame(rows), missing=missing)
 
 
 def _outcome(
@@ -104,7 +89,7 @@ def _outcome(
     row = {
         "suite": unit.run.suite_name,
         "method": unit.method,
-        "members": "+".join(unit.members),
+        "members": join_members(unit.members),
         "task": task,
         **values,
         "retention": retention,

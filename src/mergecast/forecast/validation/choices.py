@@ -13,14 +13,16 @@ from mergecast.forecast.rows import ROW_KEYS
 from mergecast.forecast.sets import SET_COLUMNS, set_forecasts, set_scores
 from mergecast.forecast.validation.decisions import Choices, method_regret, partner_regret
 from mergecast.forecast.validation.evaluation import Evaluation
-from mergecast.tables.outcomes import member_outcomes, validate_outcomes
+from mergecast.tables.outcomes import OutcomesLike, OutcomeTable, as_outcomes
 
 # The rules applied to what the pairs in a set really kept: what no forecast of pairs can improve.
 MEASURED_PAIRS = "measured pairs"
 
 
 def choices(
-    evaluation: Evaluation, outcomes: pd.DataFrame, threshold: float = THRESHOLD
+    evaluation: Evaluation,
+    outcomes: OutcomesLike,
+    threshold: float = THRESHOLD,
 ) -> Choices:
     """Score the decisions that the out-of-fold predictions of a validation would have led to.
 
@@ -37,23 +39,23 @@ def choices(
     return Choices(
         methods=method_regret(predictions if several else predictions.iloc[:0], threshold),
         partners=partner_regret(predictions if by_task else predictions.iloc[:0]),
-        sets=_sets(predictions, outcomes),
+        sets=_sets(predictions, as_outcomes(outcomes)),
         threshold=threshold,
     )
 
 
-def _sets(predictions: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
+def _sets(predictions: pd.DataFrame, outcomes: OutcomeTable) -> pd.DataFrame:
     columns = ["predictor", *SET_COLUMNS]
-    checked = validate_outcomes(outcomes)
-    checked = checked[checked["method"].isin(predictions["method"].unique())]
-    if not (checked["members"].str.count(r"\+") >= 2).any():
+    known = outcomes.frame["method"].isin(predictions["method"].unique())
+    if not (known & (outcomes.sizes > 2)).any():
         return pd.DataFrame(columns=columns)
+    checked = outcomes.keep(known)
     # Under `loto` each row is predicted twice, with either of its tasks held out.
     keys = ["predictor", "method", *ROW_KEYS]
     means = predictions.groupby(keys, sort=False)["predicted"].mean().rename("retention")
     by_predictor = means.reset_index().groupby("predictor", sort=False)
     directed = {str(name): rows for name, rows in by_predictor}
-    directed[MEASURED_PAIRS] = member_outcomes(checked)
+    directed[MEASURED_PAIRS] = checked.members()
     tables = []
     for name, rows in directed.items():
         scores = set_scores(set_forecasts(rows, checked))
