@@ -10,7 +10,7 @@ from imports import arrows, circles, modules, reach, room_of, table_of_rooms
 #: Arrows against the table that wait for a room to be finished. This list only shrinks.
 KNOWN: set[tuple[str, str]] = set()
 #: Files whose circles wait for the same.
-KNOWN_CIRCLES = {"mergecast.checkpoints.checkpoint", "mergecast.suites.digits.suite"}
+KNOWN_CIRCLES = {"mergecast.suites.digits.suite"}
 
 RIGHT_OF_THE_TABLES = ("tables", "forecast", "analysis", "paper", "report")
 

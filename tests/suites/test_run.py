@@ -53,7 +53,12 @@ def test_the_tables_follow_their_contract(finished):
     assert (outcomes["retention"] == outcomes["score"] / outcomes["single_score"]).all()
     assert (outcomes["single_score"] == outcomes["task"].map(tasks["single_score"])).all()
     assert outcomes["probability"].between(0, 1).all()
-    assert OutcomeTable.read(finished / "outcomes.parquet").missing == ()
+    outcome_table = OutcomeTable.read(finished / "outcomes.parquet")
+    assert outcome_table.missing == ()
+    for written in (table, outcome_table):
+        assert written.versions.keys() >= {"suite digits-14", "base", "fine-tune"}
+        assert written.recipe["steps"] == 4
+    assert outcome_table.versions.keys() >= {"evaluation", "merge", "method ties"}
 
 
 def test_the_checkpoints_are_a_family_with_private_heads(finished):

@@ -68,6 +68,16 @@ def test_a_reason_belongs_to_a_row_without_a_value(outcome_frame):
     assert OutcomeTable(undefined, missing=[reason, other, reason]).missing == (reason,)
 
 
+def test_a_reason_may_be_of_another_column(outcome_frame):
+    lossless = set_at(0, loss=np.nan)(outcome_frame.assign(loss=0.5))
+    keys = ("toy", "ties", "NA+b")
+    reasons = [
+        MissingOutcome(*keys, task, 0, "has none", column)
+        for task, column in (("NA", "loss"), ("b", "loss"), ("NA", "score"), ("NA", "colour"))
+    ]
+    assert OutcomeTable(lossless, missing=reasons).missing == (reasons[0],)
+
+
 def test_members_are_joined_in_sorted_order():
     assert join_members(["b", "NA"]) == "NA+b"
     assert split_members("NA+b") == ["NA", "b"]

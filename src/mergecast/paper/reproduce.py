@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from mergecast.analysis.analyse import Analysis, analyse
 from mergecast.analysis.audit import WARNING, AuditFinding, ordered
 from mergecast.analysis.signatures import mean_coefficients, sign_agreement, top_overlap
 from mergecast.analysis.variance import metric_shares, outcome_shares
@@ -29,6 +30,7 @@ from mergecast.paper.sensitivity import (
 from mergecast.report.plain import plain
 from mergecast.runtime.progress import Progress
 from mergecast.tables.pairs import PairTable
+from mergecast.typing import Names, listed
 
 # A fit whose per-fold r moves by more than this between seeds is not a result of the data alone.
 _STABLE = 0.05
@@ -98,6 +100,28 @@ class Reproduction:
         }
         return {key: plain(value) for key, value in content.items()}
 
+    def analyse(self, progress: Progress | None = None) -> Analysis:
+        """What drives the setting's outcomes, by the analyses for any tables; takes minutes."""
+        chosen = self.selection
+        return analyse(chosen.pairs, chosen.outcomes, chosen.methods, progress=progress)
+
+    def fits_by_size(self, seeds: int = 1, progress: Progress | None = None) -> pd.DataFrame | None:
+        """Fits at every calibration size, see `calibration_sensitivity`; None where there is one.
+
+        Parameters
+        ----------
+        seeds : int
+            Seeds, for the spread of predictors that draw numbers.
+        progress : Progress, optional
+            Told of every fit.
+        """
+        if not self.sizes:
+            return None
+        chosen = self.selection
+        return calibration_sensitivity(
+            self.sizes, chosen.outcomes, methods=chosen.methods, seeds=seeds, progress=progress
+        ).fits
+
     def released_means(self) -> pd.DataFrame:
         """Released coefficients averaged over folds: one row a metric, one column a method."""
         return mean_coefficients({name: fit.coefficients for name, fit in self.fits.items()})
@@ -105,34 +129,39 @@ class Reproduction:
 
 def reproduce(
     results: str | Path,
-    setting: str,
-    predictors: Sequence[str] | None = None,
+    setting: str | None = None,
+    predictors: Names | None = None,
     seeds: int = 1,
-    workers: int = 1,
+    workers: int = 2,
     progress: Progress | None = None,
 ) -> Reproduction:
-    """Read a setting of the authors' results folder and do its analysis again.
+    """Recompute the published tables of a setting, and correct them.
 
     Parameters
     ----------
     results : str or Path
         The authors' results folder, see `mergecast.paper.results`.
-    setting : str
-        For example ``ViT-B-16_AdamW``.
-    predictors : Sequence[str], optional
+    setting : str, optional
+        For example ``ViT-B-16_AdamW``; needed where the folder holds several.
+    predictors : str or sequence of str, optional
         Names in `PREDICTORS`; by default a set that takes some minutes.
-    seeds, workers, progress
-        As in `mergecast.paper.refits.refit`.
+    seeds : int
+        Seeds, for the spread of predictors that draw numbers.
+    workers : int
+        Processes; the numbers do not depend on it.
+    progress : Progress, optional
+        Told of every fit.
 
     Raises
     ------
     UsageError
-        No such folder, setting or predictor; fewer than one seed.
+        No such folder, setting or predictor; no setting of several; fewer than one seed.
     TableError
         A file of this setting is damaged, or no pair is left.
     """
     if seeds < 1:
         raise UsageError("seeds", f"{seeds} is not a number of seeds", "use 1 or more")
+    setting = setting or _only_setting(results)
     tables = read_setting(results, setting)
     fits = released_fits(results, setting)
     selection = select(tables, fits)
@@ -156,13 +185,24 @@ def reproduce(
         sizes = published_sizes(results, setting, selection.pairs)
     if sizes:
         findings += noisy_metrics(calibration_sensitivity(sizes).metrics, PUBLISHED_SIZE)
-    runs, failures = refit(selection, predictors, seeds, workers, progress)
+    runs, failures = refit(selection, listed(predictors) or None, seeds, workers, progress)
     findings += [AuditFinding("not_fitted", WARNING, text) for text in failures]
     findings += _unstable(runs)
     findings += _identifying(runs)
     return Reproduction(
         tables, selection, others, fits, replays, runs, ordered(findings), released, sizes
     )
+
+
+def _only_setting(results: str | Path) -> str:
+    """The setting of a folder that has one; raises UsageError otherwise."""
+    names = settings(results)
+    if not names:
+        problem = "no mergeability/<SETTING>/pairwise_metrics_N<n>.json in it"
+        raise UsageError(results, problem, "copy the whole results folder")
+    if len(names) != 1:
+        raise UsageError("setting", "not given", f"choose one: {', '.join(names)}")
+    return names[0]
 
 
 @contextmanager

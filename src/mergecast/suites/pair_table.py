@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mergecast.runtime.progress import Progress
 from mergecast.runtime.stage import Stage
 from mergecast.runtime.workers import one_thread
 from mergecast.suites.plan import Digests, RunPlan
-from mergecast.suites.units import BASE_FILE, model_file
+from mergecast.suites.units import BASE, BASE_FILE, FINE_TUNE, model_file
 
 if TYPE_CHECKING:
     from mergecast.tables.pairs import PairTable
@@ -17,16 +18,23 @@ CALIBRATION = 100
 """Calibration samples a task, where its split has so many: a mean probability needs more of them
 than a mean activation, and forecasts from retention still got better from 40 to here."""
 
+METRICS = "all"
+"""The set of metrics in a run's table: gradient interference is among them, since such tables are
+what decides whether it is worth its cost."""
+
 #: The pair table of a run.
-PAIRS = Stage("pairs", 1, modules=("mergecast.suites.pair_table",))
+PAIRS = Stage("pairs", 1, uses=(BASE, FINE_TUNE), modules=("mergecast.suites.pair_table",))
 
 
 def pairs_spec(plan: RunPlan, base: str, models: Digests) -> dict[str, object]:
     """What the table is stored under; `base` and `models` are digests."""
+    from mergecast.evidence import table_stage
+
     recipe = plan.run.recipe.model_dump(mode="json", include={"merging", "reestimate_batchnorm"})
     samples = _samples(plan) if plan.tier != "weights" else 0
+    stage = PAIRS.with_uses(table_stage(plan.tier, METRICS))
     return plan.run.spec(
-        PAIRS, tier=plan.tier, calibration=samples, base=base, models=dict(models), **recipe
+        stage, tier=plan.tier, calibration=samples, base=base, models=dict(models), **recipe
     )
 
 
@@ -52,9 +60,8 @@ def _samples(plan: RunPlan) -> int:
 
 def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
     """Masks are drawn as in the run's own merges; an interrupted probe goes on where it was."""
-    from mergecast.evidence.session import ProbeSettings
-    from mergecast.evidence.settings import MergeSettings
-    from mergecast.evidence.table import pair_table as measured
+    from mergecast.evidence import MergeSettings, ProbeSettings
+    from mergecast.evidence import pair_table as measured
     from mergecast.family import Family
 
     run = plan.run
@@ -64,9 +71,10 @@ def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
         {name: run.folder / model_file(name) for name in plan.tasks},
         private=sorted({pattern for task in tasks.values() for pattern in task.private}),
     )
-    return measured(
+    table = measured(
         family,
         tasks=tasks,
+        metric_set=METRICS,
         tier=plan.tier,
         settings=ProbeSettings(_samples(plan), run.seed, cache=run.folder / "units" / "probes"),
         merges=MergeSettings(
@@ -78,3 +86,5 @@ def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
         workers=workers,
         progress=progress,
     )
+    versions = {**table.versions, **PAIRS.with_uses(run.suite.stage).versions()}
+    return replace(table, versions=versions, recipe=run.recipe.model_dump(mode="json"))

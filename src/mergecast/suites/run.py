@@ -172,7 +172,8 @@ def _write_tables(
 ) -> None:
     by_task = dict(zip(plan.tasks, singles, strict=True))
     write_table(tasks_table(by_task), plan.run.folder / "tasks.parquet")
-    outcomes = outcomes_table(merges, records, by_task)
+    outcomes = outcomes_table(plan, merges, records, by_task)
     for m in outcomes.missing:
-        log.warning("%s of %s has no score on %s: %s", m.method, m.members, m.task, m.reason)
+        if m.column == "retention":
+            log.warning("%s of %s has no score on %s: %s", m.method, m.members, m.task, m.reason)
     outcomes.write(plan.run.folder / "outcomes.parquet")

@@ -50,7 +50,7 @@ def split_members(members: str) -> list[str]:
 
 @dataclass(frozen=True)
 class MissingOutcome:
-    """Why a member of a merge has no score or no retention.
+    """Why a value of a member of a merge is missing.
 
     Attributes
     ----------
@@ -58,6 +58,8 @@ class MissingOutcome:
         The row.
     reason : str
         Why there is no value.
+    column : str
+        Which value: ``retention`` speaks of the score too, whose lack is one cause of its own.
     """
 
     suite: str
@@ -66,6 +68,7 @@ class MissingOutcome:
     task: str
     seed: int
     reason: str
+    column: str = "retention"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,7 +82,7 @@ class OutcomeTable(Table):
         diverged); retention is NaN there and where single_score is 0; losses may be NaN (a task
         without a loss). In further columns missing text is empty.
     missing : tuple of MissingOutcome
-        Why scores or retentions are NaN, each reason of a row where one is.
+        Why values are NaN, each reason of a row and column where one is.
     versions, recipe
         See `Table`.
 
@@ -99,12 +102,20 @@ class OutcomeTable(Table):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set("frame", _checked(self.frame))
-        gaps = self.frame[self.frame[["score", "retention"]].isna().any(axis=1)]
-        rows = set(gaps[_ROW_KEYS].itertuples(index=False, name=None))
+        gaps = {column: self._gaps(column) for column in {m.column for m in self.missing}}
         reasons = dict.fromkeys(
-            m for m in self.missing if (m.suite, m.method, m.members, m.task, m.seed) in rows
+            m
+            for m in self.missing
+            if (m.suite, m.method, m.members, m.task, m.seed) in gaps[m.column]
         )
         self._set("missing", tuple(reasons))
+
+    def _gaps(self, column: str) -> set[tuple[Any, ...]]:
+        """The keys of the rows where a column has no value; none where there is no such column."""
+        if column not in self.frame:
+            return set()
+        gaps = self.frame[self.frame[column].isna()]
+        return set(gaps[_ROW_KEYS].itertuples(index=False, name=None))
 
     @classmethod
     def from_pandas(

@@ -16,6 +16,16 @@ def load_run(directory: str | Path, *more: str | Path) -> tuple[PairTable, Outco
     A folder holds `pairs` and `outcomes`, each as ``.parquet`` or ``.csv`` (Parquet first). Where
     one suite lacks a metric of another, its pairs miss it with that reason.
 
+    Parameters
+    ----------
+    directory, *more : str or Path
+        Suite folders.
+
+    Returns
+    -------
+    pairs : PairTable
+    outcomes : OutcomeTable
+
     Raises
     ------
     TableError

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from mergecast.checkpoints.module_names import ModuleNames
 from mergecast.errors import CheckpointError, MergecastError, UsageError
 from mergecast.runtime.stage import Stage
-from mergecast.tasks.names import ModuleNames
 from mergecast.tasks.task import BATCH_SIZE, Samples, Task
 
 #: A checkpoint run through a module: how its tensors are bound and what is read of its output.
@@ -21,7 +21,7 @@ FORWARD = Stage(
     1,
     modules=(
         "mergecast.tasks.probe",
-        "mergecast.tasks.names",
+        "mergecast.checkpoints.module_names",
         "mergecast.tasks.scores",
         "mergecast.tasks.task",
     ),
@@ -74,7 +74,7 @@ class Probe:
         return [name for name, _ in self.module.named_parameters()]
 
     def resolve(self, name: str) -> str | None:
-        """The module's name of a checkpoint's tensor, or None: see `mergecast.tasks.names`."""
+        """The module's name of a checkpoint's tensor, or None; see `ModuleNames`."""
         return self._names.get(name)
 
     def load(self, parameters: Mapping[str, Tensor]) -> None:

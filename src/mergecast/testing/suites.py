@@ -158,7 +158,6 @@ def models_and_merges_have_scores(trial: Trial) -> None:
 
 LAWS: Laws[Suite[Any], Trial] = Laws(
     SUITES,
-    Trial,
     (
         it_describes_itself,
         its_tasks_have_labelled_samples,
@@ -166,6 +165,7 @@ LAWS: Laws[Suite[Any], Trial] = Laws(
         its_models_are_the_base_and_a_head,
         models_and_merges_have_scores,
     ),
+    Trial,
 )
 
 
