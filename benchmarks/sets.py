@@ -31,8 +31,8 @@ from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
 from mergecast.forecast.validation.scoring import pearson, spearman
 from mergecast.suites.folder import read_run, run_tasks
 from mergecast.suites.units import BASE_FILE, model_file
-from mergecast.tables.outcomes import split_members
 from mergecast.tables.runs import load_run
+from mergecast.tables.sets import split_members
 
 PREDICTOR, FORM, SIZES = "retention", "kept_labelled", (2, 3, 4, 5)
 Kept = dict[tuple[str, str, str], float]

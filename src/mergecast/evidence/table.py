@@ -21,7 +21,8 @@ from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.stage import Stage
 from mergecast.tables.columns import ON_RIGHT, Column
 from mergecast.tables.columns import columns_of as directed
-from mergecast.tables.pairs import MissingMetric, PairTable
+from mergecast.tables.missing import MissingMetric
+from mergecast.tables.pairs import PairTable
 
 if TYPE_CHECKING:
     from mergecast.evidence.weights.fingerprints import WeightFingerprints

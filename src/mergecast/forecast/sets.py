@@ -19,7 +19,8 @@ import pandas as pd
 
 from mergecast.errors import TableError, UsageError
 from mergecast.forecast.validation.scoring import pearson, spearman
-from mergecast.tables.outcomes import OutcomesLike, as_outcomes, join_members, split_members
+from mergecast.tables.outcomes import OutcomesLike, as_outcomes
+from mergecast.tables.sets import join_members, split_members
 
 Floats = npt.NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from mergecast.paper.fits import ReleasedFit
 from mergecast.paper.replay import NORMALIZED, RAW, Replay
 from mergecast.paper.results import PublishedSetting
 from mergecast.paper.selection import Selection
-from mergecast.tables.outcomes import join_members
+from mergecast.tables.sets import join_members
 
 # Notes of the selection that change what is analysed; the others are for information.
 _WARNED = {"missing_metric", "missing_method", "sparse_method"}

@@ -18,7 +18,8 @@ from pydantic import BeforeValidator, field_validator, model_validator
 
 from mergecast.errors import TableError
 from mergecast.paper.json_file import Number, Strict, read_json, refuse_repeats
-from mergecast.tables.pairs import MissingMetric, PairTable
+from mergecast.tables.missing import MissingMetric
+from mergecast.tables.pairs import PairTable
 from mergecast.tables.schema import about
 
 NULL_METRIC = "null in the published table"

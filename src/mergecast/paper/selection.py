@@ -15,8 +15,9 @@ from mergecast.errors import TableError
 from mergecast.forecast.rows import MAX_MISSING_SHARE
 from mergecast.paper.fits import ReleasedFit
 from mergecast.paper.results import PublishedSetting
-from mergecast.tables.outcomes import OutcomeTable, join_members
+from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable
+from mergecast.tables.sets import join_members
 
 #: (code, message) of what takes no part in the rule.
 Note: TypeAlias = tuple[str, str]
