@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations, groupby
+from numbers import Real
 from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
@@ -230,13 +231,14 @@ class _Pairs:
         if key not in self._found:
             self._found[key] = self.kinds[spec.evidence].pair(*labels)
         about = (column.method,) if spec.per_method else ()
-        value = float(spec.function(self._found[key], *about))
+        value = spec.function(self._found[key], *about)
         low, high = spec.range
-        room = _ROUNDING * max(1.0, abs(value))
-        if math.isfinite(value) and low - room <= value <= high + room:
-            return min(max(value, low), high)
+        if isinstance(value, Real):
+            room = _ROUNDING * max(1.0, abs(value))
+            if math.isfinite(value) and low - room <= value <= high + room:
+                return min(max(float(value), low), high)
         raise MergecastError(
             f"metric {column.key!r} of {labels[0]} and {labels[1]}",
-            f"is {value}, outside its range [{low}, {high}]",
-            "report this: it is a defect, of the metric if it is a plug-in's",
+            f"is {value!r}, not in its range [{low}, {high}]",
+            f"report this defect of the metric to package {spec.package!r}",
         )
