@@ -1,6 +1,6 @@
 """What each tier of evidence tells about digits-14: correlations with true pair retention.
 
-python benchmarks/tiers.py [--run DIR …] [--seeds 3] [--dir DIR] [--samples 40] [--json FILE]
+python benchmarks/tiers.py [--run DIR …] [--seeds 3] [--dir DIR] [--calibration 40] [--json FILE]
 
 Finished runs of the suite are taken from --run (one folder a seed); otherwise seeds 0, 1, … are
 run into --dir first (minutes each). Three tables: the best single metric of each tier; retention
@@ -18,7 +18,14 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LinearRegression
 
-from mergecast.evidence import METRICS, MergeSettings, MetricSpec, ProbeSettings, pair_table
+from mergecast.evidence import (
+    METRICS,
+    MergeSettings,
+    MetricSpec,
+    ProbeSettings,
+    Session,
+    collect_evidence,
+)
 from mergecast.family import Family
 from mergecast.forecast.validation.evaluation import pearson
 from mergecast.forecast.validation.splitters import LeaveTwoTasksOut
@@ -79,13 +86,13 @@ def main() -> None:
     parser.add_argument("--run", type=Path, nargs="+", help="finished runs, one a seed")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--dir", type=Path, default=Path("benchmarks/runs"))
-    parser.add_argument("--samples", type=int, default=40)
+    parser.add_argument("--calibration", type=int, default=40)
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
     runs = arguments.run or [finished(arguments.dir, seed) for seed in range(arguments.seeds)]
-    tables = [measured(run, arguments.samples) for run in runs]
+    tables = [measured(run, arguments.calibration) for run in runs]
     seeds = ", ".join(str(seed_of(run)) for run in runs)
-    print(f"digits-14, seeds {seeds}, {arguments.samples} calibration samples a task\n")
+    print(f"digits-14, seeds {seeds}, {arguments.calibration} calibration samples a task\n")
     figures = {
         "best": best_of_tiers(tables),
         "alone": retention_alone(tables),
@@ -109,14 +116,9 @@ def measured(run: Path, samples: int) -> pd.DataFrame:
     family = Family.open(run / "base.safetensors", models)
     seed = seed_of(run)
     settings = ProbeSettings(samples, seed, cache=run / "units" / "probes")
-    table = pair_table(
-        family,
-        tasks=tasks,
-        tier="probe",
-        settings=settings,
-        merges=MergeSettings(samples=samples, merge_seed=seed),
-        metric_set="all",
-    )
+    merges = MergeSettings(samples=samples, merge_seed=seed)
+    with Session(family, tasks, settings, merges) as session:
+        table = collect_evidence(session, "probe", "all").table(family.names)
     wide = table.frame.set_index(["left", "right"])
     values = {
         key: wide[list(dict.fromkeys(both))].mean(axis=1, skipna=False)

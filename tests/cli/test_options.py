@@ -121,8 +121,7 @@ def test_a_command_and_its_python_call_have_the_same_words_and_defaults(name):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("metrics base a --set paper", "option --set: no longer known; it is --metrics now"),
-        ("forecast base a --sets 3", "option --sets: no longer known; it is --set-size now"),
+        ("forecast base a --set-size 3", "option --set-size: no longer known; it is --sets now"),
         ("bench run digits-14 -o x --sets 3", "--sets: no longer known; it is --n-sets now"),
         ("bench run digits-14 -o x --methods ties", "it is --method now"),
         ("bench run digits-14 -o x --tasks parity", "it is --only now"),

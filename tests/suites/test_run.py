@@ -58,7 +58,7 @@ def test_the_tables_follow_their_contract(finished):
     assert outcome_table.missing == ()
     for written in (table, outcome_table):
         assert written.versions.keys() >= {"suite digits-14", "base", "fine-tune"}
-        assert written.recipe["steps"] == 4
+        assert written.recipe["suite"]["steps"] == 4
     assert outcome_table.versions.keys() >= {"evaluation", "merge", "method ties"}
 
 
@@ -245,6 +245,7 @@ def test_parameters_of_methods_come_from_the_recipe_and_are_checked_first(tmp_pa
         tmp_path / "still",
         only=["parity", "upright"],
         methods=["task_arithmetic"],
+        tier="weights",
         recipe=still,
         workers=1,
     )

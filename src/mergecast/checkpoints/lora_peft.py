@@ -60,7 +60,8 @@ def open_lora(folder: Path, base: Checkpoint) -> LoraCheckpoint:
             continue  # PEFT stores embeddings beside their factors, though nothing changed them
         else:
             target = names.get(name.replace(".modules_to_save.", "."), new=True)
-            if target in replaced and not _same(adapter, name, replaced[target]):
+            # PEFT stores both names of tied embeddings.
+            if target in replaced and not adapter.equal(name, replaced[target]):
                 raise _collision(folder, target, replaced[target], name)
             replaced.setdefault(target, name)
     updates: dict[str, Update] = {}
@@ -85,14 +86,6 @@ def _is_base(adapter: Checkpoint, name: str, base: Checkpoint, names: BaseNames)
     coarse = min(own, stored, key=lambda dtype: dtype.itemsize)
     one, other = (c.array(n).astype(coarse) for c, n in ((base, target), (adapter, name)))
     return bool(np.array_equal(one.view(np.uint8), other.view(np.uint8)))
-
-
-def _same(adapter: Checkpoint, one: str, other: str) -> bool:
-    """Whether two tensors are equal, as PEFT stores both names of tied embeddings."""
-    first, second = adapter.info(one), adapter.info(other)
-    return (first.shape, first.dtype) == (second.shape, second.dtype) and (
-        adapter.array(one).tobytes() == adapter.array(other).tobytes()
-    )
 
 
 def _collision(folder: Path, target: str, one: str, other: str) -> CheckpointError:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mergecast.checkpoints import dtypes
-from mergecast.checkpoints.checkpoint import Array, Checkpoint
+from mergecast.checkpoints.checkpoint import Checkpoint
+from mergecast.typing import Array
 
 if TYPE_CHECKING:
     import torch

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mergecast.checkpoints import dtypes
-from mergecast.checkpoints.checkpoint import Array, Checkpoint, TensorInfo
+from mergecast.checkpoints.checkpoint import Checkpoint, TensorInfo
 from mergecast.checkpoints.content import check_content
 from mergecast.checkpoints.safetensors_file import check_shard, note_unlisted, read_index
 from mergecast.errors import CheckpointError
+from mergecast.typing import Array
 
 if TYPE_CHECKING:
     import torch

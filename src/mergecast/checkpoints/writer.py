@@ -17,9 +17,10 @@ from typing import Any, Self
 import numpy as np
 
 from mergecast.checkpoints import dtypes
-from mergecast.checkpoints.checkpoint import Array, TensorInfo
+from mergecast.checkpoints.checkpoint import TensorInfo
 from mergecast.errors import UsageError
 from mergecast.runtime.files import as_resource_error
+from mergecast.typing import Array
 
 _METADATA = {"format": "pt"}
 

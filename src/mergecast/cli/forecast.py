@@ -51,7 +51,7 @@ def command(
     seed: SeedOption = 0,
     merge_seed: MergeSeedOption = 0,
     device: DeviceOption = "cpu",
-    set_size: Annotated[
+    sets: Annotated[
         int | None,
         typer.Option(
             "--sets", metavar="K", help="Also rank all sets of K of the models, from their pairs."
@@ -91,7 +91,7 @@ def command(
             tier=tier,
             methods=method,
             suite=suite,
-            set_size=set_size,
+            sets=sets,
             calibration=calibration,
             seed=seed,
             merge_seed=merge_seed,

@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from copy import copy
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from mergecast.checkpoints.checkpoint import Checkpoint
+from mergecast.checkpoints.patterns import matches
 from mergecast.checkpoints.torch_bridge import read_state, state_digest
 from mergecast.errors import FamilyError, MergecastError, UsageError
 from mergecast.evidence.settings import CALIBRATION, MergeSettings, ProbeSettings
@@ -127,7 +127,7 @@ class Session:
         tasks = {label: self.tasks[label] for label in self.family.names}
         for label, task in tasks.items():
             for name in self.family.shared:
-                if any(fnmatchcase(name, pattern) for pattern in task.private):
+                if matches(name, task.private):
                     raise FamilyError(
                         f"parameter {name!r}",
                         f"is shared by the family but private in the task of {label!r}",

@@ -22,16 +22,23 @@ what decides whether it is worth its cost."""
 PAIRS = Stage("pairs", 1, uses=(BASE, FINE_TUNE), modules=("mergecast.suites.pair_table",))
 
 
-def pairs_spec(plan: RunPlan, base: str, models: Digests) -> dict[str, object]:
-    """What the table is stored under; `base` and `models` are digests."""
+def pairs_versions(plan: RunPlan) -> dict[str, int]:
+    """Every stage that the table is made by, that of the suite among them, with its version."""
+    return _stage(plan).with_uses(plan.run.suite.stage).versions()
+
+
+def _stage(plan: RunPlan) -> Stage:
     from mergecast.evidence import table_stage
 
+    return PAIRS.with_uses(table_stage(plan.tier, METRICS))
+
+
+def pairs_spec(plan: RunPlan, base: str, models: Digests) -> dict[str, object]:
+    """What the table is stored under; `base` and `models` are digests."""
     recipe = plan.run.recipe.model_dump(mode="json", include={"merging", "reestimate_batchnorm"})
     samples = _samples(plan) if plan.tier != "weights" else 0
-    stage = PAIRS.with_uses(table_stage(plan.tier, METRICS))
-    return plan.run.spec(
-        stage, tier=plan.tier, calibration=samples, base=base, models=dict(models), **recipe
-    )
+    asked = {"tier": plan.tier, "calibration": samples, "base": base, "models": dict(models)}
+    return plan.run.spec(_stage(plan), **asked, **recipe)
 
 
 def pair_table(
@@ -58,8 +65,7 @@ def _samples(plan: RunPlan) -> int:
 
 def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
     """Masks are drawn as in the run's own merges; an interrupted probe goes on where it was."""
-    from mergecast.evidence import MergeSettings, ProbeSettings
-    from mergecast.evidence import pair_table as measured
+    from mergecast.evidence import MergeSettings, ProbeSettings, Session, collect_evidence
     from mergecast.family import Family
 
     run = plan.run
@@ -69,20 +75,13 @@ def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
         {name: run.folder / model_file(name) for name in plan.tasks},
         private=sorted({pattern for task in tasks.values() for pattern in task.private}),
     )
-    table = measured(
-        family,
-        tasks=tasks,
-        metric_set=METRICS,
-        tier=plan.tier,
-        settings=ProbeSettings(_samples(plan), run.seed, cache=run.folder / "units" / "probes"),
-        merges=MergeSettings(
-            merge_seed=run.seed,
-            params=run.recipe.merging,
-            reestimate_batchnorm=run.recipe.reestimate_batchnorm,
-        ),
-        suite=run.suite_name,
-        workers=workers,
-        progress=progress,
+    settings = ProbeSettings(_samples(plan), run.seed, cache=run.folder / "units" / "probes")
+    merges = MergeSettings(
+        merge_seed=run.seed,
+        params=run.recipe.merging,
+        reestimate_batchnorm=run.recipe.reestimate_batchnorm,
     )
-    versions = {**table.versions, **PAIRS.with_uses(run.suite.stage).versions()}
-    return replace(table, versions=versions, recipe=run.recipe.model_dump(mode="json"))
+    with Session(family, tasks, settings, merges, workers, progress=progress) as session:
+        table = collect_evidence(session, plan.tier, METRICS).table(family.names, run.suite_name)
+    recipe = {**table.recipe, "suite": run.recipe.model_dump(mode="json")}
+    return replace(table, versions=pairs_versions(plan), recipe=recipe)

@@ -80,7 +80,7 @@ def outcomes_table(
         pd.DataFrame(rows),
         missing=missing,
         versions=plan.stages(),
-        recipe=plan.run.recipe.model_dump(mode="json"),
+        recipe={"suite": plan.run.recipe.model_dump(mode="json")},
     )
 
 

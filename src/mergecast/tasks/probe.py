@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from mergecast.checkpoints.module_names import ModuleNames
+from mergecast.checkpoints.patterns import matches
 from mergecast.errors import CheckpointError, MergecastError, UsageError
 from mergecast.runtime.stage import Stage
 from mergecast.tasks.task import BATCH_SIZE, Samples, Task
@@ -96,10 +96,10 @@ class Probe:
         for name, value in tensors.items():
             target = self.resolve(name)
             if target is None:
-                if self._is_private(name):
+                if matches(name, self.task.private):
                     continue
                 raise self._error(f"has no place for the checkpoint's parameter {name!r}")
-            if value.shape != places[target].shape and not self._is_private(name):
+            if value.shape != places[target].shape and not matches(name, self.task.private):
                 raise self._error(
                     f"expects {name!r} of shape {list(places[target].shape)}, the checkpoint has "
                     f"{list(value.shape)}"
@@ -171,9 +171,6 @@ class Probe:
             name: value.to(self.device, dtype if value.is_floating_point() else value.dtype)
             for name, value in samples.inputs.items()
         }
-
-    def _is_private(self, name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self.task.private)
 
     def _error(self, problem: str) -> CheckpointError:
         return CheckpointError(

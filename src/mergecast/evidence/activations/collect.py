@@ -25,7 +25,10 @@ from mergecast.tasks.task import Samples
 from mergecast.typing import Array
 
 STAGE = Stage(
-    "activations", 1, uses=(FORWARD,), modules=("mergecast.evidence.activations.collect",)
+    "activations",
+    1,
+    uses=(FORWARD,),
+    modules=tuple(f"mergecast.evidence.activations.{name}" for name in ("collect", "layers")),
 )
 
 

@@ -22,11 +22,6 @@ BATCHNORM = Stage(
     "batchnorm", 1, uses=(FORWARD,), modules=("mergecast.evidence.retention.batchnorm",)
 )
 
-#: Running statistics measured anew after a merge.
-BATCHNORM = Stage(
-    "batchnorm", 1, uses=(FORWARD,), modules=("mergecast.evidence.retention.batchnorm",)
-)
-
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 
 

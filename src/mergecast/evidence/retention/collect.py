@@ -13,12 +13,13 @@ from functools import partial
 
 from mergecast.evidence.kind import Step
 from mergecast.evidence.readings import Readings
-from mergecast.evidence.retention.merges import RETENTION as STAGE
-from mergecast.evidence.retention.merges import alone, one_draw, readings_of
+from mergecast.evidence.retention.batchnorm import BATCHNORM
+from mergecast.evidence.retention.merges import RETENTION, alone, one_draw, readings_of
 from mergecast.evidence.session import Session
 from mergecast.merging.decompositions import Decompositions, remembered
 
-__all__ = ["STAGE", "collect", "steps"]
+#: Whether statistics are measured anew is a setting: what is kept of a merge depends on it.
+STAGE = RETENTION.with_uses(BATCHNORM)
 
 
 def collect(session: Session) -> Readings:

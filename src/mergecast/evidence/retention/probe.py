@@ -12,11 +12,12 @@ from itertools import combinations
 
 from mergecast.evidence.kind import Step
 from mergecast.evidence.readings import Readings
-from mergecast.evidence.retention.merges import PROBE as STAGE
-from mergecast.evidence.retention.merges import readings_of, together
+from mergecast.evidence.retention.batchnorm import BATCHNORM
+from mergecast.evidence.retention.merges import PROBE, readings_of, together
 from mergecast.evidence.session import Session
 
-__all__ = ["STAGE", "collect", "steps"]
+#: Whether statistics are measured anew is a setting: what is kept of a merge depends on it.
+STAGE = PROBE.with_uses(BATCHNORM)
 
 
 def collect(session: Session) -> Readings:
