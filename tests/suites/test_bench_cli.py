@@ -41,7 +41,7 @@ def test_fetch_says_that_nothing_is_needed(tmp_path):
 def test_run_summarises_and_status_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(Digits, "recipe_type", TinyRecipe)
     cut = ["--only", "parity, loops", "--method", "ties", "--method", "tsv", "--workers", "1"]
-    arguments = ["run", "digits-14", "-o", str(tmp_path), *cut]
+    arguments = ["run", "digits-14", "-o", str(tmp_path), "--tier", "weights", *cut]
     text = runner.invoke(app, arguments).stdout
     assert "Retention of a pair" in text
     assert f"{tmp_path}/outcomes.parquet" in text
