@@ -2,13 +2,13 @@ import math
 
 import pytest
 
+from measured import pair_table
 from mergecast.evidence import (
     METRICS,
     MergeSettings,
     ProbeSettings,
     Session,
     metric_specs,
-    pair_table,
 )
 from mergecast.evidence.retention.collect import collect
 from mergecast.evidence.table import columns_of

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mergecast as mc
+from measured import pair_table
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import FamilyError, MergecastError, UsageError
-from mergecast.evidence import EVIDENCE, pair_table
+from mergecast.evidence import EVIDENCE
 from mergecast.evidence.table import columns_of
 from mergecast.evidence.weights.effective_rank import effective_rank_of, stack_singular_values
 from mergecast.evidence.weights.fingerprints import WeightFingerprints, WeightPair
