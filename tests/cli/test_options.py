@@ -78,7 +78,7 @@ def test_an_option_is_called_as_the_call_s_argument():
 
 @pytest.mark.parametrize(
     ("option", "default"),
-    [("--seed", 0), ("--calibration", 100), ("--workers", 2), ("--batch-size", 32)],
+    [("--seed", 0), ("--calibration", None), ("--workers", 2), ("--batch-size", 32)],
 )
 def test_defaults_that_were_agreed(option, default):
     assert {found.default for found in options() if option in found.names} == {default}

@@ -41,7 +41,8 @@ class FileTask(Task):
         """What the model's outputs, labels and loss are."""
         model = self.spec.model
         folder = None if model.folder is None else self._path(model.folder)
-        return kind_of(model.auto, folder, self.spec.loss)
+        headed = "classification" if self.spec.head else None  # whatever its class has by itself
+        return kind_of(model.auto, folder, self.spec.loss or headed)
 
     @property
     def outputs(self) -> Outputs:

@@ -36,7 +36,7 @@ _BATCH = 4
 #: The moments of all layers on a model's own samples.
 LAYERS = Stage(
     "layer moments",
-    1,
+    2,
     uses=(FORWARD,),
     modules=tuple(
         f"mergecast.evidence.inputs.{name}" for name in ("moments", "recording", "second_moment")

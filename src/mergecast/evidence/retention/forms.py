@@ -272,4 +272,4 @@ def _functions() -> list[Callable[..., object]]:
 
 
 #: What comparisons are made by: a form that is edited counts at once.
-STAGE = Stage("forms", 1, modules=("mergecast.evidence.retention.forms",), functions=_functions)
+STAGE = Stage("forms", 2, modules=("mergecast.evidence.retention.forms",), functions=_functions)
