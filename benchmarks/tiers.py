@@ -22,8 +22,8 @@ from mergecast.evidence import METRICS, compute_metrics
 from mergecast.evidence.session import ProbeSettings
 from mergecast.evidence.settings import MergeSettings
 from mergecast.family import Family
+from mergecast.forecast.splitters import LeaveTwoTasksOut
 from mergecast.forecast.validation.evaluation import pearson
-from mergecast.forecast.validation.splitters import LeaveTwoTasksOut
 from mergecast.suites.folder import run_tasks
 from mergecast.suites.run import run_suite
 from mergecast.tables.io import read_outcomes

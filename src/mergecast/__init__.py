@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from mergecast.evidence import compute_metrics as metrics
     from mergecast.family.family import Family
     from mergecast.forecast.forecaster import Forecaster
-    from mergecast.forecast.validation.splitters import LeaveOneTaskOut, LeaveTwoTasksOut
+    from mergecast.forecast.splitters import LeaveOneTaskOut, LeaveTwoTasksOut
     from mergecast.merging import METHODS, merge, merging_method, write_merge
 
 _HOMES = {
     "Checkpoint": "mergecast.checkpoints.checkpoint",
     "Family": "mergecast.family.family",
     "Forecaster": "mergecast.forecast.forecaster",
-    "LeaveOneTaskOut": "mergecast.forecast.validation.splitters",
-    "LeaveTwoTasksOut": "mergecast.forecast.validation.splitters",
+    "LeaveOneTaskOut": "mergecast.forecast.splitters",
+    "LeaveTwoTasksOut": "mergecast.forecast.splitters",
     "METHODS": "mergecast.merging",
     "METRICS": "mergecast.evidence",
     "MergecastError": "mergecast.errors",

@@ -11,9 +11,10 @@ from mergecast.analysis.signatures import (
     top_overlap,
 )
 from mergecast.errors import UndefinedError, UsageError
+from mergecast.forecast.estimators.baselines import ConstantRetention
 from mergecast.forecast.estimators.linear import TaskRidge
-from mergecast.forecast.estimators.predictors import PREDICTORS, ConstantRetention
-from mergecast.forecast.rows import training_rows
+from mergecast.forecast.estimators.predictors import PREDICTORS
+from mergecast.forecast.training import training_rows
 from mergecast.paper.fits import released_fits
 from mergecast.paper.results import read_setting
 from published_folder import SETTING

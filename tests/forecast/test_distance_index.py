@@ -8,7 +8,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from mergecast.forecast.estimators.distance_index import DISTANCES, DistanceIndex
 from mergecast.forecast.estimators.linear import TaskRidge
 from mergecast.forecast.estimators.predictors import PREDICTORS
-from mergecast.forecast.rows import training_rows
+from mergecast.forecast.training import training_rows
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
 from mergecast.forecast.validation.scoring import scores
 

@@ -170,7 +170,7 @@ def test_saved_and_loaded_it_forecasts_the_same(forecaster, new_pairs, tmp_path)
 
 def test_the_linear_file_agrees_with_the_estimator(make_suite):
     from mergecast.forecast.estimators.predictors import PREDICTORS
-    from mergecast.forecast.rows import training_rows
+    from mergecast.forecast.training import training_rows
 
     pairs, outcomes = make_suite("metric", n_tasks=6)
     rows = training_rows(pairs, outcomes)["ties"]

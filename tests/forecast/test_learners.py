@@ -3,7 +3,7 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mergecast.forecast.estimators.learners import PowerRidge, SmallNetwork, TaskTrees
-from mergecast.forecast.rows import training_rows
+from mergecast.forecast.training import training_rows
 
 
 @pytest.mark.filterwarnings("ignore:Skipping check:UserWarning")

@@ -5,10 +5,9 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mergecast.forecast.estimators.least_squares import BackwardElimination, LeastSquares
-from mergecast.forecast.estimators.linear import without_identity
 from mergecast.forecast.estimators.published import PearsonL1, PublishedMSE
-from mergecast.forecast.pair_rows import mean_by_code, pair_codes
-from mergecast.forecast.rows import training_rows
+from mergecast.forecast.rows import mean_by_code, pair_codes, without_identity
+from mergecast.forecast.training import training_rows
 
 
 @pytest.mark.filterwarnings("ignore:Skipping check:UserWarning")

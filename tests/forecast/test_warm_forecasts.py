@@ -151,7 +151,7 @@ def test_reasons_name_the_outcomes_that_moved_the_number(split):
 
 def test_saved_and_loaded_it_forecasts_as_the_estimator_did(zoo, tmp_path):
     from mergecast.forecast.estimators.predictors import PREDICTORS
-    from mergecast.forecast.rows import training_rows
+    from mergecast.forecast.training import training_rows
 
     pairs, outcomes = zoo
     rows = training_rows(pairs, outcomes)["ties"]

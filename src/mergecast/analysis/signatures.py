@@ -16,7 +16,8 @@ import pandas as pd
 from sklearn.base import clone
 
 from mergecast.errors import UndefinedError, UsageError
-from mergecast.forecast.rows import IDENTITY, TrainingRows
+from mergecast.forecast.rows import IDENTITY
+from mergecast.forecast.training import TrainingRows
 from mergecast.forecast.validation.protocols import PROTOCOLS
 
 TOP_K = 5

@@ -12,13 +12,14 @@ import pandas as pd
 from mergecast.errors import UsageError
 from mergecast.forecast.additive_schema import AdditiveModel
 from mergecast.forecast.estimators.additive_plus import AdditivePlus
-from mergecast.forecast.estimators.linear import Floats, without_identity
 from mergecast.forecast.estimators.predictors import PREDICTORS
 from mergecast.forecast.file import ADDITIVE, Feature, MethodModel, Quantile, Score
 from mergecast.forecast.intervals import LEVEL, conformal_half_width
-from mergecast.forecast.rows import ROW_KEYS, TrainingRows
+from mergecast.forecast.rows import ROW_KEYS, without_identity
+from mergecast.forecast.training import TrainingRows
 from mergecast.forecast.validation.evaluation import Evaluation, scores
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
+from mergecast.typing import Floats
 
 # From the plainest on: a tie goes to the earlier one. Those that lack their metrics sit out.
 CANDIDATES: Final = ["constant", "retention", "retention_unlabelled", "ridge", "lasso"]

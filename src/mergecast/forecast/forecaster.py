@@ -21,7 +21,7 @@ from mergecast.forecast.fit import CANDIDATES, WARM, FitUnit, candidates, fit_un
 from mergecast.forecast.intervals import LEVEL
 from mergecast.forecast.method_forecast import forecast_method, where_known
 from mergecast.forecast.result import THRESHOLD, Forecast, recommend
-from mergecast.forecast.rows import training_rows
+from mergecast.forecast.training import training_rows
 from mergecast.forecast.validation.evaluation import Evaluation, Progress
 from mergecast.runtime.progress import counted
 from mergecast.runtime.workers import Workers

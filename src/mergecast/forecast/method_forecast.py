@@ -9,10 +9,11 @@ import pandas as pd
 
 from mergecast.errors import UsageError
 from mergecast.forecast.additive_forecast import Reasons, additive_numbers, sorted_reasons
-from mergecast.forecast.estimators.linear import Floats, within
+from mergecast.forecast.estimators.scaling import within
 from mergecast.forecast.file import Feature, MethodModel, Quantile
 from mergecast.forecast.result import COLD, ROW_COLUMNS, WARM
 from mergecast.forecast.rows import member_rows, reason_missing
+from mergecast.typing import Floats
 
 N_REASONS = 3
 

@@ -11,7 +11,7 @@ import pandas as pd
 from mergecast.analysis.audit import raw_outcomes
 from mergecast.errors import MergecastError
 from mergecast.forecast.estimators.predictors import BASELINES, PREDICTORS, Predictor
-from mergecast.forecast.rows import TrainingRows, training_rows
+from mergecast.forecast.training import TrainingRows, training_rows
 from mergecast.forecast.validation.evaluation import applies
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
 from mergecast.forecast.validation.scoring import pearson, scores

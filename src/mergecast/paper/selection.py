@@ -13,7 +13,8 @@ import pandas as pd
 
 from mergecast.analysis.groups import PAPER_KEYS
 from mergecast.errors import TableError
-from mergecast.forecast.rows import MAX_MISSING_SHARE, reason_missing
+from mergecast.forecast.rows import reason_missing
+from mergecast.forecast.training import MAX_MISSING_SHARE
 from mergecast.paper.fits import ReleasedFit
 from mergecast.paper.results import PublishedSetting
 from mergecast.tables.outcomes import pair_outcomes

@@ -16,7 +16,8 @@ import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
 
 from mergecast.forecast.estimators.predictors import Predictor
-from mergecast.forecast.rows import ROW_KEYS, TrainingRows
+from mergecast.forecast.rows import ROW_KEYS
+from mergecast.forecast.training import TrainingRows
 from mergecast.forecast.validation.protocols import Protocol, out_of_fold
 from mergecast.forecast.validation.scoring import MIN_PAIRS, paired_predictions, scores
 from mergecast.runtime.seeds import derived_seed
