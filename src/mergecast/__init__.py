@@ -5,53 +5,107 @@ Names are loaded where they are first used, so that importing the package costs 
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from mergecast.version import __version__
 
 if TYPE_CHECKING:
+    from mergecast.api.demo import demo
+    from mergecast.api.forecasts import forecast
+    from mergecast.api.inputs import load_tasks
+    from mergecast.api.learning import analyse, evaluate, fit
+    from mergecast.api.metrics import metrics, pair_table, plan
+    from mergecast.api.reports import report
     from mergecast.checkpoints.checkpoint import Checkpoint
     from mergecast.errors import MergecastError
     from mergecast.evidence import METRICS, metric, metric_specs
-    from mergecast.evidence import compute_metrics as metrics
     from mergecast.family.family import Family
+    from mergecast.family.preflight import check
     from mergecast.forecast.forecaster import Forecaster
+    from mergecast.forecast.result import Forecast
     from mergecast.forecast.splitters import LeaveOneTaskOut, LeaveTwoTasksOut
+    from mergecast.forecast.validation.evaluation import Evaluation
     from mergecast.merging import METHODS, merge, merging_method, write_merge
+    from mergecast.paper.reproduce import reproduce
+    from mergecast.suites.run import run_suite
+    from mergecast.suites.status import suite_status
+    from mergecast.suites.suite import SUITES
+    from mergecast.tables.runs import load_run
+    from mergecast.tasks.task import Samples, Task
 
 _HOMES = {
     "Checkpoint": "mergecast.checkpoints.checkpoint",
+    "Evaluation": "mergecast.forecast.validation.evaluation",
     "Family": "mergecast.family.family",
+    "Forecast": "mergecast.forecast.result",
     "Forecaster": "mergecast.forecast.forecaster",
     "LeaveOneTaskOut": "mergecast.forecast.splitters",
     "LeaveTwoTasksOut": "mergecast.forecast.splitters",
     "METHODS": "mergecast.merging",
     "METRICS": "mergecast.evidence",
     "MergecastError": "mergecast.errors",
+    "SUITES": "mergecast.suites.suite",
+    "Samples": "mergecast.tasks.task",
+    "Task": "mergecast.tasks.task",
+    "analyse": "mergecast.api.learning",
+    "check": "mergecast.family.preflight",
+    "demo": "mergecast.api.demo",
+    "evaluate": "mergecast.api.learning",
+    "fit": "mergecast.api.learning",
+    "forecast": "mergecast.api.forecasts",
+    "load_run": "mergecast.tables.runs",
+    "load_tasks": "mergecast.api.inputs",
     "merge": "mergecast.merging",
     "merging_method": "mergecast.merging",
     "metric": "mergecast.evidence",
     "metric_specs": "mergecast.evidence",
-    "metrics": "mergecast.evidence:compute_metrics",
+    "metrics": "mergecast.api.metrics",
+    "pair_table": "mergecast.api.metrics",
+    "plan": "mergecast.api.metrics",
+    "report": "mergecast.api.reports",
+    "reproduce": "mergecast.paper.reproduce",
+    "run_suite": "mergecast.suites.run",
+    "suite_status": "mergecast.suites.status",
     "write_merge": "mergecast.merging",
 }
 
 __all__ = [
     "METHODS",
     "METRICS",
+    "SUITES",
     "Checkpoint",
+    "Evaluation",
     "Family",
+    "Forecast",
     "Forecaster",
     "LeaveOneTaskOut",
     "LeaveTwoTasksOut",
     "MergecastError",
+    "Samples",
+    "Task",
     "__version__",
+    "analyse",
+    "check",
+    "demo",
+    "evaluate",
+    "fit",
+    "forecast",
+    "load_run",
+    "load_tasks",
     "merge",
     "merging_method",
     "metric",
     "metric_specs",
     "metrics",
+    "pair_table",
+    "plan",
+    "report",
+    "reproduce",
+    "run_suite",
+    "suite_status",
     "write_merge",
 ]
 
@@ -59,9 +113,22 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'mergecast' has no attribute {name!r}")
-    module, _, attribute = _HOMES[name].partition(":")
-    return getattr(import_module(module), attribute or name)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _Verbs(ModuleType):
+    """`mergecast.forecast` and `mergecast.report` are functions, whatever has been imported.
+
+    Importing a module of a package of that name would bind the package in their place.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Verbs

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Self
+from typing import Any, Self, cast
 
 
 class MergecastError(Exception):
     """Base class: something a user can act on.
 
+    Each kind derives from the built-in exception that it is, so that code which knows nothing of
+    mergecast catches it as what it is.
+
     Parameters
     ----------
-    thing : what the error is about: a file, a parameter, a column.
-    problem : what is wrong with it, with the value received.
-    remedy : what to do about it.
+    thing : object
+        What the error is about: a file, a parameter, a column.
+    problem : str
+        What is wrong with it, with the value received.
+    remedy : str
+        What to do about it.
     """
 
     exit_code = 2
@@ -34,13 +40,17 @@ class MergecastError(Exception):
         line = f"{head}; {self.remedy}" if self.remedy else head
         return " ".join(line.split())
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An OSError of three arguments keeps two of them, and would not come back from a worker.
+        return type(self), (self.thing, self.problem, self.remedy)
+
     def about(self, context: object) -> Self:
         """The same error with `context` (the file, the table) put before the thing."""
         thing = f"{context}: {self.thing}" if self.thing else str(context)
         return type(self)(thing, self.problem, self.remedy)
 
 
-class UsageError(MergecastError):
+class UsageError(MergecastError, ValueError):
     """A wrong argument, option or configuration value (exit code 2)."""
 
     exit_code = 2
@@ -52,34 +62,40 @@ class UsageError(MergecastError):
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
         listing = ", ".join(names) if names else "none"
-        return cls(f"{kind} {name!r}", "unknown", remedy or f"{hint}known: {listing}")
+        unknown = UnknownNameError if cls is UsageError else cls
+        error = unknown(f"{kind} {name!r}", "unknown", remedy or f"{hint}known: {listing}")
+        return cast(Self, error)
 
 
-class CheckpointError(MergecastError):
+class UnknownNameError(UsageError, KeyError):
+    """A name that nothing is called by; a KeyError too, as a look-up in a mapping raises."""
+
+
+class CheckpointError(MergecastError, ValueError):
     """A checkpoint that cannot be used: corrupt, unsafe, missing or of a refused kind."""
 
     exit_code = 4
 
 
-class FamilyError(MergecastError):
+class FamilyError(MergecastError, ValueError):
     """Checkpoints that do not belong together, or too few of them to go on."""
 
     exit_code = 4
 
 
-class TableError(MergecastError):
+class TableError(MergecastError, ValueError):
     """A pair, outcome or published-results table that breaks its schema."""
 
     exit_code = 2
 
 
-class UndefinedError(MergecastError):
+class UndefinedError(MergecastError, ArithmeticError):
     """A value that does not exist for this input; becomes *missing with a reason*."""
 
     exit_code = 4
 
 
-class ResourceError(MergecastError):
+class ResourceError(MergecastError, OSError):
     """Disk, memory or permission trouble (exit code 5)."""
 
     exit_code = 5

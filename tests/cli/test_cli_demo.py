@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mergecast.cli import demo
+from mergecast.api import demo
 from mergecast.cli.main import run
 from mergecast.forecast.forecaster import Forecaster
-from mergecast.forecast.shipped import load_forecaster
 from mergecast.tables.io import read_outcomes, read_pairs, write_outcomes, write_pairs
 from mergecast.tables.runs import load_run
 from mergecast.tables.tiers import up_to
@@ -37,7 +36,7 @@ def measured_run(monkeypatch):
         shutil.copy(MEASURED / "tasks.parquet", out)
         return out
 
-    monkeypatch.setattr("mergecast.suites.run.run_suite", run_suite)
+    monkeypatch.setattr(demo, "run_suite", run_suite)
     monkeypatch.setattr(demo, "TASKS", demo.TASKS[:6])
 
 
@@ -63,11 +62,12 @@ def test_the_demo_s_summary_for_machines(measured_run, tmp_path, capsys):
 def test_the_shipped_forecaster_is_the_fit_of_the_shipped_tables():
     pairs, outcomes = load_run(MEASURED)
     fitted = Forecaster.fit(up_to(pairs, "activations"), outcomes[outcomes["method"] == "ties"])
-    _, shipped = load_forecaster("digits-14")
+    shipped = Forecaster.load("digits-14")
     assert list(shipped.file.tiers) == ["weights", "activations", "gradients"]
     for tier, models in fitted.file.tiers.items():
-        mine, stored = models["ties"], shipped.file.tiers[tier]["ties"]
-        assert mine.predictor == stored.predictor
-        for here, there in zip(mine.features, stored.features, strict=True):
-            assert here.name == there.name
-            assert here.coefficient == pytest.approx(there.coefficient, abs=1e-6)
+        again, stored = models["ties"], shipped.file.tiers[tier]["ties"]
+        assert again.predictor == stored.predictor
+        assert [f.name for f in again.features] == [f.name for f in stored.features]
+        for new, old in zip(again.model.terms, stored.model.terms, strict=True):
+            assert new.name == old.name
+            assert new.coefficient == pytest.approx(old.coefficient, abs=1e-6)

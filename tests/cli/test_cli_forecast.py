@@ -1,4 +1,5 @@
 import json
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import yaml
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.cli.main import run
 from mergecast.forecast import shipped
+from mergecast.forecast.estimators.stored_linear import LinearModel, Term
 from mergecast.forecast.file import (
     Feature,
     ForecasterFile,
@@ -20,13 +22,12 @@ from mergecast.forecast.forecaster import Forecaster
 
 def model(metric, coefficient):
     """0.9 + coefficient × (metric − 1), ± 0.1."""
-    feature = Feature(name=metric, coefficient=coefficient, mean=1.0, scale=1.0, low=0.0, high=2.0)
+    term = Term(name=metric, coefficient=coefficient, mean=1.0, scale=1.0, low=0.0, high=2.0)
     return MethodModel(
         predictor="ridge",
         why="",
-        reach=0.25,
-        intercept=0.9,
-        features=[feature],
+        model=LinearModel(intercept=0.9, reach=0.25, terms=[term]),
+        features=[Feature(name=metric, low=0.0, high=2.0)],
         residual_quantiles=[Quantile(level=0.9, half_width=0.1)],
         n_residuals=20,
         validation={
@@ -40,11 +41,8 @@ def model(metric, coefficient):
 def saved(tiers, path):
     """A forecaster file of these models, by tier and method."""
     file = ForecasterFile(
-        schema_name="mergecast.forecaster",
-        schema_version=2,
+        schema_version=3,
         mergecast_version="0.1.0",
-        target="retention",
-        protocol="l2to",
         training=Training(suites=["toy"], tasks=["x", "y"], notes=[]),
         tiers=tiers,
     )
@@ -208,8 +206,11 @@ def test_tasks_make_it_read_retention_and_nothing_else_that_costs(
     probe_family, tiered_file, capsys, monkeypatch
 ):
     built = probe_family("cnn")
-    monkeypatch.setattr("mergecast.evidence.interference.collect.collect_interference", None)
-    monkeypatch.setattr("mergecast.evidence.gradients.fingerprints.collect_gradients", None)
+    for module, name in (
+        ("interference.collect", "collect_interference"),
+        ("gradients.fingerprints", "collect_gradients"),
+    ):
+        monkeypatch.setattr(import_module(f"mergecast.evidence.{module}"), name, None)
     options = ("--forecaster", tiered_file, "--calibration", 5, "--json")
     assert call(*built.arguments, *options) == 0
     summary = json.loads(capsys.readouterr().out)
@@ -220,7 +221,7 @@ def test_tasks_make_it_read_retention_and_nothing_else_that_costs(
     assert call(*models, *options) == 0
     assert json.loads(capsys.readouterr().out)["header"]["tier"] == "weights"
     assert call(*models, *options, "--tier", "gradients") == 2
-    assert "--tasks: not given, but tier 'gradients' runs models" in capsys.readouterr().err
+    assert "tasks: not given, but tier 'gradients' runs models" in capsys.readouterr().err
     assert call(*models, *options, "--tier", "gradient") == 2
     assert "did you mean 'gradients'" in capsys.readouterr().err
 
@@ -246,7 +247,7 @@ def test_sets_are_ranked_under_each_method_and_said_to_come_from_pairs(
 ):
     base, models = family_paths
     page = tmp_path / "page"
-    options = ("--forecaster", forecaster_file, "--sets", 3, "--report", page)
+    options = ("--forecaster", forecaster_file, "--set-size", 3, "--report", page)
     assert call(base, *models, *options) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "Best of 1 sets of 3, by method" in printed
@@ -265,7 +266,7 @@ def test_sets_are_ranked_under_each_method_and_said_to_come_from_pairs(
 
 def test_sets_of_two_order_the_pairs_by_their_forecasts(family_paths, forecaster_file, capsys):
     base, models = family_paths
-    assert call(base, *models, "--forecaster", forecaster_file, "--sets", 2, "--json") == 0
+    assert call(base, *models, "--forecaster", forecaster_file, "--set-size", 2, "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     pairs = {}
     for row in summary["rows"]:
@@ -280,7 +281,7 @@ def test_a_size_that_is_no_number_of_models_is_one_clear_line(
     size, family_paths, forecaster_file, capsys
 ):
     base, models = family_paths
-    assert call(base, *models, "--forecaster", forecaster_file, "--sets", size) == 2
+    assert call(base, *models, "--forecaster", forecaster_file, "--set-size", size) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert f"size of sets: is {size}, of 3 models; give 2 to 3" in printed.err
@@ -292,6 +293,6 @@ def test_sets_larger_than_what_refusals_leave_are_said_so(
     base, models = family_paths
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"nothing")
-    options = ("--forecaster", forecaster_file, "--no-strict", "--sets", 4)
+    options = ("--forecaster", forecaster_file, "--no-strict", "--set-size", 4)
     assert call(base, *models, broken, *options) == 2
     assert "size of sets: is 4, of 3 models; give 2 to 3" in capsys.readouterr().err

@@ -13,8 +13,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from mergecast import entry
-from mergecast.cli.console import parse_parameters
 from mergecast.cli.main import run
+from mergecast.cli.options import parse_parameters
 from mergecast.merging import METHODS
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from mergecast.errors import UsageError
 from mergecast.forecast.validation.evaluation import evaluate, pearson
+from recorded_progress import RecordedProgress
 
 
 def by_predictor(evaluation):
@@ -114,14 +115,14 @@ def test_the_outcome_of_a_test_pair_never_reaches_its_own_prediction(make_suite)
 
 
 def test_progress_counts_and_json_has_no_nan(make_suite):
-    seen = []
+    progress = RecordedProgress()
     evaluation = evaluate(
         *make_suite(n_tasks=5),
         "l2to",
         ["ridge", "lasso"],
-        progress=lambda *step: seen.append(step),
+        progress=progress,
     )
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert progress.stages == {"validating (l2to)": [4, 4]}
     data = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
     assert data["results"][1]["mae"] is None
     assert data["results"][0]["mae"] > 0

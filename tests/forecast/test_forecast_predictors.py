@@ -6,7 +6,7 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mergecast.errors import UndefinedError, UsageError
-from mergecast.forecast.estimators.baselines import ConstantRetention, PartnerMean
+from mergecast.forecast.estimators.baselines import PartnerMean
 from mergecast.forecast.estimators.linear import TaskLasso, TaskRidge
 from mergecast.forecast.estimators.predictors import PREDICTORS
 from mergecast.forecast.rows import without_identity
@@ -15,7 +15,7 @@ from mergecast.forecast.training import training_rows
 
 
 @pytest.mark.filterwarnings("ignore:Skipping check:UserWarning")
-@parametrize_with_checks([TaskRidge(), TaskLasso(), ConstantRetention()])
+@parametrize_with_checks([TaskRidge(), TaskLasso()])
 def test_scikit_learn_accepts_them(estimator, check):
     check(estimator)
 

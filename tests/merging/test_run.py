@@ -16,6 +16,7 @@ import mergecast as mc
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import FamilyError, UsageError
 from mergecast.merging.run import write_merge
+from recorded_progress import RecordedProgress
 from tiny_family import SHAPES, arrays
 
 
@@ -33,14 +34,12 @@ def test_merge_in_memory_equals_arithmetic_on_state_dicts(family_paths):
 @pytest.mark.parametrize("workers", [1, 3])
 def test_disk_and_memory_and_any_worker_count_agree(method, workers, family_paths, tmp_path):
     family = mc.Family.open(*family_paths)
-    seen = []
-    out = mc.write_merge(
-        family, method, tmp_path / "out", workers=workers, progress=lambda *s: seen.append(s)
-    )
+    progress = RecordedProgress()
+    out = mc.write_merge(family, method, tmp_path / "out", workers=workers, progress=progress)
     written = mc.Checkpoint.open(out)
     for name, tensor in mc.merge(family, method).items():
         np.testing.assert_array_equal(written.array(name), tensor.numpy())
-    assert seen[-1] == (6, 6)
+    assert progress.stages == {f"merging by {method}": [6, 6]}
 
 
 def test_the_order_of_members_changes_not_one_bit(family_paths):

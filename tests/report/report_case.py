@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from mergecast.forecast.result import Forecast, recommend
+from mergecast.forecast.recommend import recommend
+from mergecast.forecast.result import Forecast
 from mergecast.forecast.validation.evaluation import NOT_APPLICABLE, RESULT_COLUMNS, Evaluation
 from mergecast.report.inputs import RunInputs
 
@@ -104,7 +105,7 @@ def inputs(names="abc"):
     return RunInputs(pair_table(names), outcome_table(names), tasks, suite)
 
 
-def forecast(names="abc"):
+def forecast(file=None, names="abc", **more):
     """What a forecaster says of new models: `ties` known, `dare` missing for the first pair."""
     a, b, c = names
     rows = []
@@ -131,4 +132,4 @@ def forecast(names="abc"):
                     }
                 )
     table = pd.DataFrame(rows)
-    return Forecast(table, recommend(table), 0.9, 0.9, "weights")
+    return Forecast(table, recommend(table), 0.9, 0.9, "weights", pair_table(names), file, **more)

@@ -3,8 +3,9 @@ import json
 import pytest
 import report_case as case
 
+from mergecast.forecast.estimators.stored_linear import LinearModel
 from mergecast.forecast.file import ForecasterFile, MethodModel, Score, Training
-from mergecast.report.family_summary import summarise_forecast
+from mergecast.report.family_summary import forecast_warnings, summarise_forecast
 
 
 def model(predictor, mae, constant=0.08):
@@ -14,8 +15,7 @@ def model(predictor, mae, constant=0.08):
     return MethodModel(
         predictor=predictor,
         why="",
-        reach=0.25,
-        intercept=0.9,
+        model=LinearModel(intercept=0.9, reach=0.25, terms=[]),
         features=[],
         residual_quantiles=[],
         n_residuals=0,
@@ -26,11 +26,8 @@ def model(predictor, mae, constant=0.08):
 
 def forecaster_file(**methods):
     return ForecasterFile(
-        schema_name="mergecast.forecaster",
-        schema_version=2,
+        schema_version=3,
         mergecast_version="0.1.0",
-        target="retention",
-        protocol="l2to",
         training=Training(suites=["digits-14"], tasks=["x", "y"], notes=[]),
         tiers={"weights": methods},
     )
@@ -39,14 +36,14 @@ def forecaster_file(**methods):
 @pytest.fixture(scope="module")
 def summary():
     return summarise_forecast(
-        case.forecast(),
-        case.pair_table(),
-        forecaster_file(ties=model("ridge", 0.04), dare=model("constant", 0.08)),
-        base="base.safetensors",
-        models={"a": "a.pt", "b": "b.pt", "c": "c.pt"},
-        forecaster_name="mine.json",
-        warnings=["a warning"],
-        refused={"d": "not a checkpoint"},
+        case.forecast(
+            forecaster_file(ties=model("ridge", 0.04), dare=model("constant", 0.08)),
+            base="base.safetensors",
+            models={"a": "a.pt", "b": "b.pt", "c": "c.pt"},
+            name="mine.json",
+            warnings=("a warning",),
+            refused={"d": "not a checkpoint"},
+        )
     )
 
 
@@ -87,12 +84,13 @@ def test_metrics_out_of_range_are_counted_by_pair(summary):
 
 def test_a_file_without_the_error_of_its_predictor():
     odd = model("ridge", 0.04).model_copy(update={"validation": {}})
-    summary = summarise_forecast(
-        case.forecast(),
-        case.pair_table(),
-        forecaster_file(ties=odd, dare=odd),
-        base="base",
-        models={},
-        forecaster_name="odd.json",
-    )
+    summary = summarise_forecast(case.forecast(forecaster_file(ties=odd, dare=odd)))
     assert summary["methods"][0]["sentence"] == "The forecaster's file does not hold its error."
+
+
+def test_warnings_that_are_on_the_forecast_already_are_not_said_twice():
+    file = forecaster_file(ties=model("ridge", 0.04), dare=model("constant", 0.08))
+    told = forecast_warnings(case.forecast(file))
+    assert any("dare: No metric beat the constant" in text for text in told)
+    again = summarise_forecast(case.forecast(file, warnings=("first", *told)))
+    assert again["warnings"] == ["first", *told]

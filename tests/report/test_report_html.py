@@ -51,18 +51,19 @@ class Page(HTMLParser):
 
 def run_summary(names="abc"):
     evaluations = [case.evaluation(p, names=names) for p in ("loto", "l2to")]
-    return summarise_run(case.inputs(names), evaluations, case.forecast(names))
+    return summarise_run(case.inputs(names), evaluations, case.forecast(names=names))
 
 
 def forecast_summary(names="abc"):
     return summarise_forecast(
-        case.forecast(names),
-        case.pair_table(names),
-        forecaster_file(ties=model("ridge", 0.04), dare=model("constant", 0.08)),
-        base="base.safetensors",
-        models=dict.fromkeys(names, "somewhere"),
-        forecaster_name="mine.json",
-        refused={"d": "not a checkpoint"},
+        case.forecast(
+            forecaster_file(ties=model("ridge", 0.04), dare=model("constant", 0.08)),
+            names,
+            base="base.safetensors",
+            models=dict.fromkeys(names, "somewhere"),
+            name="mine.json",
+            refused={"d": "not a checkpoint"},
+        )
     )
 
 

@@ -4,6 +4,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from mergecast.forecast.sets import rank_all_sets
 from mergecast.report.set_summary import SHOWN, summarise_sets
 
 
@@ -24,7 +25,7 @@ def test_what_cannot_be_forecast_is_counted_and_not_ranked():
     rows = member_rows("abcd")
     lost = (rows["method"] == "ties") & (rows["left"] == "a") & (rows["right"] == "b")
     rows.loc[lost, "retention"] = float("nan")
-    found = summarise_sets(rows, list("abcd"), 3)
+    found = summarise_sets(rank_all_sets(rows, 3))
     by_method = {entry["method"]: entry for entry in found["methods"]}
     assert by_method["dare"]["n_without"] == 0
     assert by_method["ties"]["n_without"] == 2
@@ -35,7 +36,7 @@ def test_what_cannot_be_forecast_is_counted_and_not_ranked():
 
 def test_a_long_ranking_keeps_its_head():
     names = "abcdefg"
-    found = summarise_sets(member_rows(names), list(names), 3)
+    found = summarise_sets(rank_all_sets(member_rows(names), 3))
     assert found["n_sets"] == 35
     for entry in found["methods"]:
         kept = [ranked["predicted"] for ranked in entry["ranking"]]

@@ -1,4 +1,4 @@
-from mergecast.runtime.progress import Silent, counted, progress_bars
+from mergecast.runtime.progress import Silent, progress_bars
 
 
 def test_nothing_is_shown_when_nobody_watches(capfd):
@@ -16,12 +16,3 @@ def test_forced_bars_count_on_stderr_only(capfd):
     assert out == ""
     assert "fine-tune" in err
     assert "3/3" in err
-
-
-def test_counted_steps_become_done_of_total():
-    seen = []
-    advance = counted(lambda done, total: seen.append((done, total)), 5)
-    advance(2)
-    advance(3)
-    assert seen == [(2, 5), (5, 5)]
-    counted(None, 5)(1)

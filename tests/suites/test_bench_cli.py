@@ -40,7 +40,7 @@ def test_fetch_says_that_nothing_is_needed(tmp_path):
 
 def test_run_summarises_and_status_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(Digits, "recipe_type", TinyRecipe)
-    cut = ["--tasks", "parity, loops", "--methods", "ties,tsv", "--workers", "1"]
+    cut = ["--only", "parity, loops", "--method", "ties", "--method", "tsv", "--workers", "1"]
     arguments = ["run", "digits-14", "-o", str(tmp_path), *cut]
     text = runner.invoke(app, arguments).stdout
     assert "retention of a pair" in text
@@ -57,14 +57,14 @@ def test_run_summarises_and_status_counts(tmp_path, monkeypatch):
 
 def test_run_merges_random_sets_beside_the_pairs(tmp_path, monkeypatch):
     monkeypatch.setattr(Digits, "recipe_type", TinyRecipe)
-    cut = ["--tasks", "parity,loops,prime,noisy", "--methods", "ties", "--workers", "1"]
+    cut = ["--only", "parity,loops,prime,noisy", "--method", "ties", "--workers", "1"]
     arguments = ["run", "digits-14", "-o", str(tmp_path), "--tier", "weights", *cut]
-    text = runner.invoke(app, [*arguments, "--sets", "2"]).stdout
+    text = runner.invoke(app, [*arguments, "--n-sets", "2"]).stdout
     assert "retention of a larger set" in text
-    parsed = json.loads(runner.invoke(app, [*arguments, "--sets", "2", "--json"]).stdout)
+    parsed = json.loads(runner.invoke(app, [*arguments, "--n-sets", "2", "--json"]).stdout)
     assert parsed["pair_retention"]["ties"]["count"] == 6
     counts = {row["size"]: row["count"] for row in parsed["set_retention"]}
     assert counts == {3: 2, 4: 1}
     place = ["digits-14", "-o", str(tmp_path)]
     assert "sets      3/3" in runner.invoke(app, ["status", *place]).stdout
-    assert runner.invoke(app, [*arguments, "--sets", "-1"]).exit_code == 2
+    assert runner.invoke(app, [*arguments, "--n-sets", "-1"]).exit_code == 2

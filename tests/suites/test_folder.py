@@ -9,7 +9,8 @@ import pytest
 
 from mergecast.errors import UsageError
 from mergecast.suites.folder import read_run, run_tasks
-from mergecast.suites.run import run_suite, suite_status
+from mergecast.suites.run import run_suite
+from mergecast.suites.status import suite_status
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from mergecast.merging import METHODS
 from mergecast.merging.method import MergingMethod
 from mergecast.suites.digits.data import TASKS
 from mergecast.suites.merges import random_sets
-from mergecast.suites.run import run_suite, suite_status
+from mergecast.suites.run import run_suite
+from mergecast.suites.status import suite_status
 from mergecast.tables.outcomes import member_outcomes, validate_outcomes
 
 FEW = ["noisy", "parity", "upright"]

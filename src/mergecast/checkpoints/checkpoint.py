@@ -63,6 +63,7 @@ class Checkpoint(ABC):
     infos : name to `TensorInfo`, in sorted order of names; tied tensors appear once, under the
         first of their names in sorted order.
     tied : every other name of a tied tensor, to the name it is kept under.
+    notes : what was decided while opening it, for people: which of several files, which names.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Checkpoint(ABC):
         self.path = path
         self.infos: dict[str, TensorInfo] = {name: infos[name] for name in sorted(infos)}
         self.tied: dict[str, str] = dict(sorted((tied or {}).items()))
+        self.notes: tuple[str, ...] = ()
 
     @staticmethod
     def open(path: str | Path, base: Checkpoint | None = None) -> Checkpoint:

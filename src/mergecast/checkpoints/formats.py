@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from mergecast.checkpoints.checkpoint import Checkpoint
+from mergecast.checkpoints.quantized import widened
+from mergecast.checkpoints.side_files import read_json
 from mergecast.errors import CheckpointError
 
 TORCH_SUFFIXES = (".pt", ".pth", ".bin")
@@ -52,8 +52,10 @@ def _open_folder(folder: Path, base: Checkpoint | None) -> Checkpoint:
             raise CheckpointError(folder, "is a LoRA adapter", "open it with its base model")
         return open_lora(folder, base)
     checkpoint = _open_weights(folder)
+    config = read_json(folder / "config.json")
+    checkpoint = widened(checkpoint, config)
     checkpoint.path = folder  # what its config and tokenizer are read from
-    if read_config(folder).get("tie_word_embeddings"):
+    if config.get("tie_word_embeddings"):
         return checkpoint.with_ties(_tied_embeddings(checkpoint))
     return checkpoint
 
@@ -82,18 +84,6 @@ def _open_weights(folder: Path) -> Checkpoint:
                 "give one file, or add the index that lists them",
             )
     raise CheckpointError(folder, "holds no weights", f"give {_EXPECTED}")
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """``config.json`` of a model folder, or an empty mapping where there is none."""
-    path = folder / "config.json"
-    if not path.is_file():
-        return {}
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(path, f"is not readable JSON ({error})", "fix or fetch it") from error
-    return config if isinstance(config, dict) else {}
 
 
 def _tied_embeddings(checkpoint: Checkpoint) -> dict[str, str]:

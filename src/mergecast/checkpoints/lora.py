@@ -17,7 +17,14 @@ import numpy as np
 
 from mergecast.checkpoints import dtypes
 from mergecast.checkpoints.checkpoint import Array, Checkpoint, TensorInfo
-from mergecast.checkpoints.lora_config import REFUSED, of_module, read_adapter_config, refuse
+from mergecast.checkpoints.lora_config import (
+    REFUSED,
+    is_transposed,
+    of_module,
+    read_adapter_config,
+    refuse,
+)
+from mergecast.checkpoints.lora_init import initialisation, taken_out
 from mergecast.errors import CheckpointError
 
 _PREFIX = "base_model.model."
@@ -26,12 +33,15 @@ _FACTOR = re.compile(r"^(?P<module>.+)\.lora_(?P<emb>embedding_)?(?P<side>[AB])(
 
 @dataclass(frozen=True)
 class _Update:
-    """ΔW of one parameter: names of the two factors, their scale and the weight's layout."""
+    """ΔW of one parameter: names of the two factors, their scale, the weight's layout, and the
+    initialisation that took a part out of the base.
+    """
 
     factor_a: str
     factor_b: str
     scaling: float
     transposed: bool
+    initial: str = ""
 
 
 class LoraCheckpoint(Checkpoint):
@@ -59,6 +69,7 @@ class LoraCheckpoint(Checkpoint):
         self._adapter = adapter
         self._updates = dict(updates)
         self._replaced = dict(replaced)
+        self._taken: tuple[str, tuple[Array, Array] | None] = ("", None)
 
     def rank(self, name: str) -> int | None:
         """The rank of ΔW on `name`, or None where the adapter does not touch it by factors."""
@@ -95,13 +106,35 @@ class LoraCheckpoint(Checkpoint):
         update = self._updates[name]
         a = self._adapter.array(update.factor_a).astype(np.float64)
         b = self._adapter.array(update.factor_b).astype(np.float64)
-        left, right = b.reshape(b.shape[0], -1), a.reshape(a.shape[0], -1)
-        if update.transposed:
-            left, right = right.T, left.T
-        columns = max(1, right.shape[1])
-        first, last = start // columns, -(-stop // columns)
-        part = (update.scaling * (left[first:last] @ right)).reshape(-1)
-        return part[start - first * columns : stop - first * columns]
+        factors = [(update.scaling, b.reshape(b.shape[0], -1), a.reshape(a.shape[0], -1))]
+        if update.initial:
+            factors.append((-1.0, *self._taken_out(name, update)))
+        parts = [
+            scale * _elements(left, right, update.transposed, start, stop)
+            for scale, left, right in factors
+        ]
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+    def _taken_out(self, name: str, update: _Update) -> tuple[Array, Array]:
+        """What the initialisation subtracted; kept while one parameter is read in parts."""
+        known, factors = self._taken
+        if known != name or factors is None:
+            weight = self._base.floats(name).reshape(self._base.info(name).shape)
+            matrix = weight.T if update.transposed else weight
+            rank = self._adapter.info(update.factor_a).shape[0]
+            factors = taken_out(update.initial, matrix, rank, update.scaling)
+            self._taken = (name, factors)
+        return factors
+
+
+def _elements(left: Array, right: Array, transposed: bool, start: int, stop: int) -> Array:
+    """Flat elements ``start:stop`` of left·right, or of its transpose; only their rows are made."""
+    if transposed:
+        left, right = right.T, left.T
+    columns = max(1, right.shape[1])
+    first, last = start // columns, -(-stop // columns)
+    part: Array = (left[first:last] @ right).reshape(-1)
+    return part[start - first * columns : stop - first * columns]
 
 
 def open_lora(folder: Path, base: Checkpoint) -> LoraCheckpoint:
@@ -129,6 +162,8 @@ def open_lora(folder: Path, base: Checkpoint) -> LoraCheckpoint:
             sides[match["side"]] = name
         elif ".lora_" in name:
             raise refuse(folder, f"the tensor {name!r}")
+        elif ".base_layer." in name and _is_base(adapter, name, base):
+            continue  # PEFT stores embeddings beside their factors, though nothing changed them
         else:
             target = _base_name(name.replace(".modules_to_save.", "."), base, new=True)
             if target in replaced and not _same(adapter, name, replaced[target]):
@@ -143,6 +178,17 @@ def open_lora(folder: Path, base: Checkpoint) -> LoraCheckpoint:
             raise _collision(folder, target, replaced[target], min(sides.values()))
         updates[target] = _update(folder, config, adapter, base, module, sides, is_embedding)
     return LoraCheckpoint(folder, base, adapter, updates, replaced)
+
+
+def _is_base(adapter: Checkpoint, name: str, base: Checkpoint) -> bool:
+    """Whether a stored base layer equals the base's own, in the precision of the coarser one."""
+    target = _base_name(name, base, new=True)
+    if target not in base.infos or base.info(target).shape != adapter.info(name).shape:
+        return False
+    own, stored = base.info(target).dtype, adapter.info(name).dtype
+    coarse = min(own, stored, key=lambda dtype: dtype.itemsize)
+    one, other = (c.array(n).astype(coarse) for c, n in ((base, target), (adapter, name)))
+    return bool(np.array_equal(one.view(np.uint8), other.view(np.uint8)))
 
 
 def _same(adapter: Checkpoint, one: str, other: str) -> bool:
@@ -194,10 +240,10 @@ def _update(
         )
     alpha = float(of_module(config, "alpha_pattern", plain))
     scaling = alpha / (sqrt(rank) if config.get("use_rslora") else rank)
-    transposed = is_embedding or bool(config.get("fan_in_fan_out"))
     name = _base_name(f"{module}.weight", base, new=False, folder=folder)
     shape = base.info(name).shape
     got = (b.shape[0], *a.shape[1:])
+    transposed = is_embedding or is_transposed(got, shape, plain, base.path, config)
     want = shape[::-1] if transposed else shape
     if got != want or not dtypes.is_floating(base.info(name).dtype):
         raise CheckpointError(
@@ -205,7 +251,10 @@ def _update(
             f"ΔW of {module!r} is {list(got)}, but the base's {name!r} is {list(shape)}",
             "use the base model this adapter was trained on",
         )
-    return _Update(sides["A"], sides["B"], scaling, transposed)
+    initial = "" if is_embedding else initialisation(folder, config)
+    if initial == "olora" and transposed:
+        raise refuse(folder, "an OLoRA adapter of a layer that stores its weight as (in, out)")
+    return _Update(sides["A"], sides["B"], scaling, transposed, initial)
 
 
 def _base_name(name: str, base: Checkpoint, *, new: bool, folder: Path | None = None) -> str:

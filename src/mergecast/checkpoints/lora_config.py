@@ -8,6 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from mergecast.checkpoints.side_files import read_json
 from mergecast.errors import CheckpointError
 
 _PATTERNS = {"rank_pattern": "r", "alpha_pattern": "lora_alpha"}
@@ -20,6 +21,11 @@ REFUSED = {
     "target_parameters": "LoRA on bare parameters",
     "alora_invocation_tokens": "activated LoRA, whose ΔW applies to some tokens only",
 }
+
+
+#: Architectures whose attention and feed-forward layers are transformers' Conv1D, (in, out).
+_CONV1D_TYPES = frozenset({"gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp"})
+_CONV1D_MODULES = frozenset({"c_attn", "c_proj", "c_fc", "q_attn"})
 
 
 def read_adapter_config(folder: Path) -> dict[str, Any]:
@@ -59,6 +65,38 @@ def of_module(config: dict[str, Any], key: str, module: str) -> Any:
         if re.match(rf"(.*\.)?({pattern})$", module):
             return value
     return config[_PATTERNS[key]]
+
+
+def is_transposed(
+    product: tuple[int, ...],
+    stored: tuple[int, ...],
+    module: str,
+    base: Path,
+    config: dict[str, Any],
+) -> bool:
+    """Whether a module stores its weight as (in, out), so that ΔW must be turned.
+
+    PEFT decides it for each module from its type, and saves what the last one was. A shape that is
+    not square tells it; of square ones the architecture does, and the saved flag where nothing
+    else says anything.
+
+    Parameters
+    ----------
+    product, stored : tuple of int
+        Shapes of B·A, and of the base's weight.
+    module : str
+        The module's path.
+    base : Path
+        Folder of the base, whose config names the architecture.
+    """
+    if product != product[::-1] or product != stored:
+        return product != stored and product == stored[::-1]
+    model_type = read_json(base / "config.json").get("model_type")
+    if model_type in _CONV1D_TYPES:
+        return module.rpartition(".")[2] in _CONV1D_MODULES
+    if model_type is not None:
+        return False
+    return bool(config.get("fan_in_fan_out"))
 
 
 def _check_number(path: Path, where: str, value: object, key: str) -> None:

@@ -114,6 +114,8 @@ def _load(path: Path) -> Any:
             warnings.simplefilter("ignore")
             source = path if mapped else stream
             return torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL (\S+)", str(error))
         code = found.group(1) if found else _pickled_global(path)

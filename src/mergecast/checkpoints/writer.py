@@ -150,6 +150,8 @@ def as_resource_error(path: Path) -> Iterator[None]:
     """Turn trouble of the disk inside this context into a ResourceError about `path`."""
     try:
         yield
+    except ResourceError:
+        raise
     except OSError as error:
         raise ResourceError(
             path,

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from mergecast.cli.console import print_json
+from mergecast.cli.options import (
+    JsonOption,
+    MethodOption,
+    SeedOption,
+    TierOption,
+    WorkersOption,
+    names,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,30 +32,29 @@ app = typer.Typer(
 )
 
 _SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A name of `bench list`.")]
-_Folder = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The run folder.")]
-_Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, for machines.")]
+_Folder = Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="The run folder.")]
 
 
 @app.command("list")
-def list_suites(as_json: _Json = False) -> None:
+def list_suites(json: JsonOption = False) -> None:
     """List the suites.
 
     Example:
 
       mergecast bench list
     """
-    from mergecast.suites.suite import SUITES
+    import mergecast as mc
 
-    suites = {suite.name: suite for suite in SUITES}
-    if as_json:
+    suites = {suite.name: suite for suite in mc.SUITES}
+    if json:
         listing = [
             {"suite": name, "description": suite.description, "tasks": list(suite.tasks)}
             for name, suite in suites.items()
         ]
-        typer.echo(json.dumps({"suites": listing}, indent=1))
+        print_json({"suites": listing})
         return
     for name, suite in suites.items():
-        typer.echo(f"{name}  {len(suite.tasks)} tasks: {suite.description}")
+        print(f"{name}  {len(suite.tasks)} tasks: {suite.description}")
 
 
 @app.command()
@@ -57,100 +65,93 @@ def fetch(suite: _SuiteName, out: _Folder) -> None:
 
       mergecast bench fetch digits-14 -o runs/digits
     """
-    from mergecast.suites.suite import SUITES
+    import mergecast as mc
 
-    typer.echo(SUITES.get(suite).fetch(out))
+    print(mc.SUITES.get(suite).fetch(out))
 
 
 @app.command(short_help="Run a suite, or go on with an interrupted run.")
 def run(
     suite: _SuiteName,
     out: _Folder,
-    tasks: Annotated[
-        str, typer.Option(help="A cut of the tasks, by names with commas; all by default.")
+    only: Annotated[
+        str, typer.Option(metavar="A,B", help="A cut of the tasks, names with commas between.")
     ] = "",
-    methods: Annotated[
-        str, typer.Option(help="Merging methods, by names with commas; the six by default.")
-    ] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all training and of random masks.")] = 0,
-    tier: Annotated[
-        str,
-        typer.Option(help="Evidence on pairs: weights, activations, gradients or probe."),
-    ] = "gradients",
-    sets: Annotated[
+    method: MethodOption = None,
+    seed: SeedOption = 0,
+    tier: TierOption = None,
+    n_sets: Annotated[
         int,
         typer.Option(
             min=0, help="Random sets of each of 3, 4 and 5 models beside the pairs; 0: pairs alone."
         ),
     ] = 20,
-    workers: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 2,
-    as_json: _Json = False,
+    workers: WorkersOption = 2,
+    json: JsonOption = False,
 ) -> None:
     """Run a suite; run it again in the same folder to continue after an interruption.
 
-    Every pair is merged by every method, and `--sets` random sets of each of 3, 4 and 5 models.
+    Every pair is merged by every method, and `--n-sets` random sets of each of 3, 4 and 5 models.
+    By default all tasks, six methods and evidence up to gradients.
 
     Examples:
 
       mergecast bench run digits-14 -o runs/digits
 
-      mergecast bench run digits-14 -o runs/cut --tasks parity,loops --sets 0
+      mergecast bench run digits-14 -o runs/cut --only parity,loops --n-sets 0
     """
-    import pandas as pd
-
+    import mergecast as mc
     from mergecast.runtime.progress import progress_bars
-    from mergecast.suites.run import SIX, run_suite
+    from mergecast.tables.io import read_outcomes
 
-    with progress_bars() as progress:
-        run_suite(
+    with progress_bars() as bars:
+        folder = mc.run_suite(
             suite,
             out,
-            only=_names(tasks) or None,
-            methods=_names(methods) or SIX,
+            only=names(only),
+            methods=method,
             seed=seed,
             tier=tier,
-            n_sets=sets,
+            n_sets=n_sets,
             workers=workers,
-            progress=progress,
+            progress=bars,
         )
-    merged, larger = _retention(pd.read_parquet(out / "outcomes.parquet"))
-    if as_json:
-        summary = {
-            "folder": str(out),
-            "pair_retention": json.loads(merged.to_json(orient="index")),
-            "set_retention": json.loads(larger.reset_index().to_json(orient="records")),
-        }
-        typer.echo(json.dumps(summary, indent=1))
+    merged, larger = _retention(read_outcomes(folder / "outcomes.parquet"))
+    if json:
+        print_json(
+            {
+                "folder": folder,
+                "pair_retention": merged.to_dict(orient="index"),
+                "set_retention": larger.reset_index().to_dict(orient="records"),
+            }
+        )
         return
-    typer.echo("retention of a pair, by method:")
-    typer.echo(merged.to_string(float_format=lambda value: f"{value:.3f}"))
+    print("retention of a pair, by method:")
+    print(merged.to_string(float_format=lambda value: f"{value:.3f}"))
     if len(larger):
-        typer.echo("retention of a larger set, by method and number of models:")
-        typer.echo(larger.to_string(float_format=lambda value: f"{value:.3f}"))
-    typer.echo(f"tables: {out}/pairs.parquet, {out}/outcomes.parquet, {out}/tasks.parquet")
+        print("retention of a larger set, by method and number of models:")
+        print(larger.to_string(float_format=lambda value: f"{value:.3f}"))
+    print(f"tables: {out}/pairs.parquet, {out}/outcomes.parquet, {out}/tasks.parquet")
 
 
 @app.command()
-def status(suite: _SuiteName, out: _Folder, as_json: _Json = False) -> None:
+def status(suite: _SuiteName, out: _Folder, json: JsonOption = False) -> None:
     """Show how much of a run is finished.
 
     Example:
 
       mergecast bench status digits-14 -o runs/digits
     """
-    from mergecast.suites.run import suite_status
+    import mergecast as mc
 
-    stages = suite_status(out, suite)
-    if as_json:
-        counts = {stage: {"done": done, "total": total} for stage, (done, total) in stages.items()}
-        typer.echo(json.dumps(counts, indent=1))
+    stages = mc.suite_status(out, suite)
+    if json:
+        print_json(
+            {stage: {"done": done, "total": total} for stage, (done, total) in stages.items()}
+        )
         return
     for stage, (done, total) in stages.items():
-        typer.echo(f"{stage:<9} {done}/{total}")
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+        print(f"{stage:<9} {done}/{total}")
 
 
 def _retention(outcomes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

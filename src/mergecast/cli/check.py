@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mergecast.cli.console import (
+from mergecast.cli.console import print_json
+from mergecast.cli.options import (
     BaseArgument,
     JsonOption,
     ModelsArgument,
     PrivateOption,
     StrictOption,
-    print_json,
-    progress,
 )
 
 if TYPE_CHECKING:
@@ -37,10 +36,11 @@ def command(
 
       mergecast check bert-base/ finetuned-*/ --private 'classifier.*' --json
     """
-    from mergecast.family.preflight import check
+    import mergecast as mc
+    from mergecast.runtime.progress import progress_bars
 
-    with progress("reading") as report:
-        preflight = check(base, models, private=private or (), strict=strict, progress=report)
+    with progress_bars() as bars:
+        preflight = mc.check(base, models, private=private or (), strict=strict, progress=bars)
     if json:
         print_json(preflight.to_dict())
     else:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mergecast.cli.tables import number, percent, print_table, say
-from mergecast.forecast.validation.choices import MEASURED_PAIRS, Choices
+from mergecast.forecast.validation.choices import MEASURED_PAIRS
+from mergecast.forecast.validation.decisions import Choices
 from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.forecast.validation.protocols import PROTOCOLS
 

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mergecast.cli.console import JsonOption, WorkersOption, print_json, progress, refuse_table
+from mergecast.cli.console import print_json
+from mergecast.cli.options import (
+    JsonOption,
+    PredictorOption,
+    RunsArgument,
+    WorkersOption,
+    only_one,
+)
 
 if TYPE_CHECKING:
     from mergecast.forecast.file import ForecasterFile, MethodModel
@@ -20,23 +27,17 @@ _CAPTION = (
 
 
 def command(
-    directories: Annotated[
-        list[Path],
-        typer.Argument(metavar="DIR...", help="Suite folders with pairs and outcomes tables."),
-    ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Forecaster file (JSON).")],
-    predictor: Annotated[
-        str,
-        typer.Option(
-            help="auto (chooses for each method), constant, retention, retention_unlabelled, "
-            "ridge, lasso or additive_plus; additive_plus_warm: auto, and forecasts by known "
-            "outcomes for every method."
-        ),
-    ] = "auto",
+    directories: RunsArgument,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Forecaster file (JSON).")],
+    predictor: PredictorOption = None,
     workers: WorkersOption = 2,
-    as_json: JsonOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Learn a forecaster from the merges of one or more suites.
+
+    By default each method gets the predictor of least error with both tasks unseen. Or one for
+    all: constant, retention, retention_unlabelled, ridge, lasso, additive_plus; with
+    additive_plus_warm, as by default, and forecasts by known outcomes for every method.
 
     Examples:
 
@@ -44,15 +45,16 @@ def command(
 
       mergecast fit runs/digits runs/text -o all.json --predictor lasso
     """
-    from mergecast.forecast.forecaster import Forecaster
-    from mergecast.tables.runs import load_run
+    import mergecast as mc
+    from mergecast.api.inputs import refuse_table
+    from mergecast.runtime.progress import progress_bars
 
-    refuse_table(output)
-    pairs, outcomes = load_run(*directories)
-    with progress("fitting") as advance:
-        forecaster = Forecaster.fit(pairs, outcomes, predictor, progress=advance, workers=workers)
-    path = forecaster.save(output)
-    if as_json:
+    refuse_table(out)
+    chosen = only_one("--predictor", predictor, default="auto")
+    with progress_bars() as bars:
+        forecaster = mc.fit(directories, chosen, workers=workers, progress=bars)
+    path = forecaster.save(out)
+    if json:
         print_json(forecaster.file.model_dump())
         return
     _print(forecaster.file, path)
@@ -80,12 +82,7 @@ def _print(file: ForecasterFile, path: Path) -> None:
     richest = next(reversed(file.tiers))
     say(console, f"strongest metrics ({richest}; retention per standard deviation):")
     for method, model in file.methods.items():
-        if model.additive is not None:
-            say(console, f"  {method}: {', '.join(model.additive.metrics)}, and models like them")
-            continue
-        used = sorted(model.features, key=lambda feature: -abs(feature.coefficient))[:3]
-        named = ", ".join(f"{f.name} {f.coefficient:+.3f}" for f in used if f.coefficient)
-        say(console, f"  {method}: {named or 'none'}")
+        say(console, f"  {method}: {model.model.summary}")
     for note in file.training.notes:
         say(console, f"note: {note}")
 

@@ -8,19 +8,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from mergecast.cli.console import (
+from mergecast.cli.console import print_json
+from mergecast.cli.options import (
     BaseArgument,
     DeviceOption,
     JsonOption,
+    MethodOption,
     ModelsArgument,
     PrivateOption,
     SeedOption,
     StrictOption,
     WorkersOption,
-    check_device,
+    only_one,
     parse_parameters,
-    print_json,
-    progress,
 )
 
 
@@ -50,8 +50,8 @@ def _methods() -> str:
 def command(
     base: BaseArgument,
     models: ModelsArgument,
-    method: Annotated[str, typer.Option("--method", help="Merging method, one of the above.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")],
+    method: MethodOption = None,
     param: Annotated[
         list[str] | None,
         typer.Option("--param", metavar="K=V", help="A parameter of the method; repeatable."),
@@ -83,31 +83,30 @@ def command(
 
       mergecast merge --method dare --param drop_rate=0.8 base/ a/ b/ -o out/
     """
-    from mergecast.family.family import Family
-    from mergecast.merging import METHODS, write_merge
+    import mergecast as mc
+    from mergecast.runtime.progress import progress_bars
 
-    chosen = METHODS.get(method)
-    parameters = chosen.validate(parse_parameters(param))
-    check_device(device)
-    family = Family.open(base, models, private=private or (), strict=strict)
-    with progress(f"merging by {method}") as report:
-        folder = write_merge(
+    name = only_one("--method", method)
+    parameters = mc.METHODS.get(name).validate(parse_parameters(param))
+    family = mc.Family.open(base, models, private=private or (), strict=strict)
+    with progress_bars() as bars:
+        folder = mc.write_merge(
             family,
-            method,
+            name,
             out,
             params=parameters,
             seed=seed,
             device=device,
             workers=workers,
             overwrite=overwrite,
-            progress=report,
+            progress=bars,
         )
     excluded = family.alignment.excluded
     if json:
         print_json(
             {
                 "out": folder,
-                "method": method,
+                "method": name,
                 "params": parameters,
                 "members": list(family.names),
                 "merged": len(family.shared),
@@ -116,7 +115,7 @@ def command(
         )
         return
     given = ", ".join(f"{k}={v}" for k, v in parameters.items())
-    print(f"{'+'.join(family.names)} by {method}({given}) → {folder}")
+    print(f"{'+'.join(family.names)} by {name}({given}) → {folder}")
     print(f"{len(family.shared)} parameters merged, {len(excluded)} left out")
     for exclusion in excluded:
         print(f"{exclusion.kind:7} {exclusion.name}: {exclusion.reason}")

@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mergecast.cli.console import (
+from mergecast.cli.console import finish, note, note_refused, print_json
+from mergecast.cli.options import (
     BaseArgument,
-    DeviceOption,
-    JsonOption,
-    ModelsArgument,
-    PrivateOption,
-    StrictOption,
-    WorkersOption,
-    check_device,
-    finish,
-    note,
-    open_family,
-    print_json,
-    weight_findings,
-)
-from mergecast.cli.merge_options import (
     BatchNormOption,
-    MergeParamOption,
-    MergeSamplesOption,
-    MergeSeedOption,
-    MethodsOption,
-    merge_settings,
-)
-from mergecast.cli.probe_options import (
     BatchSizeOption,
     CacheOption,
     CalibrationOption,
-    LayerOption,
-    ProbeSeedOption,
+    DeviceOption,
+    JsonOption,
+    MergeSeedOption,
+    MethodOption,
+    ModelsArgument,
+    PrivateOption,
+    SeedOption,
+    StrictOption,
+    SuiteOption,
     TasksOption,
-    private_patterns,
-    read_tasks,
+    TierOption,
+    WorkersOption,
+    parse_merge_parameters,
 )
-from mergecast.errors import UsageError
 
 if TYPE_CHECKING:
-    from mergecast.evidence.kind import Request
-    from mergecast.evidence.weights.fingerprints import WeightFingerprints
+    from mergecast.evidence.plan import PlanRow
 
 
 def command(
@@ -55,25 +41,37 @@ def command(
         Path, typer.Option("-o", "--out", help="Table to write: .parquet or .csv.")
     ] = Path("pairs.parquet"),
     tasks: TasksOption = None,
-    tier: Annotated[
-        str, typer.Option("--tier", help="weights, activations, gradients or probe.")
-    ] = "weights",
-    metric_set: Annotated[
-        str | None, typer.Option("--set", help="Only this set of metrics: paper; all of them.")
+    tier: TierOption = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option("--metrics", metavar="SET", help="Only this set of metrics, such as paper."),
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print the cost and stop.")] = False,
     cache: CacheOption = None,
-    calibration: CalibrationOption = 10,
-    layer: LayerOption = None,
+    calibration: CalibrationOption = 100,
+    layer: Annotated[
+        str | None, typer.Option("--layer", help="Block to take activations of; the last one.")
+    ] = None,
     batch_size: BatchSizeOption = 32,
-    seed: ProbeSeedOption = 42,
-    methods: MethodsOption = None,
-    merge_samples: MergeSamplesOption = None,
-    merge_param: MergeParamOption = None,
+    seed: SeedOption = 0,
+    method: MethodOption = None,
+    merge_samples: Annotated[
+        int | None,
+        typer.Option(
+            "--merge-samples",
+            min=1,
+            help="Samples of every task on which merges are measured; as --calibration. "
+            "Retention was validated with 40.",
+        ),
+    ] = None,
+    merge_param: Annotated[
+        list[str] | None,
+        typer.Option("--merge-param", metavar="METHOD.K=V", help="A method's parameter; repeat."),
+    ] = None,
     merge_seed: MergeSeedOption = 0,
     reestimate_batchnorm: BatchNormOption = False,
     device: DeviceOption = "cpu",
-    suite: Annotated[str, typer.Option("--suite", help="Value of the suite column.")] = "",
+    suite: SuiteOption = None,
     private: PrivateOption = None,
     strict: StrictOption = True,
     workers: WorkersOption = 2,
@@ -83,8 +81,8 @@ def command(
 
     The weights tier needs nothing but checkpoints. Activations take one forward pass a model,
     gradients one more and a backward pass; what else a tier holds, --plan says. Both need the
-    models' tasks. Undefined values are empty in the table; their reasons are kept with it and
-    counted here.
+    models' tasks. With --method, metrics about merging methods are those of these methods.
+    Undefined values are empty in the table; their reasons are kept with it and counted here.
 
     Examples:
 
@@ -92,36 +90,47 @@ def command(
 
       mergecast metrics base/ a/ b/ --tasks t.yaml --tier gradients --plan
 
-      mergecast metrics base/ a/ b/ --tasks t.yaml --tier gradients -o p.csv
+      mergecast metrics base/ a/ b/ --tasks t.yaml --metrics paper -o p.csv
     """
-    from mergecast.evidence import Request, collect_evidence, kinds, table_of
-    from mergecast.evidence.session import ProbeSettings
+    from mergecast.api.metrics import Measurement, measure
+    from mergecast.api.metrics import plan as plan_metrics
     from mergecast.runtime.progress import progress_bars
     from mergecast.tables.io import check_format, write_pairs
 
-    kinds(tier, metric_set)
     if not plan:
         check_format(out)
-    if tier != "weights":
-        check_device(device)
-        if tasks is None:
-            raise UsageError("--tasks", f"not given, but tier {tier!r} runs models", "give a file")
-    found = read_tasks(tasks)
-    family = open_family(base, models, private_patterns(private, found), strict)
-    settings = ProbeSettings(calibration, seed, device, batch_size, layer, cache)
-    merges = merge_settings(methods, merge_param, merge_samples, merge_seed, reestimate_batchnorm)
-    with (
-        progress_bars() as bars,
-        Request(family, found, settings, workers, "refuse", bars, merges) as request,
-    ):
-        if plan:
-            _print_plan(request, tier, metric_set, json)
-            return
-        evidence = collect_evidence(request, tier, metric_set)
-    fingerprints = evidence["weights"].fingerprints
-    _note_weights(fingerprints)
-    usable = [label for label in family.names if label not in fingerprints.refused]
-    table = table_of(evidence, usable, suite=suite, metric_set=metric_set, methods=merges.methods)
+    with progress_bars() as bars:
+        found = (plan_metrics if plan else measure)(
+            base,
+            models,
+            tasks=tasks,
+            tier=tier,
+            metrics=metrics,
+            methods=method,
+            merge_params=parse_merge_parameters(merge_param),
+            merge_samples=merge_samples,
+            merge_seed=merge_seed,
+            reestimate_batchnorm=reestimate_batchnorm,
+            calibration=calibration,
+            layer=layer,
+            seed=seed,
+            device=device,
+            batch_size=batch_size,
+            cache=cache,
+            suite=suite,
+            private=private or (),
+            strict=strict,
+            on_error="refuse",
+            workers=workers,
+            progress=bars,
+        )
+    if not isinstance(found, Measurement):
+        _print_plan(found, json)
+        return
+    note_refused(found.refused)
+    for finding in found.findings:
+        note(f"{finding.severity}: {finding.about}: {finding.message}; {finding.remedy}")
+    table = found.table()
     write_pairs(table, out)
     missing = table.attrs["missing"]
     columns = [c for c in table.columns if c not in {"suite", "left", "right"}]
@@ -129,54 +138,34 @@ def command(
         print_json(
             {
                 "out": out,
-                "tier": tier,
+                "tier": found.asked.tier,
                 "pairs": len(table),
                 "metrics": columns,
-                "batchnorm": _batchnorm(evidence),
-                "refused": [*family.refused, *fingerprints.refused],
+                "batchnorm": found.batchnorm,
+                "refused": [*found.refused],
                 "missing": missing,
                 "table": table.to_dict("records"),
             }
         )
     else:
         print(f"{len(table)} pairs × {len(columns)} columns → {out}")
-        if batchnorm := _batchnorm(evidence):
-            print(f"merges were measured with BatchNorm's {batchnorm}")
+        if found.batchnorm:
+            print(f"merges were measured with BatchNorm's {found.batchnorm}")
         if missing:
             first = missing[0]
             print(
                 f"{len(missing)} values are missing, first {first['key']} of {first['left']} and "
                 f"{first['right']}: {first['reason']}"
             )
-    finish(bool(family.refused or fingerprints.refused))
+    finish(bool(found.refused))
 
 
-def _batchnorm(evidence: Mapping[str, Any]) -> str | None:
-    """What was done about running statistics after merges; None where none has any."""
-    for kind in ("retention", "probe"):
-        if kind in evidence:
-            words = str(evidence[kind].fingerprints.batchnorm)
-            return words if words.startswith("running") else None
-    return None
-
-
-def _note_weights(fingerprints: WeightFingerprints) -> None:
-    """Refused models, and what preflight finds in the task vectors of the others."""
-    for label, reason in fingerprints.refused.items():
-        note(f"refused {label}: {reason}")
-    for finding in weight_findings(fingerprints):
-        note(f"{finding.severity}: {finding.about}: {finding.message}; {finding.remedy}")
-
-
-def _print_plan(request: Request, tier: str, metric_set: str | None, json: bool) -> None:
+def _print_plan(rows: Sequence[PlanRow], json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mergecast.evidence.plan import plan
-
-    rows = plan(request, tier, metric_set)
     if json:
-        print_json({"tier": tier, "plan": [vars(row) for row in rows]})
+        print_json({"tier": rows[-1].tier, "plan": [vars(row) for row in rows]})
         return
     names = ("evidence", "tier", "forward", "backward", "read", "kept", "memory", "minutes")
     table = Table(*names, box=None)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mergecast.cli.console import JsonOption, print_json, progress, refuse_table
+from mergecast.cli.console import print_json
+from mergecast.cli.options import JsonOption, WorkersOption
 
 
 def command(
@@ -18,6 +19,7 @@ def command(
         Path | None,
         typer.Option("-o", "--out", metavar="HTML", help="Page to write; DIR/report.html if not."),
     ] = None,
+    workers: WorkersOption = 2,
     json: JsonOption = False,
 ) -> None:
     """Forecast a run's merges without having seen them, and set the forecasts beside the outcomes.
@@ -30,35 +32,18 @@ def command(
 
       mergecast report runs/digits --json
     """
-    from rich.console import Console
+    import mergecast as mc
+    from mergecast.runtime.progress import progress_bars
 
-    from mergecast.forecast.forecaster import CANDIDATES, Forecaster
-    from mergecast.forecast.validation.evaluation import evaluate
-    from mergecast.report.html import write_html
-    from mergecast.report.inputs import read_inputs
-    from mergecast.report.summary import summarise_run
-    from mergecast.report.terminal import print_run
-
-    if out is not None:
-        refuse_table(out)
-    inputs = read_inputs(directory)
-    evaluations = []
-    for protocol in ("loto", "l2to"):
-        with progress(protocol) as advance:
-            evaluation = evaluate(
-                inputs.pairs, inputs.outcomes, protocol, CANDIDATES, progress=advance
-            )
-            evaluations.append(evaluation)
-    forecaster = Forecaster.fit(
-        inputs.pairs, inputs.outcomes, validation=evaluations[-1], warm=False
-    )
-    summary = summarise_run(inputs, evaluations, forecaster.forecast(inputs.pairs))
-    page = None
-    if out is not None or not json:
-        page = write_html(summary, out or directory / "report.html")
+    page = out if json else out or directory / "report.html"
+    with progress_bars() as bars:
+        summary = mc.report(directory, page, workers=workers, progress=bars)
     if json:
         print_json(summary)
         return
-    console = Console()
-    print_run(summary, console)
+    from rich.console import Console
+
+    from mergecast.report.terminal import print_run
+
+    print_run(summary, Console())
     print(f"page: {page}")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mergecast.cli.console import JsonOption, note, print_json
+from mergecast.cli.console import note, print_json
+from mergecast.cli.options import (
+    AnalysisOption,
+    JsonOption,
+    PredictorOption,
+    SeedsOption,
+    WorkersOption,
+)
 from mergecast.errors import UsageError
 
 
@@ -23,24 +29,10 @@ def command(
         str | None,
         typer.Option(help="A setting in it, such as ViT-B-16_AdamW; needed if there are several."),
     ] = None,
-    seeds: Annotated[
-        int, typer.Option(min=1, help="Seeds for predictors that start at random.")
-    ] = 1,
-    predictor: Annotated[
-        list[str] | None,
-        typer.Option(help="Predictor (repeat); by default a set that takes some minutes."),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Processes; by default 2. Results do not depend on it."),
-    ] = None,
-    analysis: Annotated[
-        bool,
-        typer.Option(
-            "--analysis",
-            help="Also: signatures of the Lasso and between seeds, groups of metrics (minutes).",
-        ),
-    ] = False,
+    seeds: SeedsOption = 1,
+    predictor: PredictorOption = None,
+    workers: WorkersOption = 2,
+    analysis: AnalysisOption = False,
     sensitivity: Annotated[
         bool,
         typer.Option(
@@ -48,7 +40,7 @@ def command(
             help="Also: fits at every calibration size that the setting has (minutes).",
         ),
     ] = False,
-    as_json: JsonOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Recompute the published tables of a setting, and correct them.
 
@@ -64,17 +56,16 @@ def command(
 
       mergecast reproduce results --setting ViT-B-16_AdamW --sensitivity
     """
-    if as_json and (analysis or sensitivity):
+    if json and (analysis or sensitivity):
         option = "--analysis" if analysis else "--sensitivity"
         raise UsageError(option, "its tables are not in the JSON object", "leave out --json")
     from mergecast.paper.reproduce import reproduce
     from mergecast.runtime.progress import progress_bars
 
     name = setting or _only_setting(results)
-    count = workers or min(2, os.cpu_count() or 1)
     with progress_bars() as bars:
-        found = reproduce(results, name, predictor, seeds, count, bars)
-    if as_json:
+        found = reproduce(results, name, predictor, seeds, workers, bars)
+    if json:
         print_json(found.to_dict())
         return
     from mergecast.analysis.analyse import analyse

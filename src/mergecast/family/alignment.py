@@ -9,23 +9,7 @@ from fnmatch import fnmatchcase
 from mergecast.checkpoints.checkpoint import Checkpoint, TensorInfo
 from mergecast.errors import FamilyError
 from mergecast.family import ties
-
-#: A parameter under a module of one of these names may differ between models: a task's head.
-HEAD_MODULES = frozenset(
-    {
-        "classification_head",
-        "classifier",
-        "cls",
-        "fc",
-        "head",
-        "heads",
-        "lm_head",
-        "qa_outputs",
-        "score",
-        "seq_relationship",
-    }
-)
-_EMBEDDING_MARKS = ("embed", "wte", "word_embeddings", "shared.weight", "lm_head")
+from mergecast.family.heads import is_buffer
 
 
 @dataclass(frozen=True)
@@ -58,11 +42,6 @@ class Alignment:
     shared: tuple[str, ...]
     excluded: tuple[Exclusion, ...]
     aliases: Mapping[str, Mapping[str, str]]
-
-
-def is_head(name: str) -> bool:
-    """Whether a parameter's path contains a module that usually is a task's head."""
-    return any(part in HEAD_MODULES for part in name.split(".")[:-1])
 
 
 def align(
@@ -105,7 +84,8 @@ def align(
                 extras.setdefault(name, []).append(label)
     for name, owners in extras.items():
         whose = "all models" if len(owners) == len(models) else ", ".join(owners)
-        excluded.append(Exclusion(name, "private", f"not in the base; in {whose}"))
+        kind = "buffer" if is_buffer(name, models[owners[0]].infos[name]) else "private"
+        excluded.append(Exclusion(name, kind, f"not in the base; in {whose}"))
     for name in sorted({name for found in apart.values() for name in found}):
         owners = [label for label, found in apart.items() if name in found]
         reason = f"tied to {base.tied.get(name, name)} in the base, trained apart in "
@@ -119,65 +99,24 @@ def align(
     return Alignment(tuple(shared), tuple(sorted(excluded, key=lambda e: e.name)), aliases)
 
 
-def mismatch(
-    base: Checkpoint, model: Checkpoint, private: Sequence[str] = ()
-) -> FamilyError | None:
-    """What keeps a model from being a fine-tune of `base`, or None: the strict rule.
+def set_aside(alignment: Alignment, private: Sequence[str]) -> Alignment:
+    """The alignment with the shared parameters of these glob patterns private too.
 
-    Missing, extra or differently shaped parameters are accepted only in task heads and under
-    `private` patterns.
+    Raises
+    ------
+    FamilyError
+        No shared parameter is left.
     """
-    for name, kept in ties.trained_apart(base, model).items():
-        if not _matches(name, private):
-            return FamilyError(
-                model.path,
-                f"the base ties {kept!r} and {name!r}, this model trained them apart",
-                f"leave {name!r} out with --private {name} or --no-strict",
-            )
-    aliases = ties.aliases(base, model)
-    used = set(aliases.values())
-    free = [name for name in base.infos if not is_head(name) and not _matches(name, private)]
-    missing = [name for name in free if _find(model, aliases, name) is None]
-    extra = [
-        name
-        for name in model.names
-        if name not in base.infos
-        and name not in base.tied
-        and name not in used
-        and not is_head(name)
-        and not _matches(name, private)
-    ]
-    shapes = [
-        (name, base.infos[name].shape, info.shape)
-        for name in free
-        if (info := _find(model, aliases, name)) is not None
-        and info.shape != base.infos[name].shape
-    ]
-    if not (missing or extra or shapes):
-        return None
-    floats = [name for name in free if base.infos[name].is_floating]
-    bad = {name for name, *_ in shapes} | set(missing)
-    if floats and sum(name in bad for name in floats) > len(floats) / 2:
-        return FamilyError(
-            model.path,
-            f"is of another architecture: it has {len(floats) - sum(n in bad for n in floats)} of "
-            f"the base's {len(floats)} parameters",
-            "use the base model this checkpoint was fine-tuned from",
+    named = [name for name in alignment.shared if matches(name, private)]
+    shared = tuple(name for name in alignment.shared if name not in named)
+    if not shared:
+        raise FamilyError(
+            "family",
+            f"has no shared parameter outside {', '.join(private)}",
+            "name task heads alone as private",
         )
-    remedy = "name task heads with --private PATTERN, or pass --no-strict to leave them out"
-    for name, want, got in shapes:
-        if len(want) == 2 and want[1] == got[1] and any(m in name for m in _EMBEDDING_MARKS):
-            return FamilyError(
-                model.path,
-                f"vocabulary of {got[0]} rows in {name!r}, the base has {want[0]}",
-                "resize the embeddings to the base's vocabulary, or pass --no-strict",
-            )
-    if shapes:
-        name, want, got = shapes[0]
-        problem = f"{len(shapes)} parameter(s) of another shape, first {name!r}: "
-        return FamilyError(model.path, f"{problem}{list(got)}, the base has {list(want)}", remedy)
-    which, names = ("missing", missing) if missing else ("extra", extra)
-    return FamilyError(model.path, f"{len(names)} {which} parameter(s), first {names[0]!r}", remedy)
+    excluded = [*alignment.excluded, *(_named_private(name) for name in named)]
+    return Alignment(shared, tuple(sorted(excluded, key=lambda e: e.name)), alignment.aliases)
 
 
 def _exclusion(
@@ -187,14 +126,16 @@ def _exclusion(
     private: Sequence[str],
 ) -> Exclusion | None:
     name = info.name
+    found = {label: find(model, aliases[label], name) for label, model in models.items()}
+    absent = [label for label, other in found.items() if other is None]
     if not info.is_floating:
         return Exclusion(name, "buffer", f"{info.dtype.name} values, kept from the base")
     if info.size == 0:
         return Exclusion(name, "buffer", "no elements, kept from the base")
-    if _matches(name, private):
-        return Exclusion(name, "private", "named private")
-    found = {label: _find(model, aliases[label], name) for label, model in models.items()}
-    absent = [label for label, other in found.items() if other is None]
+    if matches(name, private):
+        return _named_private(name)
+    if absent and is_buffer(name, info):
+        return Exclusion(name, "buffer", f"not saved in {', '.join(absent)}, kept from the base")
     if absent:
         return Exclusion(name, "private", f"missing in {', '.join(absent)}")
     other_shape = [
@@ -214,9 +155,15 @@ def _exclusion(
     return None
 
 
-def _find(model: Checkpoint, aliases: Mapping[str, str], name: str) -> TensorInfo | None:
+def _named_private(name: str) -> Exclusion:
+    return Exclusion(name, "private", "named private")
+
+
+def find(model: Checkpoint, aliases: Mapping[str, str], name: str) -> TensorInfo | None:
+    """A base's parameter in a model, under its own name or that of the tensor it is tied to."""
     return model.infos.get(aliases.get(name, name))
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a name fits one of the glob patterns."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)

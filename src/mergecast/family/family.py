@@ -6,13 +6,19 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from mergecast.checkpoints.checkpoint import Array, Checkpoint
 from mergecast.errors import CheckpointError, FamilyError, MergecastError, UsageError
-from mergecast.family.alignment import Alignment, Exclusion, align, mismatch
+from mergecast.family.alignment import Alignment, Exclusion, align, set_aside
 from mergecast.family.blocks import ParamBlock
+from mergecast.family.mismatch import mismatch
+from mergecast.family.names import named_as
 from mergecast.family.ties import tied_as
+from mergecast.typing import Names, listed
+
+#: Fine-tuned models as people have them: one path, several, or label to path.
+Models: TypeAlias = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
 
 
 class Family:
@@ -42,9 +48,9 @@ class Family:
     def open(
         cls,
         base: str | Path | Checkpoint,
-        models: Sequence[str | Path] | Mapping[str, str | Path],
+        models: Models,
         *,
-        private: Sequence[str] = (),
+        private: Names = (),
         strict: bool = True,
         on_error: Literal["raise", "refuse"] = "raise",
     ) -> Family:
@@ -52,11 +58,16 @@ class Family:
 
         Parameters
         ----------
-        base : path of the base model, or a `Checkpoint`.
-        models : paths, labelled by file or folder name; or label to path.
-        private : glob patterns of parameters that belong to tasks (heads).
-        strict : refuse models whose parameters differ from the base's outside task heads.
-        on_error : ``refuse`` keeps the usable models and lists the others in `refused`.
+        base : str, Path or Checkpoint
+            The base model.
+        models : str, Path, sequence of them or mapping
+            Paths, labelled by file or folder name; or label to path.
+        private : str or sequence of str
+            Glob patterns of parameters that belong to tasks (heads); a string is one pattern.
+        strict : bool
+            Refuse models whose parameters differ from the base's outside task heads.
+        on_error : {"raise", "refuse"}
+            ``refuse`` keeps the usable models and lists the others in `refused`.
 
         Raises
         ------
@@ -65,6 +76,8 @@ class Family:
         """
         if not isinstance(base, Checkpoint):
             base = Checkpoint.open(base)
+        private = listed(private)
+        models = [models] if isinstance(models, str | Path) else models
         paths = models if isinstance(models, Mapping) else _label(models)
         if not paths:
             raise UsageError("models", "none given", "give at least one fine-tuned checkpoint")
@@ -118,6 +131,17 @@ class Family:
             raise UsageError("members", f"are {list(names)}", "name each model once, at least one")
         return Family(self.base, {name: self.models[name] for name in names}, self.alignment)
 
+    def without(self, private: Names) -> Family:
+        """The same models, with the shared parameters of these glob patterns private.
+
+        Raises
+        ------
+        FamilyError
+            No shared parameter is left.
+        """
+        alignment = set_aside(self.alignment, listed(private))
+        return Family(self.base, self.models, alignment, self.refused)
+
     def blocks(self, names: Sequence[str] | None = None) -> Iterator[ParamBlock]:
         """Shared parameters (or those in `names`) as blocks, the next one read ahead."""
         chosen = self.shared if names is None else names
@@ -164,7 +188,7 @@ class Family:
 
 
 def _open_model(base: Checkpoint, path: Path, private: Sequence[str], strict: bool) -> Checkpoint:
-    model = tied_as(base, Checkpoint.open(path, base=base))
+    model = tied_as(base, named_as(base, Checkpoint.open(path, base=base)))
     problem = mismatch(base, model, private) if strict else None
     if problem:
         raise problem

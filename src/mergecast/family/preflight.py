@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
@@ -13,12 +13,12 @@ import numpy as np
 from mergecast.checkpoints import dtypes
 from mergecast.checkpoints.checkpoint import Array, Checkpoint
 from mergecast.errors import CheckpointError
-from mergecast.family.alignment import is_head
 from mergecast.family.blocks import ParamBlock
-from mergecast.family.family import Family
+from mergecast.family.family import Family, Models
 from mergecast.family.findings import VANISHED_SHARE, Finding, delta_findings
-
-Progress = Callable[[int, int], None]
+from mergecast.family.heads import is_head
+from mergecast.runtime.progress import Progress, Silent
+from mergecast.typing import Names
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ class Preflight:
 
 def check(
     base: str | Path,
-    models: Sequence[str | Path] | Mapping[str, str | Path],
+    models: Models,
     *,
-    private: Sequence[str] = (),
+    private: Names = (),
     strict: bool = True,
     progress: Progress | None = None,
 ) -> Preflight:
@@ -96,7 +96,8 @@ def check(
     base_square = 0.0
     vanished = np.zeros((family.size, 2))
     non_finite: dict[str, list[str]] = {}
-    for done, block in enumerate(family.blocks(), start=1):
+    advance = (progress or Silent()).stage("reading", len(family.shared))
+    for block in family.blocks():
         part = block.gram()
         square = block.base_norm() ** 2
         if not np.isfinite(square):
@@ -106,8 +107,7 @@ def check(
         gram += part
         base_square += square
         vanished += _vanished(family, block, part)
-        if progress:
-            progress(done, len(family.shared))
+        advance(1)
     findings += _non_finite_findings(non_finite)
     findings += _vanished_findings(family, vanished)
     finite = [i for i, name in enumerate(family.names) if name not in non_finite]

@@ -18,15 +18,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from mergecast.errors import TableError, UsageError
-from mergecast.forecast.validation.scoring import pearson, spearman
 from mergecast.tables.outcomes import validate_outcomes
-
-Floats = npt.NDArray[np.float64]
+from mergecast.typing import Floats
 
 MOST_VALUES = 20_000_000
 """Sets times squared size that are ranked at most: what fits half a gigabyte."""
-
-SET_COLUMNS = ["method", "size", "rule", "n_sets", "r", "rho", "mae"]
 
 
 def mean_of_pairs(beside: Floats) -> Floats:
@@ -100,25 +96,6 @@ def set_forecasts(directed: pd.DataFrame, sets: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def set_scores(forecasts: pd.DataFrame) -> pd.DataFrame:
-    """How well each rule does: one row a (method, size, rule) with r, ρ and absolute error.
-
-    `forecasts` as `set_forecasts` returns them; sets without forecast or outcome stay out, and
-    `n_sets` says how many are left.
-    """
-    found = []
-    for (method, size), table in forecasts.groupby(["method", "size"], sort=True):
-        for rule in RULES:
-            both = table[[rule, "measured"]].dropna()
-            x, y = both[rule].to_numpy(), both["measured"].to_numpy()
-            error = float(np.abs(x - y).mean()) if len(both) else np.nan
-            scores = {"r": pearson(x, y), "rho": spearman(x, y), "mae": error}
-            found.append(
-                {"method": method, "size": size, "rule": rule, "n_sets": len(both), **scores}
-            )
-    return pd.DataFrame(found, columns=SET_COLUMNS)
-
-
 def check_size(size: int, n_models: int) -> None:
     """Raise UsageError where sets of `size` of so many models do not exist or are too many."""
     if not 2 <= size <= n_models:
@@ -177,6 +154,31 @@ def rank_sets(
         }
     )
     return table.sort_values(["retention", "members"], ascending=[False, True], ignore_index=True)
+
+
+def rank_all_sets(rows: pd.DataFrame, size: int) -> pd.DataFrame:
+    """All sets of `size` of a forecast's models under each method: `rank_sets` with `method`.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Member rows of one suite, as `Forecast.rows`.
+    size : int
+        Members of a set.
+
+    Raises
+    ------
+    UsageError
+        As `check_size`.
+    """
+    [suite] = rows["suite"].unique()
+    models = sorted({*rows["left"], *rows["right"]})
+    tables = []
+    for method in sorted(rows["method"].unique()):
+        table = rank_sets(rows, str(suite), str(method), models, size)
+        table.insert(0, "method", str(method))
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
 
 
 def _kept(directed: pd.DataFrame) -> dict[tuple[str, str], float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +19,8 @@ from mergecast.errors import FamilyError, MergecastError, UsageError
 from mergecast.family.blocks import BLOCKS, ParamBlock
 from mergecast.family.family import Family
 from mergecast.merging.method import METHODS, MergingMethod, TensorBlock
+from mergecast.runtime.devices import check_device
+from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.stage import Stage
 from mergecast.typing import Array
 from mergecast.version import __version__
@@ -33,7 +35,6 @@ MERGE = Stage(
     uses=(BLOCKS,),
     modules=("mergecast.merging.run", "mergecast.merging.decompositions"),
 )
-Progress = Callable[[int, int], None]
 #: Suffixes of weights and training state, which a merge replaces or makes meaningless.
 _WEIGHTS = frozenset(
     {".bin", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx", ".pt", ".pth", ".safetensors"}
@@ -114,19 +115,15 @@ def write_merge(
         tied=family.base.tied,
     )
     _, blocks = _merged_blocks(family, method, members, params, seed, device, workers)
-    done = 0
+    advance = (progress or Silent()).stage(f"merging by {method}", len(infos))
     with writer.open():
         for name, array in blocks:
             writer.write(name, array)
-            done += 1
-            if progress:
-                progress(done, len(infos))
+            advance(1)
         for exclusion in family.alignment.excluded:
             if exclusion.name in family.base.infos:
                 writer.write(exclusion.name, family.base.array(exclusion.name))
-                done += 1
-        if progress:
-            progress(done, len(infos))
+                advance(1)
     return out
 
 
@@ -220,6 +217,7 @@ def _merged_blocks(
 ) -> tuple[MergingMethod, Iterator[tuple[str, Array]]]:
     method = METHODS.get(method_name)
     parameters = method.validate(params)
+    check_device(device)
     chosen = _members(family, members)
     method.check_members(chosen)
     subset = family.subset(chosen)

@@ -165,8 +165,7 @@ def _units(
 ) -> Iterator[_Unit]:
     for target, protocol in SCHEMES:
         for predictor in chosen:
-            random = "random_state" in predictor.make().get_params()
-            count = seeds if random and protocol == "loto" else 1
+            count = seeds if predictor.draws and protocol == "loto" else 1
             for method, rows in data[target].items():
                 if protocol == "l2to" and method in others:
                     continue
@@ -180,12 +179,8 @@ def _validate(unit: _Unit) -> _Result:
     undefined = dict.fromkeys(NUMBERS, np.nan)
     if not applies(predictor, protocol):
         return _Result(undefined, {})
-    estimator = predictor.make()
-    if "random_state" in estimator.get_params():
-        estimator.set_params(random_state=unit.seed)
-    seeded = Predictor(predictor.name, lambda: estimator, predictor.warm, predictor.summary)
     try:
-        table = out_of_fold(unit.rows, seeded, protocol)
+        table = out_of_fold(unit.rows, predictor.seeded(unit.seed), protocol)
     except MergecastError as error:
         return _Result(undefined, {}, str(error))
     numbers = scores(table)

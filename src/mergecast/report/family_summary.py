@@ -3,66 +3,52 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mergecast.forecast.file import ForecasterFile, MethodModel
-from mergecast.forecast.result import DO_NOT_MERGE, MERGE, Forecast
+from mergecast.forecast.file import MethodModel
+from mergecast.forecast.recommend import DO_NOT_MERGE, MERGE
+from mergecast.forecast.result import Forecast
 from mergecast.report import known_outcomes
-from mergecast.report.advice import PAIR, advice_rows
+from mergecast.report.advice import advice_records
 from mergecast.report.plain import plain
 from mergecast.report.scores import LEAST_GAIN
+from mergecast.report.set_summary import summarise_sets
 from mergecast.report.verdicts import method_sentence
+from mergecast.tables.pairs import PAIR_KEYS
 from mergecast.version import __version__
 
 
-def summarise_forecast(
-    forecast: Forecast,
-    pairs: pd.DataFrame,
-    forecaster: ForecasterFile,
-    *,
-    base: str,
-    models: Mapping[str, str],
-    forecaster_name: str,
-    suite: str | None = None,
-    warnings: Sequence[str] = (),
-    refused: Mapping[str, str] | None = None,
-    methods: Sequence[str] | None = None,
-    date: str | None = None,
-) -> dict[str, Any]:
+def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> dict[str, Any]:
     """All that a report of a forecast says; same keys as `summarise_run`, `kind` "forecast".
 
     Parameters
     ----------
-    forecast : of `pairs`, by `forecaster`.
-    base, models : where the base and each model (label to path) came from.
-    forecaster_name : file or shipped name.
-    suite : the training suite that the models were declared to be of, if any.
-    warnings : what preflight found, and what the caller knows.
-    refused : label of each model left out to the reason.
-    methods : merging methods forecast, by default all of the forecaster.
-    date : of the report, today by default.
+    forecast : Forecast
+        What a forecaster said, of files or of a table alone.
+    date : str, optional
+        Of the report, today by default.
     """
+    forecaster, pairs = forecast.forecaster, forecast.metrics
     models_of = forecaster.tiers[forecast.tier]
-    names = sorted(methods or models_of)
+    names = sorted(models_of)
     warm = forecaster.warm.get(forecast.tier, {})
     entries = [_method(name, models_of[name], forecaster.protocol) for name in names]
     for entry in entries:
         entry["warm"] = known_outcomes.of_method(warm.get(entry["method"]), entry["predictor"])
     rows = forecast.rows.rename(columns={"retention": "predicted"}).assign(measured=np.nan)
-    advice = advice_rows(rows, forecast.threshold)
+    advice = advice_records(forecast.pairs)
     outside = _out_of_range(forecast.rows)
-    return {
+    summary = {
         "kind": "forecast",
         "header": {
-            "base": base,
-            "models": dict(models),
-            "refused": dict(refused or {}),
-            "forecaster": forecaster_name,
+            "base": forecast.base,
+            "models": dict(forecast.models),
+            "refused": dict(forecast.refused),
+            "forecaster": forecast.name,
             "trained_on": {
                 "suites": forecaster.training.suites,
                 "tasks": forecaster.training.tasks,
@@ -71,16 +57,16 @@ def summarise_forecast(
             "versions": {"mergecast": __version__, "forecaster": forecaster.mergecast_version},
             "methods": names,
             "n_pairs": len(pairs),
-            "n_metrics": len(pairs.columns) - len(PAIR),
+            "n_metrics": len(pairs.columns) - len(PAIR_KEYS),
             "tier": forecast.tier,
-            "suite": suite,
+            "suite": forecast.suite,
         },
         "protocol": forecaster.protocol,
         "level": forecast.level,
         "threshold": forecast.threshold,
         "verdict": [
             *_verdict(advice, forecast.threshold),
-            *known_outcomes.sentences(forecast.rows, warm, suite),
+            *known_outcomes.sentences(forecast.rows, warm, forecast.suite),
         ],
         "methods": entries,
         "rows": [{**row, "inside": None} for row in map(plain, rows.to_dict("records"))],
@@ -89,8 +75,27 @@ def summarise_forecast(
         "tasks": [],
         "missing": [plain(entry) for entry in pairs.attrs.get("missing", [])],
         "notes": list(forecaster.training.notes),
-        "warnings": [*warnings, *_warnings(entries, outside, len(pairs))],
+        "warnings": [*dict.fromkeys([*forecast.warnings, *forecast_warnings(forecast)])],
     }
+    if forecast.sets is not None:
+        summary["sets"] = summarise_sets(forecast.sets)
+    return summary
+
+
+def forecast_warnings(forecast: Forecast) -> list[str]:
+    """What the numbers themselves warn of: methods hardly better than the mean, extrapolation."""
+    file = forecast.forecaster
+    models = file.tiers[forecast.tier]
+    entries = [_method(name, models[name], file.protocol) for name in sorted(models)]
+    outside = _out_of_range(forecast.rows)
+    found = [f"{e['method']}: {e['sentence']}" for e in entries if not e["better"]]
+    if outside:
+        listing = ", ".join(f"{key} ({count})" for key, count in sorted(outside.items()))
+        found.append(
+            "Outside the forecaster's training range, so that its numbers are extrapolations "
+            f"(metric, pairs of {len(forecast.pairs)}): {listing}."
+        )
+    return found
 
 
 def _method(name: str, model: MethodModel, protocol: str) -> dict[str, Any]:
@@ -137,14 +142,3 @@ def _out_of_range(rows: pd.DataFrame) -> Counter[str]:
     columns = zip(rows["suite"], rows["left"], rows["right"], rows["out_of_range"], strict=True)
     found = {(metric, *pair) for *pair, metrics in columns for metric in metrics}
     return Counter(metric for metric, *_ in found)
-
-
-def _warnings(entries: list[dict[str, Any]], outside: Counter[str], n_pairs: int) -> list[str]:
-    found = [f"{e['method']}: {e['sentence']}" for e in entries if not e["better"]]
-    if outside:
-        listing = ", ".join(f"{key} ({count})" for key, count in sorted(outside.items()))
-        found.append(
-            "Outside the forecaster's training range, so that its numbers are extrapolations "
-            f"(metric, pairs of {n_pairs}): {listing}."
-        )
-    return found

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from math import comb
 from typing import Any
 
 import pandas as pd
 
-from mergecast.forecast.sets import rank_sets
 from mergecast.report.plain import records
 
 SHOWN = 20
@@ -22,32 +20,25 @@ RULE = (
 )
 
 
-def summarise_sets(rows: pd.DataFrame, models: list[str], size: int) -> dict[str, Any]:
-    """Sets of `size` of the models under each method, best forecast first.
+def summarise_sets(sets: pd.DataFrame) -> dict[str, Any]:
+    """The best sets under each method.
 
     Parameters
     ----------
-    rows : member rows of one suite, as `Forecast.rows`.
-    models : names of the models, two at least.
-    size : members of a set.
+    sets : DataFrame
+        All sets of one size, as `Forecast.sets`.
 
     Returns
     -------
-    Plain data: `size`, `n_sets` (there are), `rule` in words, and `methods`: dicts of `method`,
-    `n_without` (sets that hold a pair without a forecast, which are not ranked) and `ranking`, the
-    first `SHOWN` as dicts of `members` (names), `predicted` (mean retention by the rule),
-    `pair_mean` (the plain mean over the set's pairs), `worst_member`, `worst_predicted`.
-
-    Raises
-    ------
-    UsageError
-        A size that is no number of these models, or of too many sets.
+    dict
+        Plain data: `size`, `n_sets` (there are), `rule` in words, and `methods`: dicts of `method`,
+        `n_without` (sets that hold a pair without a forecast, which are not ranked) and `ranking`,
+        the first `SHOWN` as dicts of `members` (names), `predicted` (mean retention by the rule),
+        `pair_mean` (the plain mean over the set's pairs), `worst_member`, `worst_predicted`.
     """
-    [suite] = rows["suite"].unique()
     methods = []
-    for method in sorted(rows["method"].unique()):
-        table = rank_sets(rows, str(suite), str(method), models, size)
-        ranked = table.dropna(subset="retention")
+    for method, table in sets.groupby("method", sort=True):
+        ranked = table.dropna(subset="retention").drop(columns="method")
         methods.append(
             {
                 "method": str(method),
@@ -55,7 +46,9 @@ def summarise_sets(rows: pd.DataFrame, models: list[str], size: int) -> dict[str
                 "ranking": _ranking(ranked.head(SHOWN)),
             }
         )
-    return {"size": size, "n_sets": comb(len(models), size), "rule": RULE, "methods": methods}
+    size = str(sets["members"].iloc[0]).count("+") + 1
+    n_sets = sets["members"].nunique()
+    return {"size": size, "n_sets": n_sets, "rule": RULE, "methods": methods}
 
 
 def _ranking(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -56,16 +56,3 @@ def progress_bars(*, force: bool = False) -> Iterator[Progress]:
                 return lambda units: bars.advance(task, units)
 
         yield _Rich()
-
-
-def counted(report: Callable[[int, int], None] | None, total: int) -> Callable[[int], None]:
-    """`report` of (done, total) as a function of each step's count; None reports nothing."""
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        if report is not None:
-            report(done, total)
-
-    return advance

@@ -52,6 +52,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
+    except ResourceError:
+        raise
     except OSError as error:
         raise ResourceError(
             path, f"cannot be written: {error.strerror or error}", "free space or choose a folder"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from mergecast.errors import UsageError
 from mergecast.runtime.store import write_atomically
+from mergecast.suites.plan import RunPlan
 from mergecast.suites.suite import SUITES
 from mergecast.suites.units import Run
 from mergecast.tables.tiers import Tier
@@ -23,31 +22,6 @@ from mergecast.version import __version__
 FORMAT = 2
 _FILE = "suite.json"
 _PACKAGES = ("torch", "numpy", "scikit-learn", "pandas")
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """A run with the cut it was asked for.
-
-    Attributes
-    ----------
-    run : Run
-        Folder, suite, recipe and seed.
-    tasks : tuple of str
-        Sorted.
-    methods : tuple of str
-        Merging methods, in the order of the tables.
-    tier : Tier
-        Evidence of the pair table.
-    n_sets : int
-        Random sets of each size that are merged beside the pairs.
-    """
-
-    run: Run
-    tasks: tuple[str, ...]
-    methods: tuple[str, ...]
-    tier: Tier = "weights"
-    n_sets: int = 0
 
 
 class _RunFile(BaseModel):
@@ -65,15 +39,13 @@ class _RunFile(BaseModel):
     versions: dict[str, str] = {}
 
 
-def write_run(plan: RunPlan, stages: Mapping[str, int]) -> None:
+def write_run(plan: RunPlan) -> None:
     """Write ``suite.json``; another cut may replace the one there, another run may not.
 
     Parameters
     ----------
     plan : RunPlan
         What the folder will hold.
-    stages : mapping of str to int
-        Stage of computation to the version that its numbers are made with.
 
     Raises
     ------
@@ -82,7 +54,7 @@ def write_run(plan: RunPlan, stages: Mapping[str, int]) -> None:
         version of mergecast, whose units cannot be told to be right still.
     """
     path = plan.run.folder / _FILE
-    new = _described(plan, stages)
+    new = _described(plan)
     if path.exists():
         old = _current(path)
         for name, before, after in _identity(old, new):
@@ -137,7 +109,7 @@ def run_tasks(folder: str | Path) -> dict[str, Task]:
     return {name: plan.run.task(name) for name in plan.tasks}
 
 
-def _described(plan: RunPlan, stages: Mapping[str, int]) -> _RunFile:
+def _described(plan: RunPlan) -> _RunFile:
     return _RunFile(
         format=FORMAT,
         suite=plan.run.suite_name,
@@ -147,7 +119,7 @@ def _described(plan: RunPlan, stages: Mapping[str, int]) -> _RunFile:
         methods=plan.methods,
         tier=plan.tier,
         n_sets=plan.n_sets,
-        stages=dict(stages),
+        stages=plan.stages(),
         versions={
             "mergecast": __version__,
             "python": platform.python_version(),

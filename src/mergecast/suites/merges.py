@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from math import comb
 
 from mergecast.merging import METHODS
 from mergecast.runtime.seeds import derived_seed
-from mergecast.suites.folder import RunPlan
-from mergecast.suites.units import OutcomeUnit
+
+Merge = tuple[str, tuple[str, ...]]
+"""A merging method and the members that it merges, sorted."""
 
 SIZES = (3, 4, 5)
 """Numbers of members of the sets that a suite measures beside its pairs."""
@@ -54,40 +55,19 @@ def random_sets(tasks: Sequence[str], count: int, seed: int) -> list[tuple[str, 
     return sets
 
 
-def pair_units(plan: RunPlan, base: str, models: Mapping[str, str]) -> list[OutcomeUnit]:
-    """Every method and pair of the models there are; `base` and `models` are digests."""
-    pairs = list(combinations(sorted(models), 2))
-    merges = [(method, pair) for method in plan.methods for pair in pairs]
-    return _outcome_units(plan, base, models, merges)
+def pair_merges(methods: Sequence[str], tasks: Sequence[str]) -> list[Merge]:
+    """Every pair by every method."""
+    pairs = list(combinations(sorted(tasks), 2))
+    return [(method, pair) for method in methods for pair in pairs]
 
 
-def set_units(plan: RunPlan, base: str, models: Mapping[str, str]) -> list[OutcomeUnit]:
-    """The run's larger sets whose models are all there."""
-    merges = [
-        (method, members) for method, members in set_merges(plan) if models.keys() >= {*members}
-    ]
-    return _outcome_units(plan, base, models, merges)
-
-
-def set_merges(plan: RunPlan) -> list[tuple[str, tuple[str, ...]]]:
-    """Methods with the larger sets that each of them takes, as some merge two models alone."""
-    sets = random_sets(plan.tasks, plan.n_sets, plan.run.seed)
-    most = {method: METHODS.get(method).max_members for method in plan.methods}
+def set_merges(methods: Sequence[str], tasks: Sequence[str], n_sets: int, seed: int) -> list[Merge]:
+    """Random larger sets by every method that takes so many: some merge two models alone."""
+    sets = random_sets(tasks, n_sets, seed)
+    most = {method: METHODS.get(method).max_members for method in methods}
     return [
         (method, members)
         for method, limit in most.items()
         for members in sets
         if limit is None or len(members) <= limit
-    ]
-
-
-def _outcome_units(
-    plan: RunPlan,
-    base: str,
-    models: Mapping[str, str],
-    merges: Sequence[tuple[str, tuple[str, ...]]],
-) -> list[OutcomeUnit]:
-    return [
-        OutcomeUnit(plan.run, method, members, base, tuple(models[task] for task in members))
-        for method, members in merges
     ]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mergecast.runtime.progress import Progress
 from mergecast.runtime.stage import Stage
 from mergecast.runtime.workers import one_thread
-from mergecast.suites.folder import RunPlan
+from mergecast.suites.plan import Digests, RunPlan
 from mergecast.suites.units import BASE_FILE, model_file
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ than a mean activation, and forecasts from retention still got better from 40 to
 PAIRS = Stage("pairs", 1, modules=("mergecast.suites.pair_table",))
 
 
-def pairs_spec(plan: RunPlan, base: str, models: Mapping[str, str]) -> dict[str, object]:
+def pairs_spec(plan: RunPlan, base: str, models: Digests) -> dict[str, object]:
     """What the table is stored under; `base` and `models` are digests."""
     recipe = plan.run.recipe.model_dump(mode="json", include={"merging", "reestimate_batchnorm"})
     samples = _samples(plan) if plan.tier != "weights" else 0
@@ -32,18 +31,18 @@ def pairs_spec(plan: RunPlan, base: str, models: Mapping[str, str]) -> dict[str,
 
 
 def pair_table(
-    plan: RunPlan, base: str, models: Mapping[str, str], workers: int, progress: Progress
+    plan: RunPlan, base: str, models: Digests, workers: int, progress: Progress
 ) -> pd.DataFrame:
     """The pair table, from the store when these very models have been measured before."""
     import pandas as pd
 
     store, spec = plan.run.store, pairs_spec(plan, base, models)
-    kept = f"units/{store.key(spec)}.parquet"
+    path = f"units/{store.key(spec)}.parquet"
     if store.get(spec) is None:
         with one_thread():
             table = _measured(plan, workers, progress)
-        store.put_file(spec, kept, lambda path: table.to_parquet(path, index=False), {})
-    return pd.read_parquet(plan.run.folder / kept)
+        store.put_file(spec, path, lambda file: table.to_parquet(file, index=False), {})
+    return pd.read_parquet(plan.run.folder / path)
 
 
 def _samples(plan: RunPlan) -> int:

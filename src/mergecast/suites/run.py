@@ -14,13 +14,15 @@ from mergecast.runtime.lock import folder_lock
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.store import write_atomically
 from mergecast.runtime.workers import Workers
-from mergecast.suites.folder import RunPlan, read_run, write_run
-from mergecast.suites.merges import N_SETS, pair_units, set_merges, set_units
-from mergecast.suites.pair_table import pair_table, pairs_spec
+from mergecast.suites.folder import write_run
+from mergecast.suites.merges import N_SETS
+from mergecast.suites.pair_table import pair_table
+from mergecast.suites.plan import RunPlan
 from mergecast.suites.suite import SUITES, Recipe
 from mergecast.suites.tables import outcomes_table, tasks_table
-from mergecast.suites.units import BaseUnit, ModelUnit, OutcomeUnit, Run, SingleUnit, Unit, compute
+from mergecast.suites.units import BaseUnit, OutcomeUnit, Run, Unit, compute
 from mergecast.tables.tiers import known_tier
+from mergecast.typing import Names, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,9 +38,9 @@ def run_suite(
     out: str | Path,
     *,
     only: Sequence[str] | None = None,
-    methods: Sequence[str] = SIX,
+    methods: Names | None = None,
     n_sets: int = N_SETS,
-    tier: str = "gradients",
+    tier: str | None = None,
     recipe: Recipe | None = None,
     seed: int = 0,
     workers: int = 2,
@@ -54,13 +56,14 @@ def run_suite(
         The run folder.
     only : sequence of str, optional
         A cut of the suite's tasks, at least two; all by default. The order does not matter.
-    methods : sequence of str
-        Merging methods by name.
+    methods : str or sequence of str, optional
+        Merging methods by name; `SIX` by default.
     n_sets : int
         Random sets of each of 3, 4 and 5 models that are merged beside all pairs, the same for
         every method that takes so many; fewer where there are fewer, 0 for pairs alone.
-    tier : str
-        Evidence in the pair table, on up to 100 samples a task above ``weights``.
+    tier : str, optional
+        Evidence in the pair table, on up to 100 samples a task above ``weights``; ``gradients`` by
+        default.
     recipe : Recipe, optional
         Of the suite's own type; its defaults otherwise.
     seed : int
@@ -93,69 +96,26 @@ def run_suite(
     run, tasks = _run_of(name, Path(out), only, seed, recipe)
     if n_sets < 0:
         raise UsageError("n_sets", f"is {n_sets}", "name a number of sets of each size, 0 for none")
-    plan = RunPlan(run, tasks, _checked_methods(methods, run.recipe), known_tier(tier), n_sets)
+    chosen = _checked_methods(SIX if methods is None else listed(methods), run.recipe)
+    plan = RunPlan(run, tasks, chosen, known_tier(tier or "gradients"), n_sets)
     progress = progress or Silent()
     with folder_lock(run.folder), Workers(workers) as pool:
-        write_run(plan, _stages(plan))
+        write_run(plan)
         run.store.clean()
         finish = partial(_finish, pool=pool, progress=progress)
         [made] = finish("pre-train", [BaseUnit(run)])
         base = made["sha256"]
-        models = _digests(plan, finish("fine-tune", _model_units(plan, base)))
-        singles = finish("evaluate", _single_units(plan, base, models))
-        merges = pair_units(plan, base, models)
+        models = plan.digests(finish("fine-tune", plan.model_units(base)))
+        singles = finish("evaluate", plan.single_units(base, models))
+        merges = plan.outcome_units(plan.pairs, base, models)
         records = finish("merge and evaluate", merges)
-        larger = set_units(plan, base, models)
+        larger = plan.outcome_units(plan.sets, base, models)
         if larger:
             records += finish("merge sets of 3 to 5", larger)
         _write_tables(plan, singles, [*merges, *larger], records)
         pairs = pair_table(plan, base, models, workers, progress)
         _write_table(run.folder / "pairs.parquet", pairs)
     return run.folder
-
-
-def suite_status(out: str | Path, name: str | None = None) -> dict[str, tuple[int, int]]:
-    """Units (done, total) of each stage of the run in `out`; reads only.
-
-    Parameters
-    ----------
-    out : str or Path
-        The run folder.
-    name : str, optional
-        The suite that it should hold.
-
-    Raises
-    ------
-    UsageError
-        The folder holds no run, one of another suite, or one of an earlier version.
-    """
-    plan = read_run(Path(out), unfinished=True)
-    if name is not None and SUITES.get(name).name != plan.run.suite_name:
-        raise UsageError(out, f"holds a run of {plan.run.suite_name}, not {name}", "name that one")
-    store = plan.run.store
-    made = store.get(BaseUnit(plan.run).spec)
-    status = {
-        "base": (int(made is not None), 1),
-        "models": (0, len(plan.tasks)),
-        "outcomes": (0, len(plan.methods) * len(plan.tasks) * (len(plan.tasks) - 1) // 2),
-        "sets": (0, len(set_merges(plan))),
-        "pairs": (0, 1),
-    }
-    if made is None:
-        return status
-    base = made["sha256"]
-    models = _digests(plan, [store.get(unit.spec) for unit in _model_units(plan, base)])
-    for stage, units in (
-        ("models", _single_units(plan, base, models)),
-        ("outcomes", pair_units(plan, base, models)),
-        ("sets", set_units(plan, base, models)),
-    ):
-        done = sum(store.get(unit.spec) is not None for unit in units)
-        status[stage] = (done, status[stage][1])
-    if len(models) == len(plan.tasks):
-        pairs = store.get(pairs_spec(plan, base, models))
-        status["pairs"] = (int(pairs is not None), 1)
-    return status
 
 
 def _run_of(
@@ -187,19 +147,6 @@ def _checked_methods(methods: Sequence[str], recipe: Recipe) -> tuple[str, ...]:
     return tuple(methods)
 
 
-def _stages(plan: RunPlan) -> dict[str, int]:
-    """Every stage that the run's numbers are made by, with its version."""
-    nothing = dict.fromkeys(plan.tasks, "")
-    units: list[Unit] = [
-        BaseUnit(plan.run),
-        *_model_units(plan, ""),
-        *_single_units(plan, "", nothing),
-        *(OutcomeUnit(plan.run, method, (), "", ()) for method in plan.methods),
-    ]
-    stages = {stage: v for unit in units for stage, v in unit.stage.versions().items()}
-    return dict(sorted({**stages, **plan.run.suite.stage.versions()}.items()))
-
-
 def _finish(
     stage: str, units: Sequence[Unit], *, pool: Workers, progress: Progress
 ) -> list[dict[str, Any]]:
@@ -219,23 +166,6 @@ def _finish(
             )
         results.append(final)
     return results
-
-
-def _model_units(plan: RunPlan, base: str) -> list[ModelUnit]:
-    return [ModelUnit(plan.run, task, base) for task in plan.tasks]
-
-
-def _single_units(plan: RunPlan, base: str, models: Mapping[str, str]) -> list[SingleUnit]:
-    return [SingleUnit(plan.run, task, base, digest) for task, digest in models.items()]
-
-
-def _digests(plan: RunPlan, records: Sequence[Mapping[str, Any] | None]) -> dict[str, str]:
-    """Task to the digest of its model, of those that are finished."""
-    return {
-        task: record["sha256"]
-        for task, record in zip(plan.tasks, records, strict=True)
-        if record is not None
-    }
 
 
 def _write_tables(

@@ -8,10 +8,11 @@ whose version or default was changed.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from safetensors.torch import load_file
 from torch import Tensor
@@ -82,40 +83,42 @@ class Run:
         }
 
 
-class Unit(Protocol):
-    """Work that is done once."""
+@dataclass(frozen=True)
+class Unit(ABC):
+    """Work that is done once.
+
+    Attributes
+    ----------
+    run : Run
+        The run it belongs to.
+    """
+
+    run: Run
 
     @property
-    def run(self) -> Run:
-        """The run it belongs to."""
-
-    @property
+    @abstractmethod
     def stage(self) -> Stage:
         """What its result is made by, the suite aside."""
 
     @property
     def spec(self) -> dict[str, object]:
-        """What it is stored under."""
+        """What it is stored under: its stage, the run's identity and all its other fields."""
+        others = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "run"}
+        return self.run.spec(self.stage, **others)
 
+    @abstractmethod
     def compute(self) -> None:
         """Do the work and put the result into the store."""
 
 
 @dataclass(frozen=True)
-class BaseUnit:
+class BaseUnit(Unit):
     """Make the base and write ``base.safetensors``."""
-
-    run: Run
 
     @property
     def stage(self) -> Stage:
         """What it is made by."""
         return BASE
-
-    @property
-    def spec(self) -> dict[str, object]:
-        """What it is stored under."""
-        return self.run.spec(self.stage)
 
     def compute(self) -> None:
         """Pre-train or load; the record holds the file's digest."""
@@ -124,7 +127,7 @@ class BaseUnit:
 
 
 @dataclass(frozen=True)
-class ModelUnit:
+class ModelUnit(Unit):
     """Fine-tune on a task and write ``models/<task>.safetensors``.
 
     Attributes
@@ -133,7 +136,6 @@ class ModelUnit:
         Digest of the base.
     """
 
-    run: Run
     task: str
     base: str
 
@@ -141,11 +143,6 @@ class ModelUnit:
     def stage(self) -> Stage:
         """What it is made by."""
         return FINE_TUNE
-
-    @property
-    def spec(self) -> dict[str, object]:
-        """What it is stored under."""
-        return self.run.spec(self.stage, task=self.task, base=self.base)
 
     def compute(self) -> None:
         """Train; the record holds the file's digest."""
@@ -155,7 +152,7 @@ class ModelUnit:
 
 
 @dataclass(frozen=True)
-class SingleUnit:
+class SingleUnit(Unit):
     """Evaluate the base and the fine-tuned model on a task.
 
     Attributes
@@ -164,7 +161,6 @@ class SingleUnit:
         Digests of the two.
     """
 
-    run: Run
     task: str
     base: str
     model: str
@@ -174,11 +170,6 @@ class SingleUnit:
         """What it is made by."""
         return SINGLE.with_uses(EVALUATION)
 
-    @property
-    def spec(self) -> dict[str, object]:
-        """What it is stored under."""
-        return self.run.spec(self.stage, task=self.task, base=self.base, model=self.model)
-
     def compute(self) -> None:
         """Evaluate both; the record holds sizes of the splits and both scores."""
         paths = self.run.folder / BASE_FILE, self.run.folder / model_file(self.task)
@@ -186,7 +177,7 @@ class SingleUnit:
 
 
 @dataclass(frozen=True)
-class OutcomeUnit:
+class OutcomeUnit(Unit):
     """Merge `members` by `method` in memory and evaluate each of them with its own head.
 
     Attributes
@@ -201,7 +192,6 @@ class OutcomeUnit:
         Digests, in the order of members.
     """
 
-    run: Run
     method: str
     members: tuple[str, ...]
     base: str
@@ -220,15 +210,8 @@ class OutcomeUnit:
     @property
     def spec(self) -> dict[str, object]:
         """What it is stored under."""
-        return self.run.spec(
-            self.stage,
-            method=self.method,
-            params=self.params,
-            reestimate_batchnorm=self.run.recipe.reestimate_batchnorm,
-            members=list(self.members),
-            base=self.base,
-            models=list(self.models),
-        )
+        how = {"params": self.params, "batchnorm": self.run.recipe.reestimate_batchnorm}
+        return {**super().spec, **how}
 
     def compute(self) -> None:
         """Merge and evaluate; what does not exist is kept with its reason."""

@@ -154,6 +154,8 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> Path:
             return temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+    except ResourceError:
+        raise
     except OSError as error:
         raise ResourceError(
             path, f"cannot be written: {error.strerror}", "check the folder and the free space"

@@ -70,8 +70,8 @@ class FileTask(Task):
         specs = {"calibration": self.spec.data, "test": self.spec.test}
         data = specs.get(split)
         if data is None:
-            given = [name for name, value in specs.items() if value is not None]
-            raise UsageError.unknown("split", split, given).about(f"task {self.name!r}")
+            splits = [name for name, value in specs.items() if value is not None]
+            raise UsageError.unknown("split", split, splits).about(f"task {self.name!r}")
         read = self._called if data.call else self._read
         try:
             return read(data, count, seed, split)

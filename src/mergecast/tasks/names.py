@@ -18,30 +18,31 @@ class ModuleNames:
 
     Attributes
     ----------
-    own : every name of the module to the first name of the same tensor.
+    canonical : dict of str to str
+        Every name of the module to the first name of the same tensor.
     """
 
     def __init__(self, module: nn.Module) -> None:
         first: dict[int, str] = {}
-        self.own: dict[str, str] = {}
+        self.canonical: dict[str, str] = {}
         for name, value in (
             *module.named_parameters(remove_duplicate=False),
             *module.named_buffers(remove_duplicate=False),
         ):
-            self.own[name] = first.setdefault(id(value), name)
+            self.canonical[name] = first.setdefault(id(value), name)
         self._prefix = str(getattr(module, "base_model_prefix", ""))
         self._renamed = _renaming(module)
 
     def get(self, name: str) -> str | None:
         """The module's first name of a checkpoint's tensor; None if it has none."""
-        for known in (name, self._renamed(name)):
+        for spelled in (name, self._renamed(name)):
             for candidate in (
-                known,
-                f"{self._prefix}.{known}",
-                known.removeprefix(f"{self._prefix}."),
+                spelled,
+                f"{self._prefix}.{spelled}",
+                spelled.removeprefix(f"{self._prefix}."),
             ):
-                if candidate in self.own:
-                    return self.own[candidate]
+                if candidate in self.canonical:
+                    return self.canonical[candidate]
         return None
 
 

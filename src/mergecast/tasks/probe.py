@@ -106,7 +106,7 @@ class Probe:
                 )
             kind = dtype if value.is_floating_point() else value.dtype
             state[target] = value.detach().to(self.device, kind)
-        needed = {self._names.own[name] for name, value in places.items() if _matters(value)}
+        needed = {self._names.canonical[name] for name, value in places.items() if _matters(value)}
         missing = sorted(needed - set(state))
         if missing:
             raise self._error(

@@ -45,8 +45,8 @@ class Samples:
     def __post_init__(self) -> None:
         if not self.inputs:
             raise UsageError("samples", "have no inputs", "name at least one input of the model")
-        given = {**self.inputs, **({} if self.labels is None else {"labels": self.labels})}
-        for name, value in given.items():
+        labels = {} if self.labels is None else {"labels": self.labels}
+        for name, value in {**self.inputs, **labels}.items():
             length = len(value) if value.dim() else 0
             if length != len(self.ids):
                 raise UsageError(
@@ -184,9 +184,9 @@ class Task(ABC):
                 f"labels of shape {list(labels.shape)} for logits of {list(logits.shape)}",
                 "give one label a sample, or one a token for a language model",
             )
-        given = labels[labels != IGNORED] if labels.dim() == 2 else labels
+        asked = labels[labels != IGNORED] if labels.dim() == 2 else labels
         classes = logits.shape[-1]
-        outside = given[(given < 0) | (given >= classes)]
+        outside = asked[(asked < 0) | (asked >= classes)]
         if outside.numel():
             raise UsageError(
                 f"task {self.name!r}",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import PowerTransformer, StandardScaler
@@ -16,8 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from mergecast.forecast.estimators.adam import adam
 from mergecast.forecast.estimators.linear import TaskRidge
 from mergecast.forecast.estimators.predictors import predictor
-from mergecast.forecast.estimators.scaling import Standardise, metrics_only
-from mergecast.forecast.rows import without_identity
+from mergecast.forecast.estimators.scaling import MetricsOnly, OnMetrics, Standardise
 from mergecast.typing import Floats
 
 
@@ -30,7 +28,7 @@ def extra_trees(n_trees: int = 100, min_leaf: int = 3, random_state: int = 0) ->
     Geurts, Ernst and Wehenkel, "Extremely randomized trees", 2006.
     """
     trees = ExtraTreesRegressor(n_trees, min_samples_leaf=min_leaf, random_state=random_state)
-    return make_pipeline(metrics_only(), trees)
+    return make_pipeline(MetricsOnly(), trees)
 
 
 @predictor("power_ridge", "ridge on power-transformed metrics")
@@ -43,10 +41,7 @@ def power_ridge(n_folds: int = 10) -> Pipeline:
     """
     # The transform's exponent is sought numerically: give it columns of like size.
     power = make_pipeline(Standardise(), PowerTransformer(standardize=False))
-    reshaped = ColumnTransformer(
-        [("metrics", power, _metrics)], remainder="passthrough", verbose_feature_names_out=False
-    )
-    return make_pipeline(reshaped.set_output(transform="pandas"), TaskRidge(n_folds=n_folds))
+    return make_pipeline(OnMetrics(power), TaskRidge(n_folds=n_folds))
 
 
 @predictor("mlp", "one hidden layer of 8 units, dropout 0.4")
@@ -54,7 +49,7 @@ def small_network(n_steps: int = 500, random_state: int = 0) -> Pipeline:
     """`SmallNetwork` on standardised metrics and outcomes."""
     network = SmallNetwork(n_steps=n_steps, random_state=random_state)
     scaled = TransformedTargetRegressor(network, transformer=StandardScaler())
-    return make_pipeline(metrics_only(), Standardise(), scaled)
+    return make_pipeline(MetricsOnly(), Standardise(), scaled)
 
 
 class SmallNetwork(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -144,8 +139,3 @@ class SmallNetwork(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
 def _flat(arrays: list[Floats]) -> Floats:
     return np.concatenate([np.ravel(array) for array in arrays])
-
-
-def _metrics(X: Any) -> Any:
-    """The columns of X that are metrics, as `ColumnTransformer` selects them."""
-    return list(without_identity(X).columns) if isinstance(X, pd.DataFrame) else slice(None)

@@ -11,9 +11,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
+
 from mergecast.errors import UsageError
 from mergecast.forecast.estimators.stored import StoredModel
 from mergecast.registry import Registry
+from mergecast.typing import Floats
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -104,11 +107,11 @@ def predictor(
     --------
     >>> from sklearn.linear_model import HuberRegressor
     >>> from sklearn.pipeline import make_pipeline
-    >>> from mergecast.forecast.estimators.scaling import Standardise, metrics_only
+    >>> from mergecast.forecast.estimators.scaling import MetricsOnly, Standardise
     >>> with PREDICTORS.isolated():
     ...     @predictor("huber", "robust regression on standardised metrics")
     ...     def huber():
-    ...         return make_pipeline(metrics_only(), Standardise(), HuberRegressor())
+    ...         return make_pipeline(MetricsOnly(), Standardise(), HuberRegressor())
     ...     PREDICTORS.get("huber").warm
     False
     """
@@ -125,6 +128,22 @@ def predictor(
 def seeded(estimator: Any, seed: int) -> Any:
     """The estimator with every one of its random states set to `seed`."""
     return estimator.set_params(**dict.fromkeys(_seeds(estimator), seed))
+
+
+def checked_numbers(numbers: Any, n: int, name: str) -> Floats:
+    """What a predictor said of n rows, as floats; raises UsageError where it is anything else."""
+    try:
+        values = np.asarray(numbers, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.shape == (n,):
+        return values
+    package = PREDICTORS.package(name) if name in PREDICTORS else "unknown"
+    raise UsageError(
+        f"predictor {name!r} of package {package!r}",
+        f"gave {type(numbers).__name__} of shape {np.shape(numbers)} for {n} rows",
+        "it must give one number for each row",
+    )
 
 
 def stored_form(kind: str) -> type[StoredModel]:

@@ -39,6 +39,7 @@ class _PublishedLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any) -> Self:
         """Fit on pairs; X (n, p), y (n,) outcomes."""
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
+        y = np.asarray(y, dtype=np.float64)
         self.low_ = X.min(axis=0)
         width = X.max(axis=0) - self.low_
         # A constant column is nowhere on its range: it gets no effect. Rounding is no range: the

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, clone
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from mergecast.forecast.rows import without_identity
+from mergecast.forecast.rows import with_identity, without_identity
 from mergecast.typing import Floats
 
 #: How far beyond its training range a metric still counts, in widths of that range.
@@ -42,6 +44,41 @@ class Standardise(StandardScaler):  # type: ignore[misc]  # scikit-learn has no 
         return self
 
 
-def metrics_only() -> FunctionTransformer:
+class MetricsOnly(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """The first step of a pipeline of any regressor: rows without their identity columns."""
-    return FunctionTransformer(without_identity, feature_names_out=None)
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn the names of the metrics; X (n, p), or a frame that also has identity columns."""
+        validate_data(self, without_identity(X), dtype=np.float64)
+        return self
+
+    def transform(self, X: Any) -> Floats:
+        """The metrics alone, (n, p)."""
+        check_is_fitted(self)
+        values = validate_data(self, without_identity(X), dtype=np.float64, reset=False)
+        return np.asarray(values)
+
+
+class OnMetrics(MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """A transformer of the metrics of rows that keep their identity columns.
+
+    Parameters
+    ----------
+    transformer : sklearn transformer
+        Of arrays (n, p).
+    """
+
+    def __init__(self, transformer: Any) -> None:
+        self.transformer = transformer
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit the transformer; X (n, p), or a frame that also has identity columns."""
+        values = validate_data(self, without_identity(X), dtype=np.float64)
+        self.transformer_ = clone(self.transformer).fit(values, y)
+        return self
+
+    def transform(self, X: Any) -> Any:
+        """Transformed metrics, beside the identity columns of X where it has any."""
+        check_is_fitted(self)
+        values = validate_data(self, without_identity(X), dtype=np.float64, reset=False)
+        return with_identity(X, self.transformer_.transform(values))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from mergecast.forecast.estimators.predictors import BASELINES, PREDICTORS, Pred
 from mergecast.forecast.intervals import add_intervals
 from mergecast.forecast.rows import ROW_KEYS
 from mergecast.forecast.training import TrainingRows, training_rows
+from mergecast.forecast.validation.decisions import Choices
 from mergecast.forecast.validation.protocols import PROTOCOLS, Protocol, out_of_fold
 from mergecast.forecast.validation.scoring import fold_scores, is_constant, pearson, scores
 from mergecast.forecast.validation.uncertainty import (
@@ -19,13 +20,11 @@ from mergecast.forecast.validation.uncertainty import (
     permutation_null,
     seed_spread,
 )
-from mergecast.runtime.progress import counted
+from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.workers import Workers
 from mergecast.tables.outcomes import member_outcomes
 
 __all__ = ["DEFAULT_PREDICTORS", "Evaluation", "applies", "evaluate", "pearson", "scores"]
-
-Progress = Callable[[int, int], None]
 
 NOT_APPLICABLE = "not applicable: needs outcomes of the partner, and both tasks are unseen"
 # The others are there to be asked for: they cost more, or serve to reproduce the paper.
@@ -63,21 +62,25 @@ class Evaluation:
     predictions : one row a (method, predictor, fold, member): `predicted`, `measured`, and under
         ``l2to`` `lower`, `upper`.
     notes : pairs and metrics that were left out, with reasons.
+    decisions : what choosing methods, partners and sets by the predictions would have cost; None
+        where nobody asked, see `mergecast.forecast.validation.choices`.
     """
 
     protocol: str
     results: pd.DataFrame
     predictions: pd.DataFrame
     notes: list[str]
+    decisions: Choices | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: protocol, results, folds and notes; undefined values are None."""
+        """Plain data for JSON: protocol, results, folds, notes, decisions; undefined is None."""
         tables = {"results": self.results, "folds": self.folds()}
         rows = {
             name: table.astype(object).where(table.notna(), None).to_dict("records")
             for name, table in tables.items()
         }
-        return {"protocol": self.protocol, **rows, "notes": self.notes}
+        asked = {} if self.decisions is None else {"decisions": self.decisions.to_dict()}
+        return {"protocol": self.protocol, **rows, "notes": self.notes, **asked}
 
     def folds(self) -> pd.DataFrame:
         """Scores of every fold: DataFrame[method, predictor, fold, n_pairs, r, rho, mae]."""
@@ -136,7 +139,7 @@ def evaluate(
     predictors : names in `PREDICTORS`, by default those of `DEFAULT_PREDICTORS` whose metrics are
         in the table. The baselines `constant` and `partner_mean` always stand beside.
     methods : merging methods, by default all of the outcome table.
-    progress : called with (fits of method and predictor done, in all).
+    progress : told of every method and predictor done.
     bootstrap : draws of tasks for intervals of the scores; 0 for none. Cheap.
     null : permutations of outcomes for a null distribution; 0 for none. Each is a validation anew.
     seeds : seeds to repeat with, for the spread of predictors that draw numbers; 1 for none.
@@ -151,7 +154,7 @@ def evaluate(
         An unknown name, or too few tasks or suites for the protocol.
     """
     PROTOCOLS.get(protocol)  # an unknown name is told before any work
-    asked, undefined = (list(methods), []) if methods else _defined_methods(outcomes)
+    asked, undefined = (list(methods), []) if methods else defined_methods(outcomes)
     data = training_rows(pairs, outcomes, asked)
     names = dict.fromkeys([*BASELINES, *(predictors or default_predictors(data))])
     chosen = [PREDICTORS.get(name) for name in names]
@@ -161,8 +164,9 @@ def evaluate(
         for method, rows in data.items()
         for predictor in chosen
     ]
+    advance = (progress or Silent()).stage(f"validating ({protocol})", len(units))
     with Workers(workers) as pool:
-        found = pool.map(_validate, units, counted(progress, len(units)))
+        found = pool.map(_validate, units, advance)
     results = [row for row, _ in found]
     tables = [table for _, table in found if table is not None]
     notes = dict.fromkeys(note for rows in data.values() for note in rows.notes)
@@ -213,7 +217,7 @@ def default_predictors(data: Mapping[str, TrainingRows]) -> list[str]:
     ]
 
 
-def _defined_methods(outcomes: pd.DataFrame) -> tuple[list[str] | None, list[str]]:
+def defined_methods(outcomes: pd.DataFrame) -> tuple[list[str] | None, list[str]]:
     """The methods with a defined outcome, and a note on each other one; None where none has any.
 
     One method that always diverged must not cost the validation of the others.

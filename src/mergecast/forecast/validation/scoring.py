@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.stats import rankdata
 
-Floats = npt.NDArray[np.float64]
+from mergecast.typing import Floats
 
 # Correlation of fewer pairs is undefined, or ±1.
 MIN_PAIRS = 3
@@ -35,8 +35,8 @@ def scores(predictions: pd.DataFrame) -> dict[str, Any]:
     fold_rho = [spearman(predicted[rows], measured[rows]) for rows in folds]
     total = np.nan if is_constant(measured) else float(((measured - measured.mean()) ** 2).sum())
     found: dict[str, Any] = {
-        "per_fold_r": _mean_defined(fold_r),
-        "per_fold_rho": _mean_defined(fold_rho),
+        "per_fold_r": mean_defined(fold_r),
+        "per_fold_rho": mean_defined(fold_rho),
         "pooled_r": pearson(predicted, measured),
         "mae": float(np.abs(predicted - measured).mean()),
         "r2": 1 - float(((predicted - measured) ** 2).sum()) / total,
@@ -84,6 +84,7 @@ def spearman(x: Floats, y: Floats) -> float:
     return float("nan") if np.isnan(pearson(x, y)) else pearson(rankdata(x), rankdata(y))
 
 
-def _mean_defined(values: list[float]) -> float:
+def mean_defined(values: Sequence[float]) -> float:
+    """Mean of those that are no NaN; NaN where none is left."""
     defined = [value for value in values if not np.isnan(value)]
     return float(np.mean(defined)) if defined else np.nan

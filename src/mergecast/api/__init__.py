@@ -1,0 +1,1 @@
+"""What the commands do, callable: one function a command, with the same words and defaults."""

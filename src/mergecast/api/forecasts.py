@@ -1,0 +1,204 @@
+"""Forecasts of a family: gather what the forecaster reads, and nothing more, then ask it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from mergecast.api.inputs import Tasks
+from mergecast.api.metrics import Measurement, measure
+from mergecast.errors import FamilyError
+from mergecast.family.family import Family, Models
+from mergecast.forecast.forecaster import Forecaster
+from mergecast.forecast.result import Forecast
+from mergecast.forecast.sets import check_size, rank_all_sets
+from mergecast.report.family_summary import forecast_warnings
+from mergecast.runtime.progress import Progress
+from mergecast.tables.tiers import ABOUT, ALL, known_tier
+from mergecast.typing import Names, listed
+
+
+def forecast(
+    family: Family | str | Path,
+    models: Models | None = None,
+    *,
+    tasks: Tasks = None,
+    forecaster: Forecaster | str | Path | None = None,
+    tier: str | None = None,
+    methods: Names | None = None,
+    suite: str | None = None,
+    set_size: int | None = None,
+    calibration: int = 100,
+    seed: int = 0,
+    merge_seed: int = 0,
+    device: str = "cpu",
+    batch_size: int = 32,
+    cache: str | Path | None = None,
+    private: Names = (),
+    strict: bool = True,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> Forecast:
+    """Forecast what each pair of models keeps under each merging method, and which one to use.
+
+    From weights alone nothing is run. With tasks every model answers a few samples of its own,
+    alone and merged with stand-ins. A model that cannot be used is left out, and listed in the
+    forecast's `refused`.
+
+    Parameters
+    ----------
+    family : Family, str or Path
+        A family, or the path of its base.
+    models : str, Path, sequence of them or mapping, optional
+        The fine-tuned models beside a base's path; or label to path.
+    tasks : str, Path or mapping, optional
+        A file of tasks, a suite's run folder, or label to `Task`.
+    forecaster : Forecaster, str or Path, optional
+        A forecaster, its file, or the name of one that comes with the package, as ``digits-14``,
+        which is the default.
+    tier : {"weights", "activations", "gradients", "probe"}, optional
+        Evidence to gather; by default the richest that the forecaster reads, weights without
+        tasks.
+    methods : str or sequence of str, optional
+        Merging methods; by default all that the forecaster knows.
+    suite : str, optional
+        The models are those of this suite of the forecaster, by label: use what their merges did.
+    set_size : int, optional
+        Also rank all sets of so many models, from their pairs.
+    calibration, seed : int
+        Samples of every task, and the seed of their choice.
+    merge_seed : int
+        Seed that the merges' random masks will have.
+    device : str
+        Where models run: ``cpu``, ``cuda`` or ``cuda:N``.
+    batch_size : int
+        Samples run at once.
+    cache : str or Path, optional
+        Folder of finished work, to resume from; a temporary one by default.
+    private : str or sequence of str
+        Glob patterns of parameters that belong to tasks.
+    strict : bool
+        Refuse models that differ from the base outside task heads.
+    workers : int
+        Work done side by side; the values do not depend on it.
+    progress : Progress, optional
+        Told of every stage.
+
+    Returns
+    -------
+    Forecast
+        Rows, advice for each pair, warnings; printed, it is one screen.
+
+    Raises
+    ------
+    UsageError
+        An unknown forecaster, tier, method, suite or device, a size of sets that these models do
+        not have, no tasks above weights.
+    CheckpointError, FamilyError
+        The base cannot be used, fewer than two models can, all models have the wrong base.
+    UndefinedError
+        The forecaster reads metrics that these models do not have.
+
+    Examples
+    --------
+    >>> import mergecast as mc
+    >>> print(mc.forecast("base/", ["a/", "b/"], forecaster="mine.json"))  # doctest: +SKIP
+    """
+    if set_size is not None:
+        check_size(set_size, _count(family, models))
+    chosen = forecaster if isinstance(forecaster, Forecaster) else Forecaster.load(forecaster)
+    if methods:
+        chosen = chosen.only(listed(methods))
+    gathered = _tier(chosen, tier, tasks is not None)
+    measured = measure(
+        family,
+        models,
+        tasks=tasks,
+        tier=gathered,
+        keys=chosen.reads(gathered, warm=suite is not None),
+        methods=[*chosen.file.methods],
+        merge_seed=merge_seed,
+        calibration=calibration,
+        seed=seed,
+        device=device,
+        batch_size=batch_size,
+        cache=cache,
+        private=private,
+        strict=strict,
+        on_error="refuse",
+        workers=workers,
+        progress=progress,
+    )
+    refused, warnings = _preflight(measured)
+    usable = [label for label in measured.family.names if label not in refused]
+    if len(usable) < 2:
+        raise FamilyError(
+            "models", f"{len(usable)} of them usable", "a forecast is of pairs: give two or more"
+        )
+    if set_size is not None:
+        check_size(set_size, len(usable))
+    made = chosen.forecast(measured.table(usable), suite=suite)
+    if forecaster is None:
+        warnings.insert(0, _stranger(chosen.name))
+    if gathered in chosen.file.tiers and made.tier != gathered:
+        warnings.append(_why_less(chosen, made, gathered))
+    models_opened = measured.family.models
+    return replace(
+        made,
+        base=str(measured.family.base.path),
+        models={label: str(model.path) for label, model in models_opened.items()},
+        refused=refused,
+        warnings=(*warnings, *forecast_warnings(made)),
+        sets=None if set_size is None else rank_all_sets(made.rows, set_size),
+    )
+
+
+def _count(family: Family | str | Path, models: Models | None) -> int:
+    """How many models were given, usable or not."""
+    if isinstance(family, Family):
+        return family.size
+    return 1 if isinstance(models, str | Path) else len(models or ())
+
+
+def _tier(forecaster: Forecaster, asked: str | None, has_tasks: bool) -> str:
+    """The evidence to gather: what was asked for, or the richest that the forecaster reads."""
+    if asked is None and not has_tasks:
+        return "weights"
+    tier = known_tier(asked) if asked else next(reversed(forecaster.file.tiers))
+    # Fitted on a table that does not say what its metrics took: anything short of real merges.
+    return "gradients" if tier == ALL else tier
+
+
+def _preflight(measured: Measurement) -> tuple[dict[str, str], list[str]]:
+    """The models to leave out with reasons, and warnings of the others; raises FamilyError."""
+    refused, warnings = dict(measured.refused), []
+    for finding in measured.findings:
+        text = f"{finding.message}; {finding.remedy}"
+        if finding.severity != "error":
+            warnings.append(f"{finding.about}: {text}")
+        elif finding.about == "family":
+            raise FamilyError("models", finding.message, finding.remedy)
+        else:
+            refused[finding.about] = text
+    return refused, warnings
+
+
+def _stranger(name: str) -> str:
+    return (
+        f"no forecaster given: {name} is used, which was fitted on small digit networks; "
+        "elsewhere it is out of its domain"
+    )
+
+
+def _why_less(forecaster: Forecaster, forecast: Forecast, asked: str) -> str:
+    """Why a forecast comes from less evidence than was gathered."""
+    needs = forecaster.reads(asked)
+    reasons = [
+        f" ({entry['key']}: {entry['reason']})"
+        for entry in forecast.metrics.attrs["missing"]
+        if entry["key"].partition(":")[0].partition(ABOUT)[0] in needs
+    ]
+    return (
+        f"forecast from {forecast.tier}: what the forecaster reads of {asked} is missing for "
+        f"every pair{reasons[0] if reasons else ''}"
+    )

@@ -1,0 +1,91 @@
+"""Inputs as people have them: a family or its files, tasks or their file, a forecaster's name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from mergecast.errors import UsageError
+from mergecast.family.family import Family, Models
+from mergecast.typing import Names, listed
+
+if TYPE_CHECKING:
+    from mergecast.tasks.task import Task
+
+#: A file of tasks, a suite's run folder, or label to task.
+Tasks: TypeAlias = "str | Path | Mapping[str, Task] | None"
+
+
+def load_tasks(path: str | Path) -> dict[str, Task]:
+    """The tasks of a YAML file, or of the suite that was run in a folder, by label of their model.
+
+    Raises
+    ------
+    UsageError
+        No such file, or line and field of what is wrong in it; a folder without a run.
+
+    Examples
+    --------
+    >>> load_tasks("tasks.yaml")  # doctest: +SKIP
+    >>> load_tasks("runs/digits")  # doctest: +SKIP
+    """
+    if Path(path).is_dir():
+        from mergecast.suites.folder import run_tasks
+
+        return run_tasks(path)
+    from mergecast.tasks.load import load_tasks as read
+
+    return read(path)
+
+
+def refuse_table(path: str | Path) -> None:
+    """Raise UsageError for output that would replace a table, most likely one that is read."""
+    suffix = Path(path).suffix
+    if suffix in {".parquet", ".csv"}:
+        raise UsageError(path, f"ends in {suffix}, as tables do", "give another file name")
+
+
+def open_tasks(tasks: Tasks, tier: str) -> Mapping[str, Task] | None:
+    """The tasks asked for; raises UsageError where a tier needs some and there are none."""
+    if tasks is None and tier != "weights":
+        raise UsageError(
+            "tasks", f"not given, but tier {tier!r} runs models", "give a task file or a run folder"
+        )
+    return load_tasks(tasks) if isinstance(tasks, str | Path) else tasks
+
+
+def open_family(
+    family: Family | str | Path,
+    models: Models | None,
+    *,
+    private: Names = (),
+    strict: bool = True,
+    tasks: Mapping[str, Task] | None = None,
+    refuse: bool = False,
+) -> Family:
+    """A family as it is given, or opened from its base and models; the tasks' heads are private.
+
+    Raises
+    ------
+    UsageError
+        Models or patterns beside a family that is open already, a base without models.
+    CheckpointError, FamilyError
+        As `Family.open`.
+    """
+    heads = sorted({pattern for task in (tasks or {}).values() for pattern in task.private})
+    if isinstance(family, Family):
+        if models is not None or private:
+            thing = "private" if models is None else "models"
+            remedy = "give them to Family.open, or give the base's path instead of the family"
+            raise UsageError(thing, "given beside a family that is open", remedy)
+        return family.without(heads) if heads else family
+    if models is None:
+        raise UsageError("models", "none given", "give the fine-tuned models beside the base")
+    return Family.open(
+        family,
+        models,
+        private=[*listed(private), *heads],
+        strict=strict,
+        on_error="refuse" if refuse else "raise",
+    )

@@ -1,0 +1,111 @@
+"""Metrics of every pair of a family: the pair table, and what came to light on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from mergecast.api.asked import Asked, ask, same_words
+from mergecast.evidence import collect_evidence, table_of
+from mergecast.evidence.plan import PlanRow
+from mergecast.evidence.plan import plan as plan_of
+from mergecast.family.family import Family
+from mergecast.family.findings import Finding, delta_findings
+
+if TYPE_CHECKING:
+    from mergecast.evidence.weights.fingerprints import WeightFingerprints
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The evidence collected of a family, and what of it could not be used.
+
+    Attributes
+    ----------
+    asked : Asked
+        What it answers.
+    evidence : mapping of str to FamilyEvidence
+        By kind, weights first.
+    """
+
+    asked: Asked
+    evidence: Mapping[str, Any]
+
+    @property
+    def family(self) -> Family:
+        """What was opened."""
+        return self.asked.request.family
+
+    @cached_property
+    def refused(self) -> dict[str, str]:
+        """Every model left out, with the reason."""
+        opened = {label: str(error) for label, error in self.family.refused.items()}
+        return opened | self._weights.refused
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """What preflight says of the task vectors of the models that were not refused."""
+        weights = self._weights
+        usable = [i for i, label in enumerate(weights.members) if label not in weights.refused]
+        gram = weights.gram[usable][:, usable]
+        return delta_findings([weights.members[i] for i in usable], gram, weights.base_norm)
+
+    @property
+    def batchnorm(self) -> str | None:
+        """What was done about running statistics after merges; None where none has any."""
+        for kind in ("retention", "probe"):
+            if kind in self.evidence:
+                words = str(self.evidence[kind].fingerprints.batchnorm)
+                return words if words.startswith("running") else None
+        return None
+
+    def table(self, members: Sequence[str] | None = None) -> pd.DataFrame:
+        """The pair table of some models; by default of all that were not refused."""
+        names = [label for label in self.family.names if label not in self.refused]
+        return table_of(
+            self.evidence,
+            names if members is None else members,
+            suite=self.asked.suite,
+            metric_set=self.asked.metrics,
+            methods=self.asked.request.merges.methods,
+        )
+
+    @property
+    def _weights(self) -> WeightFingerprints:
+        fingerprints: WeightFingerprints = self.evidence["weights"].fingerprints
+        return fingerprints
+
+
+@same_words(ask)
+def measure(*args: Any, **options: Any) -> Measurement:
+    """The evidence on every pair, with the models left out and what preflight finds on the way."""
+    asked = ask(*args, **options)
+    with asked.request as request:
+        return Measurement(asked, collect_evidence(request, asked.tier, asked.metrics, asked.keys))
+
+
+@same_words(ask)
+def pair_table(*args: Any, **options: Any) -> pd.DataFrame:
+    """The metrics of every pair of models, up to a tier of evidence.
+
+    The weights tier needs nothing but checkpoints. Undefined values are missing, with reasons.
+    """
+    return measure(*args, **options).table()
+
+
+@same_words(ask)
+def metrics(*args: Any, **options: Any) -> pd.DataFrame:
+    """The metrics of every pair of models as a DataFrame, one row a pair; see `pair_table`."""
+    return pair_table(*args, **options)
+
+
+@same_words(ask)
+def plan(*args: Any, **options: Any) -> list[PlanRow]:
+    """The cost of the metrics of a family, before it is paid: one row a kind of evidence."""
+    asked = ask(*args, **options)
+    with asked.request as request:
+        return plan_of(request, asked.tier, asked.metrics)

@@ -1,0 +1,113 @@
+"""Reports: of a forecast, and of a run's merges beside what had been forecast of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mergecast.api.inputs import refuse_table
+from mergecast.forecast.fit import CANDIDATES
+from mergecast.forecast.forecaster import Forecaster
+from mergecast.forecast.result import Forecast
+from mergecast.forecast.validation.evaluation import evaluate
+from mergecast.report.family_summary import summarise_forecast
+from mergecast.report.html import write_html
+from mergecast.report.inputs import RunInputs, read_inputs
+from mergecast.report.summary import summarise_run
+from mergecast.runtime.progress import Progress
+from mergecast.tables.io import replace_file
+
+
+def report(
+    source: Forecast | str | Path,
+    out: str | Path | None = None,
+    *,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Everything there is to say of a forecast, or of a run's merges, and a page of it.
+
+    The merges of a run are forecast by fits that had not seen them: each pair from pairs that
+    touch neither of its tasks (``l2to``), or only one (``loto``).
+
+    Parameters
+    ----------
+    source : Forecast, str or Path
+        A forecast, or the folder of a run with `pairs` and `outcomes` tables.
+    out : str or Path, optional
+        An ``.html`` file for the page alone, or a folder for ``report.html`` and its data,
+        ``forecast.json`` or ``run.json``; nothing is written by default.
+    workers : int
+        Processes; the numbers do not depend on it.
+    progress : Progress, optional
+        Told of every fit.
+
+    Returns
+    -------
+    dict
+        Plain data, see `summarise_forecast` and `summarise_run`.
+
+    Raises
+    ------
+    UsageError
+        No such folder, too few tasks, `out` has the suffix of a table.
+    TableError, ResourceError
+        A table that breaks its schema; a page that cannot be written.
+
+    Examples
+    --------
+    >>> import mergecast as mc
+    >>> mc.report("runs/digits", "digits.html")  # doctest: +SKIP
+    """
+    if out is not None:
+        refuse_table(out)
+    if isinstance(source, Forecast):
+        summary = summarise_forecast(source)
+    else:
+        summary, _ = judge_run(read_inputs(source), warm=False, workers=workers, progress=progress)
+    if out is not None:
+        _write(summary, Path(out))
+    return summary
+
+
+def judge_run(
+    inputs: RunInputs, *, warm: bool, workers: int, progress: Progress | None
+) -> tuple[dict[str, Any], Forecaster]:
+    """The summary of a run by forecasts that had not seen it, and the forecaster that it gives.
+
+    Parameters
+    ----------
+    inputs : RunInputs
+        What the run measured.
+    warm : bool
+        Give the forecaster models of known outcomes too.
+    """
+    evaluations = [
+        evaluate(
+            inputs.pairs, inputs.outcomes, protocol, CANDIDATES, workers=workers, progress=progress
+        )
+        for protocol in ("loto", "l2to")
+    ]
+    forecaster = Forecaster.fit(
+        inputs.pairs,
+        inputs.outcomes,
+        validation=evaluations[-1],
+        cheaper=False,
+        warm=warm,
+        workers=workers,
+        progress=progress,
+    )
+    return summarise_run(inputs, evaluations, forecaster.forecast(inputs.pairs)), forecaster
+
+
+def _write(summary: dict[str, Any], out: Path) -> None:
+    """The page, and in a folder its data beside it."""
+    if out.suffix in {".html", ".htm"}:
+        write_html(summary, out)
+        return
+    write_html(summary, out / "report.html")
+    text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    replace_file(
+        out / f"{summary['kind']}.json", lambda path: path.write_text(text, encoding="utf-8")
+    )

@@ -1,0 +1,139 @@
+"""The options of all commands: one word, one meaning, one type wherever it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mergecast.errors import UsageError
+
+BaseArgument = Annotated[
+    Path, typer.Argument(metavar="BASE", help="The base model: a file or a folder.")
+]
+ModelsArgument = Annotated[
+    list[Path],
+    typer.Argument(metavar="MODEL...", help="Fine-tuned models, or LoRA adapters of the base."),
+]
+RunsArgument = Annotated[
+    list[Path],
+    typer.Argument(metavar="DIR...", help="Suite folders with pairs and outcomes tables."),
+]
+AnalysisOption = Annotated[
+    bool,
+    typer.Option(
+        "--analysis", help="Also analyse what drives outcomes: signatures, groups of metrics."
+    ),
+]
+BatchNormOption = Annotated[
+    bool,
+    typer.Option(
+        "--reestimate-batchnorm",
+        help="Measure BatchNorm's running statistics anew after each merge.",
+    ),
+]
+BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Samples run at once.")]
+CacheOption = Annotated[
+    Path | None, typer.Option("--cache", help="Folder of finished work, to resume from.")
+]
+CalibrationOption = Annotated[
+    int, typer.Option("--calibration", min=1, help="Samples of every task.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="Where tensors are computed on.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
+MergeSeedOption = Annotated[
+    int, typer.Option("--merge-seed", min=0, help="Seed that the merges' random masks will have.")
+]
+MethodOption = Annotated[
+    list[str] | None,
+    typer.Option("--method", metavar="M", help="Merging method; repeat for several."),
+]
+PredictorOption = Annotated[
+    list[str] | None,
+    typer.Option("--predictor", metavar="P", help="Predictor; repeat for several."),
+]
+PrivateOption = Annotated[
+    list[str] | None,
+    typer.Option("--private", metavar="PATTERN", help="Parameters that belong to tasks (glob)."),
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+SeedsOption = Annotated[
+    int,
+    typer.Option("--seeds", min=1, help="Seeds, for the spread of predictors that draw numbers."),
+]
+StrictOption = Annotated[
+    bool,
+    typer.Option(
+        "--strict/--no-strict",
+        help="Refuse models that differ from the base outside task heads.",
+    ),
+]
+SuiteOption = Annotated[
+    str | None,
+    typer.Option("--suite", metavar="NAME", help="The suite that the models are of, by label."),
+]
+TasksOption = Annotated[
+    Path | None,
+    typer.Option("--tasks", help="YAML file of the models' tasks, or a run's folder."),
+]
+TierOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tier",
+        help="Evidence to gather: weights, activations, gradients or probe; by default "
+        "weights, and gradients where there are tasks.",
+    ),
+]
+WorkersOption = Annotated[
+    int,
+    typer.Option("--workers", min=1, help="Work done side by side; it does not change results."),
+]
+
+
+def only_one(option: str, given: Sequence[str] | None, default: str | None = None) -> str:
+    """The one value of an option that may be repeated elsewhere; raises UsageError for several."""
+    if not given and default is not None:
+        return default
+    if not given:
+        raise UsageError(option, "not given", "name one")
+    if len(given) > 1:
+        raise UsageError(option, f"given {len(given)} times", f"give one of {', '.join(given)}")
+    return given[0]
+
+
+def names(listing: str) -> list[str] | None:
+    """Names with commas between them; None where there are none."""
+    return [name.strip() for name in listing.split(",") if name.strip()] or None
+
+
+def parse_parameters(pairs: Sequence[str] | None, option: str = "--param") -> dict[str, object]:
+    """``k=v`` values of an option, with YAML scalars as values."""
+    import yaml
+
+    parameters: dict[str, object] = {}
+    for pair in pairs or ():
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(f"{option} {pair!r}", "is not k=v", f"write {option} scaling=0.3")
+        if name in parameters:
+            raise UsageError(f"{option} {name}", "given twice", "give each parameter once")
+        try:
+            parameters[name] = yaml.safe_load(text)
+        except (yaml.YAMLError, RecursionError) as error:
+            raise UsageError(f"{option} {pair!r}", "has no readable value", "quote it") from error
+    return parameters
+
+
+def parse_merge_parameters(pairs: Sequence[str] | None) -> dict[str, dict[str, object]]:
+    """``METHOD.k=v`` values as method to its parameters."""
+    by_method: dict[str, dict[str, object]] = {}
+    for name, value in parse_parameters(pairs, "--merge-param").items():
+        method, dot, parameter = name.partition(".")
+        if not dot:
+            raise UsageError(
+                f"--merge-param {name}", "names no method", "write --merge-param ties.density=0.3"
+            )
+        by_method.setdefault(method, {})[parameter] = value
+    return by_method
