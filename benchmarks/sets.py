@@ -32,7 +32,7 @@ from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
 from mergecast.forecast.validation.scoring import pearson, spearman
 from mergecast.suites.folder import read_run, run_tasks
 from mergecast.suites.units import BASE_FILE, model_file
-from mergecast.tables.outcomes import member_outcomes
+from mergecast.tables.outcomes import split_members
 from mergecast.tables.runs import load_run
 
 PREDICTOR, FORM, SIZES = "retention", "kept_labelled", (2, 3, 4, 5)
@@ -65,7 +65,7 @@ def sources(run: Path) -> dict[str, Forecasts]:
     pairs, outcomes = load_run(run)
     data = training_rows(pairs, outcomes)
     predictor = PREDICTORS.get(PREDICTOR)
-    measured = by_pair(member_outcomes(outcomes))
+    measured = by_pair(outcomes.members())
     tables = [
         out_of_fold(rows, predictor, PROTOCOLS.get("l2to")).assign(method=method)
         for method, rows in data.items()
@@ -114,10 +114,10 @@ def set_table(
 ) -> pd.DataFrame:
     """One row a method and set: measured retention and that by each rule."""
     outcomes = load_run(run)[1]
-    larger = outcomes[outcomes["members"].str.count(r"\+") >= 2]
+    larger = outcomes.frame[outcomes.sizes > 2]
     rows = []
     for (method, members), table in larger.groupby(["method", "members"]):
-        names = members.split("+")
+        names = split_members(members)
         kept = forecasts(method, names)
         beside = np.array(
             [[kept.get((method, i, j), np.nan) for j in names if j != i] for i in names]

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LinearRegression
 
-from mergecast.evidence import METRICS, compute_metrics
+from mergecast.evidence import METRICS, pair_table
 from mergecast.evidence.session import ProbeSettings
 from mergecast.evidence.settings import MergeSettings
 from mergecast.family import Family
@@ -26,7 +26,7 @@ from mergecast.forecast.splitters import LeaveTwoTasksOut
 from mergecast.forecast.validation.evaluation import pearson
 from mergecast.suites.folder import run_tasks
 from mergecast.suites.run import run_suite
-from mergecast.tables.io import read_outcomes
+from mergecast.tables.outcomes import OutcomeTable
 
 METHODS = ("ties", "task_arithmetic", "isotropic", "weight_avg", "dare", "tsv")
 TIERS = ("weights", "activations", "gradients", "probe")
@@ -110,13 +110,13 @@ def measured(run: Path, samples: int) -> pd.DataFrame:
     family = Family.open(run / "base.safetensors", models)
     seed = seed_of(run)
     settings = ProbeSettings(samples, seed, cache=run / "units" / "probes")
-    wide = compute_metrics(
+    wide = pair_table(
         family,
         tasks=tasks,
         tier="probe",
         settings=settings,
         merges=MergeSettings(samples=samples, merge_seed=seed),
-    ).set_index(["left", "right"])
+    ).frame.set_index(["left", "right"])
     values = {}
     for spec in METRICS:
         present = [column for column in spec.columns if column in wide]
@@ -124,10 +124,8 @@ def measured(run: Path, samples: int) -> pd.DataFrame:
             values[spec.key] = wide[present].mean(axis=1, skipna=False)
     distance, dot = wide["task_vector_l2_distance"], wide["task_vector_dot_product"]
     values[NORMS] = np.sqrt(distance**2 + 2 * dot)
-    outcomes = read_outcomes(run / "outcomes.parquet")
-    parts = outcomes["members"].str.split("+")
-    pairs = outcomes[parts.str.len() == 2].assign(left=parts.str[0], right=parts.str[1])
-    mean = pairs.groupby(["method", "left", "right"])["retention"].mean()
+    pairs = OutcomeTable.read(run / "outcomes.parquet").pairs()
+    mean = pairs.set_index(["method", "left", "right"])["retention"]
     for method in METHODS:
         values[f"outcome/{method}"] = mean[method].reindex(wide.index)
     return pd.DataFrame(values)

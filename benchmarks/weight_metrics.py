@@ -40,7 +40,7 @@ collected = time.perf_counter()
 table = table_of(evidence, family.names)
 done = time.perf_counter()
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-assert not table.attrs["missing"], table.attrs["missing"]
+assert not table.missing, table.missing
 print(len(table), opened - start, collected - opened, done - collected, peak)
 """
 

@@ -32,12 +32,12 @@ def write_distribution(
 
 
 @contextmanager
-def imports_forgotten() -> Iterator[None]:
-    """Modules imported within are forgotten at the end, as if never imported."""
-    before = set(sys.modules)
+def imports_forgotten(*folders: Path) -> Iterator[None]:
+    """Modules of these folders are forgotten at the end, as if never imported."""
     try:
         yield
     finally:
-        for name in set(sys.modules) - before:
-            if not name.startswith("mergecast."):
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None) or ""
+            if any(Path(file).is_relative_to(folder) for folder in folders):
                 del sys.modules[name]

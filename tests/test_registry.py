@@ -17,7 +17,7 @@ from plug_ins import imports_forgotten, write_distribution
 def install(tmp_path, monkeypatch):
     """Write a distribution and put it on the path; its modules are forgotten afterwards."""
     monkeypatch.syspath_prepend(tmp_path)
-    with imports_forgotten():
+    with imports_forgotten(tmp_path):
         yield lambda *given: write_distribution(tmp_path, *given)
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from mergecast.suites.run import run_suite
     from mergecast.suites.status import suite_status
     from mergecast.suites.suite import SUITES
+    from mergecast.tables.outcomes import OutcomeTable
+    from mergecast.tables.pairs import PairTable
     from mergecast.tables.runs import load_run
     from mergecast.tasks.task import Samples, Task
 
@@ -47,6 +49,8 @@ _HOMES = {
     "METHODS": "mergecast.merging",
     "METRICS": "mergecast.evidence",
     "MergecastError": "mergecast.errors",
+    "OutcomeTable": "mergecast.tables.outcomes",
+    "PairTable": "mergecast.tables.pairs",
     "SUITES": "mergecast.suites.suite",
     "Samples": "mergecast.tasks.task",
     "Task": "mergecast.tasks.task",
@@ -84,6 +88,8 @@ __all__ = [
     "LeaveOneTaskOut",
     "LeaveTwoTasksOut",
     "MergecastError",
+    "OutcomeTable",
+    "PairTable",
     "Samples",
     "Task",
     "__version__",

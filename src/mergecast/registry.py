@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import import_module
@@ -152,7 +153,7 @@ class Registry(Generic[T]):
         """Every entry; raises UsageError, at each call, where a plug-in is broken."""
         self._load_own()
         if self._broken is not None:
-            raise type(self._broken)(*self._broken.args) from self._broken
+            raise copy(self._broken) from self._broken
         if self._plug_ins_loaded or getattr(self._loading, "active", False):
             return self._entries
         self._loading.active = True

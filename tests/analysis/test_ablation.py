@@ -41,7 +41,7 @@ def test_leaving_the_cause_out_costs_the_fit(results):
 
 def test_one_group_is_neither_left_out_nor_repeated(results):
     setting = read_setting(results, SETTING)
-    pairs = setting.pairs.drop(columns=["effective_rank", "activation_l2_distance"])
+    pairs = setting.pairs.to_pandas().drop(columns=["effective_rank", "activation_l2_distance"])
     table = ablate(pairs, setting.outcomes, methods=["tsv"])
     assert table["metrics"].tolist() == ["all"]
 

@@ -42,7 +42,7 @@ def test_clean_tables_have_no_errors(setting):
 
 
 def test_impossible_values_are_errors_with_count_and_extreme(setting):
-    pairs = setting.pairs
+    pairs = setting.pairs.to_pandas()
     pairs.loc[[0, 3], COSINE] = [1.02, 1.03]
     pairs.loc[1, "effective_rank"] = 0.5
     pairs.loc[2, "activation_l2_distance"] = -1.0
@@ -55,13 +55,13 @@ def test_impossible_values_are_errors_with_count_and_extreme(setting):
 
 
 def test_rounding_is_not_impossible(setting):
-    pairs = setting.pairs
+    pairs = setting.pairs.to_pandas()
     pairs.loc[0, COSINE] = 1.0000001
     assert "impossible_metric" not in codes(audit(pairs, setting.outcomes))
 
 
 def test_constant_and_redundant_metrics(setting):
-    pairs = setting.pairs.assign(weight_space_angle=0.0)
+    pairs = setting.pairs.to_pandas().assign(weight_space_angle=0.0)
     pairs["singular_value_ratio"] = 1 - pairs[COSINE]
     found = audit(pairs, setting.outcomes)
     assert "weight_space_angle is 0 for all 15 pairs" in one(found, "constant_metric").message
@@ -69,7 +69,7 @@ def test_constant_and_redundant_metrics(setting):
 
 
 def test_missing_metrics_are_counted(setting):
-    pairs = setting.pairs
+    pairs = setting.pairs.to_pandas()
     pairs.loc[:5, COSINE] = np.nan
     message = one(audit(pairs, setting.outcomes), "missing_metrics").message
     assert message.startswith("6 of 15 pairs lack a metric")
@@ -78,7 +78,7 @@ def test_missing_metrics_are_counted(setting):
 
 
 def test_a_constant_outcome_is_an_error(setting):
-    outcomes = setting.outcomes
+    outcomes = setting.outcomes.to_pandas()
     outcomes["retention"] = 0.9
     outcomes["score"] = 0.9 * outcomes["single_score"]
     found = audit(setting.pairs, outcomes)
@@ -87,7 +87,7 @@ def test_a_constant_outcome_is_an_error(setting):
 
 
 def test_two_methods_with_one_outcome(setting):
-    outcomes = setting.outcomes
+    outcomes = setting.outcomes.to_pandas()
     tsv = outcomes["method"] == "tsv"
     for column in ("score", "retention"):
         outcomes.loc[tsv, column] = outcomes.loc[~tsv, column].to_numpy()
@@ -96,7 +96,7 @@ def test_two_methods_with_one_outcome(setting):
 
 
 def test_single_scores_that_move_between_pairs(setting):
-    outcomes = setting.outcomes
+    outcomes = setting.outcomes.to_pandas()
     outcomes.loc[0, "single_score"] *= 1.1
     outcomes["retention"] = outcomes["score"] / outcomes["single_score"]
     found = one(audit(setting.pairs, outcomes), "inconsistent_single_score")
@@ -117,7 +117,7 @@ def test_members_without_gain_need_the_bases_scores(setting):
 
 
 def test_a_raw_target_that_is_task_difficulty_is_named(setting):
-    outcomes, rng = setting.outcomes, np.random.default_rng(0)
+    outcomes, rng = setting.outcomes.to_pandas(), np.random.default_rng(0)
     tsv = outcomes["method"] == "tsv"
     outcomes.loc[tsv, "retention"] = 0.98 + 0.01 * rng.normal(size=tsv.sum())
     outcomes.loc[~tsv, "retention"] = 0.5 + 0.2 * rng.normal(size=tsv.sum())
@@ -128,7 +128,7 @@ def test_a_raw_target_that_is_task_difficulty_is_named(setting):
 
 def test_tables_that_break_their_schema_are_refused(setting):
     with pytest.raises(TableError, match="column 'left'"):
-        audit(setting.pairs.drop(columns="left"), setting.outcomes)
+        audit(setting.pairs.to_pandas().drop(columns="left"), setting.outcomes)
 
 
 def test_a_copied_setting_is_an_error_either_way(results):

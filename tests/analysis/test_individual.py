@@ -21,7 +21,7 @@ def test_the_cause_is_significant_and_the_rest_is_not(results):
 
 def test_a_constant_metric_is_nan_and_not_counted_as_a_test(results):
     setting = read_setting(results, SETTING)
-    pairs = setting.pairs.assign(flat=1.0)
+    pairs = setting.pairs.to_pandas().assign(flat=1.0)
     table = individual_correlations(pairs, setting.outcomes, ["tsv"], n_permutations=99)
     assert table[table["metric"] == "flat"].iloc[0][["r", "p", "p_mantel", "q_mantel"]].isna().all()
     without = individual_correlations(setting.pairs, setting.outcomes, ["tsv"], n_permutations=99)
@@ -76,7 +76,7 @@ def test_several_suites_or_no_method_are_refused(results):
     setting = read_setting(results, SETTING)
     with pytest.raises(TableError, match="no merged pair of these methods"):
         individual_correlations(setting.pairs, setting.outcomes, ["slerp"])
-    two = setting.pairs.copy()
+    two = setting.pairs.to_pandas()
     two.loc[0, "suite"] = "another"
     with pytest.raises(TableError, match="2 suites"):
         individual_correlations(two, setting.outcomes)

@@ -13,7 +13,8 @@ from mergecast.forecast.validation.evaluation import evaluate
 from mergecast.report.inputs import RunInputs
 from mergecast.report.scores import sampling_errors
 from mergecast.report.summary import summarise_run
-from mergecast.tables.outcomes import pair_outcomes, validate_outcomes
+from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.pairs import PairTable
 from synthetic_suite import build_suite
 
 SETS = ("t00+t01+t02", "t01+t02+t03", "t00+t01+t02+t03")
@@ -21,7 +22,8 @@ SETS = ("t00+t01+t02", "t01+t02+t03", "t00+t01+t02+t03")
 
 @pytest.fixture
 def tables():
-    return build_suite("metric", n_tasks=6, methods=("ties", "tsv"))
+    pairs, outcomes = build_suite("metric", n_tasks=6, methods=("ties", "tsv"))
+    return PairTable(pairs), OutcomeTable(outcomes)
 
 
 @pytest.fixture
@@ -33,10 +35,10 @@ def with_sets(tables):
         for number, members in enumerate(SETS):
             for task in members.split("+"):
                 score = np.nan if method == "tsv" and number == 0 else 0.4 + 0.1 * number
-                row = outcomes[outcomes["task"] == task].iloc[0].to_dict()
+                row = outcomes.frame[outcomes.frame["task"] == task].iloc[0].to_dict()
                 row |= {"method": method, "members": members, "score": score}
                 rows.append(row | {"retention": score / row["single_score"]})
-    return validate_outcomes(pd.concat([outcomes, pd.DataFrame(rows)], ignore_index=True))
+    return OutcomeTable(pd.concat([outcomes.frame, pd.DataFrame(rows)], ignore_index=True))
 
 
 def same(one, other):
@@ -61,7 +63,7 @@ def test_the_forecaster(tables, with_sets):
 
 def test_the_analyses(tables, with_sets):
     pairs, outcomes = tables
-    bases = {"synthetic": dict.fromkeys(outcomes["task"].unique(), 0.1)}
+    bases = {"synthetic": dict.fromkeys(outcomes.frame["task"].unique(), 0.1)}
     one, other = (analyse(pairs, table, base_scores=bases) for table in (outcomes, with_sets))
     same(one.to_dict(), other.to_dict())
 
@@ -81,9 +83,10 @@ def test_the_report(tables, with_sets):
 
 def test_a_method_that_merged_larger_sets_alone(tables, with_sets):
     pairs, outcomes = tables
-    larger = with_sets[with_sets["members"].isin(SETS) & (with_sets["method"] == "ties")]
-    alone = pd.concat([outcomes, larger.assign(method="dare")], ignore_index=True)
+    rows = with_sets.frame
+    larger = rows[rows["members"].isin(SETS) & (rows["method"] == "ties")]
+    alone = OutcomeTable(pd.concat([outcomes.frame, larger.assign(method="dare")]))
     codes = [finding.code for finding in audit(pairs, alone)]
     assert codes == [finding.code for finding in audit(pairs, outcomes)]
-    assert set(pair_outcomes(alone)["method"]) == {"ties", "tsv"}
+    assert set(alone.pairs()["method"]) == {"ties", "tsv"}
     assert set(evaluate(pairs, alone, predictors=["ridge"]).results["method"]) == {"ties", "tsv"}

@@ -13,6 +13,7 @@ from mergecast.analysis.variance import (
 )
 from mergecast.errors import TableError
 from mergecast.paper.results import read_setting
+from mergecast.tables.pairs import PairTable
 from published_folder import SETTING
 
 PAIRS = np.array(list(combinations("abcdefgh", 2)))
@@ -62,19 +63,20 @@ def test_shares_of_tables(results):
     assert outcomes["task_arithmetic"] > 0.99
     assert outcomes["tsv"] < 0.9
     metrics = metric_shares(setting.pairs)
-    assert set(metrics) == set(setting.pairs.columns[3:])
+    assert set(metrics) == set(setting.pairs.metrics)
     assert all(0 < share < 0.9 for share in metrics.values())
 
 
 def test_a_metric_missing_everywhere_has_no_share(results):
-    pairs = read_setting(results, SETTING).pairs
+    pairs = read_setting(results, SETTING).pairs.to_pandas()
     pairs["gone"] = np.nan
     assert np.isnan(metric_shares(pairs)["gone"])
 
 
 def test_a_directed_metric_counts_by_its_mean():
     pairs = pd.DataFrame({"m:left<-right": [1.0, np.nan], "m:right<-left": [3.0, 1.0]})
-    values = metric_values(pairs)["m"]
+    table = PairTable(pairs.assign(suite="s", left="a", right=["b", "c"]))
+    values = metric_values(table)["m"]
     assert values[0] == 2.0
     assert np.isnan(values[1])
 

@@ -79,7 +79,7 @@ def test_metrics_writes_the_table_and_names_what_it_left_out(paths, tmp_path, ca
     assert len(result["missing"]) == 3 * 20
     assert "refused nan: parameter 'layer.bias' holds NaN or infinity" in captured.err
     assert "error: frozen: equals the base" in captured.err
-    assert (tmp_path / "p.missing.csv").is_file()
+    assert (tmp_path / "p.meta.json").is_file()
 
 
 def test_metrics_prints_the_first_missing_reason(paths, tmp_path, capsys):
@@ -181,8 +181,9 @@ def test_check_and_help_do_not_import_torch(paths):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_leaves_no_half_written_output(number, code, tmp_path):
     rng = np.random.default_rng(0)
-    for label in ("base", "a", "b"):
-        tensors = {f"w{i}": rng.standard_normal((400, 400)) for i in range(12)}
+    base = {f"w{i}": rng.standard_normal((400, 400)) for i in range(12)}
+    for label, size in {"base": 0, "a": 0.01, "b": 0.01}.items():
+        tensors = {n: w + size * rng.standard_normal(w.shape) for n, w in base.items()}
         write_safetensors(tmp_path / f"{label}.safetensors", tensors)
     models = [str(tmp_path / f"{label}.safetensors") for label in ("base", "a", "b")]
     out = tmp_path / "out"

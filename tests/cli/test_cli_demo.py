@@ -11,9 +11,9 @@ import pytest
 from mergecast.api import demo
 from mergecast.cli.main import run
 from mergecast.forecast.forecaster import Forecaster
-from mergecast.tables.io import read_outcomes, read_pairs, write_outcomes, write_pairs
+from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.pairs import PairTable
 from mergecast.tables.runs import load_run
-from mergecast.tables.tiers import up_to
 
 MEASURED = Path(__file__).parents[2] / "benchmarks" / "results" / "digits-14"
 
@@ -25,14 +25,14 @@ def measured_run(monkeypatch):
     def run_suite(name, out, *, only, seed, workers, n_sets, progress):
         assert name == "digits-14"
         out.mkdir(parents=True)
-        pairs = read_pairs(MEASURED / "pairs.parquet")
-        pairs = pairs[pairs["left"].isin(only) & pairs["right"].isin(only)]
-        kept = set(pairs["left"] + "+" + pairs["right"])
-        outcomes = read_outcomes(MEASURED / "outcomes.parquet")
-        outcomes = outcomes[outcomes["members"].isin(kept)]
-        outcomes = outcomes[outcomes["method"].isin(["ties", "tsv"])]
-        write_pairs(up_to(pairs, "weights"), out / "pairs.parquet")
-        write_outcomes(outcomes, out / "outcomes.parquet")
+        pairs = PairTable.read(MEASURED / "pairs.parquet")
+        pairs = pairs.keep(pairs.frame[["left", "right"]].isin(only).all(axis=1))
+        kept = set(pairs.frame["left"] + "+" + pairs.frame["right"])
+        outcomes = OutcomeTable.read(MEASURED / "outcomes.parquet")
+        rows = outcomes.frame
+        outcomes = outcomes.keep(rows["members"].isin(kept) & rows["method"].isin(["ties", "tsv"]))
+        pairs.up_to("weights").write(out / "pairs.parquet")
+        outcomes.write(out / "outcomes.parquet")
         shutil.copy(MEASURED / "tasks.parquet", out)
         return out
 
@@ -61,7 +61,9 @@ def test_the_demo_s_summary_for_machines(measured_run, tmp_path, capsys):
 
 def test_the_shipped_forecaster_is_the_fit_of_the_shipped_tables():
     pairs, outcomes = load_run(MEASURED)
-    fitted = Forecaster.fit(up_to(pairs, "activations"), outcomes[outcomes["method"] == "ties"])
+    fitted = Forecaster.fit(
+        pairs.up_to("activations"), outcomes.keep(outcomes.frame["method"] == "ties")
+    )
     shipped = Forecaster.load("digits-14")
     assert list(shipped.file.tiers) == ["weights", "activations", "gradients"]
     for tier, models in fitted.file.tiers.items():

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from mergecast.cli import evaluate, fit
 from mergecast.errors import TableError, UsageError
 from mergecast.forecast.forecaster import Forecaster
-from mergecast.tables.io import write_outcomes, write_pairs
+from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.pairs import PairTable
 from synthetic_suite import build_suite
 
 
@@ -30,8 +31,8 @@ def run_folder(tmp_path_factory):
              "retention": retention, "loss": 0.1, "single_loss": 0.1, "n_eval": 10}
             for task in (left, right)
         ]  # fmt: skip
-    write_pairs(pd.DataFrame(pairs), folder / "pairs.parquet")
-    write_outcomes(pd.DataFrame(outcomes), folder / "outcomes.parquet")
+    PairTable(pd.DataFrame(pairs)).write(folder / "pairs.parquet")
+    OutcomeTable(pd.DataFrame(outcomes)).write(folder / "outcomes.parquet")
     return folder
 
 
@@ -97,8 +98,8 @@ def two_methods(tmp_path_factory):
             more = kept.assign(members="t01+t02+t03", task=["t01", "t02", "t03"])
             last = kept.assign(members="t00+t02+t03", task=["t00", "t02", "t03"])
             outcomes = pd.concat([outcomes, kept, more, last])
-        write_pairs(pairs, folder / "pairs.csv")
-        write_outcomes(outcomes, folder / "outcomes.parquet")
+        PairTable(pairs).write(folder / "pairs.csv")
+        OutcomeTable(outcomes).write(folder / "outcomes.parquet")
         folders.append(folder)
     return folders
 

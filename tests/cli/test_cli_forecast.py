@@ -5,59 +5,22 @@ import numpy as np
 import pytest
 import yaml
 
+from forecaster_files import linear_model, save_forecaster
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.cli.main import run
 from mergecast.forecast import shipped
-from mergecast.forecast.estimators.stored_linear import LinearModel, Term
-from mergecast.forecast.file import (
-    Feature,
-    ForecasterFile,
-    MethodModel,
-    Quantile,
-    Score,
-    Training,
-)
 from mergecast.forecast.forecaster import Forecaster
-
-
-def model(metric, coefficient):
-    """0.9 + coefficient × (metric − 1), ± 0.1."""
-    term = Term(name=metric, coefficient=coefficient, mean=1.0, scale=1.0, low=0.0, high=2.0)
-    return MethodModel(
-        predictor="ridge",
-        why="",
-        model=LinearModel(intercept=0.9, reach=0.25, terms=[term]),
-        features=[Feature(name=metric, low=0.0, high=2.0)],
-        residual_quantiles=[Quantile(level=0.9, half_width=0.1)],
-        n_residuals=20,
-        validation={
-            "ridge": Score(mae=0.02, pooled_r=0.8),
-            "constant": Score(mae=0.05, pooled_r=None),
-        },
-        n_pairs=10,
-    )
-
-
-def saved(tiers, path):
-    """A forecaster file of these models, by tier and method."""
-    file = ForecasterFile(
-        schema_version=3,
-        mergecast_version="0.1.0",
-        training=Training(suites=["toy"], tasks=["x", "y"], notes=[]),
-        tiers=tiers,
-    )
-    return str(Forecaster(file).save(path))
 
 
 @pytest.fixture
 def forecaster_file(tmp_path):
     tiers = {
         "weights": {
-            "ties": model("task_vector_magnitude_ratio", 0.1),
-            "dare": model("effective_rank", -0.2),
+            "ties": linear_model("task_vector_magnitude_ratio", 0.1),
+            "dare": linear_model("effective_rank", -0.2),
         }
     }
-    return saved(tiers, tmp_path / "mine.json")
+    return save_forecaster(tiers, tmp_path / "mine.json")
 
 
 def call(*arguments):
@@ -155,7 +118,7 @@ def test_metrics_out_of_range_and_suspicious_models_are_named_on_stderr(
 def test_a_metric_that_the_table_lacks(family_paths, forecaster_file, tmp_path, capsys):
     base, models = family_paths
     file = Forecaster.load(forecaster_file).file
-    methods = {"ties": model("encoder_gradient_l2_distance", 0.1)}
+    methods = {"ties": linear_model("encoder_gradient_l2_distance", 0.1)}
     path = Forecaster(file.model_copy(update={"tiers": {"weights": methods}})).save(
         tmp_path / "g.json"
     )
@@ -196,10 +159,10 @@ def tiered_file(tmp_path):
     """Weights and labelled retention, for one method."""
     key = "retention_scrambled_kept_labelled"
     tiers = {
-        "weights": {"ties": model("task_vector_magnitude_ratio", 0.1)},
-        "gradients": {"ties": model(key, 0.2)},
+        "weights": {"ties": linear_model("task_vector_magnitude_ratio", 0.1)},
+        "gradients": {"ties": linear_model(key, 0.2)},
     }
-    return saved(tiers, tmp_path / "tiered.json")
+    return save_forecaster(tiers, tmp_path / "tiered.json")
 
 
 def test_tasks_make_it_read_retention_and_nothing_else_that_costs(

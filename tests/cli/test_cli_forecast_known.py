@@ -9,7 +9,7 @@ import pytest
 
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.cli.main import run
-from mergecast.tables.io import write_outcomes
+from mergecast.tables.outcomes import OutcomeTable
 from tiny_family import arrays
 
 LABELS = "abcdefgh"
@@ -39,7 +39,7 @@ def zoo(tmp_path_factory):
         for left, right in combinations(LABELS[:-1], 2)
         for task in (left, right)
     ]  # fmt: skip
-    write_outcomes(pd.DataFrame(rows), folder / "outcomes.parquet")
+    OutcomeTable(pd.DataFrame(rows)).write(folder / "outcomes.parquet")
     return base, paths, folder, keeps
 
 

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from mergecast.cli.main import run
-from mergecast.tables.io import write_outcomes, write_pairs
+from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.pairs import PairTable
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +31,8 @@ def run_folder(tmp_path_factory):
                  "retention": retention, "loss": 0.1, "single_loss": 0.1, "n_eval": 1000}
                 for task in (left, right)
             ]  # fmt: skip
-    write_pairs(pd.DataFrame(pairs), folder / "pairs.parquet")
-    write_outcomes(pd.DataFrame(outcomes), folder / "outcomes.parquet")
+    PairTable(pd.DataFrame(pairs)).write(folder / "pairs.parquet")
+    OutcomeTable(pd.DataFrame(outcomes)).write(folder / "outcomes.parquet")
     return folder
 
 
@@ -76,10 +77,9 @@ def test_report_of_too_few_tasks(tmp_path, capsys):
     pairs = pd.DataFrame({"suite": ["s"], "left": ["a"], "right": ["b"], "cosine": [0.1]})
     row = {"suite": "s", "method": "ties", "members": "a+b", "score": 1.0, "single_score": 1.0,
            "retention": 1.0, "loss": 0.1, "single_loss": 0.1, "n_eval": 10, "seed": 0}  # fmt: skip
-    write_pairs(pairs, tmp_path / "pairs.parquet")
-    write_outcomes(
-        pd.DataFrame([{**row, "task": "a"}, {**row, "task": "b"}]), tmp_path / "outcomes.parquet"
-    )
+    PairTable(pairs).write(tmp_path / "pairs.parquet")
+    rows = pd.DataFrame([{**row, "task": "a"}, {**row, "task": "b"}])
+    OutcomeTable(rows).write(tmp_path / "outcomes.parquet")
     assert run(["report", str(tmp_path)]) == 2
     assert "no pair is left to train on (2 tasks in all)" in capsys.readouterr().err
     assert not (tmp_path / "report.html").exists()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mergecast as mc
-from mergecast.evidence import kinds
+from mergecast.evidence import kinds, pair_table
 from mergecast.evidence.session import ProbeSettings
 from probe_families import KINDS
 
@@ -29,10 +29,10 @@ def test_the_paper_has_twenty_eight_metrics():
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_column_is_filled(kind, probe_family):
     built = probe_family(kind)
-    table = mc.metrics(built.open(), tasks=built.tasks, tier="gradients", metric_set="paper")
+    table = pair_table(built.open(), tasks=built.tasks, tier="gradients", metric_set="paper")
     assert len(table) == 3
-    found = table[PAPER]
-    reasons = {entry["key"]: entry["reason"] for entry in table.attrs["missing"]}
+    found = table.frame[PAPER]
+    reasons = {entry.key: entry.reason for entry in table.missing}
     for key in found.columns[found.isna().any()]:
         assert reasons[key].startswith(UNDEFINED[kind]), (key, reasons[key])
         assert "overlap" in key

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-import mergecast as mc
 from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.errors import UndefinedError, UsageError
+from mergecast.evidence import pair_table
 from mergecast.evidence.gradients.backward import backward
 from mergecast.evidence.gradients.fingerprints import _input_gram, collect_gradients, gradient_file
 from mergecast.evidence.session import ProbedFamily, ProbeSettings
@@ -200,12 +200,10 @@ def test_a_model_without_a_finite_loss_is_missing_with_its_reason(probe_family):
         return found
 
     tasks["second"].samples = broken
-    table = mc.metrics(built.open(), tasks=tasks, tier="gradients", metric_set="paper").set_index(
-        ["left", "right"]
-    )
-    column = table["encoder_gradient_dot_product"]
+    table = pair_table(built.open(), tasks=tasks, tier="gradients", metric_set="paper")
+    column = table.frame.set_index(["left", "right"])["encoder_gradient_dot_product"]
     assert np.isfinite(column["first", "third"])
     assert np.isnan(column["first", "second"])
-    reasons = {e["reason"] for e in table.attrs["missing"] if e["key"] == column.name}
+    reasons = {entry.reason for entry in table.missing if entry.key == column.name}
     assert len(reasons) == 1
     assert "model 'second': loss: is nan on sample second/calibration/" in reasons.pop()

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from mergecast.evidence import METRICS, compute_metrics, metric_specs
+from mergecast.evidence import METRICS, metric_specs, pair_table
 from mergecast.evidence.retention.collect import collect_retention
 from mergecast.evidence.retention.metrics import BUILT_IN_METHODS
 from mergecast.evidence.session import ProbedFamily, ProbeSettings
@@ -17,7 +17,7 @@ MERGES = MergeSettings(samples=8, draws=1)
 def table(tmp_path_factory):
     folder = tmp_path_factory.mktemp("metrics")
     settings = ProbeSettings(calibration=5, seed=0, cache=folder / "cache")
-    return compute_metrics(
+    return pair_table(
         tiny_family(folder), tasks=tiny_tasks(), tier="probe", settings=settings, merges=MERGES
     )
 
@@ -37,13 +37,13 @@ def test_every_method_has_its_retention_and_probe_metrics():
 
 
 def test_every_column_is_filled_and_nothing_is_missing_without_a_reason(table):
-    missing = {(m["left"], m["right"], m["key"]) for m in table.attrs["missing"]}
-    rows = table.set_index(["left", "right"])
+    missing = {(m.left, m.right, m.key) for m in table.missing}
+    rows = table.frame.set_index(["left", "right"])
     ours = [s for s in METRICS if {"retention", "probe", "interference"} & set(s.sets)]
     for column in (column for spec in ours for column in spec.columns):
         empty = rows.index[rows[column].isna()]
         assert set(empty) == {(left, right) for left, right, key in missing if key == column}
-    assert all(m["reason"] for m in table.attrs["missing"])
+    assert all(m.reason for m in table.missing)
 
 
 def test_a_directed_column_speaks_of_the_model_left_of_the_arrow(table, tmp_path):
@@ -51,7 +51,7 @@ def test_a_directed_column_speaks_of_the_model_left_of_the_arrow(table, tmp_path
         tiny_family(tmp_path), tiny_tasks(), ProbeSettings(seed=0, cache=tmp_path / "cache")
     )
     found = collect_retention(probed, methods=["tsv"], settings=MERGES)
-    row = table[(table["left"] == "a") & (table["right"] == "c")].iloc[0]
+    row = table.frame.set_index(["left", "right"]).loc[("a", "c")]
     for member, arrow in (("a", "left<-right"), ("c", "right<-left")):
         for key, partner in (("retention", "base"), ("retention_scrambled", "scrambled")):
             assert row[f"{key}_overlap_unlabelled@tsv:{arrow}"] == found.value(
@@ -61,7 +61,7 @@ def test_a_directed_column_speaks_of_the_model_left_of_the_arrow(table, tmp_path
 
 def test_retention_is_the_same_whoever_the_partner_is(table):
     column = "retention_kept_unlabelled@ties:left<-right"
-    assert table[table["left"] == "a"][column].nunique() == 1
+    assert table.frame[table.frame["left"] == "a"][column].nunique() == 1
 
 
 def test_crosstalk_forgets_the_norms_when_both_directions_are_averaged(tmp_path):
@@ -85,13 +85,13 @@ def test_crosstalk_forgets_the_norms_when_both_directions_are_averaged(tmp_path)
                 kept["up.weight"] = states["base"]["up.weight"]
             write_safetensors(folder / f"{label}.safetensors", kept)
         settings = ProbeSettings(calibration=5, seed=0, cache=folder / "cache")
-        table = compute_metrics(
+        table = pair_table(
             tiny_family(folder, "ab"),
             tasks=tiny_tasks("ab"),
             tier="activations",
             settings=settings,
             merges=MERGES,
-        ).iloc[0]
+        ).frame.iloc[0]
         values.append(
             [table[f"interference_crosstalk:{a}"] for a in ("left<-right", "right<-left")]
         )

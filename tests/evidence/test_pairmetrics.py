@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import mergecast as mc
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import FamilyError, MergecastError, UsageError
+from mergecast.evidence import pair_table
 from mergecast.evidence.weights.effective_rank import effective_rank_of, stack_singular_values
 from mergecast.evidence.weights.fingerprints import WeightFingerprints
 from mergecast.evidence.weights.pair import WeightPair
@@ -125,10 +126,10 @@ def test_identical_models_are_the_extreme_of_every_similarity(tmp_path):
 
 
 def test_a_zero_task_vector_is_missing_with_its_reason_never_a_number(tmp_path):
-    table = mc.metrics(family_of(tmp_path, {"a": arrays(1), "zero": arrays(0)}))
-    assert metrics(table).isna().all(axis=None)
-    reasons = {entry["key"]: entry["reason"] for entry in table.attrs["missing"]}
-    assert set(reasons) == set(metrics(table).columns)
+    table = pair_table(family_of(tmp_path, {"a": arrays(1), "zero": arrays(0)}))
+    assert table.frame[table.metrics].isna().all(axis=None)
+    reasons = {entry.key: entry.reason for entry in table.missing}
+    assert set(reasons) == set(table.metrics)
     assert "model 'zero': equals its base" in reasons["task_vector_cosine_similarity"]
     assert "undefined on all 2 matrices" in reasons["subspace_overlap"]
 
@@ -137,10 +138,10 @@ def test_models_without_matrices_have_no_subspaces(tmp_path):
     def vector(seed):
         return {"bias": arrays(seed)["layer.bias"]}
 
-    table = mc.metrics(family_of(tmp_path, {"a": vector(1), "b": vector(2)}, vector(0)))
-    assert table["subspace_overlap"].isna().all()
-    assert table["effective_rank"].notna().all()
-    reasons = {entry["reason"] for entry in table.attrs["missing"]}
+    table = pair_table(family_of(tmp_path, {"a": vector(1), "b": vector(2)}, vector(0)))
+    assert table.frame["subspace_overlap"].isna().all()
+    assert table.frame["effective_rank"].notna().all()
+    reasons = {entry.reason for entry in table.missing}
     assert reasons == {"family: has no two-dimensional parameter"}
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 import mergecast as mc
+from mergecast.evidence import pair_table
 
 
 def test_all_weight_metrics_of_all_pairs_agree_with_the_published_code(reference):
@@ -14,7 +15,8 @@ def test_all_weight_metrics_of_all_pairs_agree_with_the_published_code(reference
         reference / "base.safetensors",
         [reference / f"model_{label}.safetensors" for label in "abcd"],
     )
-    table = mc.metrics(family).set_index(["left", "right"])
+    measured = pair_table(family)
+    table = measured.frame.set_index(["left", "right"])
     published = json.loads((reference / "metrics.json").read_text())
     keys = {spec.key for spec in mc.metric_specs("paper") if spec.tier == "weights"}
     assert len(published) == len(table) == 6
@@ -23,4 +25,4 @@ def test_all_weight_metrics_of_all_pairs_agree_with_the_published_code(reference
         assert set(values) == keys
         for key, value in values.items():
             assert row[key] == pytest.approx(value, rel=1e-4, abs=1e-5), (pair, key)
-    assert table.attrs["missing"] == []
+    assert measured.missing == ()

@@ -3,7 +3,7 @@ import pytest
 from mergecast.errors import UsageError
 from mergecast.forecast.validation.choices import MEASURED_PAIRS, choices
 from mergecast.forecast.validation.evaluation import evaluate
-from mergecast.tables.outcomes import validate_outcomes
+from mergecast.tables.outcomes import OutcomeTable
 from synthetic_suite import build_suite
 
 
@@ -17,7 +17,7 @@ def triples(outcomes, loss=0.9):
                 kept = loss * own[method, task]
                 row = outcomes.iloc[0].to_dict() | {"method": method, "members": members}
                 rows.append(row | {"task": task, "score": 0.9 * kept, "retention": kept})
-    return validate_outcomes(type(outcomes)([*outcomes.to_dict("records"), *rows]))
+    return OutcomeTable(type(outcomes)([*outcomes.to_dict("records"), *rows]))
 
 
 def test_sets_are_forecast_from_predicted_and_from_measured_pairs():

@@ -4,12 +4,12 @@ import pytest
 from mergecast.errors import TableError
 from mergecast.forecast.rows import member_rows
 from mergecast.forecast.training import training_rows
-from mergecast.tables.pairs import validate_pairs
+from mergecast.tables.pairs import MissingMetric, PairTable
 
 
 def test_each_member_sees_a_directed_metric_from_its_own_side(make_suite):
     pairs, _ = make_suite(n_tasks=2)
-    rows = member_rows(validate_pairs(pairs), "ties")
+    rows = member_rows(PairTable(pairs), "ties")
     assert rows[["member", "partner"]].to_numpy().tolist() == [["t00", "t01"], ["t01", "t00"]]
     assert rows["reach"].tolist() == [
         pairs["reach:left<-right"].iloc[0],
@@ -40,10 +40,8 @@ def test_row_order_of_the_tables_does_not_matter(make_suite):
 def test_a_pair_with_a_missing_metric_is_left_out_with_its_recorded_reason(make_suite):
     pairs, outcomes = make_suite(n_tasks=8)
     pairs.loc[0, "reach:right<-left"] = np.nan
-    pairs.attrs["missing"] = [
-        {"left": "t00", "right": "t01", "key": "reach:right<-left", "reason": "zero task vector"}
-    ]
-    rows = training_rows(pairs, outcomes)["ties"]
+    reason = MissingMetric("toy", "t00", "t01", "reach:right<-left", "zero task vector")
+    rows = training_rows(PairTable(pairs, missing=[reason]), outcomes)["ties"]
     assert rows.n_pairs == 27
     assert rows.notes == [
         "pair t00 + t01 of suite 'toy' left out: metric reach missing (zero task vector)"

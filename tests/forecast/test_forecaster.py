@@ -6,6 +6,7 @@ import pytest
 
 from mergecast.errors import TableError, UndefinedError, UsageError
 from mergecast.forecast.forecaster import Forecaster
+from mergecast.tables.pairs import MissingMetric, PairTable
 from synthetic_suite import build_suite
 
 
@@ -129,8 +130,7 @@ def test_a_table_is_read_by_the_models_of_the_richest_tier_it_has(suite, new_pai
     pairs, outcomes = suite
     columns = [c for c in pairs.columns if c not in ("suite", "left", "right")]
     tiers = {c: "activations" if c.startswith("reach") else "weights" for c in columns}
-    pairs = pairs.copy()
-    pairs.attrs["tiers"] = tiers
+    pairs = PairTable(pairs, tiers=tiers)
     forecaster = Forecaster.fit(pairs, outcomes)
     assert list(forecaster.file.tiers) == ["weights", "activations"]
     assert "reach" not in {f.name for f in forecaster.file.tiers["weights"]["ties"].features}
@@ -142,10 +142,8 @@ def test_a_table_is_read_by_the_models_of_the_richest_tier_it_has(suite, new_pai
 
 def test_a_missing_metric_makes_the_forecast_missing_with_the_reason(forecaster, new_pairs):
     new_pairs.loc[0, "reach:left<-right"] = np.nan
-    new_pairs.attrs["missing"] = [
-        {"left": "t00", "right": "t01", "key": "reach:left<-right", "reason": "zero task vector"}
-    ]
-    forecast = forecaster.forecast(new_pairs)
+    reason = MissingMetric("", "t00", "t01", "reach:left<-right", "zero task vector")
+    forecast = forecaster.forecast(PairTable(new_pairs, missing=[reason]))
     row = forecast.rows.iloc[0]
     assert np.isnan(row[["retention", "lower", "upper"]].astype(float)).all()
     assert row["note"] == "metric reach missing: zero task vector"

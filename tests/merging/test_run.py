@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 import mergecast as mc
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import FamilyError, UsageError
-from mergecast.merging.run import write_merge
+from mergecast.merging.write import write_merge
 from recorded_progress import RecordedProgress
 from tiny_family import SHAPES, arrays
 

@@ -6,7 +6,6 @@ import pytest
 from mergecast.analysis.audit import raw_outcomes
 from mergecast.errors import ResourceError, TableError, UsageError
 from mergecast.paper.results import read_setting, settings
-from mergecast.tables.outcomes import pair_outcomes
 from published_folder import (
     SETTING,
     SINGLE,
@@ -29,9 +28,9 @@ def test_a_setting_becomes_our_two_tables(results):
     assert len(setting.outcomes) == 2 * 15 * 2
     assert setting.failures == []
     matrix = json.loads(metrics_file(results).read_text())["metrics"][COSINE]["matrix"]
-    row = setting.pairs.set_index(["left", "right"]).loc["cars", "pets"]
+    row = setting.pairs.frame.set_index(["left", "right"]).loc["cars", "pets"]
     assert row[COSINE] == matrix[0][1]  # pets stands before cars in the file
-    single = setting.outcomes.set_index("task")["single_score"].groupby("task").first()
+    single = setting.outcomes.frame.set_index("task")["single_score"].groupby("task").first()
     assert single.to_dict() == SINGLE
 
 
@@ -41,7 +40,7 @@ def test_the_parent_of_the_results_folder_will_do(results):
 
 def test_raw_outcomes_are_mean_accuracies(results):
     setting = read_setting(results, SETTING)
-    raw = pair_outcomes(raw_outcomes(setting.outcomes)).set_index(["method", "left", "right"])
+    raw = raw_outcomes(setting.outcomes).pairs().set_index(["method", "left", "right"])
     summary = json.loads(summary_file(results).read_text())["pets__cars"]
     assert raw.loc[("task_arithmetic", "cars", "pets"), "retention"] == pytest.approx(
         summary["avg"][0]["acc/test/avg"]
@@ -55,10 +54,10 @@ def test_a_null_metric_is_missing_with_a_reason(results):
 
     change(metrics_file(results), edit)
     pairs = read_setting(results, SETTING).pairs
-    gone = pairs[pairs[COSINE].isna()]
+    gone = pairs.frame[pairs.frame[COSINE].isna()]
     assert sorted(gone["left"] + "+" + gone["right"]) == ["cars+pets", "digits+pets"]
-    assert [entry["key"] for entry in pairs.attrs["missing"]] == [COSINE, COSINE]
-    assert "null" in pairs.attrs["missing"][0]["reason"]
+    assert [entry.key for entry in pairs.missing] == [COSINE, COSINE]
+    assert "null" in pairs.missing[0].reason
 
 
 def test_a_failed_or_absent_merge_is_listed_with_its_reason(results):
@@ -79,13 +78,13 @@ def test_a_failed_or_absent_merge_is_listed_with_its_reason(results):
 
 def test_without_single_accuracies_they_follow_from_the_normalized_ones(results):
     (results / "finetuning" / "accs.json").unlink()
-    outcomes = read_setting(results, SETTING).outcomes
+    outcomes = read_setting(results, SETTING).outcomes.frame
     assert np.allclose(outcomes["single_score"], outcomes["task"].map(SINGLE))
 
 
 def test_single_accuracies_of_another_model_are_not_believed(results):
     change(results / "finetuning" / "accs.json", lambda data: data["Net-S"].update(pets=0.5))
-    outcomes = read_setting(results, SETTING).outcomes
+    outcomes = read_setting(results, SETTING).outcomes.frame
     assert np.allclose(outcomes.loc[outcomes["task"] == "pets", "single_score"], SINGLE["pets"])
 
 
@@ -219,8 +218,8 @@ def test_released_tables_are_read_whole(paper_results, name, incomplete):
     setting = read_setting(paper_results, name)
     assert len(setting.tasks) == 20
     assert len(setting.pairs) == 190
-    assert setting.pairs.isna().any(axis=1).sum() == incomplete
-    per_method = setting.outcomes.groupby("method").size() / 2
+    assert setting.pairs.frame.isna().any(axis=1).sum() == incomplete
+    per_method = setting.outcomes.frame.groupby("method").size() / 2
     failed = {m: sum(f.method == m for f in setting.failures) for m in setting.methods}
     assert all(per_method[m] + failed[m] == 190 for m in setting.methods)
     assert failed["tsv"] == (2 if name.endswith("AdamW") else 0)

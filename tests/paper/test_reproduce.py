@@ -167,7 +167,7 @@ def test_a_cold_name_that_follows_known_outcomes_is_exposed(results):
     disguised = Predictor("clever", PREDICTORS.get("partner_mean").make, False, "partner mean")
     with PREDICTORS.isolated():
         PREDICTORS.add("clever", disguised)
-        found = reproduce(results, SETTING, ["clever", "ridge"])
+        found = reproduce(results, SETTING, ["clever", "ridge"], workers=1)
     (message,) = [f.message for f in found.findings if f.code == "predictor_identifies_partner"]
     assert message.startswith("clever: with one task unseen its predictions follow partner mean")
     assert any(f.code == "not_fitted" and "clever" in f.message for f in found.findings)
@@ -200,7 +200,7 @@ def test_the_command_as_json_is_the_same_object(results):
     assert json.loads(result.stdout) == reproduce(results, SETTING, ["constant"]).to_dict()
     write_results(results, "Net-S_SGD")
     error = invoke(results, *arguments).exception
-    assert str(error) == "--setting: not given; choose one: Net-S_Adam, Net-S_SGD"
+    assert str(error) == "setting: not given; choose one: Net-S_Adam, Net-S_SGD"
 
 
 def test_the_command_without_fits_or_defined_correlations(tmp_path):

@@ -37,7 +37,7 @@ def test_a_pair_drops_out_of_all_methods_with_every_reason(results):
     )
     assert chosen.missing == [("cars+pets", reason)]
     assert len(chosen.pairs) == 14
-    assert (chosen.outcomes.groupby("method").size() == 28).all()
+    assert (chosen.outcomes.frame.groupby("method").size() == 28).all()
 
 
 def test_a_method_without_a_released_fit_costs_no_pair(results):
@@ -46,7 +46,10 @@ def test_a_method_without_a_released_fit_costs_no_pair(results):
     chosen = selected(results)
     assert (chosen.methods, chosen.others) == (["task_arithmetic"], ["tsv"])
     assert chosen.missing == []
-    assert chosen.outcomes.groupby("method").size().to_dict() == {"task_arithmetic": 30, "tsv": 28}
+    assert chosen.outcomes.frame.groupby("method").size().to_dict() == {
+        "task_arithmetic": 30,
+        "tsv": 28,
+    }
 
 
 def test_without_fits_a_method_that_failed_often_costs_no_pair(results):
@@ -136,8 +139,8 @@ def test_a_fit_of_other_tables_cannot_be_replayed(results):
     chosen = selected(results)
     fit = released_fits(results, SETTING)["tsv"]
     with pytest.raises(TableError, match="not in the pair table"):
-        replay(fit, chosen.pairs.drop(columns=METRICS[0]), chosen.outcomes)
-    few = chosen.pairs[(chosen.pairs["left"] != "maps") & (chosen.pairs["right"] != "maps")]
+        replay(fit, chosen.pairs.only(METRICS[1:]), chosen.outcomes)
+    few = chosen.pairs.keep(~(chosen.pairs.frame[["left", "right"]] == "maps").any(axis=1))
     with pytest.raises(TableError, match="held-out task 'maps' has no pair"):
         replay(fit, few, chosen.outcomes)
 

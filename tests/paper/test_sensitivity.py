@@ -1,7 +1,6 @@
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -84,7 +83,7 @@ def test_what_cannot_be_compared_is_refused(measured):
     tables, outcomes = measured
     with pytest.raises(UsageError, match="calibration sizes: 1 given"):
         calibration_sensitivity({8: tables[8]})
-    with pytest.raises(TableError, match=r"pairs \(size 64\) table, column 'left'"):
+    with pytest.raises(TableError, match="size 64: pairs table, column 'left'"):
         calibration_sensitivity({8: tables[8], 64: tables[64].drop(columns="left")})
     other = tables[64].assign(suite="elsewhere")
     with pytest.raises(TableError, match="no pair with every metric is in all 2 sizes"):
@@ -96,7 +95,7 @@ def test_a_published_size_replaces_only_what_it_measured(results):
     pairs = read_setting(results, SETTING).pairs
     sizes = published_sizes(results, SETTING, pairs)
     assert list(sizes) == [2, 10]
-    changed = [key for key in METRICS if not sizes[2][key].equals(sizes[10][key])]
+    changed = [key for key in METRICS if not sizes[2].frame[key].equals(sizes[10].frame[key])]
     assert changed == [SAMPLED]
     assert published_sizes(write_results(results.parent / "none"), SETTING, pairs) == {}
 
@@ -115,7 +114,7 @@ def test_a_damaged_size_is_reported_and_does_not_stop_the_setting(results):
     codes = {f.code for f in reproduce(results, SETTING, ["constant"]).findings}
     assert "unreadable_sensitivity" in codes
     with pytest.raises(TableError, match="not valid JSON"):
-        published_sizes(results, SETTING, pd.DataFrame())
+        published_sizes(results, SETTING, read_setting(results, SETTING).pairs)
 
 
 def test_the_command_prints_sizes_and_fits_when_asked(results):

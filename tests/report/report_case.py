@@ -7,6 +7,8 @@ from mergecast.forecast.recommend import recommend
 from mergecast.forecast.result import Forecast
 from mergecast.forecast.validation.evaluation import NOT_APPLICABLE, RESULT_COLUMNS, Evaluation
 from mergecast.report.inputs import RunInputs
+from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.pairs import PairTable
 
 MEASURED = {
     "ties": {"ab": (0.9, 0.8), "ac": (1.0, 0.9), "bc": (0.7, 0.7)},
@@ -21,10 +23,8 @@ def pair_table(names="abc"):
     pairs = pd.DataFrame(
         {"suite": "toy", "left": [a, a, b], "right": [b, c, c], "cosine": [0.1, np.nan, 0.3]}
     )
-    pairs.attrs["missing"] = [
-        {"left": a, "right": c, "key": "cosine", "reason": "zero task vector"}
-    ]
-    return pairs
+    reason = {"left": a, "right": c, "key": "cosine", "reason": "zero task vector"}
+    return PairTable.from_pandas(pairs, missing=[reason])
 
 
 def outcome_table(names="abc"):
@@ -48,7 +48,7 @@ def outcome_table(names="abc"):
                         "seed": 0,
                     }
                 )
-    return pd.DataFrame(rows)
+    return OutcomeTable(pd.DataFrame(rows))
 
 
 def predictions(names="abc", intervals=True):

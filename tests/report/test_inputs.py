@@ -5,13 +5,12 @@ import report_case as case
 
 from mergecast.errors import TableError, UsageError
 from mergecast.report.inputs import read_inputs
-from mergecast.tables.io import write_outcomes, write_pairs
 
 
 @pytest.fixture
 def folder(tmp_path):
-    write_pairs(case.pair_table(), tmp_path / "pairs.parquet")
-    write_outcomes(case.outcome_table(), tmp_path / "outcomes.parquet")
+    case.pair_table().write(tmp_path / "pairs.parquet")
+    case.outcome_table().write(tmp_path / "outcomes.parquet")
     return tmp_path
 
 

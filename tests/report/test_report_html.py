@@ -8,7 +8,7 @@ from test_family_summary import forecaster_file, model
 
 from mergecast.errors import ResourceError
 from mergecast.report.family_summary import summarise_forecast
-from mergecast.report.html import fixed, percent, render_html, signed, write_html
+from mergecast.report.html import render_html, write_html
 from mergecast.report.summary import summarise_run
 
 VOID = {"meta", "br", "link", "img", "input"}
@@ -170,9 +170,3 @@ def test_the_file_is_written_or_the_error_names_it(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResourceError, match="page.html"):
         write_html(run_summary(), tmp_path / "file" / "page.html")
-
-
-def test_numbers_as_people_read_them():
-    assert (fixed(-0.1234), fixed(None), fixed(0.5, 1)) == ("−0.123", "–", "0.5")
-    assert (signed(0.02), signed(-0.02, 2), signed(None)) == ("+0.020", "−0.02", "–")
-    assert (percent(0.256), percent(None)) == ("26%", "–")

@@ -1,12 +1,13 @@
 import json
+from dataclasses import replace
 
-import pandas as pd
 import pytest
 import report_case as case
 
 from mergecast.errors import UsageError
 from mergecast.report.inputs import RunInputs
 from mergecast.report.summary import summarise_run
+from mergecast.tables.outcomes import OutcomeTable
 
 
 @pytest.fixture(scope="module")
@@ -138,14 +139,14 @@ def test_advice_no_better_than_the_constant_is_told():
 
 def test_an_undefined_outcome_is_no_number():
     inputs = case.inputs()
-    outcomes = inputs.outcomes.copy()
+    outcomes = inputs.outcomes.to_pandas()
     row = (outcomes["members"] == "a+b") & (outcomes["task"] == "a")
     outcomes.loc[row, ["score", "single_score"]] = 0.0
     outcomes.loc[row, "retention"] = float("nan")
     evaluation = case.evaluation("l2to")
     kept = evaluation.predictions.query("fold != 'ab'").reset_index(drop=True)
     summary = summarise_run(
-        RunInputs(inputs.pairs, outcomes),
+        RunInputs(inputs.pairs, OutcomeTable(outcomes)),
         [type(evaluation)("l2to", evaluation.results, kept, [])],
     )
     assert method(summary, "ties")["measured"]["n_undefined"] == 1
@@ -155,17 +156,18 @@ def test_an_undefined_outcome_is_no_number():
 
 def test_scores_that_are_no_shares_have_no_sampling_error():
     inputs = case.inputs()
-    outcomes = inputs.outcomes.assign(
-        score=inputs.outcomes["score"] * 50, single_score=inputs.outcomes["single_score"] * 50
+    rows = inputs.outcomes.to_pandas()
+    outcomes = rows.assign(score=rows["score"] * 50, single_score=rows["single_score"] * 50)
+    summary = summarise_run(
+        RunInputs(inputs.pairs, OutcomeTable(outcomes)), [case.evaluation("l2to")]
     )
-    summary = summarise_run(RunInputs(inputs.pairs, outcomes), [case.evaluation("l2to")])
     assert method(summary, "ties")["measured"]["sampling_error"] is None
     assert summary["tasks"] == []
 
 
 def test_outcomes_as_noisy_as_their_test_set_leave_little_to_forecast():
     inputs = case.inputs()
-    noisy = inputs.outcomes.assign(n_eval=5)
+    noisy = OutcomeTable(inputs.outcomes.to_pandas().assign(n_eval=5))
     summary = summarise_run(RunInputs(inputs.pairs, noisy), [case.evaluation("l2to")])
     assert any("little is left to forecast" in warning for warning in summary["warnings"])
 
@@ -186,7 +188,5 @@ def test_the_order_of_rows_changes_nothing(summary):
     assert again["rows"] == summary["rows"]
 
 
-def _reversed(table: pd.DataFrame) -> pd.DataFrame:
-    found = table.iloc[::-1].reset_index(drop=True)
-    found.attrs = table.attrs
-    return found
+def _reversed(table):
+    return replace(table, frame=table.frame.iloc[::-1])

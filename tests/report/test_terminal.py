@@ -4,17 +4,21 @@ import pytest
 from rich.console import Console
 from test_report_html import forecast_summary, run_summary
 
-from mergecast.report.terminal import print_forecast, print_run
+from mergecast.report.table import show
+from mergecast.report.terminal import forecast_parts, run_parts
 
 
 def printed(function, summary, width=80, **options):
-    console = Console(file=io.StringIO(), width=width)
-    function(summary, console, **options)
+    # A terminal without colours: prose is wrapped there, and one line a sentence in a pipe.
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=True, color_system=None, markup=False
+    )
+    show(console, function(summary, **options))
     return console.file.getvalue()
 
 
 def test_a_run_ends_in_forecast_beside_measured():
-    text = printed(print_run, run_summary())
+    text = printed(run_parts, run_summary())
     ties = next(line for line in text.splitlines() if line.strip().startswith("ties"))
     # Forecast and measured mean, error, constant's error, pooled r, coverage.
     assert " ".join(ties.split()) == "ties 0.87 ± 0.09 0.83 ± 0.13 0.040 0.100 0.70 83%"
@@ -25,11 +29,11 @@ def test_a_run_ends_in_forecast_beside_measured():
 
 
 def test_warnings_can_be_left_to_the_caller():
-    assert "note:" not in printed(print_run, run_summary(), warnings=False)
+    assert "note:" not in printed(run_parts, run_summary(), warnings=False)
 
 
 def test_a_forecast_names_advice_members_and_reasons():
-    text = printed(print_forecast, forecast_summary(), width=120)
+    text = printed(forecast_parts, forecast_summary(), width=120)
     assert "a + b: merge by ties (a keeps 0.950)" in text
     assert "a + c: do not merge (c keeps 0.850 under the best method, dare)" in text
     assert "0.95 [0.85, 1.05]" in text
@@ -41,7 +45,7 @@ def test_a_forecast_names_advice_members_and_reasons():
 
 def test_markup_in_names_is_text():
     names = ("[bold]a", "b[/]", "c")
-    text = printed(print_forecast, forecast_summary(names), width=120)
+    text = printed(forecast_parts, forecast_summary(names), width=120)
     assert "[bold]a + b[/]: merge by ties" in text
 
 
@@ -52,6 +56,6 @@ def test_a_pair_without_any_forecast():
     for row in summary["rows"]:
         if (row["left"], row["right"]) == ("a", "b"):
             row |= {"predicted": None, "reasons": [], "note": "metric cosine missing: why"}
-    text = printed(print_forecast, summary, width=120)
+    text = printed(forecast_parts, summary, width=120)
     assert "a + b: no forecast" in text
     assert text.count("metric cosine missing: why") == pytest.approx(3, abs=1)

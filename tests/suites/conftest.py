@@ -3,14 +3,13 @@ import pytest
 from mergecast.suites.digits.task import DigitsRecipe
 from mergecast.suites.run import run_suite
 
-TINY = {"base_steps": 4, "head_steps": 4, "steps": 4, "n_test": 100, "depth": 1, "hidden": 16}
 TASKS = ["upright", "parity", "noisy"]
 
 
 @pytest.fixture(scope="session")
 def tiny():
     """A recipe whose models learn almost nothing, in no time."""
-    return DigitsRecipe(**TINY)
+    return DigitsRecipe.quick()
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,8 @@ def test_every_tier_of_a_run(finished):
 
     models = sorted((finished / "models").iterdir())
     family = mc.Family.open(finished / "base.safetensors", models)
-    table = mc.metrics(family, tasks=run_tasks(finished), tier="gradients", metric_set="paper")
+    table = mc.metrics(
+        family, tasks=run_tasks(finished), tier="gradients", metrics="paper", calibration=20
+    )
     keys = [spec.key for spec in mc.metric_specs("paper")]
     assert table[keys].notna().all(axis=None)

@@ -15,6 +15,7 @@ from mergecast.errors import UndefinedError
 from mergecast.suites.folder import run_tasks
 from mergecast.suites.run import run_suite
 from mergecast.suites.suite import SUITES
+from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.runs import load_run
 from mergecast.tasks.measure import measure
 from mergecast.tasks.probe import Probe
@@ -42,7 +43,8 @@ def test_scores_are_those_of_the_tasks_and_a_majority_is_only_of_classes(run):
     assert tasks["majority"].isna().all()
     assert (tasks["n_eval"] == 24).all()
     assert (tasks["n_classes"] == 9).all()
-    outcomes = pd.read_parquet(run / "outcomes.parquet")
+    table = OutcomeTable.read(run / "outcomes.parquet")
+    outcomes = table.frame
     assert len(outcomes) == 2 * (6 * 2 + 3 + 4)
     spans = outcomes[outcomes["task"] != COUNTING]
     assert np.allclose(spans["score"] * 24, (spans["score"] * 24).round())  # right or wrong
@@ -53,6 +55,9 @@ def test_scores_are_those_of_the_tasks_and_a_majority_is_only_of_classes(run):
     assert (counting["score"] <= 1).all()
     assert (counting["loss"] > counting["single_loss"]).all()
     assert counting["probability"].isna().all()
+    assert len(table.missing) == len(counting)
+    assert {(m.task, m.column) for m in table.missing} == {(COUNTING, "probability")}
+    assert "is scored by its loss alone" in table.missing[0].reason
 
 
 def test_a_merge_is_scored_as_the_merged_checkpoint_itself_is(run):
@@ -80,7 +85,7 @@ def test_models_of_the_run_can_be_probed(run):
     tasks = {name: run_tasks(run)[name] for name in ("double", COUNTING)}
     models = {name: run / "models" / f"{name}.safetensors" for name in tasks}
     family = mc.Family.open(run / "base.safetensors", models)
-    table = mc.metrics(family, tasks=tasks, tier="activations", metric_set="paper")
+    table = mc.metrics(family, tasks=tasks, tier="activations", metrics="paper", calibration=20)
     assert table["activation_cosine_similarity"].notna().all()
 
 

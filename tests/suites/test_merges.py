@@ -12,7 +12,7 @@ from mergecast.suites.digits.data import TASKS
 from mergecast.suites.merges import random_sets
 from mergecast.suites.run import run_suite
 from mergecast.suites.status import suite_status
-from mergecast.tables.outcomes import member_outcomes, validate_outcomes
+from mergecast.tables.outcomes import OutcomeTable
 
 FEW = ["noisy", "parity", "upright"]
 
@@ -49,18 +49,18 @@ def test_a_run_without_sets_gets_them_later_and_trains_and_merges_nothing_again(
     run_suite("digits-14", copy, n_sets=0, **arguments)
     assert json.loads((copy / "suite.json").read_text())["n_sets"] == 0
     assert suite_status(copy)["sets"] == (0, 0)
-    pairs = pd.read_parquet(copy / "outcomes.parquet")
-    assert (pairs["members"].str.count(r"\+") == 1).all()
+    pairs = OutcomeTable.read(copy / "outcomes.parquet")
+    assert (pairs.sizes == 2).all()
     before = {path: path.stat().st_mtime_ns for path in (copy / "units").glob("*.json")}
     run_suite("digits-14", copy, n_sets=1, **arguments)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert suite_status(copy)["sets"] == (1, 1)
-    outcomes = validate_outcomes(pd.read_parquet(copy / "outcomes.parquet"))
-    triple = outcomes[outcomes["members"] == "noisy+parity+upright"]
+    outcomes = OutcomeTable.read(copy / "outcomes.parquet")
+    triple = outcomes.frame[outcomes.frame["members"] == "noisy+parity+upright"]
     assert triple["task"].tolist() == FEW
     assert triple["score"].between(0, 1).all()
     # What reads pairs does not see it.
-    pd.testing.assert_frame_equal(member_outcomes(outcomes), member_outcomes(pairs))
+    pd.testing.assert_frame_equal(outcomes.members(), pairs.members())
 
 
 def test_a_method_of_two_models_merges_no_larger_set(copy, tiny):
@@ -69,10 +69,10 @@ def test_a_method_of_two_models_merges_no_larger_set(copy, tiny):
     with METHODS.isolated():
         METHODS.add("two", two)
         run_suite("digits-14", copy, only=FEW, methods=["ties", "two"], recipe=tiny, workers=1)
-    outcomes = pd.read_parquet(copy / "outcomes.parquet")
-    sizes = outcomes["members"].str.count(r"\+").groupby(outcomes["method"]).max()
-    assert sizes.to_dict() == {"ties": 2, "two": 1}
-    assert outcomes.attrs["missing"] == []
+    outcomes = OutcomeTable.read(copy / "outcomes.parquet")
+    sizes = outcomes.sizes.groupby(outcomes.frame["method"]).max()
+    assert sizes.to_dict() == {"ties": 3, "two": 2}
+    assert outcomes.missing == ()
 
 
 def test_a_negative_number_of_sets_is_a_usage_error(tmp_path, tiny):

@@ -15,7 +15,8 @@ from mergecast.suites.digits.task import DigitsTask
 from mergecast.suites.run import SIX, run_suite
 from mergecast.suites.status import suite_status
 from mergecast.suites.suite import Recipe
-from mergecast.tables.tiers import tiers_of
+from mergecast.tables.outcomes import MissingOutcome, OutcomeTable
+from mergecast.tables.pairs import PairTable
 
 TABLES = ("tasks", "pairs", "outcomes")
 TASKS = ["parity", "upright", "noisy"]
@@ -41,7 +42,8 @@ def test_the_tables_follow_their_contract(finished):
         ["noisy", "upright"],
         ["parity", "upright"],
     ]
-    assert tiers_of(pairs) == ["weights", "activations", "gradients"]
+    table = PairTable.read(finished / "pairs.parquet")
+    assert table.tier_names == ["weights", "activations", "gradients"]
     assert "retention_kept_labelled@ties:left<-right" in pairs
     outcomes = written["outcomes"]
     assert len(outcomes) == 6 * (3 * 2 + 3)
@@ -51,7 +53,12 @@ def test_the_tables_follow_their_contract(finished):
     assert (outcomes["retention"] == outcomes["score"] / outcomes["single_score"]).all()
     assert (outcomes["single_score"] == outcomes["task"].map(tasks["single_score"])).all()
     assert outcomes["probability"].between(0, 1).all()
-    assert outcomes.attrs["missing"] == []
+    outcome_table = OutcomeTable.read(finished / "outcomes.parquet")
+    assert outcome_table.missing == ()
+    for written in (table, outcome_table):
+        assert written.versions.keys() >= {"suite digits-14", "base", "fine-tune"}
+        assert written.recipe["steps"] == 4
+    assert outcome_table.versions.keys() >= {"evaluation", "merge", "method ties"}
 
 
 def test_the_checkpoints_are_a_family_with_private_heads(finished):
@@ -196,16 +203,19 @@ def test_a_merge_without_a_score_is_missing_with_its_reason(copy, tiny, caplog, 
 
     monkeypatch.setattr("mergecast.suites.evaluate.merge", diverge)
     run_suite("digits-14", copy, only=TASKS, methods=["ties", "slerp"], recipe=tiny, workers=1)
-    outcomes = pd.read_parquet(copy / "outcomes.parquet").set_index("method")
+    table = OutcomeTable.read(copy / "outcomes.parquet")
+    outcomes = table.frame.set_index("method")
     assert outcomes.loc["slerp", ["score", "retention", "loss"]].isna().all(axis=None)
     assert outcomes.loc["ties", "score"].notna().all()
-    assert outcomes.attrs["missing"][0] == {
-        "method": "slerp",
-        "members": "noisy+parity",
-        "task": "noisy",
-        "reason": "parameter 'position': gave non-finite values",
-    }
-    assert len(outcomes.attrs["missing"]) == 9
+    assert table.missing[0] == MissingOutcome(
+        suite="digits-14",
+        method="slerp",
+        members="noisy+parity",
+        task="noisy",
+        seed=0,
+        reason="parameter 'position': gave non-finite values",
+    )
+    assert len(table.missing) == 9
     assert "noisy+parity+upright" in set(outcomes.loc["slerp", "members"])
     assert "slerp of noisy+parity has no score on noisy: parameter 'position'" in caplog.text
 
@@ -241,21 +251,6 @@ def test_parameters_of_methods_come_from_the_recipe_and_are_checked_first(tmp_pa
     base = written["tasks"].set_index("task")["base_score"]
     outcomes = written["outcomes"]
     assert (outcomes["score"] == outcomes["task"].map(base)).all()
-
-
-def test_status_needs_a_run_and_follows_its_progress(tmp_path, copy):
-    with pytest.raises(UsageError, match="holds no suite run"):
-        suite_status(tmp_path)
-    with pytest.raises(UsageError, match="unknown; "):
-        suite_status(copy, "text-99")
-    (copy / "models" / "parity.safetensors").unlink()
-    status = suite_status(copy, "digits-14")
-    assert (status["models"], status["outcomes"], status["pairs"]) == ((2, 3), (6, 18), (0, 1))
-    (copy / "base.safetensors").unlink()
-    assert [done for done, _ in suite_status(copy).values()] == [0, 0, 0, 0, 0]
-    (copy / "suite.json").write_text("{}")
-    with pytest.raises(UsageError, match="cannot be read"):
-        suite_status(copy)
 
 
 def _never(*_args, **_kwargs):

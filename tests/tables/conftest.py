@@ -2,10 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.pairs import MissingMetric, PairTable
+
 
 @pytest.fixture
-def pairs():
-    table = pd.DataFrame(
+def frame():
+    return pd.DataFrame(
         {
             "suite": "toy",
             "left": ["NA", "NA", "b"],
@@ -15,14 +18,23 @@ def pairs():
             "reach:right<-left": [4.0, 5.0, 6.0],
         }
     )
-    table.attrs["missing"] = [
-        {"left": "b", "right": "c", "key": "cosine", "reason": "zero task vector, both"}
-    ]
-    return table
 
 
 @pytest.fixture
-def outcomes():
+def pairs(frame):
+    """A pair table with everything that goes beside rows."""
+    reach = dict.fromkeys(["reach:left<-right", "reach:right<-left"], "activations")
+    return PairTable(
+        frame,
+        tiers={"cosine": "weights", **reach},
+        missing=[MissingMetric("toy", "b", "c", "cosine", "zero task vector, both")],
+        versions={"spectra": 2, "activations": 1},
+        recipe={"calibration": 100, "merges": {"seed": 0, "partners": ["base"]}},
+    )
+
+
+@pytest.fixture
+def outcome_frame():
     rows = []
     for members in ("NA+b", "NA+c", "b+c"):
         for i, task in enumerate(members.split("+")):
@@ -43,3 +55,8 @@ def outcomes():
                 }
             )
     return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def outcomes(outcome_frame):
+    return OutcomeTable(outcome_frame)

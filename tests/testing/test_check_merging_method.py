@@ -90,10 +90,11 @@ def test_a_broken_law_is_named(kernel, problem):
     assert any(match.match(one) for one in problems), problems
 
 
-def test_wrong_defaults_are_a_usage_error_as_for_users():
+def test_wrong_defaults_are_told_as_to_users():
     with METHODS.isolated():
         merging_method("broken", reference="a test")(wrong_default)
-        with pytest.raises(UsageError, match="parameter 'scaling' of broken: is 'a lot'"):
+        match = "its defaults are valid: parameter 'scaling' of broken: is 'a lot'"
+        with pytest.raises(AssertionError, match=match):
             check_merging_method("broken")
 
 

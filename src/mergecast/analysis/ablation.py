@@ -13,14 +13,15 @@ from mergecast.forecast.training import training_rows
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
 from mergecast.forecast.validation.scoring import scores
 from mergecast.runtime.progress import Progress, Silent
-from mergecast.tables.pairs import features_of, validate_pairs
+from mergecast.tables.outcomes import OutcomesLike
+from mergecast.tables.pairs import PairsLike, as_pairs
 
 ALL = "all"
 
 
 def ablate(
-    pairs: pd.DataFrame,
-    outcomes: pd.DataFrame,
+    pairs: PairsLike,
+    outcomes: OutcomesLike,
     predictor: str = "ridge",
     protocol: str = "loto",
     methods: Sequence[str] | None = None,
@@ -40,8 +41,8 @@ def ablate(
     ``only <group>``; `n_metrics`, `per_fold_r`, `pooled_r`, `mae`. A variant that would leave no
     metric is not there.
     """
-    pairs = validate_pairs(pairs)
-    features = features_of(pairs)
+    pairs = as_pairs(pairs)
+    features = pairs.features()
     keys = list(features)
     groups = groups_of(keys)
     variants = {ALL: keys}
@@ -53,10 +54,8 @@ def ablate(
     found: list[dict[str, object]] = []
     advance = (progress or Silent()).stage("groups of metrics", len(variants))
     for name, kept in variants.items():
-        dropped = [column for key in keys if key not in kept for column in set(features[key])]
-        data = training_rows(
-            pairs.drop(columns=dropped), outcomes, list(methods) if methods else None
-        )
+        columns = dict.fromkeys(column for key in kept for column in features[key])
+        data = training_rows(pairs.only(columns), outcomes, list(methods) if methods else None)
         for method, rows in data.items():
             numbers = scores(out_of_fold(rows, chosen, scheme))
             n_metrics = len(without_identity(rows.X).columns)

@@ -24,6 +24,8 @@ from mergecast.analysis.variance import metric_shares, outcome_shares, residual_
 from mergecast.forecast.estimators.predictors import PREDICTORS
 from mergecast.forecast.training import TrainingRows, training_rows
 from mergecast.runtime.progress import Progress, Silent
+from mergecast.tables.outcomes import OutcomesLike, as_outcomes
+from mergecast.tables.pairs import PairsLike, as_pairs
 
 # Convex and deterministic, with coefficients: its signature belongs to the data alone.
 SIGNED = "lasso"
@@ -94,8 +96,8 @@ class Analysis:
 
 
 def analyse(
-    pairs: pd.DataFrame,
-    outcomes: pd.DataFrame,
+    pairs: PairsLike,
+    outcomes: OutcomesLike,
     methods: Sequence[str] | None = None,
     protocol: str = "loto",
     base_scores: Mapping[str, Mapping[str, float]] | None = None,
@@ -121,23 +123,23 @@ def analyse(
     TableError, UsageError
         As `mergecast.forecast.validation.evaluation.evaluate`.
     """
+    pairs, outcomes = as_pairs(pairs), as_outcomes(outcomes)
     data = training_rows(pairs, outcomes, list(methods) if methods else None)
-    mine = outcomes[outcomes["method"].isin(data)]
-    suites = sorted(pairs["suite"].unique())
+    mine = outcomes.keep(outcomes.frame["method"].isin(data))
     progress = progress or Silent()
-    advance = progress.stage("analysing", len(data) + len(suites))
+    advance = progress.stage("analysing", len(data) + len(pairs.suites))
     signatures, stability = {}, []
     for method, rows in data.items():
         signatures[method] = fold_coefficients(rows, PREDICTORS.get(SIGNED).make())
         stability.append({"method": method, **_stability(rows, seeds)})
         advance(1)
     singles, findings = [], {}
-    for suite in suites:
-        part, own = pairs[pairs["suite"] == suite], mine[mine["suite"] == suite]
+    for suite in pairs.suites:
+        part, own = pairs.of_suite(suite), mine.of_suite(suite)
         single = individual_correlations(part, own, seed=seed)
         single.insert(0, "suite", suite)
         singles.append(single)
-        findings[str(suite)] = audit(part, own, (base_scores or {}).get(str(suite)))
+        findings[suite] = audit(part, own, (base_scores or {}).get(suite))
         advance(1)
     ablation = ablate(pairs, mine, SIGNED, protocol, list(data), progress)
     return Analysis(

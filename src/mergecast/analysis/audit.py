@@ -7,7 +7,7 @@ with this in mind), ``info``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -15,8 +15,9 @@ import pandas as pd
 
 from mergecast.analysis.groups import range_of
 from mergecast.forecast.validation.scoring import is_constant, pearson
-from mergecast.tables.outcomes import pair_outcomes, validate_outcomes
-from mergecast.tables.pairs import features_of, metric_columns, validate_pairs
+from mergecast.tables.columns import Column
+from mergecast.tables.outcomes import OutcomesLike, OutcomeTable, as_outcomes
+from mergecast.tables.pairs import PairsLike, PairTable, as_pairs
 
 ERROR, WARNING, INFO = "error", "warning", "info"
 _ORDER = {ERROR: 0, WARNING: 1, INFO: 2}
@@ -41,8 +42,8 @@ class AuditFinding:
 
 
 def audit(
-    pairs: pd.DataFrame,
-    outcomes: pd.DataFrame,
+    pairs: PairsLike,
+    outcomes: OutcomesLike,
     base_scores: Mapping[str, float] | None = None,
 ) -> list[AuditFinding]:
     """Findings on one suite's tables, errors first.
@@ -57,7 +58,7 @@ def audit(
     TableError
         A table breaks its schema.
     """
-    pairs, outcomes = validate_pairs(pairs), validate_outcomes(outcomes)
+    pairs, outcomes = as_pairs(pairs), as_outcomes(outcomes)
     found = [
         *_impossible(pairs),
         *_constant_metrics(pairs),
@@ -77,19 +78,20 @@ def ordered(findings: list[AuditFinding]) -> list[AuditFinding]:
     return sorted(findings, key=lambda finding: _ORDER[finding.severity])
 
 
-def raw_outcomes(outcomes: pd.DataFrame) -> pd.DataFrame:
+def raw_outcomes(outcomes: OutcomeTable) -> OutcomeTable:
     """The same outcomes with the raw score as target: every single score counts as 1.
 
     The released pipeline of the paper fits this (mean accuracy of the two tasks), so it is needed
     to reproduce it; it mostly tells how difficult the two tasks are.
     """
-    return outcomes.assign(single_score=1.0, retention=outcomes["score"])
+    frame = outcomes.frame.assign(single_score=1.0, retention=outcomes.frame["score"])
+    return replace(outcomes, frame=frame)
 
 
-def _impossible(pairs: pd.DataFrame) -> Iterator[AuditFinding]:
-    for key, columns in features_of(pairs).items():
+def _impossible(pairs: PairTable) -> Iterator[AuditFinding]:
+    for key, columns in pairs.features().items():
         low, high = range_of(key)
-        values = pairs[list(dict.fromkeys(columns))].to_numpy().ravel()
+        values = pairs.frame[list(dict.fromkeys(columns))].to_numpy().ravel()
         values = values[~np.isnan(values)]
         for bad, bound, word in (
             (values > high + _ROUNDING * max(1.0, abs(high)), high, "above"),
@@ -106,19 +108,19 @@ def _impossible(pairs: pd.DataFrame) -> Iterator[AuditFinding]:
                 )
 
 
-def _constant_metrics(pairs: pd.DataFrame) -> Iterator[AuditFinding]:
-    for key in metric_columns(pairs):
-        values = pairs[key].dropna().to_numpy()
+def _constant_metrics(pairs: PairTable) -> Iterator[AuditFinding]:
+    for key in pairs.metrics:
+        values = pairs.frame[key].dropna().to_numpy()
         if len(values) > 1 and is_constant(values):
             text = f"{key} is {values[0]:.6g} for all {len(values)} pairs: it can explain nothing"
             yield AuditFinding("constant_metric", WARNING, text)
 
 
-def _missing(pairs: pd.DataFrame) -> Iterator[AuditFinding]:
-    absent = pairs[metric_columns(pairs)].isna()
+def _missing(pairs: PairTable) -> Iterator[AuditFinding]:
+    absent = pairs.frame[pairs.metrics].isna()
     incomplete = absent.any(axis=1)
     if incomplete.any():
-        names = (pairs["left"] + "+" + pairs["right"])[incomplete]
+        names = (pairs.frame["left"] + "+" + pairs.frame["right"])[incomplete]
         keys = absent.sum()
         keys = keys[keys > 0].sort_values(ascending=False, kind="stable")
         text = f"{incomplete.sum()} of {len(pairs)} pairs lack a metric ({_listing(names)}); "
@@ -126,12 +128,12 @@ def _missing(pairs: pd.DataFrame) -> Iterator[AuditFinding]:
         yield AuditFinding("missing_metrics", WARNING, text)
 
 
-def _redundant(pairs: pd.DataFrame) -> Iterator[AuditFinding]:
+def _redundant(pairs: PairTable) -> Iterator[AuditFinding]:
     """Groups of metrics that are linear functions of one another."""
-    keys = [key for key in metric_columns(pairs) if ":" not in key]
-    usable = [key for key in keys if pairs[key].notna().sum() > 2]
-    usable = [key for key in usable if not is_constant(pairs[key].dropna().to_numpy())]
-    same = pairs[usable].corr().abs().to_numpy() > _COLLINEAR
+    keys = [key for key in pairs.metrics if not Column.parse(key).direction]
+    usable = [key for key in keys if pairs.frame[key].notna().sum() > 2]
+    usable = [key for key in usable if not is_constant(pairs.frame[key].dropna().to_numpy())]
+    same = pairs.frame[usable].corr().abs().to_numpy() > _COLLINEAR
     grouped: set[str] = set()
     for i, key in enumerate(usable):
         mates = [usable[j] for j in np.flatnonzero(same[i]) if usable[j] not in grouped]
@@ -145,17 +147,19 @@ def _redundant(pairs: pd.DataFrame) -> Iterator[AuditFinding]:
             )
 
 
-def _constant_outcomes(outcomes: pd.DataFrame) -> Iterator[AuditFinding]:
-    for method, rows in pair_outcomes(outcomes).groupby("method", sort=True):
+def _constant_outcomes(outcomes: OutcomeTable) -> Iterator[AuditFinding]:
+    for method, rows in outcomes.pairs().groupby("method", sort=True):
         values = rows["retention"].dropna().to_numpy()
         if len(values) > 1 and is_constant(values):
             text = f"{method}: retention is {values[0]:.6g} for all {len(values)} pairs"
             yield AuditFinding("constant_outcome", ERROR, f"{text}: nothing can be learned from it")
 
 
-def _duplicated_methods(outcomes: pd.DataFrame) -> Iterator[AuditFinding]:
+def _duplicated_methods(outcomes: OutcomeTable) -> Iterator[AuditFinding]:
     keys = ["suite", "members", "task", "seed"]
-    scores = {str(name): rows.set_index(keys)["score"] for name, rows in outcomes.groupby("method")}
+    scores = {
+        str(name): rows.set_index(keys)["score"] for name, rows in outcomes.frame.groupby("method")
+    }
     for a, b in combinations(sorted(scores), 2):
         both = pd.concat([scores[a], scores[b]], axis=1, join="inner").to_numpy()
         if len(both) > 2 and (both[:, 0] == both[:, 1]).all():
@@ -163,21 +167,21 @@ def _duplicated_methods(outcomes: pd.DataFrame) -> Iterator[AuditFinding]:
             yield AuditFinding("duplicated_outcomes", ERROR, text)
 
 
-def _unstable_singles(outcomes: pd.DataFrame) -> Iterator[AuditFinding]:
-    spread = outcomes.groupby(["suite", "task"])["single_score"].agg(np.ptp)
+def _unstable_singles(outcomes: OutcomeTable) -> Iterator[AuditFinding]:
+    spread = outcomes.frame.groupby(["suite", "task"])["single_score"].agg(np.ptp)
     wide = spread[spread > _SAME_SCORE].reset_index()
     for task, width in zip(wide["task"], wide["single_score"], strict=True):
         text = f"the single model of {task} has scores that differ by up to {width:.4g}"
         yield AuditFinding("inconsistent_single_score", WARNING, text)
 
 
-def _targets(outcomes: pd.DataFrame) -> Iterator[AuditFinding]:
+def _targets(outcomes: OutcomeTable) -> Iterator[AuditFinding]:
     """Whether a fit to raw scores would be a fit to the difficulty of the tasks."""
     raw, normalized = (
-        pair_outcomes(table).set_index(["method", "left", "right"])["retention"]
+        table.pairs().set_index(["method", "left", "right"])["retention"]
         for table in (raw_outcomes(outcomes), outcomes)
     )
-    single = outcomes.groupby("task")["single_score"].mean()
+    single = outcomes.frame.groupby("task")["single_score"].mean()
     # A method may have merged larger sets alone.
     for method in sorted(set(raw.index.get_level_values("method"))):
         mine = pd.concat([raw[method], normalized[method]], axis=1).dropna()
@@ -195,8 +199,8 @@ def _targets(outcomes: pd.DataFrame) -> Iterator[AuditFinding]:
             yield AuditFinding("raw_target", WARNING, text)
 
 
-def _no_gain(outcomes: pd.DataFrame, base: Mapping[str, float] | None) -> Iterator[AuditFinding]:
-    single = outcomes.groupby("task")["single_score"].mean()
+def _no_gain(outcomes: OutcomeTable, base: Mapping[str, float] | None) -> Iterator[AuditFinding]:
+    single = outcomes.frame.groupby("task")["single_score"].mean()
     if base is None:
         text = "scores of the base model are not known: members without any gain cannot be found"
         yield AuditFinding("base_scores_unknown", INFO, text)

@@ -15,8 +15,8 @@ import pandas as pd
 
 from mergecast.analysis.variance import metric_values
 from mergecast.forecast.validation.scoring import pearson
-from mergecast.tables.outcomes import pair_outcomes
-from mergecast.tables.pairs import PAIR_KEYS
+from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.pairs import PAIR_KEYS, PairTable
 
 OUTCOME, METRIC = "outcome", "metric"
 
@@ -25,11 +25,11 @@ class HasTables(Protocol):
     """Anything with a pair and an outcome table of one suite, such as a `PublishedSetting`."""
 
     @property
-    def pairs(self) -> pd.DataFrame:
+    def pairs(self) -> PairTable:
         """A pair table."""
 
     @property
-    def outcomes(self) -> pd.DataFrame:
+    def outcomes(self) -> OutcomeTable:
         """Its outcome table."""
 
 
@@ -37,8 +37,8 @@ class HasTables(Protocol):
 class Tables:
     """The two tables of one suite."""
 
-    pairs: pd.DataFrame
-    outcomes: pd.DataFrame
+    pairs: PairTable
+    outcomes: OutcomeTable
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def compare_settings(first: HasTables, second: HasTables) -> list[Comparison]:
 
 
 def compare_suites(
-    pairs: pd.DataFrame, outcomes: pd.DataFrame
+    pairs: PairTable, outcomes: OutcomeTable
 ) -> dict[tuple[str, str], list[Comparison]]:
     """Every two suites of a pair of tables, for example two architectures, by their names, sorted.
 
@@ -75,16 +75,15 @@ def compare_suites(
     empty list.
     """
     suites = {
-        str(suite): Tables(rows, outcomes[outcomes["suite"] == suite])
-        for suite, rows in pairs.groupby("suite", sort=True)
+        suite: Tables(pairs.of_suite(suite), outcomes.of_suite(suite)) for suite in pairs.suites
     }
     return {(a, b): compare_settings(suites[a], suites[b]) for a, b in combinations(suites, 2)}
 
 
 def _outcomes(a: HasTables, b: HasTables) -> Iterator[Comparison]:
-    means = [pair_outcomes(x.outcomes).drop(columns="suite") for x in (a, b)]
+    means = [x.outcomes.pairs().drop(columns="suite") for x in (a, b)]
     joined = means[0].merge(means[1], on=["method", "left", "right"]).dropna()
-    scores = [x.outcomes[["method", "members", "task", "score"]] for x in (a, b)]
+    scores = [x.outcomes.frame[["method", "members", "task", "score"]] for x in (a, b)]
     same = scores[0].merge(scores[1], on=["method", "members", "task"])
     same = same.assign(equal=same["score_x"] == same["score_y"])
     equal = same.groupby(["method", "members"])["equal"].all().to_dict()
@@ -97,7 +96,7 @@ def _outcomes(a: HasTables, b: HasTables) -> Iterator[Comparison]:
 
 def _metrics(a: HasTables, b: HasTables) -> Iterator[Comparison]:
     values = [
-        pd.concat([x.pairs[PAIR_KEYS], metric_values(x.pairs)], axis=1).drop(columns="suite")
+        pd.concat([x.pairs.frame[PAIR_KEYS], metric_values(x.pairs)], axis=1).drop(columns="suite")
         for x in (a, b)
     ]
     keys = [key for key in values[0] if key in values[1] and key not in PAIR_KEYS]

@@ -17,16 +17,16 @@ from mergecast.analysis.variance import metric_values
 from mergecast.errors import TableError
 from mergecast.forecast.validation.scoring import pearson
 from mergecast.runtime.seeds import derived_seed
-from mergecast.tables.outcomes import pair_outcomes
-from mergecast.tables.pairs import PAIR_KEYS, validate_pairs
+from mergecast.tables.outcomes import OutcomesLike, as_outcomes
+from mergecast.tables.pairs import PAIR_KEYS, PairsLike, as_pairs
 from mergecast.typing import Floats
 
 N_PERMUTATIONS = 999
 
 
 def individual_correlations(
-    pairs: pd.DataFrame,
-    outcomes: pd.DataFrame,
+    pairs: PairsLike,
+    outcomes: OutcomesLike,
     methods: Sequence[str] | None = None,
     n_permutations: int = N_PERMUTATIONS,
     seed: int = 0,
@@ -51,17 +51,18 @@ def individual_correlations(
     """
     from scipy.stats import pearsonr, spearmanr
 
-    pairs = validate_pairs(pairs)
-    suites = sorted(pairs["suite"].unique())
-    if len(suites) > 1:
+    pairs = as_pairs(pairs)
+    if len(pairs.suites) > 1:
         raise TableError(
-            "pairs table, column 'suite'", f"{len(suites)} suites", "correlate one suite at a time"
+            "pairs table, column 'suite'",
+            f"{len(pairs.suites)} suites",
+            "correlate one suite at a time",
         )
     tables = []
-    for method, measured in pair_outcomes(outcomes).groupby("method", sort=True):
+    for method, measured in as_outcomes(outcomes).pairs().groupby("method", sort=True):
         if methods is not None and method not in methods:
             continue
-        metrics = pd.concat([pairs[PAIR_KEYS], metric_values(pairs, str(method))], axis=1)
+        metrics = pd.concat([pairs.frame[PAIR_KEYS], metric_values(pairs, str(method))], axis=1)
         joined = measured[measured["retention"].notna()].merge(metrics, on=PAIR_KEYS)
         rng = np.random.default_rng(derived_seed(seed, "mantel", method))
         rows = []

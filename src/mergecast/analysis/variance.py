@@ -14,8 +14,8 @@ import pandas as pd
 
 from mergecast.errors import TableError
 from mergecast.forecast.validation.scoring import pearson
-from mergecast.tables.outcomes import pair_outcomes
-from mergecast.tables.pairs import PAIR_KEYS, features_of, method_features, validate_pairs
+from mergecast.tables.outcomes import OutcomesLike, as_outcomes
+from mergecast.tables.pairs import PAIR_KEYS, PairsLike, PairTable, as_pairs
 from mergecast.typing import Floats
 
 
@@ -71,46 +71,49 @@ def additive_fit(left: object, right: object, y: object) -> AdditiveFit:
     return AdditiveFit(share, pd.Series(effects - effects.mean(), index=tasks), residuals)
 
 
-def metric_values(pairs: pd.DataFrame, method: str | None = None) -> pd.DataFrame:
-    """One column a metric: a directed one as the mean of its two directions. Index as `pairs`.
+def metric_values(pairs: PairTable, method: str | None = None) -> pd.DataFrame:
+    """One column a metric: a directed one as the mean of its two directions; rows as in `pairs`.
 
     With a method, those that say something of it, under names without it.
     """
-    features = features_of(pairs) if method is None else method_features(pairs, method)
+    features = pairs.features() if method is None else pairs.method_features(method)
     return pd.DataFrame(
-        {key: pairs[list(columns)].mean(axis=1, skipna=False) for key, columns in features.items()}
+        {
+            key: pairs.frame[list(columns)].mean(axis=1, skipna=False)
+            for key, columns in features.items()
+        }
     )
 
 
-def metric_shares(pairs: pd.DataFrame) -> dict[str, float]:
+def metric_shares(pairs: PairsLike) -> dict[str, float]:
     """Additive share of each metric, over the pairs where it is there; suites side by side.
 
     Returns metric key to share, sorted by key.
     """
-    pairs = validate_pairs(pairs)
-    keys = _qualified(pairs)
+    pairs = as_pairs(pairs)
+    keys = _qualified(pairs.frame)
     return {str(key): _share(keys, values) for key, values in metric_values(pairs).items()}
 
 
-def outcome_shares(outcomes: pd.DataFrame) -> dict[str, float]:
+def outcome_shares(outcomes: OutcomesLike) -> dict[str, float]:
     """Additive share of the mean retention of a pair, by merging method, sorted."""
     return {
         str(method): _share(_qualified(rows), rows["retention"])
-        for method, rows in pair_outcomes(outcomes).groupby("method", sort=True)
+        for method, rows in as_outcomes(outcomes).pairs().groupby("method", sort=True)
     }
 
 
-def residual_correlations(pairs: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
+def residual_correlations(pairs: PairsLike, outcomes: OutcomesLike) -> pd.DataFrame:
     """Pearson's r between metric and outcome after taking the additive part out of both.
 
     Returns a frame, one row a metric, one column a merging method; over the pairs that have both.
     NaN where either is purely additive.
     """
-    pairs = validate_pairs(pairs)
+    pairs = as_pairs(pairs)
     found: dict[str, dict[str, float]] = {}
-    for method, rows in pair_outcomes(outcomes).groupby("method", sort=True):
+    for method, rows in as_outcomes(outcomes).pairs().groupby("method", sort=True):
         metrics = metric_values(pairs, str(method))
-        joined = rows.merge(pd.concat([pairs[PAIR_KEYS], metrics], axis=1), on=PAIR_KEYS)
+        joined = rows.merge(pd.concat([pairs.frame[PAIR_KEYS], metrics], axis=1), on=PAIR_KEYS)
         found[str(method)] = {key: _residual_r(joined, key) for key in metrics.columns}
     return pd.DataFrame(found).sort_index()
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from mergecast.api.reports import judge_run
 from mergecast.report.html import write_html
 from mergecast.report.inputs import read_inputs
+from mergecast.report.model import RunSummary
 from mergecast.runtime.progress import Progress
 from mergecast.suites.run import run_suite
 
@@ -23,7 +23,7 @@ def demo(
     seed: int = 0,
     workers: int = 2,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> RunSummary:
     """Fine-tune eight small models, forecast every merge of two, then merge and compare.
 
     Takes a minute or two; a second run goes on from what is there. Every forecast shown comes from
@@ -42,7 +42,7 @@ def demo(
 
     Returns
     -------
-    dict
+    RunSummary
         The summary of the run, as `report` gives it.
     """
     folder = Path(out)

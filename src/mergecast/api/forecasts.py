@@ -14,7 +14,8 @@ from mergecast.forecast.result import Forecast
 from mergecast.forecast.sets import check_size, rank_all_sets
 from mergecast.report.family_summary import forecast_warnings
 from mergecast.runtime.progress import Progress
-from mergecast.tables.tiers import ABOUT, ALL, known_tier
+from mergecast.tables.columns import Column
+from mergecast.tables.tiers import ALL, known_tier
 from mergecast.typing import Names, listed
 
 
@@ -176,7 +177,7 @@ def _preflight(measured: Measurement) -> tuple[dict[str, str], list[str]]:
         text = f"{finding.message}; {finding.remedy}"
         if finding.severity != "error":
             warnings.append(f"{finding.about}: {text}")
-        elif finding.about == "family":
+        elif finding.subject != "model":
             raise FamilyError("models", finding.message, finding.remedy)
         else:
             refused[finding.about] = text
@@ -194,9 +195,9 @@ def _why_less(forecaster: Forecaster, forecast: Forecast, asked: str) -> str:
     """Why a forecast comes from less evidence than was gathered."""
     needs = forecaster.reads(asked)
     reasons = [
-        f" ({entry['key']}: {entry['reason']})"
-        for entry in forecast.metrics.attrs["missing"]
-        if entry["key"].partition(":")[0].partition(ABOUT)[0] in needs
+        f" ({entry.key}: {entry.reason})"
+        for entry in forecast.metrics.missing
+        if Column.parse(entry.key).name in needs
     ]
     return (
         f"forecast from {forecast.tier}: what the forecaster reads of {asked} is missing for "

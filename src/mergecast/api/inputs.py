@@ -20,6 +20,11 @@ Tasks: TypeAlias = "str | Path | Mapping[str, Task] | None"
 def load_tasks(path: str | Path) -> dict[str, Task]:
     """The tasks of a YAML file, or of the suite that was run in a folder, by label of their model.
 
+    Parameters
+    ----------
+    path : str or Path
+        A file of tasks, or a suite's run folder.
+
     Raises
     ------
     UsageError

@@ -16,15 +16,18 @@ from mergecast.forecast.validation.choices import choices
 from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.report.inputs import read_tasks
 from mergecast.runtime.progress import Progress
+from mergecast.tables.outcomes import OutcomesLike, OutcomeTable, as_outcomes
+from mergecast.tables.pairs import PairsLike, PairTable, as_pairs
 from mergecast.tables.runs import load_run
+from mergecast.tables.table import Table
 from mergecast.typing import Names, listed
 
 if TYPE_CHECKING:
     from mergecast.analysis.analyse import Analysis
 
-Tables: TypeAlias = tuple[pd.DataFrame, pd.DataFrame]
-#: One run folder, several, or the pair and the outcome table, as `load_run` gives them.
-Runs: TypeAlias = str | Path | Sequence[str | Path] | Tables
+Tables: TypeAlias = tuple[PairTable, OutcomeTable]
+#: One run folder, several, or the pair and the outcome table (or frames of them).
+Runs: TypeAlias = str | Path | Sequence[str | Path] | tuple[PairsLike, OutcomesLike]
 
 
 def fit(
@@ -186,8 +189,8 @@ def open_tables(runs: Runs) -> Tables:
     if isinstance(runs, str | Path):
         return load_run(runs)
     given = list(runs)
-    if len(given) == 2 and all(isinstance(table, pd.DataFrame) for table in given):
-        return given[0], given[1]  # type: ignore[return-value]
+    if len(given) == 2 and all(isinstance(table, Table | pd.DataFrame) for table in given):
+        return as_pairs(given[0]), as_outcomes(given[1])
     folders = [item for item in given if isinstance(item, str | Path)]
     if not folders or len(folders) < len(given):
         kinds = ", ".join(type(item).__name__ for item in given) or "nothing"
@@ -204,5 +207,5 @@ def _base_scores(runs: Runs) -> dict[str, dict[str, float]]:
         if tasks is not None and isinstance(folder, str | Path):
             known = tasks.dropna(subset="base_score").set_index("task")["base_score"]
             scores = {str(task): float(score) for task, score in known.items()}
-            found |= {str(suite): scores for suite in load_run(folder)[0]["suite"].unique()}
+            found |= dict.fromkeys(load_run(folder)[0].suites, scores)
     return found

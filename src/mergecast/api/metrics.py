@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from mergecast.api.asked import Asked, ask, same_words
 from mergecast.evidence import collect_evidence, table_of
 from mergecast.evidence.plan import PlanRow
 from mergecast.evidence.plan import plan as plan_of
 from mergecast.family.family import Family
 from mergecast.family.findings import Finding, delta_findings
+from mergecast.family.headers import header_findings
+from mergecast.tables.pairs import PairTable
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mergecast.evidence.weights.fingerprints import WeightFingerprints
 
 
@@ -48,11 +50,13 @@ class Measurement:
 
     @cached_property
     def findings(self) -> list[Finding]:
-        """What preflight says of the task vectors of the models that were not refused."""
+        """What preflight says of files and task vectors of the models that were not refused."""
         weights = self._weights
+        files = [one for one in header_findings(self.family) if one.severity != "note"]
         usable = [i for i, label in enumerate(weights.members) if label not in weights.refused]
         gram = weights.gram[usable][:, usable]
-        return delta_findings([weights.members[i] for i in usable], gram, weights.base_norm)
+        members = [weights.members[i] for i in usable]
+        return [*files, *delta_findings(members, gram, weights.base_norm)]
 
     @property
     def batchnorm(self) -> str | None:
@@ -63,7 +67,7 @@ class Measurement:
                 return words if words.startswith("running") else None
         return None
 
-    def table(self, members: Sequence[str] | None = None) -> pd.DataFrame:
+    def table(self, members: Sequence[str] | None = None) -> PairTable:
         """The pair table of some models; by default of all that were not refused."""
         names = [label for label in self.family.names if label not in self.refused]
         return table_of(
@@ -89,18 +93,23 @@ def measure(*args: Any, **options: Any) -> Measurement:
 
 
 @same_words(ask)
-def pair_table(*args: Any, **options: Any) -> pd.DataFrame:
+def pair_table(*args: Any, **options: Any) -> PairTable:
     """The metrics of every pair of models, up to a tier of evidence.
 
-    The weights tier needs nothing but checkpoints. Undefined values are missing, with reasons.
+    The weights tier needs nothing but checkpoints. Undefined values are missing, and the table
+    says why; it knows which evidence every metric took, and can be written and read.
     """
     return measure(*args, **options).table()
 
 
 @same_words(ask)
 def metrics(*args: Any, **options: Any) -> pd.DataFrame:
-    """The metrics of every pair of models as a DataFrame, one row a pair; see `pair_table`."""
-    return pair_table(*args, **options)
+    """The metrics of every pair of models as an ordinary DataFrame, to look at: one row a pair.
+
+    It does not say why a value is missing nor which evidence a metric took. Fit, evaluate and
+    forecast with the table of `pair_table`, which does.
+    """
+    return pair_table(*args, **options).to_pandas()
 
 
 @same_words(ask)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import overload
 
 from mergecast.api.inputs import refuse_table
 from mergecast.forecast.fit import CANDIDATES
@@ -14,9 +13,30 @@ from mergecast.forecast.validation.evaluation import evaluate
 from mergecast.report.family_summary import summarise_forecast
 from mergecast.report.html import write_html
 from mergecast.report.inputs import RunInputs, read_inputs
+from mergecast.report.model import FamilySummary, RunSummary, Summary
 from mergecast.report.summary import summarise_run
+from mergecast.runtime.files import write_json
 from mergecast.runtime.progress import Progress
-from mergecast.tables.io import replace_file
+
+
+@overload
+def report(
+    source: Forecast,
+    out: str | Path | None = None,
+    *,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> FamilySummary: ...
+
+
+@overload
+def report(
+    source: str | Path,
+    out: str | Path | None = None,
+    *,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> RunSummary: ...
 
 
 def report(
@@ -25,7 +45,7 @@ def report(
     *,
     workers: int = 2,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Summary:
     """Everything there is to say of a forecast, or of a run's merges, and a page of it.
 
     The merges of a run are forecast by fits that had not seen them: each pair from pairs that
@@ -45,8 +65,8 @@ def report(
 
     Returns
     -------
-    dict
-        Plain data, see `summarise_forecast` and `summarise_run`.
+    FamilySummary or RunSummary
+        Plain data; `mergecast.report.model` has its keys.
 
     Raises
     ------
@@ -62,6 +82,7 @@ def report(
     """
     if out is not None:
         refuse_table(out)
+    summary: Summary
     if isinstance(source, Forecast):
         summary = summarise_forecast(source)
     else:
@@ -73,7 +94,7 @@ def report(
 
 def judge_run(
     inputs: RunInputs, *, warm: bool, workers: int, progress: Progress | None
-) -> tuple[dict[str, Any], Forecaster]:
+) -> tuple[RunSummary, Forecaster]:
     """The summary of a run by forecasts that had not seen it, and the forecaster that it gives.
 
     Parameters
@@ -101,13 +122,10 @@ def judge_run(
     return summarise_run(inputs, evaluations, forecaster.forecast(inputs.pairs)), forecaster
 
 
-def _write(summary: dict[str, Any], out: Path) -> None:
+def _write(summary: Summary, out: Path) -> None:
     """The page, and in a folder its data beside it."""
     if out.suffix in {".html", ".htm"}:
         write_html(summary, out)
         return
     write_html(summary, out / "report.html")
-    text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    replace_file(
-        out / f"{summary['kind']}.json", lambda path: path.write_text(text, encoding="utf-8")
-    )
+    write_json(out / f"{summary['kind']}.json", summary)

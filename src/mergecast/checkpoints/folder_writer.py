@@ -35,7 +35,7 @@ class FolderWriter:
     shards : tensor name to file name; None, or one file for all, writes ``model.safetensors``.
     tied : other names of tensors, to the name each is written as; both names are stored with
         equal values, as strict loading wants them (`Checkpoint.tied` of the base).
-    side_files : files to copy beside the weights (config, tokenizer).
+    side_files : files and folders to copy beside the weights (config, tokenizer).
     record : what is kept in ``mergecast.json``: how this folder was made. The names of the files
         written are added to it as ``files``.
     inputs : files and folders that are read; the output may not be, hold or lie in one of them.
@@ -119,7 +119,10 @@ class FolderWriter:
             }
             _write_json(temporary / f"{_SINGLE}.index.json", index)
         for file in self._side_files:
-            shutil.copyfile(file, temporary / file.name)
+            if file.is_dir():
+                shutil.copytree(file, temporary / file.name)
+            else:
+                shutil.copyfile(file, temporary / file.name)
         files = sorted({MARKER, *(file.name for file in temporary.iterdir())})
         _write_json(temporary / MARKER, {**self._record, "files": files})
 

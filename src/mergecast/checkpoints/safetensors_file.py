@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from mergecast.checkpoints import dtypes
 from mergecast.checkpoints.checkpoint import Array, Checkpoint, TensorInfo
 from mergecast.checkpoints.content import check_content
 from mergecast.errors import CheckpointError
+
+#: Bytes of the largest header that is read: a hundred thousand tensors take some ten MiB.
+LARGEST_HEADER = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -85,27 +89,43 @@ def open_sharded(index: Path) -> SafetensorsCheckpoint:
     shards = sorted(set(weight_map.values()))
     infos: dict[str, TensorInfo] = {}
     locations: dict[str, _Location] = {}
+    unlisted: list[str] = []
     for shard in shards:
         shard_infos, shard_locations = _read_header(index.parent / shard)
-        check_shard(index, weight_map, shard, shard_infos)
+        unlisted += check_shard(index, weight_map, shard, shard_infos)
         infos.update(shard_infos)
         locations.update(shard_locations)
-    return SafetensorsCheckpoint(index.parent, infos, locations)
+    checkpoint = SafetensorsCheckpoint(index.parent, infos, locations)
+    checkpoint.notes = note_unlisted(index, unlisted)
+    return checkpoint
 
 
 def check_shard(
     index: Path, weight_map: Mapping[str, str], shard: str, names: Iterable[str]
-) -> None:
-    """Raise CheckpointError where a shard's tensors are not those its index lists for it."""
+) -> list[str]:
+    """Tensors of a shard that its index does not list: loaders take them, and so are they here.
+
+    Raises
+    ------
+    CheckpointError
+        The shard lacks a tensor that the index lists for it.
+    """
     listed = {name for name, file in weight_map.items() if file == shard}
-    if listed != set(names):
-        odd = min(listed ^ set(names))
-        side = "only the index" if odd in listed else "only the shard"
+    held = set(names)
+    if listed - held:
         raise CheckpointError(
             index.parent / shard,
-            f"disagrees with {index.name}: {side} names {odd!r}",
+            f"disagrees with {index.name}: only the index names {min(listed - held)!r}",
             "copy or download the folder again",
         )
+    return sorted(name for name in held - listed if weight_map.get(name, shard) == shard)
+
+
+def note_unlisted(index: Path, unlisted: Sequence[str]) -> tuple[str, ...]:
+    """What is said of tensors that stand in the shards and not in the index."""
+    if not unlisted:
+        return ()
+    return (f"{len(unlisted)} tensor(s) that {index.name} does not list, first {unlisted[0]!r}",)
 
 
 def read_index(index: Path) -> dict[str, str]:
@@ -138,6 +158,29 @@ def read_index(index: Path) -> dict[str, str]:
     return pairs
 
 
+def header_of(path: Path) -> dict[str, Any]:
+    """The header of a file as it stands, unchecked; empty where it cannot be read as one."""
+    try:
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            content = json.loads(stream.read(length)) if length <= LARGEST_HEADER else None
+    except (OSError, ValueError, RecursionError, MemoryError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _check_header_size(path: Path) -> None:
+    """Raise CheckpointError for a header that no model needs: it would take minutes to parse."""
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+    if LARGEST_HEADER < length <= path.stat().st_size:
+        raise CheckpointError(
+            path,
+            f"has a header of {length / 2**20:.0f} MiB, more than {LARGEST_HEADER >> 20} MiB",
+            "split the checkpoint into shards of fewer tensors",
+        )
+
+
 def _read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, _Location]]:
     _validate(path)
     with path.open("rb") as stream:
@@ -161,6 +204,7 @@ def _validate(path: Path) -> None:
     try:
         size = path.stat().st_size
         check_content(path)
+        _check_header_size(path)
         with safe_open(path, framework="numpy"):
             pass
     except SafetensorError as error:

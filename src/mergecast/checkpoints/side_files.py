@@ -17,13 +17,58 @@ def read_json(path: Path) -> dict[str, Any]:
     CheckpointError
         The file cannot be read, or is no JSON.
     """
+    content = _parsed(path)
+    return content if isinstance(content, dict) else {}
+
+
+def read_list(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON list; none where there is no such file. Raises as `read_json`."""
+    content = _parsed(path)
+    return [one for one in content if isinstance(one, dict)] if isinstance(content, list) else []
+
+
+def _parsed(path: Path) -> Any:
     if not path.is_file():
-        return {}
+        return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(path, f"is not readable JSON ({error})", "fix or fetch it") from error
-    return content if isinstance(content, dict) else {}
+
+
+#: Ends of the names of weights, in every library's format, and of training state.
+_WEIGHTS = (
+    ".bin", ".ckpt", ".gguf", ".h5", ".mlmodel", ".msgpack", ".npz", ".onnx", ".onnx_data", ".ot",
+    ".pb", ".pt", ".pth", ".pth.tar", ".safetensors", ".tflite",
+)  # fmt: skip
+#: What no merged model takes over: what a merge wrote, an adapter's config, other indexes.
+_OTHERS = frozenset({"mergecast.json", "adapter_config.json"})
+
+
+def side_files(folder: Path) -> list[Path]:
+    """What a merged model takes over from its base's folder: every file but weights.
+
+    Config, tokenizer, generation, custom code; of sentence-transformers the folders of the modules
+    that ``modules.json`` names, which hold pooling and the layers after it.
+    """
+    if not folder.is_dir():
+        return []
+    files = [
+        file
+        for file in sorted(folder.iterdir())
+        if file.is_file() and file.name not in _OTHERS and not _is_weight(file.name)
+    ]
+    return [*files, *module_folders(folder)]
+
+
+def module_folders(folder: Path) -> list[Path]:
+    """Folders of the modules beside the network that ``modules.json`` names, sorted."""
+    places = {str(module.get("path") or "") for module in read_list(folder / "modules.json")}
+    return [folder / place for place in sorted(places) if place and (folder / place).is_dir()]
+
+
+def _is_weight(name: str) -> bool:
+    return name.endswith(_WEIGHTS) or ".ckpt." in name or (".index." in name and ".json" in name)
 
 
 def vocabulary(folder: Path) -> dict[str, int]:

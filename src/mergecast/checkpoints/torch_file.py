@@ -18,13 +18,30 @@ import numpy as np
 from mergecast.checkpoints import dtypes
 from mergecast.checkpoints.checkpoint import Array, Checkpoint, TensorInfo
 from mergecast.checkpoints.content import check_content
+from mergecast.checkpoints.safetensors_file import check_shard, note_unlisted, read_index
 from mergecast.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
 
-#: Keys under which training scripts keep the weights beside other state.
-WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "weights")
+#: Keys under which training scripts keep the weights beside other state, live weights first.
+WRAPPERS = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "module",
+    "weights",
+    "net",
+    "network",
+    "params",
+    "student",
+    "ema",
+    "ema_state_dict",
+    "model_ema",
+    "state_dict_ema",
+    "params_ema",
+    "teacher",
+)
 
 
 class TorchCheckpoint(Checkpoint):
@@ -61,29 +78,42 @@ class TorchCheckpoint(Checkpoint):
 
 def open_torch(path: Path) -> TorchCheckpoint:
     """One torch-serialised file that holds a state dict of tensors."""
-    return TorchCheckpoint(path, load_tensors(path))
+    tensors, notes = load_tensors(path)
+    checkpoint = TorchCheckpoint(path, tensors)
+    checkpoint.notes = notes
+    return checkpoint
 
 
 def open_torch_sharded(index: Path) -> TorchCheckpoint:
     """The shards that ``pytorch_model.bin.index.json`` lists."""
-    from mergecast.checkpoints.safetensors_file import check_shard, read_index
-
     weight_map = read_index(index)
     tensors: dict[str, torch.Tensor] = {}
+    unlisted: list[str] = []
     for shard in sorted(set(weight_map.values())):
-        found = load_tensors(index.parent / shard)
-        check_shard(index, weight_map, shard, found)
+        found, _ = load_tensors(index.parent / shard)
+        unlisted += check_shard(index, weight_map, shard, found)
         tensors.update(found)
-    return TorchCheckpoint(index.parent, tensors)
+    checkpoint = TorchCheckpoint(index.parent, tensors)
+    checkpoint.notes = note_unlisted(index, unlisted)
+    return checkpoint
 
 
-def load_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Name to tensor of one file; raises CheckpointError for code, non-tensors and damage."""
+def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+    """Name to tensor of one file, and which of several state dicts they are, in words.
+
+    Raises
+    ------
+    CheckpointError
+        The file holds code, something else than tensors, or is damaged.
+    """
     payload = _load(path)
+    notes: list[str] = []
     while isinstance(payload, Mapping) and not _all_tensors(payload):
-        inner = [key for key in WRAPPERS if isinstance(payload.get(key), Mapping)]
+        inner = [key for key in WRAPPERS if _holds_tensors(payload.get(key))]
         if not inner:
             break
+        if len(inner) > 1:
+            notes.append(f"{inner[0]!r} is read; beside it in the file: {', '.join(inner[1:])}")
         payload = payload[inner[0]]
     if not isinstance(payload, Mapping):
         raise CheckpointError(
@@ -98,7 +128,14 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
             f"entry {name!r} is a {_kind(value)}",
             "save model.state_dict() alone",
         )
-    return {str(name): tensor.detach() for name, tensor in payload.items()}
+    return {str(name): tensor.detach() for name, tensor in payload.items()}, tuple(notes)
+
+
+def _holds_tensors(value: object) -> bool:
+    """Whether a value is a state dict, or holds one under a known key."""
+    if not isinstance(value, Mapping):
+        return False
+    return any(map(_is_plain, value.values())) or any(key in WRAPPERS for key in value)
 
 
 def _load(path: Path) -> Any:

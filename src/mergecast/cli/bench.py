@@ -20,6 +20,8 @@ from mergecast.cli.options import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mergecast.tables.outcomes import OutcomeTable
+
 app = typer.Typer(
     help="""Run a benchmark suite: fine-tune, merge pairs and sets by every method, evaluate.
 
@@ -102,7 +104,7 @@ def run(
     """
     import mergecast as mc
     from mergecast.runtime.progress import progress_bars
-    from mergecast.tables.io import read_outcomes
+    from mergecast.tables.outcomes import OutcomeTable
 
     with progress_bars() as bars:
         folder = mc.run_suite(
@@ -116,7 +118,7 @@ def run(
             workers=workers,
             progress=bars,
         )
-    merged, larger = _retention(read_outcomes(folder / "outcomes.parquet"))
+    merged, larger = _retention(OutcomeTable.read(folder / "outcomes.parquet"))
     if json:
         print_json(
             {
@@ -154,14 +156,14 @@ def status(suite: _SuiteName, out: _Folder, json: JsonOption = False) -> None:
         print(f"{stage:<9} {done}/{total}")
 
 
-def _retention(outcomes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _retention(outcomes: OutcomeTable) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Count, mean, spread and least of mean retention: of pairs by method, of sets also by size."""
     # skipna=False: a merge with an unevaluated member has no mean, it is not that of the others.
-    means = outcomes.groupby(["method", "members"], sort=False)["retention"].agg(
+    rows = outcomes.frame.assign(size=outcomes.sizes)
+    means = rows.groupby(["method", "members", "size"], sort=False)["retention"].agg(
         lambda values: values.mean(skipna=False)
     )
     merges = means.reset_index()
-    merges["size"] = merges["members"].str.count(r"\+") + 1
     pairs, larger = merges[merges["size"] == 2], merges[merges["size"] > 2]
     return _figures(pairs, ["method"]), _figures(larger, ["method", "size"])
 

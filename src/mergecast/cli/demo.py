@@ -38,9 +38,8 @@ def command(
     if json:
         print_json(summary)
         return
-    from rich.console import Console
+    from mergecast.report.table import open_console, show
+    from mergecast.report.terminal import run_parts
 
-    from mergecast.report.terminal import print_run
-
-    print_run(summary, Console())
+    show(open_console(), run_parts(summary))
     print(f"report: {out / 'report.html'}   forecaster: {out / 'forecaster.json'}")

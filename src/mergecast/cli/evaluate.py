@@ -93,14 +93,14 @@ def command(
         extra = {} if analysed is None else {"analysis": analysed.to_dict()}
         print_json(evaluation.to_dict() | extra)
         return
-    from mergecast.cli.evaluate_tables import print_choices, print_evaluation
-    from mergecast.cli.tables import open_console
+    from mergecast.report.evaluation_tables import choice_parts, evaluation_parts
+    from mergecast.report.table import open_console, show
 
     console = open_console()
-    print_evaluation(console, evaluation)
+    show(console, evaluation_parts(evaluation))
     if evaluation.decisions is not None:
-        print_choices(console, evaluation.decisions)
+        show(console, choice_parts(evaluation.decisions))
     if analysed is not None:
-        from mergecast.cli.analysis_tables import print_analysis
+        from mergecast.analysis.tables import analysis_parts
 
-        print_analysis(console, analysed)
+        show(console, analysis_parts(analysed))

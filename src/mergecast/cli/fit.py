@@ -17,7 +17,10 @@ from mergecast.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mergecast.forecast.file import ForecasterFile, MethodModel
+    from mergecast.report.table import Table
 
 _CAPTION = (
     "MAE: mean absolute error of a pair's retention, both tasks left out (L2TO)\n"
@@ -61,9 +64,15 @@ def command(
 
 
 def _print(file: ForecasterFile, path: Path) -> None:
-    from mergecast.cli.tables import open_console, print_table, say
+    from mergecast.report.table import open_console, show
 
-    console = open_console()
+    show(open_console(), _parts(file, path))
+
+
+def _parts(file: ForecasterFile, path: Path) -> Iterator[Table | str]:
+    """The table of every tier and method, what each fit leans on, and the notes."""
+    from mergecast.report.table import Table
+
     rows: list[list[str] | None] = []
     for tier, models in file.tiers.items():
         rows += [None] if rows else []
@@ -71,8 +80,7 @@ def _print(file: ForecasterFile, path: Path) -> None:
         for k, (method, model) in enumerate(models.items()):
             beside = known.get(method)
             rows.append(["" if k else tier, method, *_cells(model), _known(model, beside)])
-    print_table(
-        console,
+    yield Table(
         f"{path}: {len(file.training.tasks)} tasks of {', '.join(file.training.suites)}",
         ["evidence", "method", "predictor", "MAE", "constant", "±90%", "known"],
         rows,
@@ -80,11 +88,10 @@ def _print(file: ForecasterFile, path: Path) -> None:
         caption=_CAPTION,
     )
     richest = next(reversed(file.tiers))
-    say(console, f"strongest metrics ({richest}; retention per standard deviation):")
+    yield (f"strongest metrics ({richest}; retention per standard deviation):")
     for method, model in file.methods.items():
-        say(console, f"  {method}: {model.model.summary}")
-    for note in file.training.notes:
-        say(console, f"note: {note}")
+        yield f"  {method}: {model.model.summary}"
+    yield from (f"note: {note}" for note in file.training.notes)
 
 
 def _cells(model: MethodModel) -> list[str]:

@@ -108,15 +108,10 @@ def command(
     if json:
         print_json(summary)
     else:
-        from rich.console import Console
+        from mergecast.report.table import open_console, show
+        from mergecast.report.terminal import forecast_parts
 
-        from mergecast.report.set_terminal import print_sets
-        from mergecast.report.terminal import print_forecast
-
-        console = Console()
-        print_forecast(summary, console)
-        if "sets" in summary:
-            print_sets(summary["sets"], console)
+        show(open_console(), forecast_parts(summary))
         if report is not None:
             print(f"page: {report / 'report.html'}")
     finish(bool(forecast.refused))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -99,6 +100,7 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run with `arguments`; returns the exit code and prints at most one line of error."""
+    logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", force=True)
     try:
         code = app(arguments or ["--help"], standalone_mode=False, prog_name="mergecast")
         if sys.stdout is not None:
@@ -106,7 +108,8 @@ def run(arguments: list[str]) -> int:
     except MergecastError as error:
         return _fail(str(error), error.exit_code)
     except TyperException as error:
-        return _fail(f"{error.format_message().rstrip('.')}; see mergecast --help", 2)
+        problem = f"{error.format_message().rstrip('.')}; see mergecast --help"
+        return _fail(_renamed(error) or problem, 2)
     except (typer.Abort, KeyboardInterrupt):
         return _fail("interrupted", 130)
     except _Terminated:
@@ -126,6 +129,24 @@ def run(arguments: list[str]) -> int:
     if code == 130:  # typer has caught the interrupt and says nothing
         return _fail("interrupted", 130)
     return code if isinstance(code, int) else 0
+
+
+#: What options were called before to what they are called now, by command.
+_RENAMED = {
+    "--set": ("--metrics",),
+    "--sets": ("--set-size", "--n-sets"),
+    "--methods": ("--method",),
+    "--output": ("--out",),
+    "--tasks": ("--only",),
+}
+
+
+def _renamed(error: TyperException) -> str:
+    """What an option that is no more is called now, where this command has it; or nothing."""
+    context, old = getattr(error, "ctx", None), getattr(error, "option_name", "")
+    known = {name for option in context.command.params for name in option.opts} if context else ()
+    names = [name for name in _RENAMED.get(old, ()) if name in known]
+    return f"option {old}: no longer known; it is {names[0]} now" if names else ""
 
 
 def _fail(message: str, code: int) -> int:

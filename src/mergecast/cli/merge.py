@@ -61,6 +61,9 @@ def command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a folder mergecast did not write.")
     ] = False,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Merge what `mergecast check` refuses.")
+    ] = False,
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
     workers: WorkersOption = 2,
@@ -99,6 +102,7 @@ def command(
             device=device,
             workers=workers,
             overwrite=overwrite,
+            unchecked=unchecked,
             progress=bars,
         )
     excluded = family.alignment.excluded

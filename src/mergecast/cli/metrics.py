@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -95,7 +96,7 @@ def command(
     from mergecast.api.metrics import Measurement, measure
     from mergecast.api.metrics import plan as plan_metrics
     from mergecast.runtime.progress import progress_bars
-    from mergecast.tables.io import check_format, write_pairs
+    from mergecast.tables.io import check_format
 
     if not plan:
         check_format(out)
@@ -131,59 +132,52 @@ def command(
     for finding in found.findings:
         note(f"{finding.severity}: {finding.about}: {finding.message}; {finding.remedy}")
     table = found.table()
-    write_pairs(table, out)
-    missing = table.attrs["missing"]
-    columns = [c for c in table.columns if c not in {"suite", "left", "right"}]
+    table.write(out)
     if json:
         print_json(
             {
                 "out": out,
                 "tier": found.asked.tier,
                 "pairs": len(table),
-                "metrics": columns,
+                "metrics": table.metrics,
                 "batchnorm": found.batchnorm,
                 "refused": [*found.refused],
-                "missing": missing,
-                "table": table.to_dict("records"),
+                "missing": [asdict(entry) for entry in table.missing],
+                "table": table.frame.to_dict("records"),
             }
         )
     else:
-        print(f"{len(table)} pairs × {len(columns)} columns → {out}")
+        print(f"{len(table)} pairs × {len(table.metrics)} columns → {out}")
         if found.batchnorm:
             print(f"merges were measured with BatchNorm's {found.batchnorm}")
-        if missing:
-            first = missing[0]
+        if table.missing:
+            first = table.missing[0]
             print(
-                f"{len(missing)} values are missing, first {first['key']} of {first['left']} and "
-                f"{first['right']}: {first['reason']}"
+                f"{len(table.missing)} values are missing, first {first.key} of {first.left} and "
+                f"{first.right}: {first.reason}"
             )
     finish(bool(found.refused))
 
 
 def _print_plan(rows: Sequence[PlanRow], json: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     if json:
         print_json({"tier": rows[-1].tier, "plan": [vars(row) for row in rows]})
         return
-    names = ("evidence", "tier", "forward", "backward", "read", "kept", "memory", "minutes")
-    table = Table(*names, box=None)
-    for row in rows:
-        table.add_row(
+    from mergecast.report.table import Table, open_console, show
+
+    cells = [
+        [
             row.kind,
             row.tier,
             f"{row.forward_passes} passes",
             f"{row.backward_passes} passes",
             *(_size(value) for value in (row.read, row.kept, row.memory)),
             f"{row.minutes:.2f}",
-        )
-    # A pipe is 80 columns wide to rich, which would cut numbers off.
-    Console(width=max(_PLAN_WIDTH, Console().width)).print(table)
-
-
-#: Columns that the widest plan takes.
-_PLAN_WIDTH = 110
+        ]
+        for row in rows
+    ]
+    names = ("evidence", "tier", "forward", "backward", "read", "kept", "memory", "minutes")
+    show(open_console(), [Table("What these metrics take", names, cells, keys=2)])
 
 
 def _size(count: int) -> str:

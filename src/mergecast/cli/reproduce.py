@@ -59,52 +59,39 @@ def command(
     if json and (analysis or sensitivity):
         option = "--analysis" if analysis else "--sensitivity"
         raise UsageError(option, "its tables are not in the JSON object", "leave out --json")
-    from mergecast.paper.reproduce import reproduce
+    import mergecast as mc
     from mergecast.runtime.progress import progress_bars
 
-    name = setting or _only_setting(results)
     with progress_bars() as bars:
-        found = reproduce(results, name, predictor, seeds, workers, bars)
+        found = mc.reproduce(
+            results, setting, predictors=predictor, seeds=seeds, workers=workers, progress=bars
+        )
     if json:
         print_json(found.to_dict())
         return
-    from mergecast.analysis.analyse import analyse
-    from mergecast.cli.analysis_tables import print_findings, print_fits
-    from mergecast.cli.reproduce_tables import print_reproduction
-    from mergecast.cli.sensitivity_tables import print_fit_sensitivity, print_metric_sensitivity
-    from mergecast.cli.tables import open_console
+    from mergecast.analysis.tables import audit_lines, fit_parts
     from mergecast.paper.sensitivity import calibration_sensitivity
+    from mergecast.paper.tables import (
+        fit_sensitivity_table,
+        metric_sensitivity_table,
+        reproduction_parts,
+    )
+    from mergecast.report.table import open_console, show
 
     console = open_console()
-    print_reproduction(console, found, results)
+    show(console, reproduction_parts(found))
     if found.sizes:
-        print_metric_sensitivity(console, calibration_sensitivity(found.sizes).metrics)
+        show(console, [metric_sensitivity_table(calibration_sensitivity(found.sizes).metrics)])
     # Before what was asked for in addition, which may fail where there are too few tasks.
-    print_findings(console, found.findings)
-    chosen, methods = found.selection, found.selection.methods
+    show(console, audit_lines(found.findings))
     if sensitivity:
-        if not found.sizes:
-            note(f"{name} has no metrics at other calibration sizes")
+        with progress_bars() as bars:
+            fits = found.fits_by_size(seeds, progress=bars)
+        if fits is None:
+            note(f"{found.setting.name} has no metrics at other calibration sizes")
         else:
-            with progress_bars() as bars:
-                fits = calibration_sensitivity(
-                    found.sizes, chosen.outcomes, methods=methods, seeds=seeds, progress=bars
-                ).fits
-            print_fit_sensitivity(console, fits, "normalized accuracy")
+            show(console, [fit_sensitivity_table(fits, "normalized accuracy")])
     if analysis:
         with progress_bars() as bars:
-            analysed = analyse(chosen.pairs, chosen.outcomes, methods, progress=bars)
-        print_fits(console, analysed)
-
-
-def _only_setting(results: Path) -> str:
-    """The setting of a folder that has one; raises UsageError otherwise."""
-    from mergecast.paper.results import settings
-
-    known = settings(results)
-    if not known:
-        problem = "no mergeability/<SETTING>/pairwise_metrics_N<n>.json in it"
-        raise UsageError(results, problem, "copy the whole results folder")
-    if len(known) != 1:
-        raise UsageError("--setting", "not given", f"choose one: {', '.join(known)}")
-    return known[0]
+            analysed = found.analyse(progress=bars)
+        show(console, fit_parts(analysed))

@@ -7,7 +7,7 @@ from mergecast.evidence.kind import EVIDENCE, EvidenceKind, Request, Work, kinds
 from mergecast.evidence.metric import METRICS, MetricSpec, metric, metric_specs
 from mergecast.evidence.retention import metrics as retention
 from mergecast.evidence.retention import probe_metrics as probe
-from mergecast.evidence.table import collect_evidence, compute_metrics, table_of
+from mergecast.evidence.table import collect_evidence, pair_table, table_of
 from mergecast.evidence.weights import collect as weights_kind
 from mergecast.evidence.weights import effective_rank, subspace, task_vector
 
@@ -20,13 +20,13 @@ __all__ = [
     "Work",
     "activation",
     "collect_evidence",
-    "compute_metrics",
     "effective_rank",
     "gradient",
     "interference",
     "kinds",
     "metric",
     "metric_specs",
+    "pair_table",
     "probe",
     "retention",
     "subspace",

@@ -18,7 +18,8 @@ from mergecast.evidence.settings import MergeSettings
 from mergecast.family.family import Family
 from mergecast.registry import Registry
 from mergecast.runtime.progress import Progress, Silent
-from mergecast.tables.tiers import ABOUT, TIERS, Tier, known_tier
+from mergecast.tables.columns import Column
+from mergecast.tables.tiers import TIERS, Tier, known_tier
 
 if TYPE_CHECKING:
     from mergecast.tasks.task import Task
@@ -146,7 +147,7 @@ def kinds(
     taken = [
         spec
         for spec in metric_specs(metric_set)
-        if keys is None or spec.key.partition(ABOUT)[0] in keys
+        if keys is None or Column.parse(spec.key).name in keys
     ]
     wanted = {"weights", *(spec.evidence for spec in taken)}
     return sorted(

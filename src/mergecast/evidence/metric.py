@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from mergecast.errors import UsageError
 from mergecast.registry import Registry
+from mergecast.tables.columns import Column, columns_of
 from mergecast.tables.tiers import Tier
 
 Evidence = Callable[[Any], float]
@@ -48,9 +49,9 @@ class MetricSpec:
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns of the pair table that this metric fills."""
-        if self.symmetric:
-            return (self.key,)
-        return (f"{self.key}:left<-right", f"{self.key}:right<-left")
+        column = Column.parse(self.key)
+        columns = columns_of(column.name, column.method, symmetric=self.symmetric)
+        return tuple(map(str, columns))
 
 
 METRICS: Registry[MetricSpec] = Registry("metric")

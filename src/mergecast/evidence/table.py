@@ -8,7 +8,6 @@ from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from mergecast.errors import FamilyError, MergecastError, UndefinedError
@@ -24,6 +23,7 @@ from mergecast.evidence.session import ProbeSettings
 from mergecast.evidence.settings import MergeSettings
 from mergecast.family.family import Family
 from mergecast.runtime.progress import Progress, Silent
+from mergecast.tables.pairs import MissingMetric, PairTable
 
 if TYPE_CHECKING:
     from mergecast.tasks.task import Task
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _ROUNDING = 1e-9
 
 
-def compute_metrics(
+def pair_table(
     family: Family,
     *,
     tasks: Mapping[str, Task] | None = None,
@@ -43,7 +43,7 @@ def compute_metrics(
     workers: int = 2,
     progress: Progress | None = None,
     metric_set: str | None = None,
-) -> pd.DataFrame:
+) -> PairTable:
     """All metrics of a tier, and of the cheaper ones, of all pairs.
 
     Parameters
@@ -60,9 +60,10 @@ def compute_metrics(
 
     Returns
     -------
-    One row a pair, ``suite, left, right`` (labels in sorted order) and one column a metric, two
-    for a directed one. Undefined values are NaN; ``attrs["missing"]`` lists them with the reason,
-    and ``attrs["tiers"]`` names every column's tier.
+    PairTable
+        One row a pair, ``suite, left, right`` (labels in sorted order) and one column a metric,
+        two for a directed one. Undefined values are NaN; the table has their reasons, and every
+        column's tier.
     """
     asked = Request(
         family,
@@ -119,9 +120,9 @@ def table_of(
     suite: str = "",
     metric_set: str | None = None,
     methods: Sequence[str] | None = None,
-) -> pd.DataFrame:
+) -> PairTable:
     """The pair table of evidence by kind, of some merging methods only if they are given; see
-    `compute_metrics`.
+    `pair_table`.
     """
     specs = [
         spec
@@ -129,20 +130,16 @@ def table_of(
         if methods is None or spec.method is None or spec.method in methods
     ]
     rows: list[dict[str, object]] = []
-    missing: list[dict[str, str]] = []
+    missing: list[MissingMetric] = []
     for left, right in combinations(sorted(members), 2):
         row: dict[str, object] = {"suite": suite, "left": left, "right": right}
         for column, value in _values(evidence, specs, left, right):
-            row[column] = np.nan if isinstance(value, str) else value
+            row[column] = math.nan if isinstance(value, str) else value
             if isinstance(value, str):
-                missing.append({"left": left, "right": right, "key": column, "reason": value})
+                missing.append(MissingMetric(suite, left, right, column, value))
         rows.append(row)
-    frame = pd.DataFrame(rows)
-    frame.attrs["missing"] = missing
-    frame.attrs["tiers"] = {
-        column: spec.tier for spec in specs for column in spec.columns if column in frame.columns
-    }
-    return frame
+    tiers = {column: spec.tier for spec in specs for column in spec.columns}
+    return PairTable(pd.DataFrame(rows), tiers=tiers, missing=missing)
 
 
 def _values(

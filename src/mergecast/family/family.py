@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from mergecast.checkpoints.checkpoint import Array, Checkpoint
+from mergecast.checkpoints.checkpoint import Array, Checkpoint, weight_suffixes
 from mergecast.errors import CheckpointError, FamilyError, MergecastError, UsageError
 from mergecast.family.alignment import Alignment, Exclusion, align, set_aside
 from mergecast.family.blocks import ParamBlock
@@ -206,7 +206,7 @@ def _open_model(base: Checkpoint, path: Path, private: Sequence[str], strict: bo
 
 def _label(paths: Sequence[str | Path]) -> dict[str, str | Path]:
     """Labels from file stems or folder names; equal ones take as much of their path as it needs."""
-    places = [Path(path).absolute() for path in paths]
+    places = [_place(Path(path)) for path in paths]
     for path, place in zip(paths, places, strict=True):
         if places.count(place) > 1:
             raise UsageError(f"model {path}", "given twice", "give each model once")
@@ -224,13 +224,28 @@ def _label(paths: Sequence[str | Path]) -> dict[str, str | Path]:
     return dict(zip(labels, paths, strict=True))
 
 
+def _place(path: Path) -> Path:
+    """The path from the root on; ``.`` and ``..`` are the folders that they stand for."""
+    return path.resolve() if path.name in ("", "..") else path.absolute()
+
+
 def _stem(place: Path, depth: int) -> str:
     """A file's stem or folder's name, with `depth` folders above it; '+' joins members."""
-    name = place.name
-    for suffix in (".safetensors", ".pt", ".pth", ".bin"):
+    name = _repository(place) or place.name
+    for suffix in weight_suffixes():
         name = name.removesuffix(suffix)
     above = [part for part in place.parent.parts[-depth:] if part != "/"] if depth else []
     return _printable("/".join([*above, name]).replace("+", "_"))
+
+
+def _repository(place: Path) -> str:
+    """Name and revision of a snapshot in a hub's cache, whose folder is called by a hash."""
+    for cache in (place, *place.parents[:2]):
+        if cache.name.startswith("models--"):
+            name = cache.name.rpartition("--")[2]
+            revision = place.name[:7] if place.parent.name == "snapshots" else ""
+            return f"{name}@{revision}" if revision else name
+    return ""
 
 
 def _printable(name: str) -> str:

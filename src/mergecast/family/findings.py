@@ -11,6 +11,7 @@ import numpy as np
 from mergecast.checkpoints.checkpoint import Array
 
 Severity = Literal["error", "warning", "note"]
+Subject = Literal["model", "base", "family"]
 
 #: ‖τ‖/‖θ₀‖ of fine-tuned models is 0.001–0.2; two unrelated models of equal norm give 1.4.
 NORM_WARNING, NORM_ERROR = 0.5, 1.0
@@ -28,9 +29,10 @@ class Finding:
     ----------
     severity : ``error`` (this model should not be used), ``warning`` or ``note``.
     rule : a short name of the rule.
-    about : the model's label, ``base`` or ``family``.
+    about : the model's label; ``base`` or ``family`` where `subject` is.
     message : what was found, with the value.
     remedy : what to do.
+    subject : whether it is about one model, the base, or the family; a label may be any word.
     """
 
     severity: Severity
@@ -38,6 +40,7 @@ class Finding:
     about: str
     message: str
     remedy: str = ""
+    subject: Subject = "model"
 
 
 def delta_findings(names: Sequence[str], gram: Array, base_norm: float) -> list[Finding]:
@@ -106,6 +109,7 @@ def _similarity_findings(names: Sequence[str], cosines: Array) -> list[Finding]:
                 f"all task vectors share one direction (smallest cosine "
                 f"{cosines[above].min():.2f}), as they do when the base is not theirs",
                 "give the base model they were fine-tuned from",
+                "family",
             )
         )
     return findings

@@ -58,6 +58,11 @@ def is_pooler(name: str) -> bool:
     return "pooler" in name.split(".")[:-1]
 
 
+def is_statistic(name: str) -> bool:
+    """Whether a tensor was measured, not trained: running means and variances of BatchNorm."""
+    return name.rpartition(".")[2] in ("running_mean", "running_var")
+
+
 def is_buffer(name: str, info: TensorInfo) -> bool:
     """Whether a tensor is no trained weight, but a table that some versions save and others do not.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from mergecast.checkpoints import dtypes
-from mergecast.checkpoints.checkpoint import Array, Checkpoint
+from mergecast.checkpoints.checkpoint import Array
 from mergecast.errors import CheckpointError
 from mergecast.family.blocks import ParamBlock
 from mergecast.family.family import Family, Models
 from mergecast.family.findings import VANISHED_SHARE, Finding, delta_findings
-from mergecast.family.heads import is_head
+from mergecast.family.headers import dtype_names, header_findings
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.typing import Names
 
@@ -39,13 +39,13 @@ class Preflight:
     @property
     def refused(self) -> list[str]:
         """Labels of models with an error, sorted."""
-        bad = {f.about for f in self.findings if f.severity == "error"}
-        return sorted(bad - {"base", "family"})
+        errors = (f for f in self.findings if f.severity == "error")
+        return sorted({f.about for f in errors if f.subject == "model"})
 
     @property
     def usable(self) -> list[str]:
         """Labels of models without an error; none if the base or the family has one."""
-        if any(f.severity == "error" and f.about in {"base", "family"} for f in self.findings):
+        if any(f.severity == "error" and f.subject != "model" for f in self.findings):
             return []
         return [name for name in self.family.names if name not in self.refused]
 
@@ -73,7 +73,25 @@ def check(
     strict: bool = True,
     progress: Progress | None = None,
 ) -> Preflight:
-    """Open, align and read a family once, and report what would spoil a merge.
+    """Open, align and read a family once, and report what would spoil a merge; nothing is merged.
+
+    Parameters
+    ----------
+    base : str or Path
+        The base model.
+    models : str, Path, sequence of them or mapping
+        Fine-tuned models, or label to path.
+    private : str or sequence of str
+        Glob patterns of parameters that belong to tasks.
+    strict : bool
+        Refuse models that differ from the base outside task heads.
+    progress : Progress, optional
+        Told of every parameter read.
+
+    Returns
+    -------
+    Preflight
+        What is usable, what is refused, and why.
 
     Raises
     ------
@@ -91,92 +109,38 @@ def check(
         )
         for label, error in family.refused.items()
     ]
-    findings += _header_findings(family)
+    findings += header_findings(family)
     gram = np.zeros((family.size, family.size))
     base_square = 0.0
     vanished = np.zeros((family.size, 2))
     non_finite: dict[str, list[str]] = {}
+    base_non_finite: list[str] = []
     advance = (progress or Silent()).stage("reading", len(family.shared))
     for block in family.blocks():
         part = block.gram()
         square = block.base_norm() ** 2
         if not np.isfinite(square):
-            non_finite.setdefault("base", []).append(block.name)
+            base_non_finite.append(block.name)
         for label in block.non_finite(part):
             non_finite.setdefault(label, []).append(block.name)
         gram += part
         base_square += square
         vanished += _vanished(family, block, part)
         advance(1)
-    findings += _non_finite_findings(non_finite)
+    findings += _non_finite_findings(non_finite, base_non_finite)
     findings += _vanished_findings(family, vanished)
     finite = [i for i, name in enumerate(family.names) if name not in non_finite]
-    if "base" not in non_finite:
+    if not base_non_finite:
         names = [family.names[i] for i in finite]
         findings += delta_findings(names, gram[np.ix_(finite, finite)], sqrt(base_square))
     norms = {
         family.names[i]: float(sqrt(gram[i, i] / base_square)) if base_square else float("inf")
         for i in finite
-        if "base" not in non_finite
+        if not base_non_finite
     }
     order = {"error": 0, "warning": 1, "note": 2}
     findings.sort(key=lambda f: (order[f.severity], f.about, f.rule))
     return Preflight(family, norms, tuple(findings))
-
-
-def _header_findings(family: Family) -> list[Finding]:
-    findings: list[Finding] = []
-    for label, checkpoint in (("base", family.base), *family.models.items()):
-        if checkpoint.tied:
-            pairs = ", ".join(f"{a} = {b}" for a, b in checkpoint.tied.items())
-            findings.append(Finding("note", "tied", label, f"tied, counted once: {pairs}"))
-    stored = _dtype_names(family.base, family.shared)
-    for label, model in family.models.items():
-        own = _dtype_names(model, family.shared)
-        if own != stored:
-            findings.append(
-                Finding(
-                    "warning",
-                    "dtype",
-                    label,
-                    f"is stored as {', '.join(own)}, the base as {', '.join(stored)}",
-                    "the difference holds the rounding of both",
-                )
-            )
-        quantized = [
-            name
-            for name, info in family.base.infos.items()
-            if info.is_floating and name in model.infos and not model.infos[name].is_floating
-        ]
-        if quantized:
-            findings.append(
-                Finding(
-                    "warning",
-                    "integers",
-                    label,
-                    f"stores {len(quantized)} parameter(s) as integers where the base has floats, "
-                    f"first {quantized[0]!r}: they are left out",
-                    "dequantize it, or give the checkpoint before quantization",
-                )
-            )
-    heads = [name for name in family.shared if is_head(name)]
-    if heads:
-        findings.append(
-            Finding(
-                "note",
-                "shared head",
-                "family",
-                f"{len(heads)} head parameter(s) are in every model and will be merged, first "
-                f"{heads[0]!r}",
-                "if they belong to tasks, name them with --private",
-            )
-        )
-    return findings
-
-
-def _dtype_names(checkpoint: Checkpoint, names: Sequence[str]) -> list[str]:
-    infos = checkpoint.infos
-    return sorted({infos[name].dtype.name for name in names if name in infos})
 
 
 def _vanished(family: Family, block: ParamBlock, gram: Array) -> Array:
@@ -195,7 +159,7 @@ def _vanished_findings(family: Family, counts: Array) -> list[Finding]:
     findings = []
     for name, (zeros, total) in zip(family.names, counts, strict=True):
         if total and zeros / total > VANISHED_SHARE:
-            stored = ", ".join(_dtype_names(family.models[name], family.shared))
+            stored = ", ".join(dtype_names(family.models[name], family.shared))
             findings.append(
                 Finding(
                     "warning",
@@ -209,16 +173,17 @@ def _vanished_findings(family: Family, counts: Array) -> list[Finding]:
     return findings
 
 
-def _non_finite_findings(found: Mapping[str, Sequence[str]]) -> list[Finding]:
-    return [
-        Finding(
+def _non_finite_findings(
+    models: Mapping[str, Sequence[str]], base: Sequence[str]
+) -> Iterator[Finding]:
+    """NaN and infinities; a base that holds some makes every difference so: it is said once."""
+    places: Mapping[str, Sequence[str]] = {"base": base} if base else models
+    for label, names in places.items():
+        yield Finding(
             "error",
             "non-finite",
             label,
             f"NaN or infinity in {len(names)} parameter(s), first {names[0]!r}",
             "fetch it again or leave it out",
+            "base" if base else "model",
         )
-        for label, names in found.items()
-        # A base that is not finite makes every difference so: say it once.
-        if label == "base" or "base" not in found
-    ]

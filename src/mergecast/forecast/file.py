@@ -20,8 +20,8 @@ from mergecast.errors import MergecastError, ResourceError, UsageError
 from mergecast.forecast.estimators.predictors import stored_form
 from mergecast.forecast.estimators.stored import Count, NonNegative, StoredModel, Strict
 from mergecast.forecast.older_files import from_version_2
-from mergecast.tables.io import replace_file
-from mergecast.tables.tiers import ABOUT
+from mergecast.runtime.files import write_text
+from mergecast.tables.columns import Column
 
 SCHEMA: Final = "mergecast.forecaster"
 VERSION: Final = 3
@@ -165,7 +165,7 @@ class ForecasterFile(Strict):
         columns : iterable of str
             Metric columns of a pair table.
         """
-        names = {column.partition(":")[0].partition(ABOUT)[0] for column in columns}
+        names = {Column.parse(column).name for column in columns}
         for tier, models in reversed(self.tiers.items()):
             if all(names.issuperset(model.needs) for model in models.values()):
                 return tier
@@ -176,7 +176,7 @@ def write_forecaster(file: ForecasterFile, path: str | Path) -> Path:
     """Write the file atomically; raises ResourceError."""
     # Numbers of one list on one line: a matrix can then be read, and takes half the room.
     text = _NUMBERS.sub(_on_one_line, file.model_dump_json(indent=2)) + "\n"
-    return replace_file(Path(path), lambda target: target.write_text(text, encoding="utf-8"))
+    return write_text(Path(path), text)
 
 
 def read_forecaster(path: str | Path) -> ForecasterFile:

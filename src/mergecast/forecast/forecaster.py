@@ -27,8 +27,8 @@ from mergecast.forecast.training import training_rows
 from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.workers import Workers
-from mergecast.tables.pairs import metric_columns, validate_pairs
-from mergecast.tables.tiers import tiers_of, up_to
+from mergecast.tables.outcomes import OutcomesLike, as_outcomes
+from mergecast.tables.pairs import PairsLike, as_pairs
 from mergecast.version import __version__
 
 
@@ -63,8 +63,8 @@ class Forecaster:
     @classmethod
     def fit(
         cls,
-        pairs: pd.DataFrame,
-        outcomes: pd.DataFrame,
+        pairs: PairsLike,
+        outcomes: OutcomesLike,
         predictor: str = AUTO,
         progress: Progress | None = None,
         validation: Evaluation | None = None,
@@ -76,8 +76,10 @@ class Forecaster:
 
         Parameters
         ----------
-        pairs, outcomes : DataFrame
-            Tables as in `mergecast.tables`.
+        pairs : PairTable or DataFrame
+            Metrics.
+        outcomes : OutcomeTable or DataFrame
+            What the merges did.
         predictor : str
             ``auto``: for each method the one of least mean absolute error with both tasks left out
             (L2TO), since a forecast is asked for models that were never seen; or the name of one
@@ -104,8 +106,9 @@ class Forecaster:
             not of these pairs.
         """
         predictors = choice(predictor, warm)
-        names = tiers_of(pairs) if cheaper else tiers_of(pairs)[-1:]
-        data = {tier: training_rows(up_to(pairs, tier), outcomes) for tier in names}
+        pairs, outcomes = as_pairs(pairs), as_outcomes(outcomes)
+        names = pairs.tier_names if cheaper else pairs.tier_names[-1:]
+        data = {tier: training_rows(pairs.up_to(tier), outcomes) for tier in names}
         units = [
             FitUnit(tier, method, rows, predictors, validation if tier == names[-1] else None)
             for tier, methods in data.items()
@@ -138,7 +141,7 @@ class Forecaster:
 
     def forecast(
         self,
-        pairs: pd.DataFrame,
+        pairs: PairsLike,
         *,
         level: float = LEVEL,
         threshold: float = THRESHOLD,
@@ -148,8 +151,8 @@ class Forecaster:
 
         Parameters
         ----------
-        pairs : DataFrame
-            A pair table of new models.
+        pairs : PairTable or DataFrame
+            Metrics of new models.
         level : float
             Nominal level of the intervals, one that the file has (0.5, 0.8, 0.9, 0.95).
         threshold : float
@@ -169,11 +172,12 @@ class Forecaster:
         UndefinedError
             Nothing can be forecast: every method misses a metric it needs, for every pair.
         """
-        checked = validate_pairs(pairs)
+        checked = as_pairs(pairs)
         if suite is not None:
-            checked = _as_suite(checked, suite, self.file)
-        measured = [key for key in metric_columns(checked) if checked[key].notna().any()]
-        tier = self.file.tier_for(measured)
+            if suite not in self.file.training.suites:
+                raise UsageError.unknown("suite", suite, self.file.training.suites)
+            checked = checked.with_suite(suite)
+        tier = self.file.tier_for(c for c in checked.metrics if checked.frame[c].notna().any())
         warm = self.file.warm.get(tier, {})
         tables = []
         for method, entry in sorted(self.file.tiers[tier].items()):
@@ -249,12 +253,3 @@ class Forecaster:
         """
         name, path = find_forecaster(source)
         return cls(read_forecaster(path), name)
-
-
-def _as_suite(pairs: pd.DataFrame, suite: str, file: ForecasterFile) -> pd.DataFrame:
-    """The table with its models declared to be those of a training suite."""
-    if suite not in file.training.suites:
-        raise UsageError.unknown("suite", suite, file.training.suites)
-    named = pairs.assign(suite=pairs["suite"].replace("", suite))
-    named.attrs = pairs.attrs
-    return validate_pairs(named)

@@ -12,6 +12,7 @@ from mergecast.forecast.estimators.predictors import checked_numbers
 from mergecast.forecast.file import Feature, MethodModel, Quantile
 from mergecast.forecast.result import COLD, ROW_COLUMNS, WARM
 from mergecast.forecast.rows import member_rows, reason_missing
+from mergecast.tables.pairs import PairTable
 from mergecast.typing import Floats
 
 N_REASONS = 3
@@ -21,7 +22,7 @@ _RANGE_SLACK = 1e-9
 
 
 def forecast_method(
-    method: str, entry: MethodModel, pairs: pd.DataFrame, level: float, suite: str | None = None
+    method: str, entry: MethodModel, pairs: PairTable, level: float, suite: str | None = None
 ) -> pd.DataFrame:
     """Forecast member rows under one method.
 
@@ -132,7 +133,7 @@ def _out_of_range(features: list[Feature], rows: pd.DataFrame) -> list[list[tupl
     return [sorted(row, key=lambda entry: (-entry[0], entry[1])) for row in outside]
 
 
-def _note(method: str, entry: MethodModel, pairs: pd.DataFrame, row: pd.Series) -> str:
+def _note(method: str, entry: MethodModel, pairs: PairTable, row: pd.Series) -> str:
     if not entry.needs:
         return f"{entry.why}: the mean retention of the {entry.n_pairs} training pairs of {method}"
     for key in entry.needs:

@@ -11,6 +11,7 @@ import pandas as pd
 
 if TYPE_CHECKING:
     from mergecast.forecast.file import ForecasterFile
+    from mergecast.tables.pairs import PairTable
 
 ROW_COLUMNS = [
     "suite",
@@ -65,7 +66,7 @@ class Forecast:
     level: float
     threshold: float
     tier: str
-    metrics: pd.DataFrame
+    metrics: PairTable
     forecaster: ForecasterFile
     suite: str | None = None
     name: str = ""

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mergecast.tables.pairs import NO_REASON, PAIR_KEYS, method_features, missing_reasons
+from mergecast.tables.pairs import NO_REASON, PAIR_KEYS, PairTable
 from mergecast.typing import Floats
 
 IDENTITY = ["suite", "member", "partner"]
@@ -27,14 +27,14 @@ ROW_KEYS = ["suite", "left", "right", "member"]
 Codes = npt.NDArray[np.intp]
 
 
-def member_rows(pairs: pd.DataFrame, method: str) -> pd.DataFrame:
+def member_rows(pairs: PairTable, method: str) -> pd.DataFrame:
     """The pair table seen from each member, with the metrics that say something of `method`.
 
     Returns DataFrame[suite, left, right, member, partner, metrics...] with two rows a pair, left's
-    before right's, pairs sorted by (suite, left, right). `pairs` must be validated.
+    before right's, pairs sorted by (suite, left, right).
     """
-    features = method_features(pairs, method)
-    ordered = pairs.sort_values(PAIR_KEYS, ignore_index=True)
+    features = pairs.method_features(method)
+    ordered = pairs.frame.sort_values(PAIR_KEYS, ignore_index=True)
     views = []
     for side, member, partner in ((0, "left", "right"), (1, "right", "left")):
         view = ordered[PAIR_KEYS].copy()
@@ -45,19 +45,15 @@ def member_rows(pairs: pd.DataFrame, method: str) -> pd.DataFrame:
 
 
 def reason_missing(
-    pairs: pd.DataFrame, suite: str, left: str, right: str, key: str, method: str = ""
+    pairs: PairTable, suite: str, left: str, right: str, key: str, method: str = ""
 ) -> str:
     """Why feature `key` of a pair is NaN under a method, as the metrics room recorded it.
 
     Without a method, of the features that are about none.
     """
-    reasons = missing_reasons(pairs)
-    for column in method_features(pairs, method).get(key, (key, key)):
-        for owner in (suite, ""):
-            reason = reasons.get((owner, left, right, column))
-            if reason is not None:
-                return reason
-    return NO_REASON
+    columns = pairs.method_features(method).get(key, (key, key))
+    reasons = [pairs.reason(suite, left, right, column) for column in columns]
+    return next((reason for reason in reasons if reason != NO_REASON), NO_REASON)
 
 
 def without_identity(X: Any) -> Any:

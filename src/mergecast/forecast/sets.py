@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mergecast.errors import TableError, UsageError
-from mergecast.tables.outcomes import validate_outcomes
+from mergecast.tables.outcomes import OutcomesLike, as_outcomes, join_members, split_members
 from mergecast.typing import Floats
 
 MOST_VALUES = 20_000_000
@@ -49,7 +49,7 @@ RULE = "directed"
 """The rule that sets are ranked by."""
 
 
-def set_forecasts(directed: pd.DataFrame, sets: pd.DataFrame) -> pd.DataFrame:
+def set_forecasts(directed: pd.DataFrame, sets: OutcomesLike) -> pd.DataFrame:
     """Forecast merges of three and more models from forecasts of their pairs, by every rule.
 
     Parameters
@@ -68,8 +68,8 @@ def set_forecasts(directed: pd.DataFrame, sets: pd.DataFrame) -> pd.DataFrame:
     TableError
         The outcome table breaks its schema or has no set of three models.
     """
-    checked = validate_outcomes(sets)
-    checked = checked[checked["members"].str.count(r"\+") >= 2]
+    table = as_outcomes(sets)
+    checked = table.frame[table.sizes > 2]
     if checked.empty:
         raise TableError(
             "outcomes table, column 'members'",
@@ -78,10 +78,10 @@ def set_forecasts(directed: pd.DataFrame, sets: pd.DataFrame) -> pd.DataFrame:
         )
     known = {key: _kept(rows) for key, rows in directed.groupby(["suite", "method"], sort=False)}
     rows: list[dict[str, Any]] = []
-    for (suite, method, members), table in checked.groupby(
+    for (suite, method, members), outcomes in checked.groupby(
         ["suite", "method", "members"], sort=True
     ):
-        models = str(members).split("+")
+        models = split_members(str(members))
         beside = _beside(known.get((suite, method), {}), models, np.arange(len(models))[None])
         rows.append(
             {
@@ -90,7 +90,7 @@ def set_forecasts(directed: pd.DataFrame, sets: pd.DataFrame) -> pd.DataFrame:
                 "members": members,
                 "size": len(models),
                 **{name: float(rule(beside).mean()) for name, rule in RULES.items()},
-                "measured": float(table["retention"].mean(skipna=False)),
+                "measured": float(outcomes["retention"].mean(skipna=False)),
             }
         )
     return pd.DataFrame(rows)
@@ -146,7 +146,7 @@ def rank_sets(
     lowest = [names[i] for i in chosen[rows, worst]]
     table = pd.DataFrame(
         {
-            "members": ["+".join(names[i] for i in members) for members in chosen],
+            "members": [join_members(names[i] for i in members) for members in chosen],
             "retention": each.mean(axis=1),
             "pair_mean": mean_of_pairs(beside).mean(axis=1),
             "worst_member": np.where(np.isnan(least), "", lowest),

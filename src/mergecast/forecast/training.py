@@ -17,8 +17,8 @@ import pandas as pd
 
 from mergecast.errors import TableError
 from mergecast.forecast.rows import IDENTITY, ROW_KEYS, member_rows, reason_missing
-from mergecast.tables.outcomes import member_outcomes, validate_outcomes
-from mergecast.tables.pairs import PAIR_KEYS, validate_pairs
+from mergecast.tables.outcomes import OutcomesLike, as_outcomes
+from mergecast.tables.pairs import PAIR_KEYS, PairsLike, PairTable, as_pairs
 from mergecast.tables.runs import check_match
 
 MAX_MISSING_SHARE = 0.1
@@ -53,7 +53,9 @@ class TrainingRows:
 
 
 def training_rows(
-    pairs: pd.DataFrame, outcomes: pd.DataFrame, methods: list[str] | None = None
+    pairs: PairsLike,
+    outcomes: OutcomesLike,
+    methods: list[str] | None = None,
 ) -> dict[str, TrainingRows]:
     """Join metrics with what the merges did, method by method.
 
@@ -67,9 +69,9 @@ def training_rows(
     TableError
         A table breaks its schema, a method has no outcomes, nothing is left to learn from.
     """
-    pairs, outcomes = validate_pairs(pairs), validate_outcomes(outcomes)
+    pairs, outcomes = as_pairs(pairs), as_outcomes(outcomes)
     check_match(pairs, outcomes)
-    measured = member_outcomes(outcomes)
+    measured = outcomes.members()
     there = sorted(measured["method"].unique())
     for method in methods or []:
         if method not in there:
@@ -82,11 +84,11 @@ def training_rows(
         raise TableError(
             "outcomes table, column 'members'", "no merged pair in it", "merge and evaluate pairs"
         )
-    known = set(pairs[PAIR_KEYS].itertuples(index=False, name=None))
+    known = set(pairs.frame[PAIR_KEYS].itertuples(index=False, name=None))
     return {method: _join(pairs, measured, method, known) for method in methods or there}
 
 
-def _without_missing(pairs: pd.DataFrame, method: str) -> tuple[pd.DataFrame, list[str]]:
+def _without_missing(pairs: PairTable, method: str) -> tuple[pd.DataFrame, list[str]]:
     rows = member_rows(pairs, method)
     metrics = list(rows.columns.drop([*ROW_KEYS, "partner"]))
     absent = rows[metrics].isna()
@@ -120,7 +122,7 @@ def _without_missing(pairs: pd.DataFrame, method: str) -> tuple[pd.DataFrame, li
     return rows.loc[~incomplete, [*ROW_KEYS, "partner", *kept]].reset_index(drop=True), notes
 
 
-def _usual_reason(pairs: pd.DataFrame, rows: pd.DataFrame, key: str, method: str) -> str:
+def _usual_reason(pairs: PairTable, rows: pd.DataFrame, key: str, method: str) -> str:
     gone = rows[rows[key].isna()]
     reasons = Counter(
         reason_missing(pairs, suite, left, right, key, method)
@@ -130,7 +132,7 @@ def _usual_reason(pairs: pd.DataFrame, rows: pd.DataFrame, key: str, method: str
 
 
 def _join(
-    pairs: pd.DataFrame, measured: pd.DataFrame, method: str, known: set[tuple[str, ...]]
+    pairs: PairTable, measured: pd.DataFrame, method: str, known: set[tuple[str, ...]]
 ) -> TrainingRows:
     rows, notes = _without_missing(pairs, method)
     mine = measured[measured["method"] == method]

@@ -1,4 +1,4 @@
-"""Stream → method → tensors or a written checkpoint."""
+"""Stream → method → tensors."""
 
 from __future__ import annotations
 
@@ -6,24 +6,19 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mergecast.checkpoints.checkpoint import Checkpoint
-from mergecast.checkpoints.folder_writer import MARKER, FolderWriter
-from mergecast.checkpoints.safetensors_file import SafetensorsCheckpoint
 from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.errors import FamilyError, MergecastError, UsageError
 from mergecast.family.blocks import BLOCKS, ParamBlock
 from mergecast.family.family import Family
+from mergecast.family.heads import is_statistic
 from mergecast.merging.method import METHODS, MergingMethod, TensorBlock
 from mergecast.runtime.devices import check_device
-from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.stage import Stage
 from mergecast.typing import Array
-from mergecast.version import __version__
 
 if TYPE_CHECKING:
     import torch
@@ -34,10 +29,6 @@ MERGE = Stage(
     1,
     uses=(BLOCKS,),
     modules=("mergecast.merging.run", "mergecast.merging.decompositions"),
-)
-#: Suffixes of weights and training state, which a merge replaces or makes meaningless.
-_WEIGHTS = frozenset(
-    {".bin", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx", ".pt", ".pth", ".safetensors"}
 )
 
 
@@ -54,77 +45,38 @@ def merge(
 
     Parameters
     ----------
-    family : base and models.
-    method : a name in `METHODS`.
-    members : labels of the models to merge; all by default. Their order does not matter.
-    params : the method's parameters; defaults for the rest.
-    seed : seed of random masks.
-    device : where the method runs.
+    family : Family
+        Base and models.
+    method : str
+        A name in `METHODS`.
+    members : sequence of str, optional
+        Labels of the models to merge; all by default. Their order does not matter.
+    params : mapping of str to object, optional
+        The method's parameters; defaults for the rest.
+    seed : int
+        Of random masks.
+    device : str
+        Where the method runs.
 
     Returns
     -------
-    Every parameter of the base: shared ones merged, others as they are in the base, each in the
-    base's dtype.
+    dict of str to Tensor
+        Every parameter of the base: shared ones merged, others as they are in the base, each in
+        the base's dtype.
+
+    Raises
+    ------
+    UsageError
+        An unknown method, parameter, member or device.
+    FamilyError
+        A value that is not finite, or too large for the base's dtype once merged.
     """
-    _, blocks = _merged_blocks(family, method, members, params, seed, device)
+    _, blocks = merged_blocks(family, method, members, params, seed, device)
     merged = {name: to_tensor(array) for name, array in blocks}
     for exclusion in family.alignment.excluded:
         if exclusion.name in family.base.infos:
             merged[exclusion.name] = to_tensor(family.base.array(exclusion.name))
     return {name: merged[name] for name in family.base.names}
-
-
-def write_merge(
-    family: Family,
-    method: str,
-    out: str | Path,
-    *,
-    members: Sequence[str] | None = None,
-    params: Mapping[str, object] | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    workers: int = 2,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-) -> Path:
-    """Merge to disk, one parameter at a time; see `merge` for the parameters.
-
-    The folder gets ``model.safetensors`` (or the base's shards and index), the base's config and
-    tokenizer files, and ``mergecast.json``, the record of the merge. It appears when complete.
-    """
-    out = Path(out)
-    infos = list(family.base.infos.values())
-    chosen = _members(family, members)
-    record = {
-        "mergecast": __version__,
-        "method": method,
-        "params": METHODS.get(method).validate(params),
-        "seed": seed,
-        "base": str(family.base.path),
-        "members": {name: str(family.models[name].path) for name in chosen},
-        "excluded": [vars(exclusion) for exclusion in family.alignment.excluded],
-    }
-    writer = FolderWriter(
-        out,
-        infos,
-        shards=_shards(family.base),
-        side_files=_side_files(family.base.path),
-        record=record,
-        overwrite=overwrite,
-        inputs=[family.base.path, *(family.models[name].path for name in chosen)],
-        tied=family.base.tied,
-    )
-    _, blocks = _merged_blocks(family, method, members, params, seed, device, workers)
-    advance = (progress or Silent()).stage(f"merging by {method}", len(infos))
-    with writer.open():
-        for name, array in blocks:
-            writer.write(name, array)
-            advance(1)
-        for exclusion in family.alignment.excluded:
-            if exclusion.name in family.base.infos:
-                writer.write(exclusion.name, family.base.array(exclusion.name))
-                advance(1)
-    return out
 
 
 def apply(
@@ -160,7 +112,8 @@ def apply(
                 f"parameter {block.name!r} or the base's holds NaN or infinity",
                 "leave this model out, or fetch it again",
             )
-    delta = method.kernel(tensors, **params)
+    # What was measured and not trained is averaged: a scaled variance may be negative.
+    delta = tensors.deltas.mean(0) if is_statistic(block.name) else method.kernel(tensors, **params)
     _check_shape(delta, tensors, method)
     merged = tensors.base + delta
     array: Array = merged.cpu().numpy()
@@ -206,7 +159,7 @@ def _is_finite(tensor: torch.Tensor) -> bool:
     return bool(low.isfinite() and high.isfinite())
 
 
-def _merged_blocks(
+def merged_blocks(
     family: Family,
     method_name: str,
     members: Sequence[str] | None,
@@ -215,10 +168,11 @@ def _merged_blocks(
     device: str,
     workers: int = 1,
 ) -> tuple[MergingMethod, Iterator[tuple[str, Array]]]:
+    """The method, and every shared parameter merged as it is asked for; see `merge`."""
     method = METHODS.get(method_name)
     parameters = method.validate(params)
     check_device(device)
-    chosen = _members(family, members)
+    chosen = chosen_members(family, members)
     method.check_members(chosen)
     subset = family.subset(chosen)
 
@@ -244,7 +198,7 @@ def _merged_blocks(
     return method, stream()
 
 
-def _members(family: Family, members: Sequence[str] | None) -> tuple[str, ...]:
+def chosen_members(family: Family, members: Sequence[str] | None) -> tuple[str, ...]:
     """Members in sorted order, so that the order given changes nothing, not even rounding."""
     return tuple(sorted(family.names if members is None else family.subset(members).names))
 
@@ -260,23 +214,3 @@ def _one_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _shards(base: Checkpoint) -> dict[str, str] | None:
-    if not isinstance(base, SafetensorsCheckpoint) or not base.path.is_dir():
-        return None
-    return {name: base.file_of(name) for name in base.names}
-
-
-def _side_files(folder: Path) -> list[Path]:
-    """Every file of a model folder but weights: config, tokenizer, generation, custom code."""
-    if not folder.is_dir():
-        return []
-    return [
-        file
-        for file in sorted(folder.iterdir())
-        if file.is_file()
-        and file.suffix not in _WEIGHTS
-        and not file.name.endswith(".index.json")
-        and file.name not in {MARKER, "adapter_config.json"}
-    ]

@@ -17,13 +17,14 @@ import pandas as pd
 
 from mergecast.errors import TableError
 from mergecast.paper.json_file import entry, number, read_json, refuse_json
-from mergecast.tables.pairs import validate_pairs
+from mergecast.tables.pairs import PairTable
+from mergecast.tables.schema import about
 
 NULL_METRIC = "null in the published table"
 SENSITIVITY = "calibration_sensitivity"
 
 
-def calibration_tables(results: Path, setting: str) -> dict[int, pd.DataFrame]:
+def calibration_tables(results: Path, setting: str) -> dict[int, PairTable]:
     """Calibration size (samples a task) to the pair table measured with it, sizes ascending.
 
     Parameters
@@ -40,7 +41,7 @@ def calibration_tables(results: Path, setting: str) -> dict[int, pd.DataFrame]:
         A file is damaged, or a folder's name is no size.
     """
     home = results / "mergeability" / setting / SENSITIVITY
-    found: dict[int, pd.DataFrame] = {}
+    found: dict[int, PairTable] = {}
     for folder in sorted(path for path in home.glob("*") if path.is_dir()):
         if not re.fullmatch(r"[1-9]\d*", folder.name):
             raise TableError(
@@ -80,7 +81,7 @@ def task_names(path: Path, data: dict[str, Any]) -> list[str]:
     return tasks
 
 
-def metric_table(path: Path, data: dict[str, Any], tasks: list[str], setting: str) -> pd.DataFrame:
+def metric_table(path: Path, data: dict[str, Any], tasks: list[str], setting: str) -> PairTable:
     """The pair table of a metric file, with all n(n-1)/2 pairs; raises TableError."""
     places = sorted(
         (min(a, b), max(a, b), i, j) for (i, a), (j, b) in combinations(enumerate(tasks), 2)
@@ -103,9 +104,8 @@ def metric_table(path: Path, data: dict[str, Any], tasks: list[str], setting: st
         columns[key] = values
     if not metrics:
         refuse_json(path, "key 'metrics'", "no metric", "copy the file again")
-    frame = pd.DataFrame(columns)
-    frame.attrs["missing"] = missing
-    return validate_pairs(frame, table=str(path))
+    with about(path):
+        return PairTable.from_pandas(pd.DataFrame(columns), missing=missing)
 
 
 def _matrix(path: Path, metrics: dict[str, Any], key: str, n: int) -> list[list[Any]]:

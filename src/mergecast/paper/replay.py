@@ -11,8 +11,8 @@ from mergecast.analysis.audit import raw_outcomes
 from mergecast.errors import TableError
 from mergecast.forecast.validation.scoring import pearson
 from mergecast.paper.fits import ReleasedFit
-from mergecast.tables.outcomes import pair_outcomes
-from mergecast.tables.pairs import PAIR_KEYS
+from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.pairs import PAIR_KEYS, PairTable
 
 RAW, NORMALIZED = "raw", "normalized"
 
@@ -40,7 +40,7 @@ class Replay:
     worst: float
 
 
-def replay(fit: ReleasedFit, pairs: pd.DataFrame, outcomes: pd.DataFrame) -> Replay:
+def replay(fit: ReleasedFit, pairs: PairTable, outcomes: OutcomeTable) -> Replay:
     """Predict each held-out task's pairs by Xw, X scaled to [-1, 1] on the fold's training pairs.
 
     Parameters
@@ -55,16 +55,16 @@ def replay(fit: ReleasedFit, pairs: pd.DataFrame, outcomes: pd.DataFrame) -> Rep
         A metric or a held-out task of the fit is not in the tables.
     """
     keys = list(fit.coefficients.columns)
-    absent = [key for key in keys if key not in pairs.columns]
+    absent = [key for key in keys if key not in pairs.metrics]
     if absent:
         raise TableError(f"fit of {fit.method}", f"metric {absent[0]!r} is not in the pair table")
-    unknown = sorted(set(fit.coefficients.index) - set(pairs["left"]) - set(pairs["right"]))
+    unknown = sorted(set(fit.coefficients.index) - set(pairs.models))
     if unknown:
         raise TableError(f"fit of {fit.method}", f"held-out task {unknown[0]!r} has no pair")
-    mine = outcomes[outcomes["method"] == fit.method]
-    joined = pairs
+    mine = outcomes.keep(outcomes.frame["method"] == fit.method)
+    joined = pairs.frame
     for target, table in ((RAW, raw_outcomes(mine)), (NORMALIZED, mine)):
-        means = pair_outcomes(table).rename(columns={"retention": target})
+        means = table.pairs().rename(columns={"retention": target})
         joined = joined.merge(means.drop(columns="method"), on=PAIR_KEYS)
     X = joined[keys].to_numpy(dtype=float)
     predicted, measured = [], []

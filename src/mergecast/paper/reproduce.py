@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from mergecast.analysis.analyse import Analysis, analyse
 from mergecast.analysis.audit import WARNING, AuditFinding, ordered
 from mergecast.analysis.signatures import mean_coefficients, sign_agreement, top_overlap
 from mergecast.analysis.variance import metric_shares, outcome_shares
 from mergecast.errors import MergecastError, UsageError
 from mergecast.paper.audit import audit_setting
-from mergecast.paper.fits import ReleasedFit, released_fits
+from mergecast.paper.fits import ReleasedFit, experiments, released_fits
 from mergecast.paper.refits import mean_over_seeds, refit, seed_spread
 from mergecast.paper.replay import NORMALIZED, Replay, replay
 from mergecast.paper.results import PublishedSetting, read_setting, settings
@@ -26,6 +26,8 @@ from mergecast.paper.sensitivity import (
     published_sizes,
 )
 from mergecast.runtime.progress import Progress
+from mergecast.tables.pairs import PairTable
+from mergecast.typing import Names, listed
 
 # A fit whose per-fold r moves by more than this between seeds is not a result of the data alone.
 _STABLE = 0.05
@@ -44,6 +46,7 @@ class Reproduction:
     fits, replays : released fits, and their coefficients applied again, by method.
     runs : every refit, one row a seed, see `mergecast.paper.refits.refit`.
     findings : the audit.
+    experiments : every released experiment that could be read, by name, as `fits`.
     sizes : calibration size to the analysed pairs measured with it; empty where the setting has no
         sensitivity folder.
     """
@@ -55,7 +58,8 @@ class Reproduction:
     replays: dict[str, Replay]
     runs: pd.DataFrame
     findings: list[AuditFinding]
-    sizes: dict[int, pd.DataFrame] = field(default_factory=dict)
+    experiments: dict[str, dict[str, ReleasedFit]] = field(default_factory=dict)
+    sizes: dict[int, PairTable] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; an undefined number is None."""
@@ -84,6 +88,28 @@ class Reproduction:
             "audit": audit,
         }
 
+    def analyse(self, progress: Progress | None = None) -> Analysis:
+        """What drives the setting's outcomes, by the analyses for any tables; takes minutes."""
+        chosen = self.selection
+        return analyse(chosen.pairs, chosen.outcomes, chosen.methods, progress=progress)
+
+    def fits_by_size(self, seeds: int = 1, progress: Progress | None = None) -> pd.DataFrame | None:
+        """Fits at every calibration size, see `calibration_sensitivity`; None where there is one.
+
+        Parameters
+        ----------
+        seeds : int
+            Seeds, for the spread of predictors that draw numbers.
+        progress : Progress, optional
+            Told of every fit.
+        """
+        if not self.sizes:
+            return None
+        chosen = self.selection
+        return calibration_sensitivity(
+            self.sizes, chosen.outcomes, methods=chosen.methods, seeds=seeds, progress=progress
+        ).fits
+
     def released_means(self) -> pd.DataFrame:
         """Released coefficients averaged over folds: one row a metric, one column a method."""
         return mean_coefficients({name: fit.coefficients for name, fit in self.fits.items()})
@@ -91,30 +117,39 @@ class Reproduction:
 
 def reproduce(
     results: str | Path,
-    setting: str,
-    predictors: Sequence[str] | None = None,
+    setting: str | None = None,
+    predictors: Names | None = None,
     seeds: int = 1,
-    workers: int = 1,
+    workers: int = 2,
     progress: Progress | None = None,
 ) -> Reproduction:
-    """Read a setting of the authors' results folder and do its analysis again.
+    """Recompute the published tables of a setting, and correct them.
 
     Parameters
     ----------
-    results : the authors' results folder, see `mergecast.paper.results`.
-    setting : for example ``ViT-B-16_AdamW``.
-    predictors : names in `PREDICTORS`; by default a set that takes some minutes.
-    seeds, workers, progress : as in `mergecast.paper.refits.refit`.
+    results : str or Path
+        The authors' results folder, see `mergecast.paper.results`.
+    setting : str, optional
+        For example ``ViT-B-16_AdamW``; needed where the folder holds several.
+    predictors : str or sequence of str, optional
+        Names in `PREDICTORS`; by default a set that takes some minutes.
+    seeds : int
+        Seeds, for the spread of predictors that draw numbers.
+    workers : int
+        Processes; the numbers do not depend on it.
+    progress : Progress, optional
+        Told of every fit.
 
     Raises
     ------
     UsageError
-        No such folder, setting or predictor; fewer than one seed.
+        No such folder, setting or predictor; no setting of several; fewer than one seed.
     TableError
         A file of this setting is damaged, or no pair is left.
     """
     if seeds < 1:
         raise UsageError("seeds", f"{seeds} is not a number of seeds", "use 1 or more")
+    setting = setting or _only_setting(results)
     tables = read_setting(results, setting)
     fits = released_fits(results, setting)
     selection = select(tables, fits)
@@ -127,12 +162,26 @@ def reproduce(
         except MergecastError as error:
             findings.append(AuditFinding("released_fit_not_reproduced", WARNING, str(error)))
     findings += audit_setting(tables, selection, others, fits, replays)
+    released = _experiments(results, setting, findings)
     sizes = _sizes(results, setting, selection, findings)
-    runs, failures = refit(selection, predictors, seeds, workers, progress)
+    runs, failures = refit(selection, listed(predictors) or None, seeds, workers, progress)
     findings += [AuditFinding("not_fitted", WARNING, text) for text in failures]
     findings += _unstable(runs)
     findings += _identifying(runs)
-    return Reproduction(tables, selection, others, fits, replays, runs, ordered(findings), sizes)
+    return Reproduction(
+        tables, selection, others, fits, replays, runs, ordered(findings), released, sizes
+    )
+
+
+def _only_setting(results: str | Path) -> str:
+    """The setting of a folder that has one; raises UsageError otherwise."""
+    found = settings(results)
+    if not found:
+        problem = "no mergeability/<SETTING>/pairwise_metrics_N<n>.json in it"
+        raise UsageError(results, problem, "copy the whole results folder")
+    if len(found) != 1:
+        raise UsageError("setting", "not given", f"choose one: {', '.join(found)}")
+    return found[0]
 
 
 def _others(
@@ -151,9 +200,22 @@ def _others(
     return found
 
 
+def _experiments(
+    results: str | Path, setting: str, findings: list[AuditFinding]
+) -> dict[str, dict[str, ReleasedFit]]:
+    """All released fits by experiment; what cannot be read is a finding, not the end."""
+    released = {}
+    for name in experiments(results, setting):
+        try:
+            released[name] = released_fits(results, setting, name)
+        except MergecastError as error:
+            findings.append(AuditFinding("unreadable_experiment", WARNING, str(error)))
+    return released
+
+
 def _sizes(
     results: str | Path, setting: str, selection: Selection, findings: list[AuditFinding]
-) -> dict[int, pd.DataFrame]:
+) -> dict[int, PairTable]:
     """Tables at other calibration sizes; what cannot be read is a finding, not the end."""
     try:
         sizes = published_sizes(results, setting, selection.pairs)

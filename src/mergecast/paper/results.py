@@ -26,7 +26,9 @@ import pandas as pd
 from mergecast.errors import TableError, UsageError
 from mergecast.paper.json_file import entry, number, read_json, refuse_json
 from mergecast.paper.metrics import metric_table, numbered_file, task_names
-from mergecast.tables.outcomes import validate_outcomes
+from mergecast.tables.outcomes import OutcomeTable, join_members
+from mergecast.tables.pairs import PairTable
+from mergecast.tables.schema import about
 
 # The authors' names of merging methods where mergecast has another one.
 METHOD_NAMES = {"arithmetic": "task_arithmetic"}
@@ -53,7 +55,7 @@ class PublishedSetting:
     ----------
     name : the setting; it is the `suite` of both tables.
     tasks : names, sorted.
-    pairs : pair table with all n(n-1)/2 pairs; reasons of NaN in ``attrs["missing"]``.
+    pairs : pair table with all n(n-1)/2 pairs, and the reason where a metric is missing.
     outcomes : outcome table of the merges that succeeded. `score` is raw accuracy, `retention` the
         paper's normalized accuracy. The files do not tell the number of test samples (`n_eval` is
         1) nor a loss of the single model (NaN).
@@ -62,14 +64,14 @@ class PublishedSetting:
 
     name: str
     tasks: list[str]
-    pairs: pd.DataFrame
-    outcomes: pd.DataFrame
+    pairs: PairTable
+    outcomes: OutcomeTable
     failures: list[Failure] = field(default_factory=list)
 
     @property
     def methods(self) -> list[str]:
         """Merging methods with outcomes, sorted."""
-        return sorted(self.outcomes["method"].unique())
+        return self.outcomes.methods
 
 
 def results_folder(path: str | Path) -> Path:
@@ -117,7 +119,8 @@ def read_setting(results: str | Path, setting: str) -> PublishedSetting:
         raise TableError(
             results / setting, "no merge of a pair has an outcome", "copy the whole results folder"
         )
-    outcomes = validate_outcomes(pd.DataFrame(rows).assign(suite=setting), table=setting)
+    with about(setting):
+        outcomes = OutcomeTable(pd.DataFrame(rows).assign(suite=setting))
     return PublishedSetting(setting, sorted(tasks), pairs, outcomes, failures)
 
 
@@ -164,7 +167,7 @@ def _outcomes(
         found, reason = _members(path, key, value, (left, right), singles)
         if reason:
             failures.append(Failure(method, left, right, reason))
-        rows += [{"method": method, "members": f"{left}+{right}", **row} for row in found]
+        rows += [{"method": method, "members": join_members((left, right)), **row} for row in found]
     failures += [
         Failure(method, left, right, "not in the published outcomes")
         for left, right in combinations(sorted(tasks), 2)

@@ -17,8 +17,8 @@ from mergecast.forecast.rows import reason_missing
 from mergecast.forecast.training import MAX_MISSING_SHARE
 from mergecast.paper.fits import ReleasedFit
 from mergecast.paper.results import PublishedSetting
-from mergecast.tables.outcomes import pair_outcomes
-from mergecast.tables.pairs import PAIR_KEYS, metric_columns
+from mergecast.tables.outcomes import OutcomeTable, join_members
+from mergecast.tables.pairs import PAIR_KEYS, PairTable
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Selection:
     others: list[str]
     metrics: list[str]
     expected: int
-    pairs: pd.DataFrame
-    outcomes: pd.DataFrame
+    pairs: PairTable
+    outcomes: OutcomeTable
     missing: list[tuple[str, str]]
     notes: list[tuple[str, str]]
 
@@ -62,34 +62,31 @@ def select(setting: PublishedSetting, fits: dict[str, ReleasedFit]) -> Selection
     metrics = _metrics(setting, fits, notes)
     failed = _failed(setting)
     methods = _methods(setting, fits, failed, notes)
-    pairs = setting.pairs[[*PAIR_KEYS, *metrics]].copy()
-    pairs.attrs["missing"] = setting.pairs.attrs["missing"]
+    pairs = setting.pairs.only(metrics)
     missing, used = [], []
-    for row in pairs.itertuples(index=False):
+    for row in pairs.frame.itertuples(index=False):
         pair = (str(row.left), str(row.right))
         reasons = _reasons(pairs, pair, row[len(PAIR_KEYS) :], metrics)
         reasons += [
             f"{method}: {failed[method][pair]}" for method in methods if pair in failed[method]
         ]
         if reasons:
-            missing.append(("+".join(pair), "; ".join(reasons)))
+            missing.append((join_members(pair), "; ".join(reasons)))
         used.append(not reasons)
-    kept = pairs[used].reset_index(drop=True)
-    if kept.empty:
+    if not any(used):
         raise TableError(
             f"setting {setting.name}", "no pair has every metric and outcome", missing[0][1]
         )
-    kept.attrs["missing"] = []
-    members = set(kept["left"] + "+" + kept["right"])
-    outcomes = setting.outcomes[setting.outcomes["members"].isin(members)]
-    there = set(outcomes["method"])
+    kept = pairs.keep(used)
+    members = map(join_members, zip(kept.frame["left"], kept.frame["right"], strict=True))
+    outcomes = setting.outcomes.keep(setting.outcomes.frame["members"].isin(list(members)))
     return Selection(
         methods=methods,
-        others=[m for m in setting.methods if m not in methods and m in there],
+        others=[m for m in setting.methods if m not in methods and m in outcomes.methods],
         metrics=metrics,
         expected=len(pairs),
         pairs=kept,
-        outcomes=outcomes.reset_index(drop=True),
+        outcomes=outcomes,
         missing=missing,
         notes=notes,
     )
@@ -98,7 +95,7 @@ def select(setting: PublishedSetting, fits: dict[str, ReleasedFit]) -> Selection
 def _metrics(
     setting: PublishedSetting, fits: dict[str, ReleasedFit], notes: list[tuple[str, str]]
 ) -> list[str]:
-    there = metric_columns(setting.pairs)
+    there = setting.pairs.metrics
     fitted = next((list(fit.coefficients.columns) for fit in fits.values()), [])
     chosen = [key for key in fitted or PAPER_KEYS if key in there] or there
     notes += [
@@ -113,7 +110,7 @@ def _metrics(
     ]
     kept = []
     for key in chosen:
-        absent = setting.pairs[key].isna()
+        absent = setting.pairs.frame[key].isna()
         if absent.mean() <= MAX_MISSING_SHARE:
             kept.append(key)
         else:
@@ -156,7 +153,7 @@ def _failed(setting: PublishedSetting) -> dict[str, dict[tuple[str, str], str]]:
     failed: dict[str, dict[tuple[str, str], str]] = {method: {} for method in setting.methods}
     for failure in setting.failures:
         failed.setdefault(failure.method, {})[failure.left, failure.right] = failure.reason
-    undefined = pair_outcomes(setting.outcomes)
+    undefined = setting.outcomes.pairs()
     undefined = undefined[undefined["retention"].isna()]
     for method, left, right in undefined[["method", "left", "right"]].itertuples(index=False):
         failed[method][left, right] = "retention is undefined: a single score is 0"
@@ -164,11 +161,11 @@ def _failed(setting: PublishedSetting) -> dict[str, dict[tuple[str, str], str]]:
 
 
 def _reasons(
-    pairs: pd.DataFrame, pair: tuple[str, str], values: tuple[float, ...], metrics: list[str]
+    pairs: PairTable, pair: tuple[str, str], values: tuple[float, ...], metrics: list[str]
 ) -> list[str]:
     """Why a pair lacks metrics, metrics of the same reason together."""
     absent = [key for key, value in zip(metrics, values, strict=True) if pd.isna(value)]
-    suite = str(pairs["suite"].iloc[0])
+    [suite] = pairs.suites
     why = Counter(reason_missing(pairs, suite, *pair, key) for key in absent)
     named = {
         reason: [key for key in absent if reason_missing(pairs, suite, *pair, key) == reason]

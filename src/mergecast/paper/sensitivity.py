@@ -8,7 +8,7 @@ fit that draws numbers; its spread stands beside.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -25,8 +25,9 @@ from mergecast.forecast.validation.uncertainty import seed_spread
 from mergecast.paper.metrics import calibration_tables
 from mergecast.paper.results import results_folder
 from mergecast.runtime.progress import Progress, Silent
-from mergecast.tables.outcomes import validate_outcomes
-from mergecast.tables.pairs import PAIR_KEYS, metric_columns, validate_pairs
+from mergecast.tables.outcomes import OutcomesLike, as_outcomes
+from mergecast.tables.pairs import PAIR_KEYS, PairsLike, PairTable, as_pairs
+from mergecast.tables.schema import about
 
 # Samples a task behind the main tables of arXiv 2601.22285.
 PUBLISHED_SIZE = 10
@@ -55,9 +56,7 @@ class Sensitivity:
     fits: pd.DataFrame
 
 
-def published_sizes(
-    results: str | Path, setting: str, pairs: pd.DataFrame
-) -> dict[int, pd.DataFrame]:
+def published_sizes(results: str | Path, setting: str, pairs: PairTable) -> dict[int, PairTable]:
     """Calibration size to the whole pair table of a published setting at that size.
 
     Metrics that read no samples are those of `pairs`, the setting's own table (size 10); so are its
@@ -82,8 +81,8 @@ def published_sizes(
 
 
 def calibration_sensitivity(
-    tables: Mapping[int, pd.DataFrame],
-    outcomes: pd.DataFrame | None = None,
+    tables: Mapping[int, PairsLike],
+    outcomes: OutcomesLike | None = None,
     predictors: Sequence[str] = PREDICTORS_COMPARED,
     protocol: str = "loto",
     methods: Sequence[str] | None = None,
@@ -119,14 +118,14 @@ def calibration_sensitivity(
     """
     if len(tables) < 2:
         raise UsageError("calibration sizes", f"{len(tables)} given", "give tables of two sizes")
-    checked = {
-        size: validate_pairs(table, table=f"pairs (size {size})")
-        for size, table in sorted(tables.items())
-    }
+    checked: dict[int, PairTable] = {}
+    for size, table in sorted(tables.items()):
+        with about(f"size {size}"):
+            checked[size] = as_pairs(table)
     metrics = _metrics(checked)
     if outcomes is None:
         return Sensitivity(metrics, pd.DataFrame(columns=_FIT_COLUMNS))
-    measured = validate_outcomes(outcomes)
+    measured = as_outcomes(outcomes)
     chosen, scheme = [PREDICTORS.get(name) for name in predictors], PROTOCOLS.get(protocol)
     rows: list[dict[str, object]] = []
     common = _common(checked)
@@ -169,9 +168,9 @@ def noisy_metrics(metrics: pd.DataFrame, size: int) -> list[AuditFinding]:
     return found
 
 
-def _metrics(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
+def _metrics(tables: Mapping[int, PairTable]) -> pd.DataFrame:
     values = {
-        size: pd.concat([table[PAIR_KEYS], metric_values(table)], axis=1)
+        size: pd.concat([table.frame[PAIR_KEYS], metric_values(table)], axis=1)
         for size, table in tables.items()
     }
     rows = []
@@ -190,14 +189,16 @@ def _metrics(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_METRIC_COLUMNS)
 
 
-def _common(tables: Mapping[int, pd.DataFrame]) -> dict[int, pd.DataFrame]:
+def _common(tables: Mapping[int, PairTable]) -> dict[int, PairTable]:
     """Every table cut to the metrics and complete pairs of all, so that only the size differs."""
     keys = [
         key
-        for key in metric_columns(next(iter(tables.values())))
-        if all(key in table for table in tables.values())
+        for key in next(iter(tables.values())).metrics
+        if all(key in table.metrics for table in tables.values())
     ]
-    indexed = {size: table.set_index(PAIR_KEYS)[keys].dropna() for size, table in tables.items()}
+    indexed = {
+        size: table.frame.set_index(PAIR_KEYS)[keys].dropna() for size, table in tables.items()
+    }
     pairs = None
     for table in indexed.values():
         pairs = table.index if pairs is None else pairs.intersection(table.index, sort=False)
@@ -206,18 +207,18 @@ def _common(tables: Mapping[int, pd.DataFrame]) -> dict[int, pd.DataFrame]:
         raise TableError(
             "pair tables", f"no {what} is in all {len(tables)} sizes", "measure the same family"
         )
-    return {size: table.loc[pairs].reset_index() for size, table in indexed.items()}
+    return {size: PairTable(table.loc[pairs].reset_index()) for size, table in indexed.items()}
 
 
-def _replaced(pairs: pd.DataFrame, other: pd.DataFrame, size: int) -> pd.DataFrame:
+def _replaced(pairs: PairTable, other: PairTable, size: int) -> PairTable:
     """`pairs` with the metrics that `other` has, from there."""
-    indexed, source = pairs.set_index(PAIR_KEYS), other.set_index(PAIR_KEYS)
+    indexed, source = (table.frame.set_index(PAIR_KEYS) for table in (pairs, other))
     absent = indexed.index.difference(source.index)
     if len(absent):
         _, left, right = absent[0]
         raise TableError(
             f"pairs table (size {size})", f"no pair {left} + {right}", "copy the whole folder"
         )
-    shared = [key for key in metric_columns(other) if key in pairs.columns]
+    shared = [key for key in other.metrics if key in pairs.metrics]
     indexed[shared] = source.loc[indexed.index, shared]
-    return indexed.reset_index()
+    return replace(pairs, frame=indexed.reset_index())

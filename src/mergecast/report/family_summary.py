@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -14,16 +15,16 @@ from mergecast.forecast.recommend import DO_NOT_MERGE, MERGE
 from mergecast.forecast.result import Forecast
 from mergecast.report import known_outcomes
 from mergecast.report.advice import advice_records
-from mergecast.report.plain import plain
+from mergecast.report.model import FamilyMethod, FamilySummary, MemberRow, PairAdvice, Scores
+from mergecast.report.plain import records
 from mergecast.report.scores import LEAST_GAIN
 from mergecast.report.set_summary import summarise_sets
 from mergecast.report.verdicts import method_sentence
-from mergecast.tables.pairs import PAIR_KEYS
 from mergecast.version import __version__
 
 
-def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> dict[str, Any]:
-    """All that a report of a forecast says; same keys as `summarise_run`, `kind` "forecast".
+def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> FamilySummary:
+    """All that a report of a forecast says.
 
     Parameters
     ----------
@@ -31,18 +32,22 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> dict[s
         What a forecaster said, of files or of a table alone.
     date : str, optional
         Of the report, today by default.
+
+    Returns
+    -------
+    FamilySummary
     """
     forecaster, pairs = forecast.forecaster, forecast.metrics
     models_of = forecaster.tiers[forecast.tier]
     names = sorted(models_of)
     warm = forecaster.warm.get(forecast.tier, {})
-    entries = [_method(name, models_of[name], forecaster.protocol) for name in names]
-    for entry in entries:
-        entry["warm"] = known_outcomes.of_method(warm.get(entry["method"]), entry["predictor"])
+    entries = [
+        _method(name, models_of[name], warm.get(name), forecaster.protocol) for name in names
+    ]
     rows = forecast.rows.rename(columns={"retention": "predicted"}).assign(measured=np.nan)
-    advice = advice_records(forecast.pairs)
+    advice = cast("list[PairAdvice]", advice_records(forecast.pairs))
     outside = _out_of_range(forecast.rows)
-    summary = {
+    summary: FamilySummary = {
         "kind": "forecast",
         "header": {
             "base": forecast.base,
@@ -57,7 +62,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> dict[s
             "versions": {"mergecast": __version__, "forecaster": forecaster.mergecast_version},
             "methods": names,
             "n_pairs": len(pairs),
-            "n_metrics": len(pairs.columns) - len(PAIR_KEYS),
+            "n_metrics": len(pairs.metrics),
             "tier": forecast.tier,
             "suite": forecast.suite,
         },
@@ -69,11 +74,11 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> dict[s
             *known_outcomes.sentences(forecast.rows, warm, forecast.suite),
         ],
         "methods": entries,
-        "rows": [{**row, "inside": None} for row in map(plain, rows.to_dict("records"))],
+        "rows": cast("list[MemberRow]", records(rows.assign(inside=None))),
         "pairs": advice,
         "out_of_range": {key: outside[key] for key in sorted(outside)},
         "tasks": [],
-        "missing": [plain(entry) for entry in pairs.attrs.get("missing", [])],
+        "missing": [asdict(entry) for entry in pairs.missing],
         "notes": list(forecaster.training.notes),
         "warnings": [*dict.fromkeys([*forecast.warnings, *forecast_warnings(forecast)])],
     }
@@ -86,59 +91,61 @@ def forecast_warnings(forecast: Forecast) -> list[str]:
     """What the numbers themselves warn of: methods hardly better than the mean, extrapolation."""
     file = forecast.forecaster
     models = file.tiers[forecast.tier]
-    entries = [_method(name, models[name], file.protocol) for name in sorted(models)]
+    entries = [_method(name, models[name], None, file.protocol) for name in sorted(models)]
     outside = _out_of_range(forecast.rows)
-    found = [f"{e['method']}: {e['sentence']}" for e in entries if not e["better"]]
+    warnings = [f"{e['method']}: {e['sentence']}" for e in entries if not e["better"]]
     if outside:
         listing = ", ".join(f"{key} ({count})" for key, count in sorted(outside.items()))
-        found.append(
+        warnings.append(
             "Outside the forecaster's training range, so that its numbers are extrapolations "
             f"(metric, pairs of {len(forecast.pairs)}): {listing}."
         )
-    return found
+    return warnings
 
 
-def _method(name: str, model: MethodModel, protocol: str) -> dict[str, Any]:
-    scores = {key: dict(score) for key, score in model.validation.items()}
+def _method(name: str, model: MethodModel, warm: MethodModel | None, protocol: str) -> FamilyMethod:
+    scores = {key: cast("Scores", dict(score)) for key, score in model.validation.items()}
     own, constant = scores.get(model.predictor), scores.get("constant")
     gain = None
     if own and constant and constant["mae"] > 0:
         gain = 1 - own["mae"] / constant["mae"]
-    entry = {
+    entry: FamilyMethod = {
         "method": name,
         "predictor": model.predictor,
         "n_pairs": model.n_pairs,
         "protocols": {protocol: {"forecast": own, "constant": constant, "partner_mean": None}},
         "gain": gain,
         "better": gain is not None and gain >= LEAST_GAIN,
+        "sentence": "The forecaster's file does not hold its error.",
+        "warm": known_outcomes.of_method(warm, model.predictor),
     }
-    if own is None:
-        return {**entry, "sentence": "The forecaster's file does not hold its error."}
-    return {**entry, "sentence": method_sentence(entry, protocol)}
+    if own is not None:
+        entry["sentence"] = method_sentence(entry, protocol)
+    return entry
 
 
-def _verdict(advice: list[dict[str, Any]], threshold: float) -> list[str]:
+def _verdict(advice: list[PairAdvice], threshold: float) -> list[str]:
     counts = Counter(entry["advice"] for entry in advice)
     n = len(advice)
     head = (
         f"{counts[MERGE]} of {n} pairs" if n > 1 else ("The pair" if counts[MERGE] else "No pair")
     )
     verb = "is" if n == 1 or counts[MERGE] == 1 else "are"
-    found = [
+    sentences = [
         f"{head} {verb} forecast to keep at least {threshold:.0%} of both members' scores "
         "under the best method."
     ]
     chosen = Counter(entry["method"] for entry in advice if entry["advice"] == MERGE)
     if chosen:
         best = ", ".join(f"{m} ({k})" for m, k in sorted(chosen.items(), key=lambda i: -i[1]))
-        found.append(f"Methods advised: {best}.")
+        sentences.append(f"Methods advised: {best}.")
     if counts[DO_NOT_MERGE]:
-        found.append(f"Advised not to merge: {counts[DO_NOT_MERGE]} of {n}.")
-    return found
+        sentences.append(f"Advised not to merge: {counts[DO_NOT_MERGE]} of {n}.")
+    return sentences
 
 
 def _out_of_range(rows: pd.DataFrame) -> Counter[str]:
     """Metric to the number of pairs in which it lies outside the training range."""
     columns = zip(rows["suite"], rows["left"], rows["right"], rows["out_of_range"], strict=True)
-    found = {(metric, *pair) for *pair, metrics in columns for metric in metrics}
-    return Counter(metric for metric, *_ in found)
+    outside = {(metric, *pair) for *pair, metrics in columns for metric in metrics}
+    return Counter(metric for metric, *_ in outside)

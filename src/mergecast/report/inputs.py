@@ -10,8 +10,10 @@ from typing import Any
 import pandas as pd
 
 from mergecast.errors import TableError, UsageError
+from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.pairs import PairTable
 from mergecast.tables.runs import load_run
-from mergecast.tables.schema import float_column, require_columns, text_column
+from mergecast.tables.schema import about, float_column, require_columns, text_column
 
 TASK_SCORES = ["base_score", "single_score", "majority"]
 
@@ -28,8 +30,8 @@ class RunInputs:
     suite : content of ``suite.json`` (suite, seed, recipe, versions); empty where there is none.
     """
 
-    pairs: pd.DataFrame
-    outcomes: pd.DataFrame
+    pairs: PairTable
+    outcomes: OutcomeTable
     tasks: pd.DataFrame | None = None
     suite: dict[str, Any] = field(default_factory=dict)
 
@@ -56,12 +58,10 @@ def read_tasks(folder: str | Path) -> pd.DataFrame | None:
         df = pd.read_parquet(path, engine="pyarrow").reset_index(drop=True)
     except (OSError, ValueError) as error:  # pyarrow's errors are among them
         raise TableError(path, f"not a Parquet file: {error}", "run the suite again") from error
-    try:
+    with about(path):
         require_columns(df, ["task", *TASK_SCORES], "tasks")
         checked = {key: float_column(df, key, "tasks", missing=True) for key in TASK_SCORES}
         return df.assign(task=text_column(df, "task", "tasks"), **checked)
-    except TableError as error:
-        raise error.about(path) from None
 
 
 def _suite(folder: Path) -> dict[str, Any]:

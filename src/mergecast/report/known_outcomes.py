@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
 from mergecast.forecast.file import MethodModel
 from mergecast.forecast.result import WARM
+from mergecast.report.model import Warm
 
 
-def of_method(model: MethodModel | None, cold: str) -> dict[str, Any] | None:
+def of_method(model: MethodModel | None, cold: str) -> Warm | None:
     """Errors with one task unseen: of a method's warm model, and of its cold one by name.
 
-    Returns `predictor`, `mae`, `pooled_r`, `cold_mae`, `sentence`; None where the forecaster has no
-    warm model of the method.
+    None where the forecaster has no warm model of the method.
     """
     if model is None:
         return None
     own, beside = model.validation.get(model.predictor), model.validation.get(cold)
-    found: dict[str, Any] = {
+    sentence = "Its error with known outcomes is not in the file."
+    if own is not None and beside is not None:
+        sentence = (
+            f"With known outcomes of one of the two models: error {own.mae:.3f}, beside "
+            f"{beside.mae:.3f} without them."
+        )
+    return {
         "predictor": model.predictor,
         "mae": own.mae if own else None,
         "pooled_r": own.pooled_r if own else None,
         "cold_mae": beside.mae if beside else None,
+        "sentence": sentence,
     }
-    if own is None or beside is None:
-        return {**found, "sentence": "Its error with known outcomes is not in the file."}
-    text = f"With known outcomes of one of the two models: error {own.mae:.3f}"
-    return {**found, "sentence": f"{text}, beside {beside.mae:.3f} without them."}
 
 
 def sentences(rows: pd.DataFrame, warm: Mapping[str, MethodModel], suite: str | None) -> list[str]:

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import math
 from itertools import count
-from typing import Any
+from typing import Any, TypeAlias
+
+from mergecast.report.model import MemberRow, Number
+from mergecast.report.views import PairEntry
+
+#: Retention at the two ends of an axis or of the colour scale; values beyond it are cut.
+Domain: TypeAlias = tuple[float, float]
 
 SIDE = 260.0
 MARGIN = 34.0
@@ -28,18 +34,21 @@ _VIRIDIS = [
 ]
 
 
-def scatter(rows: list[dict[str, Any]], domain: tuple[float, float]) -> dict[str, Any]:
+def scatter(rows: list[MemberRow], domain: Domain) -> dict[str, Any]:
     """One method's members: forecast on x, measured on y, the interval upright at x.
 
     Parameters
     ----------
-    rows : rows of a summary; those without forecast or outcome are counted in `n_left_out`.
-    domain : retention at the two ends of both axes; bounds beyond it are cut.
+    rows : list[MemberRow]
+        Of a summary; those without forecast or outcome are counted in `n_left_out`.
+    domain : Domain
+        Of both axes.
 
     Returns
     -------
-    dict of `points` (x, y, inside, label), `intervals` (one SVG path), `ticks` (position on x, on
-    y, text), `n_inside`, `n_intervals`, `n_left_out`.
+    dict[str, Any]
+        `points` (x, y, inside, label), `intervals` (one SVG path), `ticks` (position on x, on y,
+        text), `n_inside`, `n_intervals`, `n_left_out`.
     """
     points, segments = [], []
     for row in rows:
@@ -55,7 +64,7 @@ def scatter(rows: list[dict[str, Any]], domain: tuple[float, float]) -> dict[str
                 f"forecast {row['predicted']:.3f}, measured {row['measured']:.3f}",
             }
         )
-        if row["inside"] is not None:
+        if row["lower"] is not None and row["inside"] is not None:
             upper = domain[1] if row["upper"] is None else row["upper"]
             low, high = _up(row["lower"], domain), _up(upper, domain)
             segments.append(f"M{_short(x)} {_short(low)}V{_short(high)}")
@@ -77,9 +86,7 @@ def scatter(rows: list[dict[str, Any]], domain: tuple[float, float]) -> dict[str
     }
 
 
-def heatmap(
-    entries: list[dict[str, Any]], names: list[str], domain: tuple[float, float]
-) -> dict[str, Any]:
+def heatmap(entries: list[PairEntry], names: list[str], domain: Domain) -> dict[str, Any]:
     """One method's pairs as a square of coloured cells.
 
     Where anything was measured: measured below the diagonal, forecast above it. Otherwise the cell
@@ -87,9 +94,17 @@ def heatmap(
 
     Parameters
     ----------
-    entries : of `pair_entries`, one suite and method.
-    names : tasks in the order of rows and columns.
-    domain : retention at the two ends of the colour scale.
+    entries : list[PairEntry]
+        Of one suite and method.
+    names : list[str]
+        Tasks in the order of rows and columns.
+    domain : Domain
+        Of the colour scale.
+
+    Returns
+    -------
+    dict[str, Any]
+        `cells` (x, y, fill, label), `labels` (text, at), `size` of a cell, `box` of the square.
     """
     place = {name: i for i, name in enumerate(names)}
     size = _CELL_BOX / max(len(names), 1)
@@ -122,15 +137,15 @@ def heatmap(
     return {"cells": cells, "labels": labels, "size": _short(size), "box": _CELL_BOX}
 
 
-def domain_of(values: list[float | None]) -> tuple[float, float]:
+def domain_of(values: list[Number]) -> Domain:
     """Tenths of retention that hold all values and 1, at least 0.2 wide."""
-    known = [value for value in values if value is not None] + [1.0]
-    low = math.floor(round(min(known) * 10, 6)) / 10
-    high = math.ceil(round(max(known) * 10, 6)) / 10
+    held = [value for value in values if value is not None] + [1.0]
+    low = math.floor(round(min(held) * 10, 6)) / 10
+    high = math.ceil(round(max(held) * 10, 6)) / 10
     return (min(low, high - 0.2), high)
 
 
-def ticks(domain: tuple[float, float]) -> list[float]:
+def ticks(domain: Domain) -> list[float]:
     """Three to seven round values within the domain."""
     span = domain[1] - domain[0]
     steps = (digit * 10.0**power for power in count(-2) for digit in (1, 2, 5))
@@ -140,7 +155,7 @@ def ticks(domain: tuple[float, float]) -> list[float]:
     return [round(i * step, 6) for i in range(first, last + 1)]
 
 
-def colour(value: float, domain: tuple[float, float]) -> str:
+def colour(value: float, domain: Domain) -> str:
     """Viridis at `value`, as ``#rrggbb``; values beyond the domain take its end's colour."""
     share = min(max((value - domain[0]) / (domain[1] - domain[0]), 0.0), 1.0)
     place = share * (len(_VIRIDIS) - 1)
@@ -151,18 +166,18 @@ def colour(value: float, domain: tuple[float, float]) -> str:
     return "#" + "".join(f"{part:02x}" for part in mixed)
 
 
-def scale(domain: tuple[float, float]) -> list[dict[str, Any]]:
+def scale(domain: Domain) -> list[dict[str, Any]]:
     """The colour scale's legend: nine steps of value and colour."""
     steps = [domain[0] + i * (domain[1] - domain[0]) / 8 for i in range(9)]
     return [{"text": f"{value:.2f}", "fill": colour(value, domain)} for value in steps]
 
 
-def _along(value: float, domain: tuple[float, float]) -> float:
+def _along(value: float, domain: Domain) -> float:
     share = min(max((value - domain[0]) / (domain[1] - domain[0]), 0.0), 1.0)
     return MARGIN + share * (SIDE - MARGIN - 8)
 
 
-def _up(value: float, domain: tuple[float, float]) -> float:
+def _up(value: float, domain: Domain) -> float:
     return SIDE - _along(value, domain)
 
 

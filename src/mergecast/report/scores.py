@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from mergecast.errors import UsageError
 from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.report.plain import number
-from mergecast.tables.outcomes import pair_outcomes
+from mergecast.tables.outcomes import OutcomeTable
 
 #: A forecast whose error is not at least this share below the constant's is called no better.
 LEAST_GAIN = 0.05
@@ -43,7 +42,7 @@ def chosen_predictors(evaluation: Evaluation) -> dict[str, str]:
 
 
 def method_scores(
-    outcomes: pd.DataFrame, evaluations: Sequence[Evaluation]
+    outcomes: OutcomeTable, evaluations: Sequence[Evaluation]
 ) -> list[dict[str, Any]]:
     """Per merging method, sorted by name: measured retention and the errors of its forecast.
 
@@ -55,7 +54,7 @@ def method_scores(
     """
     main = main_evaluation(evaluations)
     chosen = chosen_predictors(main)
-    pairs = pair_outcomes(outcomes)
+    pairs = outcomes.pairs()
     errors = sampling_errors(outcomes)
     found = []
     for method, predictor in chosen.items():
@@ -94,7 +93,7 @@ def _forecast_spread(
     return {"mean": number(pairs.mean()), "std": number(pairs.std(ddof=1))}
 
 
-def sampling_errors(outcomes: pd.DataFrame) -> dict[str, float]:
+def sampling_errors(outcomes: OutcomeTable) -> dict[str, float]:
     """Method to the typical standard error of a measured pair retention, from test-set size alone.
 
     Binomial error of the merged score, divided by the single score, two members averaged; the
@@ -102,15 +101,15 @@ def sampling_errors(outcomes: pd.DataFrame) -> dict[str, float]:
     shares in [0, 1].
     """
     # Pairs first: a larger set without a score says nothing about them.
-    outcomes = outcomes[outcomes["members"].str.count(r"\+") == 1]
-    score = outcomes["score"].to_numpy(dtype="float64")
+    rows = outcomes.frame[outcomes.sizes == 2]
+    score = rows["score"].to_numpy(dtype="float64")
     if not ((score >= 0) & (score <= 1)).all():
         return {}
-    single = outcomes["single_score"].to_numpy(dtype="float64")
-    variance = score * (1 - score) / outcomes["n_eval"].to_numpy(dtype="float64")
+    single = rows["single_score"].to_numpy(dtype="float64")
+    variance = score * (1 - score) / rows["n_eval"].to_numpy(dtype="float64")
     error = np.full(len(score), np.nan)
     np.divide(np.sqrt(variance), single, out=error, where=single > 0)
-    frame = outcomes[["suite", "method", "members", "seed"]].assign(square=error**2)
+    frame = rows[["suite", "method", "members", "seed"]].assign(square=error**2)
     sums = frame.groupby(["suite", "method", "members", "seed"])["square"].sum(min_count=2)
     means = np.sqrt(sums / 4).groupby("method").mean().dropna()
     return {str(method): float(value) for method, value in means.items()}

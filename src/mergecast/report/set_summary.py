@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 import pandas as pd
 
+from mergecast.report.model import MethodSets, RankedSet, SetSummary
 from mergecast.report.plain import records
+from mergecast.tables.outcomes import split_members
 
 SHOWN = 20
 """Sets kept of each ranking."""
@@ -20,7 +22,7 @@ RULE = (
 )
 
 
-def summarise_sets(sets: pd.DataFrame) -> dict[str, Any]:
+def summarise_sets(sets: pd.DataFrame) -> SetSummary:
     """The best sets under each method.
 
     Parameters
@@ -30,13 +32,10 @@ def summarise_sets(sets: pd.DataFrame) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        Plain data: `size`, `n_sets` (there are), `rule` in words, and `methods`: dicts of `method`,
-        `n_without` (sets that hold a pair without a forecast, which are not ranked) and `ranking`,
-        the first `SHOWN` as dicts of `members` (names), `predicted` (mean retention by the rule),
-        `pair_mean` (the plain mean over the set's pairs), `worst_member`, `worst_predicted`.
+    SetSummary
+        With the first `SHOWN` sets of each ranking.
     """
-    methods = []
+    methods: list[MethodSets] = []
     for method, table in sets.groupby("method", sort=True):
         ranked = table.dropna(subset="retention").drop(columns="method")
         methods.append(
@@ -51,7 +50,7 @@ def summarise_sets(sets: pd.DataFrame) -> dict[str, Any]:
     return {"size": size, "n_sets": n_sets, "rule": RULE, "methods": methods}
 
 
-def _ranking(table: pd.DataFrame) -> list[dict[str, Any]]:
+def _ranking(table: pd.DataFrame) -> list[RankedSet]:
     names = {"retention": "predicted", "worst_retention": "worst_predicted"}
-    found = records(table.rename(columns=names))
-    return [{**entry, "members": entry["members"].split("+")} for entry in found]
+    table = table.assign(members=table["members"].map(split_members)).rename(columns=names)
+    return cast("list[RankedSet]", records(table))

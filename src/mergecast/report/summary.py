@@ -1,14 +1,12 @@
-"""The summary of a run: forecasts that had not seen a pair's tasks, beside what its merge did.
-
-Plain data, ready for JSON; the page and the terminal tables are renderings of it. Units are
-retention (1 = the merged model scores as the single one) unless said otherwise.
-"""
+"""The summary of a run: forecasts that had not seen a pair's tasks, beside what its merge did."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -20,6 +18,15 @@ from mergecast.forecast.validation.decisions import advice_scores, with_hindsigh
 from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.report.advice import advice_records
 from mergecast.report.inputs import RunInputs
+from mergecast.report.model import (
+    AdviceScores,
+    MemberRow,
+    PairAdvice,
+    RunHeader,
+    RunMethod,
+    RunSummary,
+    TaskRow,
+)
 from mergecast.report.plain import number, plain, records
 from mergecast.report.scores import chosen_predictors, main_evaluation, method_scores
 from mergecast.report.verdicts import method_sentence, run_verdict, run_warnings
@@ -35,36 +42,37 @@ def summarise_run(
     forecast: Forecast | None = None,
     *,
     date: str | None = None,
-) -> dict[str, Any]:
+) -> RunSummary:
     """All that a report of a run says.
 
     Parameters
     ----------
-    inputs : what the run measured.
-    evaluations : of the same tables, one a protocol; forecasts and advice are those of the hardest
+    inputs : RunInputs
+        What the run measured.
+    evaluations : Sequence[Evaluation]
+        Of the same tables, one a protocol; forecasts and advice are those of the hardest
         (``suite``, ``l2to``, ``loto``); each pair is forecast by a fit that had not seen it.
-    forecast : of the same pairs by a forecaster fitted on all of them, for the reasons: which
-        metrics carry the number. Its numbers are not used.
-    date : of the report, today by default.
+    forecast : Forecast, optional
+        Of the same pairs by a forecaster fitted on all of them, for the reasons: which metrics
+        carry the number. Its numbers are not used.
+    date : str, optional
+        Of the report, today by default.
 
     Returns
     -------
-    Dict of `kind` ("run"), `header`, `verdict` (sentences), `protocol`, `level`, `methods` (see
-    `method_scores`, with `sentence`), `rows` (one a pair, method and member: predicted, lower,
-    upper, measured, inside, reasons), `pairs` (advice and regret), `advice` (its scores), `tasks`,
-    `missing` (undefined metric values with reasons), `notes` (what was left out), `warnings`.
+    RunSummary
     """
     main = main_evaluation(evaluations)
-    methods = method_scores(inputs.outcomes, evaluations)
+    methods = cast("list[RunMethod]", method_scores(inputs.outcomes, evaluations))
     for entry in methods:
         entry["sentence"] = method_sentence(entry, main.protocol)
     rows = _held_out(main, chosen_predictors(main))
     constant = _held_out(main, dict.fromkeys((m["method"] for m in methods), "constant"))
     judged, baseline = _judged(rows), _judged(constant)
-    advice = advice_scores(judged, baseline, THRESHOLD)
+    advice = cast("AdviceScores", advice_scores(judged, baseline, THRESHOLD))
     tasks = _tasks(inputs.tasks)
-    names = sorted({*inputs.pairs["left"], *inputs.pairs["right"]})
-    seeds = sorted({int(seed) for seed in inputs.outcomes["seed"]})
+    names = inputs.pairs.models
+    seeds = sorted({int(seed) for seed in inputs.outcomes.frame["seed"]})
     notes = dict.fromkeys(note for evaluation in evaluations for note in evaluation.notes)
     return {
         "kind": "run",
@@ -72,15 +80,15 @@ def summarise_run(
         "protocol": main.protocol,
         "level": LEVEL,
         "threshold": THRESHOLD,
-        "verdict": run_verdict(methods, main.protocol, advice),
+        "verdict": list(run_verdict(methods, main.protocol, advice)),
         "methods": methods,
         "rows": _with_reasons(rows, forecast),
-        "pairs": advice_records(judged),
+        "pairs": cast("list[PairAdvice]", advice_records(judged)),
         "advice": advice,
         "tasks": tasks,
-        "missing": [plain(entry) for entry in inputs.pairs.attrs.get("missing", [])],
+        "missing": [asdict(entry) for entry in inputs.pairs.missing],
         "notes": list(notes),
-        "warnings": run_warnings(methods, main.protocol, LEVEL, tasks, len(names), seeds),
+        "warnings": list(run_warnings(methods, main.protocol, LEVEL, tasks, len(names), seeds)),
     }
 
 
@@ -104,42 +112,43 @@ def _judged(rows: pd.DataFrame) -> pd.DataFrame:
     return with_hindsight(recommend(forecast), rows)
 
 
-def _with_reasons(rows: pd.DataFrame, forecast: Forecast | None) -> list[dict[str, Any]]:
+def _with_reasons(rows: pd.DataFrame, forecast: Forecast | None) -> list[MemberRow]:
     reasons: dict[tuple[Any, ...], Any] = {}
     if forecast is not None:
         columns = forecast.rows[_ROW].itertuples(index=False, name=None)
         reasons = dict(zip(columns, forecast.rows["reasons"], strict=True))
-    found = []
-    for row in records(rows):
-        known = row["lower"] is not None and row["measured"] is not None
-        # An upper bound may be infinite (too few residuals); then only the lower one can fail.
-        above = row["upper"] is None or (known and row["measured"] <= row["upper"])
-        row["inside"] = bool(row["lower"] <= row["measured"] and above) if known else None
+    members = records(rows)
+    for row in members:
         key = tuple(row[column] for column in _ROW)
-        row["reasons"] = plain(reasons.get(key, []))
-        found.append(row)
-    return found
+        row |= {"inside": _inside(row), "reasons": plain(reasons.get(key, []))}
+    return cast("list[MemberRow]", members)
 
 
-def _tasks(tasks: pd.DataFrame | None) -> list[dict[str, Any]]:
+def _inside(row: dict[str, Any]) -> bool | None:
+    """Whether the outcome lies in the interval; None where one of them is missing."""
+    if row["lower"] is None or row["measured"] is None:
+        return None
+    # An upper bound may be infinite (too few residuals); then only the lower one can fail.
+    upper = math.inf if row["upper"] is None else row["upper"]
+    return bool(row["lower"] <= row["measured"] <= upper)
+
+
+def _tasks(tasks: pd.DataFrame | None) -> list[TaskRow]:
     """Task rows with `gain`: fine-tuned score above the better of base and commonest class."""
-    if tasks is None:
-        return []
-    found = []
-    for row in records(tasks):
+    rows = [] if tasks is None else records(tasks)
+    for row in rows:
         floor = [row[key] for key in ("base_score", "majority") if row[key] is not None]
         single = row["single_score"]
-        known = floor and single is not None
-        found.append({**row, "gain": number(single - max(floor)) if known else None})
-    return found
+        row["gain"] = number(single - max(floor)) if floor and single is not None else None
+    return cast("list[TaskRow]", rows)
 
 
 def _header(
     inputs: RunInputs, tasks: list[str], methods: list[str], seeds: list[int], date: str | None
-) -> dict[str, Any]:
-    suite = plain(inputs.suite)
+) -> RunHeader:
+    suite, n_eval = plain(inputs.suite), inputs.outcomes.frame["n_eval"]
     return {
-        "suites": sorted(inputs.pairs["suite"].unique()),
+        "suites": inputs.pairs.suites,
         "seeds": seeds,
         "date": date or datetime.now(UTC).date().isoformat(),
         "versions": {"mergecast": __version__, **suite.get("versions", {})},
@@ -147,6 +156,6 @@ def _header(
         "tasks": tasks,
         "methods": methods,
         "n_pairs": len(inputs.pairs),
-        "n_metrics": len(inputs.pairs.columns) - len(PAIR_KEYS),
-        "n_eval": [int(inputs.outcomes["n_eval"].min()), int(inputs.outcomes["n_eval"].max())],
+        "n_metrics": len(inputs.pairs.metrics),
+        "n_eval": [int(n_eval.min()), int(n_eval.max())],
     }

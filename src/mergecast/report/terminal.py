@@ -1,191 +1,173 @@
-"""Summaries as terminal tables: what the commands print."""
+"""Summaries as tables and sentences: what the commands print."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 
-from mergecast.report.html import fixed, percent, signed
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
+from mergecast.report.model import (
+    FamilySummary,
+    MemberRow,
+    PairAdvice,
+    RunSummary,
+    SetSummary,
+    Spread,
+)
+from mergecast.report.table import MISSING, Table, number, percent, wrapped
 
 #: Pairs shown at each end of the excerpt.
 _EXCERPT = 4
+#: Ranked sets in all, and of a method at least; the page and the JSON hold more.
+_SETS, _LEAST_SETS = 10, 3
+#: A set of three in two lines leaves room for its numbers on 80 columns.
+_SET_WIDTH = 26
+_UNSEEN = {"l2to": "both tasks", "loto": "one task", "suite": "the suite"}
 
 
-def print_run(summary: dict[str, Any], console: Console, *, warnings: bool = True) -> None:
-    """The end of a run: forecast beside measured, by method and by pair; verdict and warnings."""
-    console.print(excerpt_table(summary), "")
-    console.print(method_table(summary), "")
-    for sentence in summary["verdict"]:
-        console.print(sentence, highlight=False, markup=False)
+def run_parts(summary: RunSummary, *, warnings: bool = True) -> Iterator[Table | str]:
+    """The end of a run: forecast beside measured, by pair and by method; verdict and warnings."""
+    yield _excerpt_table(summary)
+    yield _method_table(summary)
+    yield ""
+    yield from summary["verdict"]
     if warnings:
-        for warning in summary["warnings"]:
-            console.print(f"note: {warning}", highlight=False, markup=False)
+        yield from (f"note: {warning}" for warning in summary["warnings"])
 
 
-def method_table(summary: dict[str, Any]) -> Table:
-    """One row a method of a run: forecast, measured, and the error beside the baselines'."""
-    # Fits 80 columns: without a terminal, rich takes that width.
-    table = _plain_table("Retention of a pair, by method: forecast beside measured")
-    table.add_column("method", no_wrap=True)
-    for heading in ("forecast", "measured", "error", "constant", "r", "inside"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for entry in summary["methods"]:
-        scores = entry["protocols"][summary["protocol"]]
-        forecast, constant = scores["forecast"] or {}, scores["constant"] or {}
-        table.add_row(
-            _safe(entry["method"]),
-            _spread(entry["forecast"]),
-            _spread(entry["measured"]),
-            fixed(forecast.get("mae")),
-            fixed(constant.get("mae")),
-            fixed(forecast.get("pooled_r"), 2),
-            percent(forecast.get("coverage")),
-        )
-    unseen = {"l2to": "both tasks", "loto": "one task", "suite": "the suite"}[summary["protocol"]]
-    table.caption = (
-        f"error: mean absolute error of the forecast, {unseen} unseen; constant: of always "
-        f"predicting the mean; r: pooled over pairs; inside: measured values in their "
-        f"{percent(summary['level'])} interval"
-    )
-    return table
-
-
-def excerpt_table(summary: dict[str, Any]) -> Table:
-    """The pairs with the lowest and the highest forecasts, each by its advised method."""
-    known = [pair for pair in summary["pairs"] if pair["predicted"] is not None]
-    known.sort(key=lambda pair: (pair["predicted"], pair["left"], pair["right"]))
-    cut = len(known) > 2 * _EXCERPT
-    chosen = [*known[:_EXCERPT], *known[-_EXCERPT:]] if cut else known
-    table = _plain_table("Retention of a pair by the method advised for it")
-    for heading in ("pair", "advice"):
-        table.add_column(heading, no_wrap=True, overflow="ellipsis")
-    for heading in ("forecast", "measured", "best"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for i, pair in enumerate(chosen):
-        if cut and i == _EXCERPT:
-            table.add_section()
-        no = "" if pair["advice"] == "merge" else "no: at best "
-        table.add_row(
-            _safe(f"{pair['left']} + {pair['right']}"),
-            no + _safe(pair["method"]),
-            fixed(pair["predicted"], 2),
-            fixed(pair["measured"], 2),
-            fixed(pair["best_measured"], 2),
-        )
-    part = f"{len(chosen)} of {len(summary['pairs'])} pairs, lowest and highest forecasts; "
-    table.caption = (
-        f"{part if cut else ''}no: the weaker member is forecast below "
-        f"{fixed(summary['threshold'], 2)}; best: measured, by the best method in hindsight"
-    )
-    return table
-
-
-def _plain_table(title: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    return Table(
-        title=title,
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-
-
-def _spread(values: dict[str, Any]) -> str:
-    return f"{fixed(values['mean'], 2)} ± {fixed(values['std'], 2)}"
-
-
-def print_forecast(summary: dict[str, Any], console: Console) -> None:
+def forecast_parts(summary: FamilySummary) -> Iterator[Table | str]:
     """Each pair: the advice, every method's forecast for both members, and what moved it."""
-    from rich.text import Text
-
-    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in summary["rows"]:
-        rows.setdefault((row["left"], row["right"]), []).append(row)
+    pair_of = itemgetter("left", "right")
+    groups = groupby(sorted(summary["rows"], key=pair_of), key=pair_of)
+    rows = {pair: list(members) for pair, members in groups}
     for advice in summary["pairs"]:
         members = rows[advice["left"], advice["right"]]
-        title = f"{advice['left']} + {advice['right']}: {_advice(advice)}"
-        console.print(Text(title, style="bold"))
-        console.print(pair_table(advice, members))
-        for line in _reasons(advice, members):
-            console.print(line, highlight=False, markup=False)
-        console.print()
-    for sentence in summary["verdict"]:
-        console.print(sentence, highlight=False, markup=False)
+        yield _pair_table(advice, members)
+        yield from _reasons(advice, members)
+    yield ""
+    yield from summary["verdict"]
+    if "sets" in summary:
+        yield from set_parts(summary["sets"])
 
 
-def pair_table(advice: dict[str, Any], rows: list[dict[str, Any]]) -> Table:
+def set_parts(sets: SetSummary) -> Iterator[Table | str]:
+    """The sets of highest forecast under each method, and what the numbers are worth."""
+    shown = max(_LEAST_SETS, _SETS // len(sets["methods"]))
+    rows: list[list[str] | None] = []
+    for entry in sets["methods"]:
+        rows += [None] if rows else []
+        for i, ranked in enumerate(entry["ranking"][:shown]):
+            names = wrapped(" + ".join(ranked["members"]), _SET_WIDTH)
+            numbers = [number(ranked["predicted"]), number(ranked["pair_mean"])]
+            weakest = f"{ranked['worst_member']} {number(ranked['worst_predicted'], 2)}"
+            rows.append(["" if i else entry["method"], names, *numbers, weakest])
+    title = f"Best of {sets['n_sets']} sets of {sets['size']}, by method"
+    yield Table(title, ["method", "set", "retention", "pair mean", "weakest"], rows, keys=2)
+    yield sets["rule"]
+    for entry in sets["methods"]:
+        if entry["n_without"]:
+            text = f"{entry['n_without']} sets hold a pair without a forecast and are not ranked"
+            yield f"{entry['method']}: {text}"
+
+
+def _method_table(summary: RunSummary) -> Table:
+    """One row a method of a run: forecast, measured, and the error beside the baselines'."""
+    rows = []
+    for entry in summary["methods"]:
+        scores = entry["protocols"][summary["protocol"]]
+        forecast, constant = scores["forecast"], scores["constant"]
+        spreads = [_spread(entry["forecast"]), _spread(entry["measured"])]
+        errors = [number(s and s["mae"]) for s in (forecast, constant)]
+        r, inside = forecast and forecast["pooled_r"], forecast and forecast.get("coverage")
+        rows.append([entry["method"], *spreads, *errors, number(r, 2), percent(inside)])
+    return Table(
+        "Retention of a pair, by method: forecast beside measured",
+        ["method", "forecast", "measured", "error", "constant", "r", "inside"],
+        rows,
+        caption="error: mean absolute error of the forecast, "
+        f"{_UNSEEN[summary['protocol']]} unseen; constant: of always predicting the mean\n"
+        f"r: pooled over pairs; inside: measured values in their {percent(summary['level'])} "
+        "interval",
+    )
+
+
+def _excerpt_table(summary: RunSummary) -> Table:
+    """The pairs with the lowest and the highest forecasts, each by its advised method."""
+    pairs = [pair for pair in summary["pairs"] if pair["predicted"] is not None]
+    pairs.sort(key=itemgetter("predicted", "left", "right"))
+    cut = len(pairs) > 2 * _EXCERPT
+    lowest, highest = (pairs[:_EXCERPT], pairs[-_EXCERPT:]) if cut else (pairs, [])
+    rows: list[list[str] | None] = [_excerpt(pair) for pair in lowest]
+    rows += [None, *map(_excerpt, highest)] if cut else []
+    part = f"{2 * _EXCERPT} of {len(summary['pairs'])} pairs, lowest and highest forecasts; "
+    return Table(
+        "Retention of a pair by the method advised for it",
+        ["pair", "advice", "forecast", "measured", "best"],
+        rows,
+        keys=2,
+        caption=f"{part if cut else ''}no: the weaker member is forecast below "
+        f"{number(summary['threshold'], 2)}\n"
+        "best: measured, by the best method in hindsight",
+    )
+
+
+def _excerpt(pair: PairAdvice) -> list[str]:
+    no = "" if pair["advice"] == "merge" else "no: at best "
+    values = (pair["predicted"], pair["measured"], pair["best_measured"])
+    names = wrapped(f"{pair['left']} + {pair['right']}")
+    return [names, no + pair["method"], *(number(value, 2) for value in values)]
+
+
+def _spread(values: Spread) -> str:
+    return f"{number(values['mean'], 2)} ± {number(values['std'], 2)}"
+
+
+def _pair_table(advice: PairAdvice, rows: list[MemberRow]) -> Table:
     """One pair of new models: a row a method, best first, both members with their intervals."""
-    from rich.table import Table
-    from rich.text import Text
-
     left, right = advice["left"], advice["right"]
-    table = Table()
-    table.add_column("method", no_wrap=True)
-    table.add_column("pair", justify="right")
-    for name in (left, right):
-        table.add_column(Text(name), justify="right")
-    found = []
+    ordered = []
     for method in sorted({row["method"] for row in rows}):
         by_member = {row["member"]: row for row in rows if row["method"] == method}
-        values = [by_member[name]["predicted"] for name in (left, right)]
-        mean = None if None in values else sum(values) / 2
+        members = [by_member[name] for name in (left, right)]
+        values = [row["predicted"] for row in members if row["predicted"] is not None]
+        mean = sum(values) / 2 if len(values) == 2 else None
         # The advised method first, as its mean may tie with another's; what is missing last.
         order = (method != advice["method"], mean is None, -(mean or 0.0), method)
-        cells = [_interval(by_member[name]) for name in (left, right)]
-        found.append((order, [_safe(method), fixed(mean), *cells]))
-    for _, row in sorted(found, key=lambda item: item[0]):
-        table.add_row(*row)
-    return table
+        ordered.append((order, [method, number(mean), *map(_interval, members)]))
+    cells = [row for _, row in sorted(ordered)]
+    return Table(f"{left} + {right}: {_advice(advice)}", ["method", "pair", left, right], cells)
 
 
-def _advice(advice: dict[str, Any]) -> str:
+def _advice(advice: PairAdvice) -> str:
     if advice["predicted"] is None:
         return "no forecast"
-    worst = f"{advice['worst_member']} keeps {fixed(advice['worst_predicted'])}"
+    worst = f"{advice['worst_member']} keeps {number(advice['worst_predicted'])}"
     if advice["advice"] == "merge":
         return f"merge by {advice['method']} ({worst})"
     return f"do not merge ({worst} under the best method, {advice['method']})"
 
 
-def _interval(row: dict[str, Any]) -> str:
+def _interval(row: MemberRow) -> str:
     if row["predicted"] is None:
-        return "–"
-    upper = "∞" if row["upper"] is None else fixed(row["upper"], 2)
-    text = f"{fixed(row['predicted'], 2)} [{fixed(row['lower'], 2)}, {upper}]"
-    return _safe(text)
+        return MISSING
+    upper = "∞" if row["upper"] is None else number(row["upper"], 2)
+    return f"{number(row['predicted'], 2)} [{number(row['lower'], 2)}, {upper}]"
 
 
-def _reasons(advice: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
+def _reasons(advice: PairAdvice, rows: list[MemberRow]) -> Iterator[str]:
     """Why: the advised method's member with the lower forecast; and metrics out of range."""
-    shown = [r for r in rows if not advice["method"] or r["method"] == advice["method"]]
-    row = next((r for r in shown if r["member"] == advice["worst_member"]), shown[0])
-    found = []
+    shown = [row for row in rows if not advice["method"] or row["method"] == advice["method"]]
+    row = next((row for row in shown if row["member"] == advice["worst_member"]), shown[0])
     if row["reasons"]:
-        listing = ", ".join(
-            f"{reason['metric']} {signed(reason['contribution'])}" for reason in row["reasons"]
-        )
-        found.append(f"moved most ({row['method']}, {row['member']}): {listing}")
+        moved = [f"{r['metric']} {number(r['contribution'], signed=True)}" for r in row["reasons"]]
+        yield f"moved most ({row['method']}, {row['member']}): {', '.join(moved)}"
     elif row["note"]:
-        found.append(f"{row['method']}: {row['note']}")
+        yield f"{row['method']}: {row['note']}"
     if row["out_of_range"]:
-        found.append(f"out of the training range: {', '.join(row['out_of_range'])}")
-    warm = dict.fromkeys(r["method"] for r in rows if r.get("basis") == "warm")
+        yield f"out of the training range: {', '.join(row['out_of_range'])}"
+    warm = dict.fromkeys(row["method"] for row in rows if row.get("basis") == "warm")
     if warm:
-        found.append(f"known outcomes used: {', '.join(warm)}")
-    notes = dict.fromkeys(
-        f"{r['method']}: {r['note']}" for r in rows if r["predicted"] is None and r["note"]
-    )
-    return found + [f"no forecast: {note}" for note in notes]
-
-
-def _safe(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+        yield f"known outcomes used: {', '.join(warm)}"
+    absent = (row for row in rows if row["predicted"] is None and row["note"])
+    notes = dict.fromkeys(f"{row['method']}: {row['note']}" for row in absent)
+    yield from (f"no forecast: {note}" for note in notes)

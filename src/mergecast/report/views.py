@@ -1,46 +1,62 @@
-"""Member rows of a summary put together by pair, as tables and pictures show them."""
+"""Member rows of a summary put together by pair, as the page's table and pictures show them."""
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import groupby
+from operator import itemgetter
+from typing import TypedDict
+
+from mergecast.report.model import MemberRow, Number, Reason, Summary
 
 
-def pair_entries(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """One entry a (pair, method): the pair's forecast and outcome, and its members' rows.
+class PairEntry(TypedDict):
+    """A pair under one method: means over its two members, None where one is missing.
 
-    Returns dicts of `suite, left, right, method, predicted, measured` (means over the two members,
-    None where one is missing), `error` (predicted − measured), `members` (left's row, right's),
-    `reasons` (of the member with the lower forecast) and `advised` (this method is the advice).
+    `error` is predicted − measured, `members` are left's row and right's, `reasons` those of the
+    member with the lower forecast; `advised` says whether the method is the advice.
     """
-    grouped: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for row in summary["rows"]:
-        key = (row["suite"], row["left"], row["right"], row["method"])
-        grouped.setdefault(key, []).append(row)
-    advised = {(a["suite"], a["left"], a["right"], a["method"]) for a in summary["pairs"]}
-    found = []
-    for (suite, left, right, method), members in sorted(grouped.items()):
-        members.sort(key=lambda row: row["member"] != row["left"])
-        predicted, measured = _mean(members, "predicted"), _mean(members, "measured")
-        worst = members[0]
-        if predicted is not None:
-            worst = min(members, key=lambda row: row["predicted"])
-        found.append(
-            {
-                "suite": suite,
-                "left": left,
-                "right": right,
-                "method": method,
-                "predicted": predicted,
-                "measured": measured,
-                "error": None if predicted is None or measured is None else predicted - measured,
-                "members": members,
-                "reasons": worst["reasons"],
-                "advised": (suite, left, right, method) in advised,
-            }
-        )
-    return found
+
+    suite: str
+    left: str
+    right: str
+    method: str
+    predicted: Number
+    measured: Number
+    error: Number
+    members: list[MemberRow]
+    reasons: list[Reason]
+    advised: bool
 
 
-def _mean(members: list[dict[str, Any]], key: str) -> float | None:
-    values = [row[key] for row in members]
-    return None if None in values else sum(values) / len(values)
+def pair_entries(summary: Summary) -> list[PairEntry]:
+    """One entry a (suite, pair, method), sorted."""
+    key = itemgetter("suite", "left", "right", "method")
+    advised = {key(advice) for advice in summary["pairs"]}
+    groups = groupby(sorted(summary["rows"], key=key), key=key)
+    return [_entry(list(members), pair in advised) for pair, members in groups]
+
+
+def _entry(members: list[MemberRow], advised: bool) -> PairEntry:
+    members.sort(key=lambda row: row["member"] != row["left"])
+    predicted = _mean([row["predicted"] for row in members])
+    measured = _mean([row["measured"] for row in members])
+    lowest = members[0]
+    if predicted is not None:
+        lowest = min(members, key=itemgetter("predicted"))
+    return {
+        "suite": lowest["suite"],
+        "left": lowest["left"],
+        "right": lowest["right"],
+        "method": lowest["method"],
+        "predicted": predicted,
+        "measured": measured,
+        "error": None if predicted is None or measured is None else predicted - measured,
+        "members": members,
+        "reasons": lowest["reasons"],
+        "advised": advised,
+    }
+
+
+def _mean(values: list[Number]) -> Number:
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if len(defined) == len(values) else None

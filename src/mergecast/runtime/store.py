@@ -10,18 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mergecast.errors import ResourceError
+from mergecast.runtime.files import UNFINISHED, write_atomically, write_json
 
 log = logging.getLogger(__name__)
 
 _FORMAT = 1  # part of every key: a change of what records mean makes old ones unfindable
-_TEMPORARY = ".unfinished"
 
 
 def canonical_json(value: object) -> str:
@@ -38,29 +35,6 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file, read in pieces, as hex."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in place in one step.
-
-    Raises ResourceError when the folder cannot be written; `path` then holds what it held before.
-    """
-    temporary = path.with_name(f"{path.stem}.{os.getpid()}{_TEMPORARY}{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        with temporary.open("rb+") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    except ResourceError:
-        raise
-    except OSError as error:
-        raise ResourceError(
-            path, f"cannot be written: {error.strerror or error}", "free space or choose a folder"
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 class Store:
@@ -118,7 +92,7 @@ class Store:
         self,
         spec: Mapping[str, object],
         path: str,
-        write: Callable[[Path], None],
+        write: Callable[[Path], object],
         result: Mapping[str, object],
     ) -> None:
         """Write the file `path` (relative to the folder) by `write`, then record the unit.
@@ -134,7 +108,7 @@ class Store:
 
     def clean(self) -> None:
         """Remove what an interrupted write left behind; only for the holder of the run's lock."""
-        for leftover in sorted(self.folder.rglob(f"*{_TEMPORARY}*")):
+        for leftover in sorted(self.folder.rglob(f"*{UNFINISHED}*")):
             leftover.unlink(missing_ok=True)
 
     def _record(self, spec: Mapping[str, object]) -> Path:
@@ -142,8 +116,7 @@ class Store:
 
     def _write(self, spec: Mapping[str, object], body: Mapping[str, object]) -> None:
         record = {"sha256": _text_digest(canonical_json(body)), "unit": body}
-        text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-        write_atomically(self._record(spec), lambda path: _write_text(path, text))
+        write_json(self._record(spec), record)
 
     @staticmethod
     def _damaged(path: Path, problem: str) -> None:
@@ -152,7 +125,3 @@ class Store:
 
 def _text_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

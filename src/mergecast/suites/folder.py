@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from mergecast.errors import UsageError
-from mergecast.runtime.store import write_atomically
+from mergecast.runtime.files import write_text
 from mergecast.suites.plan import RunPlan
 from mergecast.suites.suite import SUITES
 from mergecast.suites.units import Run
@@ -64,12 +64,7 @@ def write_run(plan: RunPlan) -> None:
                     f"holds a run with {name} {before!r}, not {after!r}",
                     "choose another folder, or ask for the same again",
                 )
-    text = new.model_dump_json(indent=1) + "\n"
-
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
-
-    write_atomically(path, write)
+    write_text(path, new.model_dump_json(indent=1) + "\n")
 
 
 def read_run(folder: Path, *, unfinished: bool = False) -> RunPlan:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mergecast.runtime.progress import Progress
 from mergecast.runtime.stage import Stage
 from mergecast.runtime.workers import one_thread
 from mergecast.suites.plan import Digests, RunPlan
-from mergecast.suites.units import BASE_FILE, model_file
+from mergecast.suites.units import BASE, BASE_FILE, FINE_TUNE, model_file
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from mergecast.tables.pairs import PairTable
 
 CALIBRATION = 100
 """Calibration samples a task, where its split has so many: a mean probability needs more of them
 than a mean activation, and forecasts from retention still got better from 40 to here."""
 
 #: The pair table of a run.
-PAIRS = Stage("pairs", 1, modules=("mergecast.suites.pair_table",))
+PAIRS = Stage("pairs", 1, uses=(BASE, FINE_TUNE), modules=("mergecast.suites.pair_table",))
 
 
 def pairs_spec(plan: RunPlan, base: str, models: Digests) -> dict[str, object]:
@@ -32,17 +33,17 @@ def pairs_spec(plan: RunPlan, base: str, models: Digests) -> dict[str, object]:
 
 def pair_table(
     plan: RunPlan, base: str, models: Digests, workers: int, progress: Progress
-) -> pd.DataFrame:
+) -> PairTable:
     """The pair table, from the store when these very models have been measured before."""
-    import pandas as pd
+    from mergecast.tables.pairs import PairTable
 
     store, spec = plan.run.store, pairs_spec(plan, base, models)
     path = f"units/{store.key(spec)}.parquet"
     if store.get(spec) is None:
         with one_thread():
             table = _measured(plan, workers, progress)
-        store.put_file(spec, path, lambda file: table.to_parquet(file, index=False), {})
-    return pd.read_parquet(plan.run.folder / path)
+        store.put_file(spec, path, table.write, {})
+    return PairTable.read(plan.run.folder / path)
 
 
 def _samples(plan: RunPlan) -> int:
@@ -50,11 +51,11 @@ def _samples(plan: RunPlan) -> int:
     return min(CALIBRATION, *(plan.run.task(name).size("calibration") for name in plan.tasks))
 
 
-def _measured(plan: RunPlan, workers: int, progress: Progress) -> pd.DataFrame:
+def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
     """Masks are drawn as in the run's own merges; an interrupted probe goes on where it was."""
-    from mergecast.evidence import compute_metrics
     from mergecast.evidence.session import ProbeSettings
     from mergecast.evidence.settings import MergeSettings
+    from mergecast.evidence.table import pair_table as measured
     from mergecast.family import Family
 
     run = plan.run
@@ -64,7 +65,7 @@ def _measured(plan: RunPlan, workers: int, progress: Progress) -> pd.DataFrame:
         {name: run.folder / model_file(name) for name in plan.tasks},
         private=sorted({pattern for task in tasks.values() for pattern in task.private}),
     )
-    return compute_metrics(
+    table = measured(
         family,
         tasks=tasks,
         tier=plan.tier,
@@ -78,3 +79,5 @@ def _measured(plan: RunPlan, workers: int, progress: Progress) -> pd.DataFrame:
         workers=workers,
         progress=progress,
     )
+    versions = {**table.versions, **PAIRS.with_uses(run.suite.stage).versions()}
+    return replace(table, versions=versions, recipe=run.recipe.model_dump(mode="json"))

@@ -6,13 +6,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mergecast.errors import ResourceError, UsageError
 from mergecast.merging import METHODS
 from mergecast.runtime.lock import folder_lock
 from mergecast.runtime.progress import Progress, Silent
-from mergecast.runtime.store import write_atomically
 from mergecast.runtime.workers import Workers
 from mergecast.suites.folder import write_run
 from mergecast.suites.merges import N_SETS
@@ -21,11 +20,9 @@ from mergecast.suites.plan import RunPlan
 from mergecast.suites.suite import SUITES, Recipe
 from mergecast.suites.tables import outcomes_table, tasks_table
 from mergecast.suites.units import BaseUnit, OutcomeUnit, Run, Unit, compute
+from mergecast.tables.io import write_table
 from mergecast.tables.tiers import known_tier
 from mergecast.typing import Names, listed
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -113,8 +110,7 @@ def run_suite(
         if larger:
             records += finish("merge sets of 3 to 5", larger)
         _write_tables(plan, singles, [*merges, *larger], records)
-        pairs = pair_table(plan, base, models, workers, progress)
-        _write_table(run.folder / "pairs.parquet", pairs)
+        pair_table(plan, base, models, workers, progress).write(run.folder / "pairs.parquet")
     return run.folder
 
 
@@ -175,18 +171,9 @@ def _write_tables(
     records: Sequence[Mapping[str, Any]],
 ) -> None:
     by_task = dict(zip(plan.tasks, singles, strict=True))
-    _write_table(plan.run.folder / "tasks.parquet", tasks_table(by_task))
-    outcomes = outcomes_table(merges, records, by_task)
-    for entry in outcomes.attrs["missing"]:
-        log.warning(
-            "%s of %s has no score on %s: %s",
-            entry["method"],
-            entry["members"],
-            entry["task"],
-            entry["reason"],
-        )
-    _write_table(plan.run.folder / "outcomes.parquet", outcomes)
-
-
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    write_atomically(path, lambda temporary: table.to_parquet(temporary, index=False))
+    write_table(tasks_table(by_task), plan.run.folder / "tasks.parquet")
+    outcomes = outcomes_table(plan, merges, records, by_task)
+    for m in outcomes.missing:
+        if m.column == "retention":
+            log.warning("%s of %s has no score on %s: %s", m.method, m.members, m.task, m.reason)
+    outcomes.write(plan.run.folder / "outcomes.parquet")

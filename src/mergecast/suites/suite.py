@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -36,6 +36,11 @@ class Recipe(BaseModel):
 
     merging: Mapping[str, Mapping[str, float | int | str | bool]] = {}
     reestimate_batchnorm: bool = True
+
+    @classmethod
+    def quick(cls) -> Self:
+        """Settings under which a model takes a second, to test with; the defaults otherwise."""
+        return cls()
 
     def training(self) -> dict[str, Any]:
         """What decides data, base and fine-tuned models: all but how they are merged, as JSON."""

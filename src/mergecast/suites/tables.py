@@ -5,26 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mergecast.tables.outcomes import MissingOutcome, OutcomeTable, join_members
+
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mergecast.suites.plan import RunPlan
     from mergecast.suites.units import OutcomeUnit
 
-OUTCOME_COLUMNS = (
-    "suite",
-    "method",
-    "members",
-    "task",
-    "score",
-    "single_score",
-    "retention",
-    "loss",
-    "single_loss",
-    "n_eval",
-    "seed",
-    "probability",
-    "single_probability",
-)
 _NAN = float("nan")
 
 
@@ -55,14 +43,17 @@ def tasks_table(singles: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def outcomes_table(
+    plan: RunPlan,
     units: Sequence[OutcomeUnit],
     records: Sequence[Mapping[str, Any]],
     singles: Mapping[str, Mapping[str, Any]],
-) -> pd.DataFrame:
-    """One row a merged set and member; ``attrs["missing"]`` says why a value is NaN.
+) -> OutcomeTable:
+    """One row a merged set and member, with the reasons of what is missing.
 
     Parameters
     ----------
+    plan : RunPlan
+        The run: its recipe and versions go into the table.
     units : sequence of OutcomeUnit
         The merges.
     records : sequence of mapping
@@ -73,42 +64,51 @@ def outcomes_table(
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    missing: list[dict[str, str]] = []
+    missing: list[MissingOutcome] = []
     for unit, record in zip(units, records, strict=True):
         for task in unit.members:
-            row, reason = _outcome(unit, task, record["tasks"][task], singles[task]["single"])
-            rows.append(row)
-            if reason:
-                names = ("method", "members", "task")
-                missing.append({**{name: row[name] for name in names}, "reason": reason})
-    table = pd.DataFrame(rows, columns=list(OUTCOME_COLUMNS))
-    table.attrs["missing"] = missing
-    return table
+            merged, single = record["tasks"][task], singles[task]["single"]
+            key = _key(unit, task)
+            rows.append({**key, **_values(merged, single)})
+            missing += [
+                MissingOutcome(**key, reason=reason, column=column)
+                for column, reason in _reasons(merged, single).items()
+            ]
+    return OutcomeTable(
+        pd.DataFrame(rows),
+        missing=missing,
+        versions=plan.stages(),
+        recipe=plan.run.recipe.model_dump(mode="json"),
+    )
 
 
-def _outcome(
-    unit: OutcomeUnit, task: str, merged: Mapping[str, Any], single: Mapping[str, Any]
-) -> tuple[dict[str, Any], str]:
-    """The row of one member, and why its score or retention is missing, if it is."""
+def _key(unit: OutcomeUnit, task: str) -> dict[str, Any]:
+    return {
+        "suite": unit.run.suite_name,
+        "method": unit.method,
+        "members": join_members(unit.members),
+        "task": task,
+        "seed": unit.run.seed,
+    }
+
+
+def _values(merged: Mapping[str, Any], single: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of one member's row."""
     values = {
         key: scores["values"].get(quantity, _NAN)
         for quantity in ("score", "loss", "probability")
         for key, scores in ((quantity, merged), (f"single_{quantity}", single))
     }
-    reason = merged["missing"].get("score", "")
-    retention = _NAN
-    if values["single_score"] > 0:
-        retention = values["score"] / values["single_score"]
-    else:
-        reason = reason or "the single model's score is 0, so there is nothing to retain"
-    row = {
-        "suite": unit.run.suite_name,
-        "method": unit.method,
-        "members": "+".join(unit.members),
-        "task": task,
-        **values,
-        "retention": retention,
-        "n_eval": single["n_eval"],
-        "seed": unit.run.seed,
-    }
-    return row, reason
+    score = single["values"]["score"]
+    retention = values["score"] / score if score > 0 else _NAN
+    return {**values, "retention": retention, "n_eval": single["n_eval"]}
+
+
+def _reasons(merged: Mapping[str, Any], single: Mapping[str, Any]) -> dict[str, str]:
+    """Why values are missing, by column; what is missing for the score's reason is not repeated."""
+    reasons = dict(merged["missing"])
+    of_score = reasons.pop("score", "")
+    others = {column: reason for column, reason in reasons.items() if reason != of_score}
+    if not of_score and single["values"]["score"] <= 0:
+        of_score = "the single model's score is 0, so there is nothing to retain"
+    return {"retention": of_score, **others} if of_score else others

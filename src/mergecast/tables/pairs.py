@@ -1,17 +1,22 @@
-"""The pair table: one row a pair of models, one float column a metric key.
+"""The pair table: one row a pair of models, one float column a metric.
 
-Columns `suite, left, right` with left < right, then metrics. A directed metric stands as two
-columns, ``<key>:left<-right`` (the effect on left of right) and ``<key>:right<-left``. A key
-``<name>@<method>`` is about one merging method, and says nothing of the others. A value that is not
-defined is NaN; ``df.attrs["missing"]`` says why, as a list of
-``{"left", "right", "key", "reason"}`` (with ``"suite"`` where several suites share a table), and
-``df.attrs["tiers"]`` which tier of evidence each metric column came from (`tables.tiers`).
+Columns `suite, left, right` with left < right, then metrics; their names are the language of
+`tables.columns`. A value that is not defined is NaN, and the table says why.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
 import pandas as pd
 
+from mergecast.errors import TableError
+from mergecast.tables.columns import Column, features, method_features
+from mergecast.tables.metadata import Metadata
 from mergecast.tables.schema import (
     float_column,
     refuse,
@@ -19,120 +24,302 @@ from mergecast.tables.schema import (
     require_columns,
     text_column,
 )
-from mergecast.tables.tiers import ABOUT
+from mergecast.tables.table import Mask, Table, joined_recipe, joined_versions
+from mergecast.tables.tiers import ALL, TIERS, reach_of
 
 PAIR_KEYS = ["suite", "left", "right"]
-ON_LEFT = ":left<-right"
-ON_RIGHT = ":right<-left"
 NO_REASON = "no reason recorded"
+NOT_MEASURED = "not measured in this suite"
 
 
-def validate_pairs(pairs: pd.DataFrame, table: str = "pairs") -> pd.DataFrame:
-    """A checked copy of a pair table: text keys first, float64 metrics, index 0..n-1.
+@dataclass(frozen=True)
+class MissingMetric:
+    """Why one value of a pair table is missing.
 
-    Parameters
+    Attributes
     ----------
-    pairs : frame with the columns named above; row order is free and kept.
-    table : the name that errors give the table.
+    suite, left, right : str
+        The pair.
+    key : str
+        The column.
+    reason : str
+        Why there is no value.
+    """
+
+    suite: str
+    left: str
+    right: str
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PairTable(Table):
+    """Metrics of pairs of models.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        Text columns `suite, left, right`, then float64 metrics; row order is free and kept.
+    tiers : mapping of str to str
+        Metric column to the tier of evidence it took; empty where the table does not say.
+    missing : tuple of MissingMetric
+        Why values are NaN, each reason of a value that is.
+    versions, recipe
+        See `Table`.
 
     Raises
     ------
     TableError
         A missing or repeated column, an unsorted or duplicate pair, a name that is not text, a
-        metric that is not a finite number or NaN, half of a directed metric, no rows.
+        metric that is not a finite number or NaN, half of a directed metric, no rows, an unknown
+        tier.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"suite": "toy", "left": ["a"], "right": ["b"], "cosine": [0.5]})
+    >>> table = PairTable(rows, tiers={"cosine": "weights"})
+    >>> table.metrics, table.tier_names
+    (['cosine'], ['weights'])
     """
-    require_columns(pairs, PAIR_KEYS, table)
-    df = pairs.reset_index(drop=True)
-    metrics = metric_columns(df)
-    _check_directions(metrics, table)
-    columns = {key: text_column(df, key, table, empty=key == "suite") for key in PAIR_KEYS}
-    columns |= {key: float_column(df, key, table, missing=True) for key in metrics}
+
+    tiers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    missing: Sequence[MissingMetric] = field(default=(), kw_only=True)
+
+    KIND: ClassVar[str] = "pairs"
+    TEXT: ClassVar[list[str]] = PAIR_KEYS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set("frame", _checked(self.frame))
+        self._set("tiers", _checked_tiers(self.tiers, self.metrics))
+        self._set("missing", _of_gaps(self.missing, self.frame))
+
+    @classmethod
+    def from_pandas(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        tiers: Mapping[str, str] | None = None,
+        missing: Iterable[MissingMetric | Mapping[str, str]] = (),
+        versions: Mapping[str, int] | None = None,
+        recipe: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """A table of a frame; reasons may be dicts (without `suite`: those of every suite).
+
+        Raises
+        ------
+        TableError
+            As the class.
+        """
+        reasons = tuple(_as_missing(entry) for entry in missing)
+        return cls(
+            frame, tiers=tiers or {}, missing=reasons, versions=versions or {}, recipe=recipe or {}
+        )
+
+    @classmethod
+    def from_metadata(cls, frame: pd.DataFrame, metadata: Metadata) -> Self:
+        """See `Table`."""
+        return cls.from_pandas(
+            frame,
+            tiers=metadata.tiers,
+            missing=[{key: str(v) for key, v in entry.items()} for entry in metadata.missing],
+            versions=metadata.versions,
+            recipe=metadata.recipe,
+        )
+
+    def metadata(self) -> Metadata:
+        """See `Table`."""
+        return Metadata(
+            tiers=dict(self.tiers),
+            missing=[asdict(entry) for entry in self.missing],
+            versions=dict(self.versions),
+            recipe=dict(self.recipe),
+        )
+
+    @classmethod
+    def concat(cls, tables: Sequence[PairTable]) -> PairTable:
+        """Several suites' tables, one below the other.
+
+        Where one lacks a metric of another, its pairs miss it with that reason. Tiers are kept
+        where every table has them.
+        """
+        metrics = list(dict.fromkeys(column for table in tables for column in table.metrics))
+        missing = [entry for table in tables for entry in table.missing]
+        for table in tables:
+            absent = [column for column in metrics if column not in table.frame.columns]
+            missing += [
+                MissingMetric(suite, left, right, column, NOT_MEASURED)
+                for suite, left, right in table.frame[PAIR_KEYS].itertuples(index=False, name=None)
+                for column in absent
+            ]
+        tiers: dict[str, str] = {}
+        for table in tables if all(table.tiers for table in tables) else ():
+            tiers |= table.tiers
+        return PairTable(
+            pd.concat([table.frame for table in tables], ignore_index=True),
+            tiers=tiers,
+            missing=missing,
+            versions=joined_versions(tables),
+            recipe=joined_recipe(tables),
+        )
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metric columns, in table order."""
+        return [column for column in self.frame.columns if column not in PAIR_KEYS]
+
+    @property
+    def models(self) -> list[str]:
+        """The models of all pairs, sorted."""
+        return sorted({*self.frame["left"], *self.frame["right"]})
+
+    @property
+    def tier_names(self) -> list[str]:
+        """The tiers of the table, cheapest first; ``["all"]`` where it does not say."""
+        named = set(self.tiers.values())
+        return [tier for tier in TIERS if tier in named] or [ALL]
+
+    def features(self) -> dict[str, tuple[str, str]]:
+        """Key to the two columns of a metric; see `tables.columns.features`."""
+        return features(self.metrics)
+
+    def method_features(self, method: str) -> dict[str, tuple[str, str]]:
+        """What says something of one merging method; see `tables.columns.method_features`."""
+        return method_features(self.metrics, method)
+
+    def up_to(self, tier: str) -> PairTable:
+        """The table as it would be had nobody gone beyond `tier`; columns without one are kept.
+
+        Raises
+        ------
+        UsageError
+            No such tier.
+        """
+        if tier == ALL:
+            return self
+        reach = reach_of(tier)
+        return self.only([c for c in self.metrics if self.tiers.get(c, tier) in reach])
+
+    def only(self, metrics: Collection[str]) -> PairTable:
+        """The same pairs with these metric columns, in the order given."""
+        return replace(self, frame=self.frame[[*PAIR_KEYS, *metrics]])
+
+    def keep(self, rows: Mask) -> Self:
+        """See `Table`."""
+        return replace(self, frame=self.frame[np.asarray(rows, dtype=bool)])
+
+    def with_suite(self, name: str) -> PairTable:
+        """The table with its pairs of no suite (``""``) declared to be of one."""
+        return replace(self, frame=self.frame.assign(suite=self.frame["suite"].replace("", name)))
+
+    def reason(self, suite: str, left: str, right: str, column: str) -> str:
+        """Why a value is missing: as recorded, or that nothing was."""
+        return self._reasons.get((suite, left, right, column), NO_REASON)
+
+    @cached_property
+    def _reasons(self) -> dict[tuple[str, str, str, str], str]:
+        return {(m.suite, m.left, m.right, m.key): m.reason for m in self.missing}
+
+    def describe(self) -> str:
+        """See `Table`."""
+        counts = {tier: list(self.tiers.values()).count(tier) for tier in self.tier_names}
+        tiers = ", ".join(f"{n} of {tier}" for tier, n in counts.items() if n)
+        gaps = int(self.frame[self.metrics].isna().to_numpy().sum())
+        return (
+            f"PairTable: {len(self)} pairs of {len(self.models)} models "
+            f"({', '.join(map(repr, self.suites))}), {len(self.metrics)} metric columns"
+            f"{f' ({tiers})' if tiers else ''}, missing values: {gaps}"
+        )
+
+
+#: What functions take that users call with tables of their own.
+PairsLike = PairTable | pd.DataFrame
+
+
+def as_pairs(pairs: object) -> PairTable:
+    """The one door for tables that users bring: a frame is checked, a table is what it is.
+
+    Raises
+    ------
+    TableError
+        Something else, or a frame that is no pair table.
+    """
+    if isinstance(pairs, PairTable):
+        return pairs
+    if isinstance(pairs, pd.DataFrame):
+        return PairTable(pairs)
+    raise TableError("pairs table", f"is a {type(pairs).__name__}", "give a PairTable or DataFrame")
+
+
+def _checked(frame: pd.DataFrame) -> pd.DataFrame:
+    """A checked copy: text keys first, float64 metrics, index 0..n-1."""
+    require_columns(frame, PAIR_KEYS, "pairs")
+    frame = frame.reset_index(drop=True)
+    metrics = [column for column in frame.columns if column not in PAIR_KEYS]
+    _check_directions(metrics)
+    columns = {key: text_column(frame, key, "pairs", empty=key == "suite") for key in PAIR_KEYS}
+    columns |= {key: float_column(frame, key, "pairs", missing=True) for key in metrics}
     checked = pd.DataFrame(columns)
     if checked.empty:
-        refuse(table, "left", "the table has no rows", "give at least one pair")
+        refuse("pairs", "left", "the table has no rows", "give at least one pair")
     for row, (left, right) in enumerate(zip(checked["left"], checked["right"], strict=True)):
         if not left < right:
             refuse(
-                table,
+                "pairs",
                 "left",
                 f"pair ({left!r}, {right!r}) is not sorted",
                 "store each pair once, with left < right",
                 row,
             )
-    refuse_duplicates(checked, PAIR_KEYS, table)
-    checked.attrs["missing"] = [
-        {str(k): str(v) for k, v in entry.items()} for entry in pairs.attrs.get("missing", [])
-    ]
-    if "tiers" in pairs.attrs:
-        checked.attrs["tiers"] = {str(k): str(v) for k, v in pairs.attrs["tiers"].items()}
+    refuse_duplicates(checked, PAIR_KEYS, "pairs")
     return checked
 
 
-def metric_columns(pairs: pd.DataFrame) -> list[str]:
-    """The columns of a pair table that are metrics, in table order."""
-    return [str(column) for column in pairs.columns if column not in PAIR_KEYS]
-
-
-def features_of(pairs: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """Feature name to its two columns: (as the left member sees it, as the right one does).
-
-    A symmetric metric has one column for both. Sorted by name, so that no result depends on the
-    order of columns. Metrics of single methods keep their ``@<method>``; see `method_features`.
-    """
-    features: dict[str, tuple[str, str]] = {}
-    for column in metric_columns(pairs):
-        if column.endswith(ON_LEFT):
-            key = column.removesuffix(ON_LEFT)
-            features[key] = (column, key + ON_RIGHT)
-        elif not column.endswith(ON_RIGHT):
-            features[column] = (column, column)
-    return dict(sorted(features.items()))
-
-
-def method_features(pairs: pd.DataFrame, method: str) -> dict[str, tuple[str, str]]:
-    """The features that say something of one merging method, as `features_of`.
-
-    Those about another method are left out, and those about this one lose their ``@<method>``, so
-    that a metric has one name whatever the method.
-
-    Raises TableError where a name then stands twice.
-    """
-    found: dict[str, tuple[str, str]] = {}
-    for key, columns in features_of(pairs).items():
-        name, _, about = key.partition(ABOUT)
-        if about in ("", method):
-            if name in found:
-                refuse("pairs", key, f"there is a metric {name!r} too", "rename one of them")
-            found[name] = columns
-    return dict(sorted(found.items()))
-
-
-def missing_reasons(pairs: pd.DataFrame) -> dict[tuple[str, str, str, str], str]:
-    """(suite, left, right, column) to the recorded reason; suite "" holds for every suite."""
-    return {
-        (entry.get("suite", ""), entry["left"], entry["right"], entry["key"]): entry["reason"]
-        for entry in pairs.attrs.get("missing", [])
-    }
-
-
-def _check_directions(metrics: list[str], table: str) -> None:
+def _check_directions(metrics: list[str]) -> None:
     names = set(metrics)
-    for column in metrics:
-        for here, there in ((ON_LEFT, ON_RIGHT), (ON_RIGHT, ON_LEFT)):
-            if not column.endswith(here):
-                continue
-            key = column.removesuffix(here)
-            if key + there not in names:
-                refuse(
-                    table,
-                    column,
-                    f"directed metric without its other half {key + there!r}",
-                    "store both directions",
-                )
-            if key in names:
-                refuse(
-                    table,
-                    column,
-                    f"metric {key!r} stands both as symmetric and as directed",
-                    "rename one of them",
-                )
+    for text in metrics:
+        column = Column.parse(text)
+        if not column.direction:
+            continue
+        if str(column.other) not in names:
+            problem = f"directed metric without its other half {str(column.other)!r}"
+            refuse("pairs", text, problem, "store both directions")
+        if column.key in names:
+            problem = f"metric {column.key!r} stands both as symmetric and as directed"
+            refuse("pairs", text, problem, "rename one of them")
+
+
+def _checked_tiers(tiers: Mapping[str, str], metrics: list[str]) -> dict[str, str]:
+    """The tiers of the columns that there are, in their order."""
+    for column, tier in tiers.items():
+        if tier not in TIERS:
+            refuse("pairs", column, f"tier {tier!r} unknown", f"known: {', '.join(TIERS)}")
+    return {column: tiers[column] for column in metrics if column in tiers}
+
+
+def _as_missing(entry: MissingMetric | Mapping[str, str]) -> MissingMetric:
+    if isinstance(entry, MissingMetric):
+        return entry
+    try:
+        return MissingMetric(**{"suite": "", **entry})
+    except TypeError:
+        wanted = "give left, right, key, reason (and suite)"
+        refuse("pairs", "missing", f"{dict(entry)} is not the reason of a value", wanted)
+
+
+def _of_gaps(missing: Iterable[MissingMetric], frame: pd.DataFrame) -> tuple[MissingMetric, ...]:
+    """The reasons of values that are missing here; one without a suite is of every suite."""
+    suites: dict[tuple[str, str], list[str]] = {}
+    rows: dict[tuple[str, str, str], int] = {}
+    for row, (suite, left, right) in enumerate(frame[PAIR_KEYS].itertuples(index=False, name=None)):
+        suites.setdefault((left, right), []).append(suite)
+        rows[suite, left, right] = row
+    gaps = {column: frame[column].isna().to_numpy() for column in frame.columns}
+    found: dict[MissingMetric, None] = {}
+    for entry in missing:
+        owners = suites.get((entry.left, entry.right), [])
+        for suite in [entry.suite] if entry.suite in owners else owners if not entry.suite else []:
+            if entry.key in gaps and gaps[entry.key][rows[suite, entry.left, entry.right]]:
+                found[replace(entry, suite=suite)] = None
+    return tuple(found)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 import numpy as np
@@ -21,8 +22,20 @@ def refuse(
     raise TableError(where, problem, remedy)
 
 
+@contextmanager
+def about(context: object) -> Iterator[None]:
+    """Put `context` (a file, a folder) before the thing that a TableError inside names."""
+    try:
+        yield
+    except TableError as error:
+        raise error.about(context) from None
+
+
 def require_columns(df: pd.DataFrame, columns: Sequence[str], table: str) -> None:
     """Raise TableError when a column is absent or stands twice."""
+    for column in df.columns:
+        if not isinstance(column, str) or not column:
+            refuse(table, str(column), "its name is no text", "name columns in words")
     repeated = df.columns[df.columns.duplicated()]
     if len(repeated):
         refuse(table, str(repeated[0]), "stands more than once", "keep one of them")
@@ -84,3 +97,24 @@ def refuse_duplicates(df: pd.DataFrame, keys: list[str], table: str) -> None:
         # tolist gives Python's own numbers: `seed 0`, not `seed np.int64(0)`.
         values = ", ".join(f"{key} {df[key].iloc[[row]].tolist()[0]!r}" for key in keys)
         refuse(table, keys[-1], f"duplicate of an earlier row: {values}", "keep one row", row)
+
+
+def kept_column(df: pd.DataFrame, column: str, table: str) -> pd.Series:
+    """A column that the table does not know: flags, whole numbers, numbers or text.
+
+    Missing text becomes empty text, which is all that a CSV can say.
+
+    Raises
+    ------
+    TableError
+        Text and other values mixed, an infinite number.
+    """
+    series = df[column]
+    if pd.api.types.is_bool_dtype(series) and not series.isna().any():
+        return series.astype("bool")
+    if pd.api.types.is_integer_dtype(series) and not series.isna().any():
+        return series.astype("int64")
+    if pd.api.types.is_numeric_dtype(series) or series.isna().all():
+        return float_column(df, column, table, missing=True)
+    filled = series.astype(object).where(series.notna(), "")
+    return text_column(pd.DataFrame({column: filled}), column, table, empty=True)

@@ -16,14 +16,17 @@ In the tests of a package that registers merging methods, metrics, …::
 
 from __future__ import annotations
 
+from typing import Any
+
 from mergecast.errors import UsageError
-from mergecast.testing import merging_methods
-from mergecast.testing.check import Check
+from mergecast.testing import merging_methods, suites
+from mergecast.testing.check import Check, Laws
 from mergecast.testing.merging_methods import check_merging_method
+from mergecast.testing.suites import check_suite
 
-_LAWS = (merging_methods.LAWS,)
+_LAWS: tuple[Laws[Any, Any], ...] = (merging_methods.LAWS, suites.LAWS)
 
-__all__ = ["Check", "check_merging_method", "checks"]
+__all__ = ["Check", "check_merging_method", "check_suite", "checks"]
 
 
 def checks(package: str | None = None) -> list[Check]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
+from mergecast.errors import MergecastError
 from mergecast.registry import Registry
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Check:
         """Check; an AssertionError says which thing broke which law, and how."""
         try:
             self.run()
-        except AssertionError as error:
+        except (AssertionError, MergecastError) as error:
             raise AssertionError(f"{self}: {error}") from error
 
     def __str__(self) -> str:
@@ -45,28 +47,39 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Laws(Generic[T]):
-    """The laws of one kind of thing, each a function of an entry of its registry."""
+class Laws(Generic[T, S]):
+    """The laws of one kind of thing.
+
+    Attributes
+    ----------
+    registry : Registry
+        Where the things are.
+    subject : callable
+        An entry to what its laws look at; whatever is costly there is made when it is needed.
+    laws : tuple of callable
+        Functions of a subject, named as the law reads.
+    """
 
     registry: Registry[T]
-    laws: tuple[Callable[[T], None], ...]
+    subject: Callable[[T], S]
+    laws: tuple[Callable[[S], None], ...]
 
-    def checks(self, names: Iterable[str]) -> Iterator[Check]:
-        """Every law for every name; raises UsageError for an unknown one."""
-        for name in names:
-            entry = self.registry.get(name)
-            for law in self.laws:
-                words = law.__name__.replace("_", " ")
-                yield Check(self.registry.kind, name, words, partial(law, entry))
+    def of(self, name: str, subject: S | None = None) -> list[Check]:
+        """Every law for one name; raises UsageError for an unknown one."""
+        found = self.subject(self.registry.get(name)) if subject is None else subject
+        return [
+            Check(self.registry.kind, name, law.__name__.replace("_", " "), partial(law, found))
+            for law in self.laws
+        ]
 
     def of_package(self, package: str | None) -> list[Check]:
         """The checks of what a package registered; of everything without."""
-        names = [
-            name
+        return [
+            check
             for name in self.registry.names()
             if package is None or self.registry.package(name) == package
+            for check in self.of(name)
         ]
-        return list(self.checks(names))
 
 
 def expect(condition: bool, problem: str) -> None:

@@ -33,7 +33,7 @@ def check_merging_method(name: str) -> None:
     --------
     >>> check_merging_method("ties")
     """
-    for check in LAWS.checks([name]):
+    for check in LAWS.of(name):
         check()
 
 
@@ -112,8 +112,9 @@ def it_alters_nothing_that_it_is_given(method: MergingMethod) -> None:
         expect(same, f"it wrote into its input of shape {shape}")
 
 
-LAWS = Laws(
+LAWS: Laws[MergingMethod, MergingMethod] = Laws(
     METHODS,
+    lambda method: method,
     (
         it_says_where_it_is_from,
         its_defaults_are_valid,

@@ -15,7 +15,7 @@ from mergecast.forecast.sets import RULES, set_forecasts
 from mergecast.forecast.validation.decisions import Choices, method_regret, partner_regret
 from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.forecast.validation.scoring import pearson, spearman
-from mergecast.tables.outcomes import member_outcomes, validate_outcomes
+from mergecast.tables.outcomes import OutcomesLike, OutcomeTable, as_outcomes
 
 # The rules applied to what the pairs in a set really kept: what no forecast of pairs can improve.
 MEASURED_PAIRS = "measured pairs"
@@ -23,7 +23,9 @@ SET_COLUMNS = ["method", "size", "rule", "n_sets", "r", "rho", "mae"]
 
 
 def choices(
-    evaluation: Evaluation, outcomes: pd.DataFrame, threshold: float = THRESHOLD
+    evaluation: Evaluation,
+    outcomes: OutcomesLike,
+    threshold: float = THRESHOLD,
 ) -> Choices:
     """Score the decisions that the out-of-fold predictions of a validation would have led to.
 
@@ -40,7 +42,7 @@ def choices(
     return Choices(
         methods=method_regret(predictions if several else predictions.iloc[:0], threshold),
         partners=partner_regret(predictions if by_task else predictions.iloc[:0]),
-        sets=_sets(predictions, outcomes),
+        sets=_sets(predictions, as_outcomes(outcomes)),
         threshold=threshold,
     )
 
@@ -64,18 +66,18 @@ def set_scores(forecasts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(scores, columns=SET_COLUMNS)
 
 
-def _sets(predictions: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
+def _sets(predictions: pd.DataFrame, outcomes: OutcomeTable) -> pd.DataFrame:
     columns = ["predictor", *SET_COLUMNS]
-    checked = validate_outcomes(outcomes)
-    checked = checked[checked["method"].isin(predictions["method"].unique())]
-    if not (checked["members"].str.count(r"\+") >= 2).any():
+    known = outcomes.frame["method"].isin(predictions["method"].unique())
+    if not (known & (outcomes.sizes > 2)).any():
         return pd.DataFrame(columns=columns)
+    checked = outcomes.keep(known)
     # Under `loto` each row is predicted twice, with either of its tasks held out.
     keys = ["predictor", "method", *ROW_KEYS]
     means = predictions.groupby(keys, sort=False)["predicted"].mean().rename("retention")
     by_predictor = means.reset_index().groupby("predictor", sort=False)
     directed = {str(name): rows for name, rows in by_predictor}
-    directed[MEASURED_PAIRS] = member_outcomes(checked)
+    directed[MEASURED_PAIRS] = checked.members()
     tables = []
     for name, rows in directed.items():
         scores = set_scores(set_forecasts(rows, checked))

@@ -22,7 +22,8 @@ from mergecast.forecast.validation.uncertainty import (
 )
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.workers import Workers
-from mergecast.tables.outcomes import member_outcomes
+from mergecast.tables.outcomes import OutcomesLike, OutcomeTable, as_outcomes
+from mergecast.tables.pairs import PairsLike
 
 __all__ = ["DEFAULT_PREDICTORS", "Evaluation", "applies", "evaluate", "pearson", "scores"]
 
@@ -117,8 +118,8 @@ class _Unit:
 
 
 def evaluate(
-    pairs: pd.DataFrame,
-    outcomes: pd.DataFrame,
+    pairs: PairsLike,
+    outcomes: OutcomesLike,
     protocol: str = "loto",
     predictors: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
@@ -154,6 +155,7 @@ def evaluate(
         An unknown name, or too few tasks or suites for the protocol.
     """
     PROTOCOLS.get(protocol)  # an unknown name is told before any work
+    outcomes = as_outcomes(outcomes)
     asked, undefined = (list(methods), []) if methods else defined_methods(outcomes)
     data = training_rows(pairs, outcomes, asked)
     names = dict.fromkeys([*BASELINES, *(predictors or default_predictors(data))])
@@ -217,12 +219,12 @@ def default_predictors(data: Mapping[str, TrainingRows]) -> list[str]:
     ]
 
 
-def defined_methods(outcomes: pd.DataFrame) -> tuple[list[str] | None, list[str]]:
+def defined_methods(outcomes: OutcomeTable) -> tuple[list[str] | None, list[str]]:
     """The methods with a defined outcome, and a note on each other one; None where none has any.
 
     One method that always diverged must not cost the validation of the others.
     """
-    measured = member_outcomes(outcomes)
+    measured = outcomes.members()
     known = measured[measured["retention"].notna()]["method"].unique()
     if not len(known):
         return None, []

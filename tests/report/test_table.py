@@ -1,7 +1,7 @@
 import pytest
 from rich.console import Console
 
-from mergecast.cli.tables import blocks, number, percent, print_table, say
+from mergecast.report.table import Table, blocks, number, percent, show, wrapped
 
 HEADS = ["method", "partner_mean", "additive_plus_warm", "layerwise_effective_rank"]
 ROWS = [["task_arithmetic", "0.123", "-0.456", "0.789"], None, ["mean", "–", "1.000", "0.5"]]
@@ -10,7 +10,7 @@ ROWS = [["task_arithmetic", "0.123", "-0.456", "0.789"], None, ["mean", "–", "
 def printed(width, *arguments, **options):
     console = Console(width=width, force_terminal=False, highlight=False, markup=False)
     with console.capture() as capture:
-        print_table(console, *arguments, **options)
+        show(console, [Table(*arguments, **options)])
     return capture.get()
 
 
@@ -46,15 +46,37 @@ def test_text_in_square_brackets_is_text():
     assert printed(80, "t", ["a", "b"], []) == ""
 
 
+def test_a_long_cell_stands_in_lines_beside_its_numbers():
+    names = wrapped("at-least-five + left-half + mirrored", 20)
+    assert names == "at-least-five +\nleft-half + mirrored"
+    lines = printed(40, "t", ["set", "kept"], [[names, "0.8"]]).splitlines()
+    assert [" ".join(line.split()) for line in lines[-2:]] == [
+        "at-least-five + 0.8",
+        "left-half + mirrored",
+    ]
+
+
+def test_headings_stand_just_above_the_rule():
+    lines = printed(80, "t", ["a long heading", "short"], [["x", "1"]]).splitlines()
+    assert "heading" in lines[-3]
+    assert "short" in lines[-3]
+
+
 def test_a_sentence_is_one_line_in_a_pipe():
     console = Console(width=40, force_terminal=False, highlight=False, markup=False)
     with console.capture() as capture:
-        say(console, "word " * 30)
+        show(console, ["word " * 30])
     assert capture.get().count("\n") == 1
 
 
 def test_undefined_numbers_are_dashes():
     assert [number(None), number(float("nan")), percent(float("nan"))] == ["–"] * 3
+    assert number(None, signed=True) == "–"
+
+
+def test_numbers_as_people_read_them():
+    assert (number(-0.1234), number(0.5, 1), number(-0.001, 2)) == ("−0.123", "0.5", "0.00")
     assert number(0.12345, 2, signed=True) == "+0.12"
-    assert number(-0.001, 2) == "0.00"
-    assert percent(0.5) == "50.0 %"
+    assert number(-0.02, signed=True) == "−0.020"
+    assert percent(0.256) == "26%"
+    assert percent(0.5, 1) == "50.0%"

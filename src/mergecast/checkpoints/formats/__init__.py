@@ -1,0 +1,1 @@
+"""Checkpoint formats, each in a file of its own that registers it."""

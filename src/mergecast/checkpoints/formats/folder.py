@@ -1,0 +1,43 @@
+"""Model folders: transformers, diffusers parts, sentence-transformers, a hub's cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mergecast.checkpoints.checkpoint import FORMATS, Checkpoint, CheckpointFormat, open_path
+from mergecast.checkpoints.layouts import choose_weights, model_folder
+from mergecast.checkpoints.lora_files import ADAPTER_CONFIG
+from mergecast.checkpoints.quantized import widened
+from mergecast.checkpoints.safetensors_file import open_sharded
+from mergecast.checkpoints.side_files import read_json
+from mergecast.checkpoints.tied import tied_embeddings
+
+
+def _claims(path: Path) -> bool:
+    return path.is_dir() and not (path / ADAPTER_CONFIG).is_file()
+
+
+def _open(path: Path, base: Checkpoint | None) -> Checkpoint:
+    folder = model_folder(path)
+    if (folder / ADAPTER_CONFIG).is_file():
+        return open_path(folder, base)
+    chosen = choose_weights(folder)
+    config = read_json(folder / "config.json")
+    checkpoint = widened(_weights(chosen.file), config)
+    checkpoint.path = folder  # what its config and tokenizer are read from
+    checkpoint.notes = (*checkpoint.notes, *chosen.notes)
+    ties = tied_embeddings(checkpoint, config)
+    return checkpoint.with_ties(ties) if ties else checkpoint
+
+
+def _weights(file: Path) -> Checkpoint:
+    if file.name.endswith(".safetensors.index.json"):
+        return open_sharded(file)
+    if file.name.endswith(".index.json"):
+        from mergecast.checkpoints.torch_file import open_torch_sharded
+
+        return open_torch_sharded(file)
+    return open_path(file, None)
+
+
+FORMATS.add("folder", CheckpointFormat("model folder", _claims, _open))

@@ -1,0 +1,173 @@
+"""Which file of a folder holds the weights: the rule of the library that loads such folders.
+
+In order: transformers takes ``model.safetensors`` before its index, safetensors before torch
+files; diffusers takes an index before the single file; what Mistral calls ``consolidated`` is the
+same weights again and comes last. A precision variant (``model.fp16.safetensors``) counts only
+where there is no plain file. Whatever lies there and is not read is said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mergecast.checkpoints.checkpoint import expected, weight_suffixes
+from mergecast.checkpoints.side_files import read_json, read_list
+from mergecast.errors import CheckpointError
+
+_INDEX = ".index.json"
+#: What each library looks for, in its own order.
+_TRANSFORMERS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+_DIFFUSERS = (
+    "diffusion_pytorch_model.safetensors.index.json",
+    "diffusion_pytorch_model.safetensors",
+    "diffusion_pytorch_model.bin.index.json",
+    "diffusion_pytorch_model.bin",
+)
+_MISTRAL = ("consolidated.safetensors", "consolidated.safetensors.index.json")
+_ORDER = (*_TRANSFORMERS, *_DIFFUSERS, *_MISTRAL)
+#: Weights of the same name in other libraries' formats: never meant, often there.
+_TRAINING_STATE = (
+    "optimizer",
+    "scheduler",
+    "training_args",
+    "rng_state",
+    "scaler",
+    "random_states",
+)
+_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The file or index that is read, and what was decided, for people."""
+
+    file: Path
+    notes: tuple[str, ...] = ()
+
+
+def choose_weights(folder: Path) -> Chosen:
+    """The file of weights in a folder, or the index of its shards.
+
+    Raises
+    ------
+    CheckpointError
+        There are no weights, or several files between which no rule decides.
+    """
+    named = [folder / name for name in _ORDER if (folder / name).is_file()]
+    if named:
+        return Chosen(named[0], _left_out(named[0], named[1:]))
+    candidates = _candidates(folder)
+    indexes = [file for file in candidates if file.name.endswith(_INDEX)]
+    plain = [file for file in candidates if not file.name.endswith(_INDEX)]
+    for files in (indexes, _best_suffix(plain)):
+        if len(files) == 1:
+            rest = [file for file in candidates if file != files[0]]
+            return Chosen(files[0], () if files is indexes else _left_out(files[0], rest))
+        if files:
+            listing = ", ".join(file.name for file in files[:_SHOWN])
+            raise CheckpointError(
+                folder,
+                f"holds {len(files)} {_suffix(files[0])} files and no index: {listing}",
+                "give one file, or add the index that lists them",
+            )
+    raise CheckpointError(folder, _why_none(folder), f"give {expected()}")
+
+
+def model_folder(path: Path) -> Path:
+    """The folder that holds the weights: itself, or the place that its files point to.
+
+    A hub's cache of a repository points to a snapshot, sentence-transformers may keep the network
+    in a subfolder.
+
+    Raises
+    ------
+    CheckpointError
+        A cache holds several revisions and does not say which is the main one.
+    """
+    snapshots = path / "snapshots"
+    if snapshots.is_dir() and path.name.startswith("models--"):
+        return _snapshot(path, snapshots)
+    if not any((path / name).is_file() for name in _ORDER):
+        for module in read_list(path / "modules.json"):
+            place = str(module.get("path") or "")
+            if str(module.get("type", "")).endswith("Transformer") and (path / place).is_dir():
+                return path / place
+    return path
+
+
+def _snapshot(path: Path, snapshots: Path) -> Path:
+    main = path / "refs" / "main"
+    if main.is_file():
+        revision = main.read_text(encoding="utf-8").strip()
+        if (snapshots / revision).is_dir():
+            return snapshots / revision
+    revisions = sorted(folder.name for folder in snapshots.iterdir() if folder.is_dir())
+    if len(revisions) == 1:
+        return snapshots / revisions[0]
+    raise CheckpointError(
+        path,
+        f"is a hub's cache of {len(revisions)} revisions: {', '.join(revisions[:_SHOWN])}",
+        "give the folder of one of them under snapshots/",
+    )
+
+
+def _candidates(folder: Path) -> list[Path]:
+    """Files of weights by their names, indexes included, training state aside."""
+    suffixes = tuple(weight_suffixes())
+    return [
+        file
+        for file in sorted(folder.iterdir())
+        if file.is_file()
+        and file.name.endswith((*suffixes, *(suffix + _INDEX for suffix in suffixes)))
+        and not file.name.startswith(_TRAINING_STATE)
+    ]
+
+
+def _best_suffix(files: list[Path]) -> list[Path]:
+    """Files of the best format there is: safetensors where there are some."""
+    safe = [file for file in files if file.name.endswith(".safetensors")]
+    return _without_variants(safe or files)
+
+
+def _without_variants(files: list[Path]) -> list[Path]:
+    """Leave out ``stem.variant.suffix`` where ``stem.suffix`` is there."""
+    names = {file.name for file in files}
+    kept = []
+    for file in files:
+        stem, *variant, suffix = file.name.split(".")
+        if not (variant and f"{stem}.{suffix}" in names):
+            kept.append(file)
+    return kept
+
+
+def _suffix(file: Path) -> str:
+    return next((s for s in weight_suffixes() if file.name.endswith(s)), file.suffix)
+
+
+def _left_out(chosen: Path, rest: list[Path]) -> tuple[str, ...]:
+    if not rest:
+        return ()
+    listing = ", ".join(file.name for file in rest[:_SHOWN])
+    return (f"{chosen.name} is read, as its loader does; beside it: {listing}",)
+
+
+def _why_none(folder: Path) -> str:
+    """Why a folder without weights has none: what it is instead, and what it holds."""
+    if (folder / "model_index.json").is_file():
+        entries = read_json(folder / "model_index.json").items()
+        parts = [
+            f"{name}/"
+            for name, value in entries
+            if isinstance(value, list) and (folder / name).is_dir()
+        ]
+        return f"is a pipeline of {', '.join(parts) or 'parts that are not there'}: give one part"
+    adapters = sorted(file.parent.name for file in folder.glob("*/adapter_config.json"))
+    if adapters:
+        return f"holds {len(adapters)} adapter(s), in {', '.join(adapters)}: give one of them"
+    return "holds no weights"

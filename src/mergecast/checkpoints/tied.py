@@ -1,0 +1,51 @@
+"""Input and output embeddings that a config makes one tensor, though files hold both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mergecast.checkpoints.checkpoint import Checkpoint
+
+#: Ends of the names of input embeddings, and of the output layers that are tied to them.
+_INPUTS = (
+    "embed_tokens.weight",
+    "shared.weight",
+    "word_embeddings.weight",
+    "wte.weight",
+    "tok_embeddings.weight",
+    "embed_in.weight",
+    "embeddings.word_embeddings.weight",
+)
+_OUTPUTS = (
+    "decoder.weight",
+    "embed_out.weight",
+    "encoder.embed_tokens.weight",
+    "decoder.embed_tokens.weight",
+    "generator_lm_head.weight",
+    "lm_head.weight",
+    "predictions.decoder.weight",
+    "proj_out.weight",
+    "vocab_projector.weight",
+)
+
+
+def tied_embeddings(checkpoint: Checkpoint, config: Mapping[str, Any]) -> dict[str, str]:
+    """Embeddings stored twice and equal: the name that is dropped, to the one that is kept.
+
+    Only names of embeddings are looked at, and only equal tensors are one: a config that spells
+    its ties out is not needed for that, and one that says that nothing is tied ends it.
+    """
+    if config.get("tie_word_embeddings", True) is False:
+        return {}
+    inputs = [name for name in checkpoint.names if name.endswith(_INPUTS)]
+    outputs = [name for name in checkpoint.names if name.endswith(_OUTPUTS)]
+    ties: dict[str, str] = {}
+    for one in inputs:
+        for other in outputs:
+            kept, dropped = sorted((one, other))
+            if kept != dropped and not {kept, dropped} & ties.keys():
+                same = checkpoint.infos[kept].shape == checkpoint.infos[dropped].shape
+                if same and checkpoint.equal(kept, dropped):
+                    ties[dropped] = kept
+    return ties

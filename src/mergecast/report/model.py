@@ -1,0 +1,286 @@
+"""What a report says, as plain data: the keys of ``--json`` and of ``forecast.json``, by type.
+
+Units are retention (1 = the merged model scores as the single one) unless said otherwise; None is
+missing, undefined or infinite. Pictures, the page and the terminal tables are renderings of these.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
+
+#: A finite number, or None where it is missing, undefined or infinite.
+Number: TypeAlias = float | None
+
+
+class Scores(TypedDict):
+    """Errors of one predictor of one method, on pairs that it had not seen.
+
+    `coverage` is the share of measured values in their interval. A forecaster's file holds `mae`
+    and `pooled_r` alone.
+    """
+
+    mae: float
+    pooled_r: Number
+    per_fold_r: NotRequired[Number]
+    coverage: NotRequired[Number]
+
+
+class ProtocolScores(TypedDict):
+    """Errors under one protocol, beside the baselines'; None where a predictor does not apply."""
+
+    forecast: Scores | None
+    constant: Scores | None
+    partner_mean: Scores | None
+
+
+class Spread(TypedDict):
+    """Mean and standard deviation over pairs."""
+
+    mean: Number
+    std: Number
+
+
+class Measured(Spread):
+    """What the merges by one method did.
+
+    `sampling_error` is the typical standard error of a pair's retention from test-set size alone.
+    """
+
+    min: Number
+    n_pairs: int
+    n_undefined: int
+    sampling_error: Number
+
+
+class Warm(TypedDict):
+    """A method's forecast with known outcomes: its error beside that without them."""
+
+    predictor: str
+    mae: Number
+    pooled_r: Number
+    cold_mae: Number
+    sentence: str
+
+
+class Method(TypedDict):
+    """How far to trust the forecast of one merging method.
+
+    `gain` is 1 − error / error of the constant under the summary's protocol, `better` whether it is
+    worth speaking of (`LEAST_GAIN`).
+    """
+
+    method: str
+    predictor: str
+    protocols: dict[str, ProtocolScores]
+    gain: Number
+    better: bool
+    sentence: str
+
+
+class RunMethod(Method):
+    """A method of a run: what was forecast for its pairs and what they did."""
+
+    forecast: Spread
+    measured: Measured
+
+
+class FamilyMethod(Method):
+    """A method of a forecaster: `n_pairs` that it was fitted on, and its warm model if any."""
+
+    n_pairs: int
+    warm: Warm | None
+
+
+class Reason(TypedDict):
+    """A metric that moved a forecast: its value, and its contribution in retention."""
+
+    metric: str
+    value: Number
+    contribution: Number
+
+
+class MemberRow(TypedDict):
+    """One pair, method and member: forecast, interval, and what was measured.
+
+    `inside` says whether `measured` lies in the interval. The last three stand in forecasts of new
+    models only: what the row rests on (``cold``, ``warm``), metrics outside the training range, and
+    why there is no number.
+    """
+
+    suite: str
+    left: str
+    right: str
+    method: str
+    member: str
+    predicted: Number
+    lower: Number
+    upper: Number
+    measured: Number
+    inside: bool | None
+    reasons: list[Reason]
+    basis: NotRequired[str]
+    out_of_range: NotRequired[list[str]]
+    note: NotRequired[str]
+
+
+class PairAdvice(TypedDict):
+    """The advice for one pair, and its regret where the merges were done.
+
+    `measured` and `worst_measured` are of the advised method, `best_method` and `best_measured` in
+    hindsight; `regret` = best_measured − measured.
+    """
+
+    suite: str
+    left: str
+    right: str
+    advice: str
+    method: str
+    predicted: Number
+    worst_member: str
+    worst_predicted: Number
+    lower: Number
+    measured: Number
+    worst_measured: Number
+    best_method: str
+    best_measured: Number
+    regret: Number
+
+
+class Regret(TypedDict):
+    """Regret over pairs; `share_best` is the share of them where it is 0."""
+
+    n_pairs: int
+    mean: float
+    max: float
+    share_best: float
+
+
+class AdviceScores(TypedDict):
+    """How good the advice was: regret of the forecast's and of the constant's choices, and how many
+    of the pairs advised to merge (to leave) really kept (lost) `threshold`.
+    """
+
+    forecast: Regret | None
+    constant: Regret | None
+    threshold: float
+    n_merge: int
+    n_merge_right: int
+    n_leave: int
+    n_leave_right: int
+
+
+class TaskRow(TypedDict):
+    """A task before merging; `gain`: fine-tuned above the better of base and commonest class.
+
+    Scores are as the suite has them; further columns of the task table are kept.
+    """
+
+    task: str
+    base_score: Number
+    single_score: Number
+    majority: Number
+    gain: Number
+
+
+class RankedSet(TypedDict):
+    """A set of models: mean retention by the rule, and the plain mean over its pairs."""
+
+    members: list[str]
+    predicted: float
+    pair_mean: float
+    worst_member: str
+    worst_predicted: float
+
+
+class MethodSets(TypedDict):
+    """The best sets under one method; `n_without` hold a pair without a forecast."""
+
+    method: str
+    n_without: int
+    ranking: list[RankedSet]
+
+
+class SetSummary(TypedDict):
+    """Sets of `size` models: how many there are, the rule in words, the best by method."""
+
+    size: int
+    n_sets: int
+    rule: str
+    methods: list[MethodSets]
+
+
+class RunHeader(TypedDict):
+    """What was run; `n_eval` is the least and largest number of test samples of a task."""
+
+    suites: list[str]
+    seeds: list[int]
+    date: str
+    versions: dict[str, str]
+    recipe: dict[str, Any]
+    tasks: list[str]
+    methods: list[str]
+    n_pairs: int
+    n_metrics: int
+    n_eval: list[int]
+
+
+class TrainedOn(TypedDict):
+    """The suites and tasks of a forecaster."""
+
+    suites: list[str]
+    tasks: list[str]
+
+
+class FamilyHeader(TypedDict):
+    """What was forecast, from which files; `refused` models with the reason."""
+
+    base: str
+    models: dict[str, str]
+    refused: dict[str, str]
+    forecaster: str
+    trained_on: TrainedOn
+    date: str
+    versions: dict[str, str]
+    methods: list[str]
+    n_pairs: int
+    n_metrics: int
+    tier: str
+    suite: str | None
+
+
+class _Common(TypedDict):
+    protocol: str
+    level: float
+    threshold: float
+    verdict: list[str]
+    rows: list[MemberRow]
+    pairs: list[PairAdvice]
+    tasks: list[TaskRow]
+    missing: list[dict[str, str]]
+    notes: list[str]
+    warnings: list[str]
+
+
+class RunSummary(_Common):
+    """All that a report of a run says: forecasts beside what the merges did."""
+
+    kind: Literal["run"]
+    header: RunHeader
+    methods: list[RunMethod]
+    advice: AdviceScores
+
+
+class FamilySummary(_Common):
+    """All that a forecast of new models says; nothing is measured.
+
+    `out_of_range` counts the pairs in which a metric lies outside the training range.
+    """
+
+    kind: Literal["forecast"]
+    header: FamilyHeader
+    methods: list[FamilyMethod]
+    out_of_range: dict[str, int]
+    sets: NotRequired[SetSummary]
+
+
+Summary: TypeAlias = RunSummary | FamilySummary

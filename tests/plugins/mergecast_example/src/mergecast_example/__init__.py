@@ -1,0 +1,1 @@
+"""One of everything that plugs into mergecast, a file each."""

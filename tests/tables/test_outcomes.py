@@ -1,0 +1,128 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from mergecast.errors import TableError
+from mergecast.tables.outcomes import (
+    MissingOutcome,
+    OutcomeTable,
+    as_outcomes,
+    join_members,
+    split_members,
+)
+
+
+def set_at(row, **values):
+    def change(table):
+        table = table.copy()
+        for column, value in values.items():
+            table[column] = table[column].astype(object)
+            table.loc[row, column] = value
+            table[column] = table[column].infer_objects()
+        return table
+
+    return change
+
+
+def test_the_outcome_of_a_pair_is_the_mean_retention_of_its_members(outcomes):
+    means = outcomes.pairs()
+    assert list(means.columns) == ["suite", "method", "left", "right", "retention"]
+    assert means[["left", "right"]].to_numpy().tolist() == [["NA", "b"], ["NA", "c"], ["b", "c"]]
+    assert means["retention"].to_numpy() == pytest.approx(np.full(3, 0.75 / 0.9))
+
+
+def test_seeds_are_averaged_and_larger_sets_are_no_pairs(outcome_frame):
+    again = outcome_frame.assign(seed=1, score=0.9, retention=1.0)
+    triple = outcome_frame.iloc[[0, 1, 3]].assign(members="NA+b+c")
+    table = OutcomeTable(pd.concat([outcome_frame, again, triple]))
+    assert table.sizes.tolist() == [2] * 12 + [3] * 3
+    members = table.members()
+    assert len(members) == 6
+    assert members["retention"].iloc[0] == pytest.approx((0.7 / 0.9 + 1) / 2)
+    assert table.keep(table.sizes > 2).members().empty
+
+
+def test_undefined_retention_stays_undefined_in_the_mean(outcome_frame):
+    undefined = set_at(0, score=0.0, single_score=0.0, retention=np.nan)(outcome_frame)
+    means = OutcomeTable(undefined).pairs()["retention"]
+    assert means.isna().tolist() == [True, False, False]
+
+
+def test_more_columns_are_kept_and_their_missing_text_is_empty(outcome_frame):
+    more = outcome_frame.assign(
+        regime=["hot", None, "hot", "hot", "hot", "hot"], steps=10, done=True, rate=np.nan
+    )
+    frame = OutcomeTable(more).frame
+    assert frame["regime"].tolist() == ["hot", "", "hot", "hot", "hot", "hot"]
+    assert [str(frame[key].dtype) for key in ("steps", "done", "rate")] == [
+        "int64",
+        "bool",
+        "float64",
+    ]
+
+
+def test_a_reason_belongs_to_a_row_without_a_value(outcome_frame):
+    undefined = set_at(0, score=np.nan, retention=np.nan)(outcome_frame)
+    reason = MissingOutcome("toy", "ties", "NA+b", "NA", 0, "diverged")
+    other = MissingOutcome("toy", "ties", "NA+b", "b", 0, "diverged")
+    assert OutcomeTable(undefined, missing=[reason, other, reason]).missing == (reason,)
+
+
+def test_a_reason_may_be_of_another_column(outcome_frame):
+    lossless = set_at(0, loss=np.nan)(outcome_frame.assign(loss=0.5))
+    keys = ("toy", "ties", "NA+b")
+    reasons = [
+        MissingOutcome(*keys, task, 0, "has none", column)
+        for task, column in (("NA", "loss"), ("b", "loss"), ("NA", "score"), ("NA", "colour"))
+    ]
+    assert OutcomeTable(lossless, missing=reasons).missing == (reasons[0],)
+
+
+def test_members_are_joined_in_sorted_order():
+    assert join_members(["b", "NA"]) == "NA+b"
+    assert split_members("NA+b") == ["NA", "b"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop(columns="score"), "column 'score': missing"),
+        (set_at(2, single_score=np.nan), "column 'single_score', row 2: NaN is not allowed here"),
+        (set_at(2, score=np.nan), "column 'retention', row 2"),
+        (set_at(1, score=0.5), r"column 'retention', row 1: 0.888889 where .* is 0.555556"),
+        (set_at(1, retention=np.nan), "column 'retention', row 1: nan where"),
+        (set_at(1, retention=0.8 / 0.9 + 2e-6), "column 'retention', row 1"),
+        (set_at(3, single_score=-1.0), r"column 'single_score', row 3: negative \(-1\)"),
+        (set_at(4, members="c+b"), "column 'members', row 4: 'c\\+b' is not a sorted list"),
+        (set_at(4, members="b+b"), "column 'members', row 4"),
+        (set_at(4, task="z"), "column 'task', row 4: 'z' is not a member of 'b\\+c'"),
+        (set_at(0, n_eval=0), "column 'n_eval', row 0: expected an integer of at least 1, found 0"),
+        (set_at(0, seed=0.5), "column 'seed', row 0: expected an integer"),
+        (lambda t: t.drop(index=5), r"row 4: members 'b\+c' \(method ties\) lack a row for 'c'"),
+        (lambda t: pd.concat([t, t[:1]]), "row 6: duplicate of an earlier row"),
+        (lambda t: t[:0], "the table has no rows"),
+        (lambda t: t.assign(note=["x", 1, "x", "x", "x", "x"]), "'note', row 1: expected text"),
+    ],
+)
+def test_a_broken_table_is_refused_by_column_and_row(change, message, outcome_frame):
+    with pytest.raises(TableError, match=message) as caught:
+        OutcomeTable(change(outcome_frame))
+    assert str(caught.value).startswith("outcomes table, column")
+
+
+def test_retention_rounded_below_a_millionth_is_accepted(outcome_frame):
+    OutcomeTable(outcome_frame.assign(retention=outcome_frame["retention"].round(7)))
+
+
+def test_one_screen_says_what_the_table_holds(outcomes):
+    assert repr(outcomes).startswith(
+        "OutcomeTable: 3 merges ('toy'; 3 of 2 models) by ties, missing retentions: 0\n"
+    )
+    assert (outcomes.methods, outcomes.suites, len(outcomes)) == (["ties"], ["toy"], 6)
+
+
+def test_the_door_takes_a_table_or_a_frame_and_nothing_else(outcomes, outcome_frame):
+    assert as_outcomes(outcomes) is outcomes
+    assert as_outcomes(outcome_frame) == outcomes
+    with pytest.raises(TableError, match="outcomes table: is a NoneType; give an OutcomeTable"):
+        as_outcomes(None)
