@@ -15,14 +15,14 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from mergecast.evidence.retention.collect import collect_retention
-from mergecast.evidence.session import ProbedFamily, ProbeSettings
-from mergecast.evidence.settings import MergeSettings
+from mergecast.evidence import MergeSettings, ProbeSettings, Session
+from mergecast.evidence.retention.collect import collect
 from mergecast.family import Family
 from mergecast.forecast.estimators.predictors import PREDICTORS
 from mergecast.forecast.rows import ROW_KEYS
@@ -32,8 +32,8 @@ from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
 from mergecast.forecast.validation.scoring import pearson, spearman
 from mergecast.suites.folder import read_run, run_tasks
 from mergecast.suites.units import BASE_FILE, model_file
-from mergecast.tables.outcomes import split_members
 from mergecast.tables.runs import load_run
+from mergecast.tables.sets import split_members
 
 PREDICTOR, FORM, SIZES = "retention", "kept_labelled", (2, 3, 4, 5)
 Kept = dict[tuple[str, str, str], float]
@@ -98,14 +98,19 @@ def stand_ins(run: Path) -> dict[tuple[str, str, int], float]:
     models = {task: run / model_file(task) for task in plan.tasks}
     family = Family.open(run / BASE_FILE, models)
     found = {}
-    with ProbedFamily(family, run_tasks(run), ProbeSettings(40, plan.run.seed)) as probed:
+    with Session(family, run_tasks(run), ProbeSettings(40, plan.run.seed)) as session:
         for size in SIZES:
-            settings = MergeSettings(
-                merge_seed=plan.run.seed, size=size, partners=("scrambled",), draws=2
+            session.merges = MergeSettings(
+                methods=plan.methods,
+                merge_seed=plan.run.seed,
+                size=size,
+                partners=("scrambled",),
+                draws=2,
             )
-            probes = collect_retention(probed, methods=plan.methods, settings=settings)
-            for member, method, partner in probes.found:
-                found[method, member, size] = probes.value(member, method, FORM, partner)
+            readings = collect(session)
+            for member, method in product(family.names, plan.methods):
+                key = (member, method, "scrambled", FORM)
+                found[method, member, size] = readings.value(*key)
     return found
 
 

@@ -24,16 +24,15 @@ from pathlib import Path
 
 import numpy as np
 
-KINDS = ("weights", "activations", "crosstalk", "retention", "gradients", "interference")
+KINDS = ("weights", "activations", "inputs", "retention", "gradients", "interference")
 SAMPLES, TARGET = 10, 20
 
 _CHILD = """
 import json, resource, sys, time
 from pathlib import Path
 from mergecast.family import Family
-from mergecast.evidence.session import ProbeSettings
-from mergecast.evidence import EVIDENCE, Request
-from mergecast.evidence.plan import Speed, plan
+from mergecast.evidence import EVIDENCE, Session
+from mergecast.evidence.plan import plan
 from mergecast.tasks.load import load_tasks
 
 folder, kind, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
@@ -42,18 +41,28 @@ family = Family.open(folder / "base", [folder / n for n in labels], private=["cl
 tasks = load_tasks(folder / "tasks.yaml")
 found = EVIDENCE.get(kind)
 if sys.argv[4] == "plan":
-    with Request(family, tasks) as request:
-        row = next(row for row in plan(request, found.tier) if row.kind == kind)
-        speed = Speed()
-        speed.measure(request)
-    print(json.dumps({"plan": vars(row), "forward": speed.forward, "backward": speed.backward}))
+    import torch
+    from mergecast.evidence.gradients.backward import backward
+
+    def timed(run):
+        start = time.perf_counter()
+        run()
+        return (time.perf_counter() - start) / len(few)
+
+    with Session(family, tasks) as session:
+        row = next(row for row in plan(session, found.tier, "all") if row.kind == kind)
+        probe, few = session.load("m00"), next(session.samples("m00").batches(4))
+        with torch.no_grad():
+            forward = min(timed(lambda: probe.forward(few)) for _ in range(2))
+        both = min(timed(lambda: backward(probe, few, family.shared, 4)) for _ in range(2))
+    print(json.dumps({"plan": vars(row), "forward": forward, "backward": both}))
 else:
     start, used = time.perf_counter(), time.process_time()
-    with Request(family, tasks) as request:
-        found.collect(request)
+    with Session(family, tasks) as session:
+        found.collector.collect(session)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         seconds, cpu = time.perf_counter() - start, time.process_time() - used
-        kept = sum(f.stat().st_size for f in request.probed.store.folder.rglob("*") if f.is_file())
+        kept = sum(f.stat().st_size for f in session.store.folder.rglob("*") if f.is_file())
     print(json.dumps({"seconds": seconds, "cpu": cpu, "peak": peak, "kept": kept}))
 """
 
@@ -119,7 +128,7 @@ def passes_seconds(kind: str, count: int, forward: float, backward: float) -> fl
     return {
         "weights": 0.0,
         "activations": own * count * forward,
-        "crosstalk": own * forward,
+        "inputs": own * forward,
         "retention": own * (1 + 9 * 4) * forward,
         "gradients": own * backward,
         # Eight draws of the curvature go back to the layers, which costs a forward pass or so.

@@ -18,14 +18,13 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LinearRegression
 
-from mergecast.evidence import METRICS, pair_table
-from mergecast.evidence.session import ProbeSettings
-from mergecast.evidence.settings import MergeSettings
+from mergecast.evidence import METRICS, MergeSettings, MetricSpec, ProbeSettings, pair_table
 from mergecast.family import Family
 from mergecast.forecast.splitters import LeaveTwoTasksOut
 from mergecast.forecast.validation.evaluation import pearson
 from mergecast.suites.folder import run_tasks
 from mergecast.suites.run import run_suite
+from mergecast.tables.columns import Column
 from mergecast.tables.outcomes import OutcomeTable
 
 METHODS = ("ties", "task_arithmetic", "isotropic", "weight_avg", "dare", "tsv")
@@ -110,18 +109,19 @@ def measured(run: Path, samples: int) -> pd.DataFrame:
     family = Family.open(run / "base.safetensors", models)
     seed = seed_of(run)
     settings = ProbeSettings(samples, seed, cache=run / "units" / "probes")
-    wide = pair_table(
+    table = pair_table(
         family,
         tasks=tasks,
         tier="probe",
         settings=settings,
         merges=MergeSettings(samples=samples, merge_seed=seed),
-    ).frame.set_index(["left", "right"])
-    values = {}
-    for spec in METRICS:
-        present = [column for column in spec.columns if column in wide]
-        if present:
-            values[spec.key] = wide[present].mean(axis=1, skipna=False)
+        metric_set="all",
+    )
+    wide = table.frame.set_index(["left", "right"])
+    values = {
+        key: wide[list(dict.fromkeys(both))].mean(axis=1, skipna=False)
+        for key, both in table.features().items()
+    }
     distance, dot = wide["task_vector_l2_distance"], wide["task_vector_dot_product"]
     values[NORMS] = np.sqrt(distance**2 + 2 * dot)
     pairs = OutcomeTable.read(run / "outcomes.parquet").pairs()
@@ -140,10 +140,8 @@ def best_of_tiers(tables: list[pd.DataFrame]) -> pd.DataFrame:
     rows = []
     for method in METHODS:
         for tier in TIERS:
-            found = {}
-            for spec in METRICS:
-                if spec.tier == tier and spec.method in (None, method) and spec.key in tables[0]:
-                    found[spec.key] = median_r(tables, method, spec.key)
+            keys = [key_of(spec, method) for spec in METRICS if spec.tier == tier]
+            found = {key: median_r(tables, method, key) for key in keys if key in tables[0]}
             best = max(found, key=lambda key: -1 if np.isnan(found[key]) else abs(found[key]))
             rows.append({"method": method, "tier": tier, "r": found[best], "metric": best})
     frame = pd.DataFrame(rows)
@@ -167,9 +165,10 @@ def retention_alone(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 def both_unseen(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Least squares with two tasks left out, pooled r: retention, then with one metric more."""
-    extras = [NORMS, *WEIGHTS, *(s.key for s in METRICS if s.family == "interference")]
     rows = []
     for method in METHODS:
+        interference = [key_of(s, method) for s in METRICS if s.family == "interference"]
+        extras = [NORMS, *WEIGHTS, *interference]
         for form in FITTED:
             key = f"{form}@{method}"
             row: dict[str, object] = {
@@ -177,9 +176,6 @@ def both_unseen(tables: list[pd.DataFrame]) -> pd.DataFrame:
                 "retention": form.removeprefix("retention_"),
             }
             for extra in ("", *extras):
-                spec_method = METRICS.get(extra).method if extra and extra != NORMS else None
-                if spec_method not in (None, method):
-                    continue
                 name = extra.removeprefix("interference_").removesuffix(f"@{method}")
                 chosen = [key, *([extra] if extra else [])]
                 row[f"+ {name}" if extra else "alone"] = unseen_r(tables, method, chosen)
@@ -192,6 +188,10 @@ def both_unseen(tables: list[pd.DataFrame]) -> pd.DataFrame:
         part = frame[frame["method"] == method].drop(columns="method").set_index("retention").T
         print(f"\n{method}\n{part.to_string(float_format='%.2f')}")
     return frame
+
+
+def key_of(spec: MetricSpec, method: str) -> str:
+    return str(Column(spec.key, method if spec.per_method else ""))
 
 
 def median_r(tables: list[pd.DataFrame], method: str, key: str) -> float:

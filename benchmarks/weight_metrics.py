@@ -32,12 +32,12 @@ _CHILD = """
 import resource, sys, time
 start = time.perf_counter()
 from mergecast.family.family import Family
-from mergecast.evidence import Request, collect_evidence, table_of
+from mergecast.evidence import Session, collect_evidence
 family = Family.open(sys.argv[1], sys.argv[2:])
 opened = time.perf_counter()
-evidence = collect_evidence(Request(family), "weights")
+evidence = collect_evidence(Session(family), "weights", "paper")
 collected = time.perf_counter()
-table = table_of(evidence, family.names)
+table = evidence.table(family.names)
 done = time.perf_counter()
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 assert not table.missing, table.missing

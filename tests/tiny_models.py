@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mergecast.checkpoints.writer import write_safetensors
-from mergecast.evidence.session import ProbedFamily, ProbeSettings
+from mergecast.evidence import MergeSettings, ProbeSettings, Session
 from mergecast.family import Family
 from mergecast.runtime.seeds import generator
 from mergecast.tasks.task import Samples, Split, Task
@@ -98,11 +98,16 @@ def tiny_family(folder: Path, labels: str = "abc", *, order: str = "", **options
     return Family.open(paths["base"], {label: paths[label] for label in order or labels})
 
 
-def tiny_probed(
-    folder: Path, labels: str = "abc", *, order: str = "", **task: bool
-) -> ProbedFamily:
+def tiny_session(
+    folder: Path,
+    labels: str = "abc",
+    *,
+    order: str = "",
+    merges: MergeSettings | None = None,
+    **task: bool,
+) -> Session:
     """The tiny family with its tasks; units are kept, but not shared between calls."""
     batchnorm = task.get("batchnorm", False)
     family = tiny_family(folder, labels, order=order, batchnorm=batchnorm)
     settings = ProbeSettings(seed=0, cache=Path(mkdtemp(dir=folder)))
-    return ProbedFamily(family, tiny_tasks(labels, **task), settings)
+    return Session(family, tiny_tasks(labels, **task), settings, merges or MergeSettings())

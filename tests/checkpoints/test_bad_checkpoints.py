@@ -8,9 +8,9 @@ import pickle
 
 import pytest
 import torch
-from checkpoint_files import as_folder, as_safetensors, as_shards, as_torch
 from safetensors.torch import save_file
 
+from checkpoint_files import as_folder, as_safetensors, as_shards, as_torch
 from mergecast.checkpoints import Checkpoint
 from mergecast.errors import CheckpointError
 

@@ -9,6 +9,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from checkpoint_files import (
     TENSORS,
     as_folder,
@@ -19,8 +21,6 @@ from checkpoint_files import (
     as_torch_shards,
     as_wrapped_torch,
 )
-from safetensors.torch import save_file
-
 from mergecast.checkpoints import Checkpoint
 from mergecast.checkpoints.torch_bridge import to_array, to_tensor
 from mergecast.errors import CheckpointError, UsageError

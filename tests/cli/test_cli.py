@@ -63,7 +63,7 @@ def test_check_exit_codes_tell_some_from_none(paths, tmp_path, capsys):
 def test_metrics_writes_the_table_and_names_what_it_left_out(paths, tmp_path, capsys):
     out = tmp_path / "pairs.parquet"
     assert run(["metrics", *paths, "-o", str(out), "--suite", "mine"]) == 0
-    assert "3 pairs × 20 columns" in capsys.readouterr().out
+    assert "3 pairs × 26 columns" in capsys.readouterr().out
     table = pd.read_parquet(out)
     assert list(table["left"] + table["right"]) == ["ab", "ac", "bc"]
     broken = arrays(1)
@@ -76,7 +76,7 @@ def test_metrics_writes_the_table_and_names_what_it_left_out(paths, tmp_path, ca
     result = json.loads(captured.out)
     assert result["refused"] == ["nan"]
     assert result["pairs"] == 6
-    assert len(result["missing"]) == 3 * 20
+    assert len(result["missing"]) == 3 * 26
     assert "refused nan: parameter 'layer.bias' holds NaN or infinity" in captured.err
     assert "error: frozen: equals the base" in captured.err
     assert (tmp_path / "p.meta.json").is_file()
@@ -86,7 +86,7 @@ def test_metrics_prints_the_first_missing_reason(paths, tmp_path, capsys):
     frozen = write(tmp_path / "frozen.safetensors", arrays(0))
     assert run(["metrics", *paths[:2], frozen, "-o", str(tmp_path / "p.csv")]) == 0
     assert (
-        "20 values are missing, first effective_rank of a and frozen: model"
+        "26 values are missing, first effective_rank of a and frozen: model"
         in capsys.readouterr().out
     )
 

@@ -170,8 +170,8 @@ def test_tasks_make_it_read_retention_and_nothing_else_that_costs(
 ):
     built = probe_family("cnn")
     for module, name in (
-        ("interference.collect", "collect_interference"),
-        ("gradients.fingerprints", "collect_gradients"),
+        ("gradients.interference", "collect"),
+        ("gradients.collect", "collect"),
     ):
         monkeypatch.setattr(import_module(f"mergecast.evidence.{module}"), name, None)
     options = ("--forecaster", tiered_file, "--calibration", 5, "--json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from mergecast.cli import main
 from mergecast.errors import MergecastError
-from mergecast.evidence import Request
+from mergecast.evidence import Session, collect_evidence
 from mergecast.evidence.plan import plan
 
 
@@ -32,8 +33,8 @@ def test_a_plan_says_what_each_tier_costs(probe_family):
     assert rows["activations"]["forward_passes"] == 3
     assert rows["gradients"]["backward_passes"] == 3
     assert rows["gradients"]["kept"] >= 3 * 4 * 290
-    assert rows["gradients"]["memory"] > rows["activations"]["memory"] > 0
-    assert all(row["minutes"] >= 0 and row["read"] > 0 for row in rows.values())
+    assert rows["gradients"]["memory"] >= rows["activations"]["memory"] > 0
+    assert all(row["minutes"] > 0 for row in rows.values())
     narrow = CliRunner(env={"COLUMNS": "60"})
     arguments = ["metrics", *built.arguments, "--tier", "activations", "--calibration", "10"]
     arguments += ["--plan"]
@@ -44,6 +45,20 @@ def test_a_plan_says_what_each_tier_costs(probe_family):
     assert "gradients" not in printed
 
 
+def test_a_plan_is_near_what_collecting_takes(probe_family):
+    """Bytes kept to the byte, where they are a model's; the peak within a tenth."""
+    built = probe_family("vit")
+    with Session(built.open(), built.tasks) as session:
+        rows = {row.kind: row for row in plan(session, "gradients", "paper")}
+        assert not session.store.folder.exists() or not list(session.store.folder.iterdir())
+        collect_evidence(session, "gradients", "paper")
+        peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        files = (session.store.folder / "gradients").iterdir()
+        written = sum(file.stat().st_size for file in files)
+    assert written <= rows["gradients"].kept < 1.5 * written  # records come to it
+    assert rows["gradients"].memory == pytest.approx(peak, rel=0.1)
+
+
 def test_samples_without_labels_can_be_planned(probe_family):
     built = probe_family("bert")
     tasks = built.tasks
@@ -51,8 +66,8 @@ def test_samples_without_labels_can_be_planned(probe_family):
         task.spec = task.spec.model_copy(
             update={"data": task.spec.data.model_copy(update={"labels": None})}
         )
-    with Request(built.open(), tasks) as request:
-        rows = {row.kind: row for row in plan(request, "activations", "paper")}
+    with Session(built.open(), tasks) as session:
+        rows = {row.kind: row for row in plan(session, "activations", "paper")}
     assert rows["activations"].minutes > 0
 
 
@@ -133,7 +148,7 @@ def test_a_method_alone_with_its_parameters_and_batchnorm_measured_anew(probe_fa
     assert batchnorm[1] == "running statistics re-estimated on 12 samples a task"
     columns = {column.partition(":")[0] for column in tables[0]}
     assert {c.rpartition("@")[2] for c in columns if c.startswith("retention_")} == {"ties"}
-    assert "interference_displacement@ties" in columns
+    assert "interference_displacement@ties" not in columns  # not asked for
     assert "interference_crosstalk" in columns
     assert not {c for c in columns if c.endswith("@tsv")}
     kept = [table["retention_overlap_unlabelled@ties:left<-right"] for table in tables]

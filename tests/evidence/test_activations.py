@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-import mergecast as mc
+from mergecast.checkpoints.torch_bridge import read_state
 from mergecast.errors import UndefinedError, UsageError
-from mergecast.evidence.activations.fingerprints import activations, collect_activations
+from mergecast.evidence import ProbeSettings, Session, pair_table
+from mergecast.evidence.activations.collect import activations, collect
 from mergecast.evidence.activations.layers import find_layer
-from mergecast.evidence.session import ProbedFamily, ProbeSettings, read_state
-from mergecast.evidence.weights import gradients as gradients_module
+from mergecast.evidence.gradients import collect as gradients_module
 from mergecast.tasks.probe import Probe
 from mergecast.tasks.task import Samples
 from probe_families import KINDS, NAMES, build_cnn, hugging_face_model
@@ -109,19 +109,19 @@ def test_the_mean_over_tokens_respects_the_mask(probe_family):
 
 def test_feature_maps_are_averaged_over_pixels_and_batchnorm_is_left_alone(probe_family):
     built = probe_family("cnn")
-    with ProbedFamily(built.open(), built.tasks, ProbeSettings(calibration=4)) as probed:
-        found = collect_activations(probed)
+    with Session(built.open(), built.tasks, ProbeSettings(calibration=4)) as session:
+        found = collect(session)
         assert found.layers == dict.fromkeys(NAMES, "5")
-        inputs = torch.cat([probed.samples(name).inputs["input"] for name in NAMES])
-        for row, name in zip(found.vectors, NAMES, strict=True):
-            state = probed.state(name)
+        inputs = torch.cat([session.samples(name).inputs["input"] for name in NAMES])
+        for name, row in found.vectors.items():
+            state = session.state(name)
             trunk = build_cnn()
             trunk.load_state_dict({n: v for n, v in state.items() if n[0] != "8"}, strict=False)
             trunk.eval()
             with torch.no_grad():
                 expected = trunk[:6](inputs).double().mean(dim=(0, 2, 3)).numpy()
             np.testing.assert_allclose(row, expected, rtol=1e-5, atol=1e-7)
-            again = probed.load(name)
+            again = session.load(name)
             for buffer in ("1.running_mean", "4.running_var"):
                 assert torch.equal(again.state[buffer], state[buffer])
             assert not any(part._forward_hooks for part in again.module.modules())
@@ -182,11 +182,11 @@ def passes(monkeypatch):
 def test_n_models_take_n_passes_and_one_module(probe_family, passes):
     built = probe_family("cnn")
     settings = ProbeSettings(calibration=5)
-    mc.metrics(
+    pair_table(
         built.open(), tasks=built.tasks, tier="activations", metric_set="paper", settings=settings
     )
     assert passes == {"forward": 3, "backward": 0, "built": 1}
-    mc.metrics(
+    pair_table(
         built.open(), tasks=built.tasks, tier="gradients", metric_set="paper", settings=settings
     )
     assert passes == {"forward": 3 + 6, "backward": 3, "built": 2}
@@ -207,21 +207,21 @@ def test_an_interrupted_run_resumes_and_a_new_model_costs_its_own(
 
     monkeypatch.setattr(gradients_module, "backward", killed)
     with pytest.raises(KeyboardInterrupt):
-        mc.metrics(family, tasks=tasks, tier="gradients", metric_set="paper", settings=settings)
+        pair_table(family, tasks=tasks, tier="gradients", metric_set="paper", settings=settings)
     assert passes["backward"] == 2
     monkeypatch.setattr(gradients_module, "backward", whole)
-    resumed = mc.metrics(
+    resumed = pair_table(
         family, tasks=tasks, tier="gradients", metric_set="paper", settings=settings
     )
     assert passes == {"forward": 6, "backward": 3, "built": 2}
-    again = mc.metrics(family, tasks=tasks, tier="gradients", metric_set="paper", settings=settings)
+    again = pair_table(family, tasks=tasks, tier="gradients", metric_set="paper", settings=settings)
     assert passes["forward"] == 6
-    fresh = mc.metrics(
+    fresh = pair_table(
         family,
         tasks=tasks,
         tier="gradients",
         metric_set="paper",
         settings=ProbeSettings(calibration=5),
     )
-    assert resumed.equals(again)
-    assert resumed.equals(fresh)
+    assert resumed.frame.equals(again.frame)
+    assert resumed.frame.equals(fresh.frame)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import mergecast as mc
-from mergecast.evidence import kinds, pair_table
-from mergecast.evidence.session import ProbeSettings
+from mergecast.evidence import ProbeSettings, kinds_of, pair_table, wanted
 from probe_families import KINDS
 
 #: What a kind of network leaves undefined: a LoRA's weakest directions are those of zero weight,
@@ -45,39 +44,43 @@ def test_every_column_is_filled(kind, probe_family):
 
 def test_a_cheaper_tier_leaves_the_dearer_columns_out(probe_family):
     built = probe_family("cnn")
-    table = mc.metrics(built.open(), tasks=built.tasks, tier="activations", metric_set="paper")
-    assert "activation_dot_product" in table
-    assert "encoder_gradient_dot_product" not in table
+    table = pair_table(built.open(), tasks=built.tasks, tier="activations", metric_set="paper")
+    assert "activation_dot_product" in table.metrics
+    assert "encoder_gradient_dot_product" not in table.metrics
 
 
 def test_values_do_not_depend_on_order_or_partners(probe_family):
     built = probe_family("bert")
     family = built.open()
     settings = ProbeSettings(calibration=4)
-    whole = mc.metrics(
+    whole = pair_table(
         family, tasks=built.tasks, tier="gradients", metric_set="paper", settings=settings
     )
     turned = family.subset(("third", "first", "second"))
-    again = mc.metrics(
+    again = pair_table(
         turned, tasks=built.tasks, tier="gradients", metric_set="paper", settings=settings
     )
-    np.testing.assert_allclose(whole[PAPER], again[PAPER], rtol=1e-5, atol=1e-12)
-    two = mc.metrics(
-        family.subset(("first", "third")), tasks=built.tasks, tier="gradients", settings=settings
+    np.testing.assert_allclose(whole.frame[PAPER], again.frame[PAPER], rtol=1e-5, atol=1e-12)
+    two = pair_table(
+        family.subset(("first", "third")),
+        tasks=built.tasks,
+        tier="gradients",
+        metric_set="paper",
+        settings=settings,
     )
     gradients = [key for key in PAPER if "gradient" in key]
     np.testing.assert_allclose(
-        two[gradients].to_numpy(), whole.loc[[1], gradients].to_numpy(), rtol=1e-5
+        two.frame[gradients].to_numpy(), whole.frame.loc[[1], gradients].to_numpy(), rtol=1e-5
     )
 
 
 def test_a_set_of_metrics_brings_only_what_it_needs(probe_family):
     family = probe_family("cnn").open()
-    assert set(mc.metrics(family, metric_set="paper").columns[3:]) == {
+    assert set(pair_table(family, metric_set="paper").metrics) == {
         s.key for s in mc.metric_specs("paper") if s.tier == "weights"
     }
-    assert len(mc.metrics(family).columns) > 3 + 18
-    assert {kind.name for kind in kinds("probe", "paper")} == {
+    assert len(pair_table(family).metrics) > 18
+    assert {kind.name for kind in kinds_of(wanted("probe", "paper"))} == {
         "weights",
         "activations",
         "gradients",
@@ -87,16 +90,16 @@ def test_a_set_of_metrics_brings_only_what_it_needs(probe_family):
 def test_tasks_are_asked_for(probe_family):
     built = probe_family("cnn")
     with pytest.raises(mc.MergecastError, match=r"tasks: none given; give one for every model"):
-        mc.metrics(built.open(), tier="activations", metric_set="paper")
+        pair_table(built.open(), tier="activations", metric_set="paper")
     tasks = {"first": built.tasks["first"]}
     with pytest.raises(mc.MergecastError, match=r"task of model 'second': unknown.*known: first"):
-        mc.metrics(built.open(), tasks=tasks, tier="activations", metric_set="paper")
+        pair_table(built.open(), tasks=tasks, tier="activations", metric_set="paper")
     with pytest.raises(mc.MergecastError, match=r"tier 'gradient': unknown; did you mean"):
-        mc.metrics(built.open(), tier="gradient")
+        pair_table(built.open(), tier="gradient")
 
 
 def test_a_head_that_the_family_shares_is_refused(probe_family):
     built = probe_family("bert")
     same = mc.Family.open(built.base, {"first": built.models[0], "second": built.models[0]})
     with pytest.raises(mc.MergecastError, match=r"'classifier.bias': is shared.*private"):
-        mc.metrics(same, tasks=built.tasks, tier="activations", metric_set="paper")
+        pair_table(same, tasks=built.tasks, tier="activations", metric_set="paper")

@@ -1,18 +1,18 @@
 import pytest
 import torch
 
+from mergecast.evidence import MergeSettings
 from mergecast.evidence.retention.batchnorm import reestimated
-from mergecast.evidence.retention.collect import collect_retention
-from mergecast.evidence.settings import MergeSettings
+from mergecast.evidence.retention.collect import collect
 from mergecast.tasks.probe import Probe
-from tiny_models import tiny_probed, tiny_states, tiny_tasks
+from tiny_models import tiny_session, tiny_states, tiny_tasks
 
 
 def test_running_statistics_are_those_of_the_samples_and_nothing_else_changes(tmp_path):
-    probed = tiny_probed(tmp_path, batchnorm=True)
+    session = tiny_session(tmp_path, batchnorm=True)
     task = tiny_tasks(batchnorm=True)["a"]
     probe, samples = Probe(task), task.samples(20, 0)
-    parameters = probed.state("a")
+    parameters = session.state("a")
     before = {name: value.clone() for name, value in parameters.items()}
     found = reestimated(probe, parameters, samples, batch_size=20)
     inside = samples.inputs["x"] @ parameters["up.weight"].T + parameters["up.bias"]
@@ -26,10 +26,10 @@ def test_running_statistics_are_those_of_the_samples_and_nothing_else_changes(tm
 
 
 def test_batches_are_averaged_and_a_single_last_sample_is_not_alone(tmp_path):
-    probed = tiny_probed(tmp_path, batchnorm=True)
+    session = tiny_session(tmp_path, batchnorm=True)
     task = tiny_tasks(batchnorm=True)["a"]
     probe, samples = Probe(task), task.samples(9, 0)
-    found = reestimated(probe, probed.state("a"), samples, batch_size=4)
+    found = reestimated(probe, session.state("a"), samples, batch_size=4)
     state = tiny_states(batchnorm=True)["a"]
     inside = samples.inputs["x"] @ state["up.weight"].T + state["up.bias"]
     means = torch.stack([part.mean(0) for part in inside.split(3)])
@@ -37,24 +37,25 @@ def test_batches_are_averaged_and_a_single_last_sample_is_not_alone(tmp_path):
 
 
 def test_the_option_is_reported_and_changes_what_is_probed(tmp_path):
-    probed = tiny_probed(tmp_path, batchnorm=True)
+    session = tiny_session(tmp_path, batchnorm=True)
     values = {}
     for again in (False, True):
-        settings = MergeSettings(samples=16, partners=("base",), reestimate_batchnorm=again)
-        found = collect_retention(probed, methods=["weight_avg"], settings=settings)
-        values[found.batchnorm] = found.value("a", "weight_avg", "overlap_unlabelled")
+        session.merges = MergeSettings(
+            samples=16, methods=("weight_avg",), partners=("base",), reestimate_batchnorm=again
+        )
+        found = collect(session)
+        values[found.note] = found.value("a", "weight_avg", "base", "overlap_unlabelled")
     assert list(values) == [
         "running statistics as merged",
         "running statistics re-estimated on 16 samples a task",
     ]
     assert len(set(values.values())) == 2
     (tmp_path / "plain").mkdir()
-    plain = collect_retention(tiny_probed(tmp_path / "plain"), methods=[], settings=settings)
-    assert plain.batchnorm == "the models have no BatchNorm"
+    assert collect(tiny_session(tmp_path / "plain", merges=session.merges)).note == ""
 
 
 def test_a_model_without_batchnorm_is_left_as_it_is(tmp_path):
-    probed, task = tiny_probed(tmp_path), tiny_tasks()["a"]
-    found = reestimated(Probe(task), probed.state("a"), task.samples(4, 0))
-    for name, value in probed.state("a").items():
+    session, task = tiny_session(tmp_path), tiny_tasks()["a"]
+    found = reestimated(Probe(task), session.state("a"), task.samples(4, 0))
+    for name, value in session.state("a").items():
         assert found[name] == pytest.approx(value)

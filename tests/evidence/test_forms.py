@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mergecast.evidence.retention.forms import FORMS, compare, mean_of
+from mergecast.evidence.retention.forms import compare, mean_of, ways
 
 SINGLE = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]])
 MERGED = torch.tensor([[1.0, 0.0], [0.0, 0.5], [0.0, 1.0]])
@@ -38,7 +38,7 @@ def test_unlabelled_forms_take_the_fine_tuned_models_prediction():
     shared = [1 - abs(a - b) for a, b in zip(after, before, strict=True)]
     assert values["overlap_unlabelled"] == pytest.approx(sum(shared) / 3)
     assert found.missing == {
-        form: "the samples have no labels" for form in FORMS if form.endswith("_labelled")
+        key: "the samples have no labels" for key, way, _ in ways() if way == "labelled"
     }
 
 

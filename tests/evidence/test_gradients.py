@@ -7,12 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.errors import UndefinedError, UsageError
-from mergecast.evidence import pair_table
+from mergecast.evidence import ProbeSettings, Session, pair_table
 from mergecast.evidence.gradients.backward import backward
-from mergecast.evidence.gradients.fingerprints import _input_gram, collect_gradients, gradient_file
-from mergecast.evidence.session import ProbedFamily, ProbeSettings
+from mergecast.evidence.gradients.collect import _input_gram, collect, gradient_file
 from mergecast.tasks.probe import Probe
 from mergecast.tasks.task import Samples, Task
 from probe_families import build_cnn, hugging_face_model
@@ -176,13 +174,11 @@ def test_shorter_inputs_are_padded_and_other_kinds_are_not_compared():
 
 def test_the_gram_matrix_is_that_of_the_files_and_a_nan_model_is_left_out(probe_family):
     built = probe_family("cnn")
-    with ProbedFamily(built.open(), built.tasks, ProbeSettings(calibration=5)) as probed:
-        found = collect_gradients(probed)
+    with Session(built.open(), built.tasks, ProbeSettings(calibration=5)) as session:
+        found = collect(session)
         vectors = []
         for label in found.members:
-            path, loss = gradient_file(probed, label)
-            assert found.losses[label] == loss
-            file = Checkpoint.open(path)
+            file = gradient_file(session, label, session.samples(label))
             names = [n for n in file.names if n.startswith("parameter.")]
             vectors.append(np.concatenate([file.array(n).ravel().astype(float) for n in names]))
         np.testing.assert_allclose(found.gram, np.array(vectors) @ np.array(vectors).T, rtol=1e-9)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 import mergecast as mc
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import FamilyError, MergecastError, UsageError
-from mergecast.evidence import pair_table
+from mergecast.evidence import EVIDENCE, pair_table
+from mergecast.evidence.table import columns_of
 from mergecast.evidence.weights.effective_rank import effective_rank_of, stack_singular_values
-from mergecast.evidence.weights.fingerprints import WeightFingerprints
-from mergecast.evidence.weights.pair import WeightPair
+from mergecast.evidence.weights.fingerprints import WeightFingerprints, WeightPair
 from mergecast.family import Family
 from tiny_family import arrays
 
@@ -32,6 +32,10 @@ def family_of(folder, models, base=None):
     return Family.open(folder / "base.safetensors", paths)
 
 
+def weights_columns():
+    return [(str(column), spec) for column, spec in columns_of(WEIGHTS, ())]
+
+
 def metrics(table):
     return table.drop(columns=["suite", "left", "right"])
 
@@ -42,16 +46,16 @@ def test_every_metric_declares_itself_completely():
         assert spec.source
         assert spec.range[0] < spec.range[1]
         assert spec.function.__doc__
-        assert len(spec.columns) == (1 if spec.symmetric else 2)
+        assert spec.evidence in EVIDENCE
 
 
 def test_values_keep_their_declared_range(family_paths):
     table = mc.metrics(Family.open(*family_paths), suite="s")
     assert list(table["left"] + table["right"]) == ["ab", "ac", "bc"]
     assert set(table["suite"]) == {"s"}
-    for spec in WEIGHTS:
-        for column in spec.columns:
-            assert table[column].between(*spec.range).all(), column
+    assert [column for column, _ in weights_columns()] == list(table.columns[3:])
+    for column, spec in weights_columns():
+        assert table[column].between(*spec.range).all(), column
 
 
 def test_order_of_models_changes_nothing(tmp_path):
@@ -68,7 +72,7 @@ def test_symmetric_metrics_do_not_see_which_model_is_first(tmp_path):
         if spec.symmetric:
             assert first[spec.key] == pytest.approx(second[spec.key], rel=1e-12)
         else:
-            left, right = spec.columns
+            left, right = (str(column) for column, _ in columns_of([spec], ()))
             assert first[left] == pytest.approx(second[right], rel=1e-12)
 
 
@@ -87,10 +91,9 @@ def test_scaling_both_task_vectors_changes_only_what_it_should(tmp_path_factory,
     plain = {label: arrays(s, dtype="float64") for s, label in ((1, "a"), (2, "b"))}
     before = mc.metrics(family_of(folder, plain, base)).iloc[0]
     after = mc.metrics(family_of(folder, {"a": scaled(1), "b": scaled(2)}, base)).iloc[0]
-    for spec in WEIGHTS:
+    for column, spec in weights_columns():
         power = POWERS.get(spec.key, 0)
-        for column in spec.columns:
-            assert after[column] == pytest.approx(factor**power * before[column], rel=1e-6)
+        assert after[column] == pytest.approx(factor**power * before[column], rel=1e-6)
 
 
 def test_permuting_neurons_of_all_models_alike_changes_nothing(tmp_path):

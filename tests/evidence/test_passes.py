@@ -7,9 +7,7 @@ from collections import Counter
 import pytest
 import torch
 
-import mergecast as mc
-from mergecast.evidence.session import ProbeSettings
-from mergecast.evidence.settings import MergeSettings
+from mergecast.evidence import MergeSettings, ProbeSettings, pair_table
 from mergecast.tasks.probe import Probe
 
 CALIBRATION = 4
@@ -38,7 +36,7 @@ def passes(monkeypatch):
 def run(built, names, folder=None, **options):
     family = built.open().subset(names)
     settings = ProbeSettings(calibration=CALIBRATION, cache=folder)
-    return mc.metrics(family, tasks=built.tasks, settings=settings, **options)
+    return pair_table(family, tasks=built.tasks, settings=settings, **options)
 
 
 @pytest.mark.parametrize("names", [("first", "second"), ("first", "second", "third")])
@@ -62,9 +60,17 @@ def test_all_pairs_interference_takes_a_fixed_number_of_passes_a_model(probe_fam
         passes.clear()
         run(built, names, tier="gradients", metric_set="interference")
         taken.append(passes["forward samples"] / len(names))
-        # Every sample by itself, and eight random factors of the curvature for each four.
-        assert passes["backward calls"] == len(names) * (CALIBRATION + 8)
-    assert taken == [3 * CALIBRATION] * 2
+        # All samples for the gradient, every one by itself, and eight random factors of the
+        # curvature for each four.
+        assert passes["backward calls"] == len(names) * (1 + CALIBRATION + 8)
+    assert taken == [4 * CALIBRATION] * 2
+    passes.clear()
+    run(built, names, tier="gradients", metric_set="paper")
+    alone = passes["backward calls"]
+    passes.clear()
+    run(built, names, tier="gradients", metric_set="all", merges=MergeSettings(methods=("ties",)))
+    # The gradient of the paper's metrics is interference's too.
+    assert passes["backward calls"] == alone + len(names) * (CALIBRATION + 8)
 
 
 def test_a_second_run_takes_no_pass_and_another_model_its_own(probe_family, passes, tmp_path):
@@ -74,13 +80,14 @@ def test_a_second_run_takes_no_pass_and_another_model_its_own(probe_family, pass
     passes.clear()
     again = run(built, ("first", "second"), **options)
     assert not passes
-    assert again.equals(first)
+    assert again.frame.equals(first.frame)
     more = run(built, ("first", "second", "third"), **options)
     # Its own sweeps; old models take their samples' gradients once more, for its task vector.
-    assert passes["backward calls"] == CALIBRATION + 8 + 2 * CALIBRATION
+    assert passes["backward calls"] == 1 + CALIBRATION + 8 + 2 * CALIBRATION
     # Two rows of deltas instead of three are multiplied in another order: float32 rounding.
-    for column in first.columns[3:]:
-        assert more[column][0] == pytest.approx(first[column][0], rel=1e-4, abs=1e-6, nan_ok=True)
+    for column in first.metrics:
+        before, after = first.frame[column][0], more.frame[column][0]
+        assert after == pytest.approx(before, rel=1e-4, abs=1e-6, nan_ok=True)
 
 
 def test_an_interrupted_run_goes_on_where_it_was(probe_family, passes, monkeypatch, tmp_path):
@@ -104,4 +111,4 @@ def test_an_interrupted_run_goes_on_where_it_was(probe_family, passes, monkeypat
     found = run(built, names, tmp_path, **options)
     # The unit that was interrupted is done again, and a model's own answers are not kept.
     assert full // 2 <= passes["forward calls"] < 0.8 * full
-    assert found.equals(whole)
+    assert found.frame.equals(whole.frame)

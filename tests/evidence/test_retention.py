@@ -5,25 +5,29 @@ from mergecast.checkpoints import Checkpoint
 from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import UndefinedError, UsageError
-from mergecast.evidence.retention.collect import collect_retention
-from mergecast.evidence.retention.forms import FORMS, compare
-from mergecast.evidence.retention.pair_probe import collect_pair_probes
-from mergecast.evidence.settings import MergeSettings
+from mergecast.evidence import MergeSettings
+from mergecast.evidence.retention import probe as pair_probes
+from mergecast.evidence.retention.collect import collect
+from mergecast.evidence.retention.forms import compare, ways
 from mergecast.family import Family
 from mergecast.merging import METHODS, merging_method, write_merge
 from mergecast.merging.stand_ins import JITTER, merge_alone, scrambled
 from mergecast.tasks.probe import Probe
-from tiny_models import tiny_family, tiny_probed, tiny_tasks
+from recorded_progress import RecordedProgress
+from tiny_models import tiny_family, tiny_session, tiny_tasks
 
-SETTINGS = MergeSettings(samples=12, draws=2, merge_seed=3)
+FORMS = [key for key, *_ in ways()]
+
+
+def by(*methods, **more):
+    return MergeSettings(**{"samples": 12, "draws": 2, "merge_seed": 3, **more}, methods=methods)
 
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_retention_equals_writing_and_loading_the_merge_with_copies_of_the_base(tmp_path, size):
-    probed = tiny_probed(tmp_path)
-    settings = MergeSettings(samples=12, size=size, merge_seed=3, partners=("base",))
     methods = [name for name in METHODS.names() if METHODS.get(name).max_members is None]
-    found = collect_retention(probed, methods=methods, settings=settings)
+    merges = by(*methods, size=size, partners=("base",))
+    found = collect(tiny_session(tmp_path, merges=merges))
     base = tmp_path / "base.safetensors"
     company = Family.open(
         base, {"a": tmp_path / "a.safetensors", **{f"z{i}": base for i in range(1, size)}}
@@ -38,17 +42,13 @@ def test_retention_equals_writing_and_loading_the_merge_with_copies_of_the_base(
         logits = probe.logits({**merged, **head}, samples)
         expected = compare(logits, probe.logits(own, samples), samples.labels).values
         for form in FORMS:
-            assert found.value("a", method, form) == pytest.approx(expected[form], abs=1e-6)
+            assert found.value("a", method, "base", form) == pytest.approx(expected[form], abs=1e-6)
 
 
 def test_values_depend_neither_on_the_order_of_models_nor_on_the_other_models(tmp_path):
-    methods = ["dare", "slerp", "tsv"]
-    one = collect_retention(tiny_probed(tmp_path), methods=methods, settings=SETTINGS)
-    other = collect_retention(
-        tiny_probed(tmp_path, order="ca"), methods=methods[::-1], settings=SETTINGS
-    )
-    for key, comparison in other.found.items():
-        assert comparison.values == one.found[key].values
+    one = collect(tiny_session(tmp_path, merges=by("dare", "slerp", "tsv")))
+    other = collect(tiny_session(tmp_path, order="ca", merges=by("tsv", "slerp", "dare")))
+    assert {key: one.values[key] for key in other.values} == other.values
 
 
 def test_threads_change_nothing(tmp_path):
@@ -57,50 +57,43 @@ def test_threads_change_nothing(tmp_path):
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            retention = collect_retention(
-                tiny_probed(tmp_path), methods=["isotropic"], settings=SETTINGS
-            )
-            found.append([c.values for c in retention.found.values()])
+            found.append(collect(tiny_session(tmp_path, merges=by("isotropic"))).values)
     finally:
         torch.set_num_threads(before)
     assert found[0] == found[1]
 
 
 def test_without_labels_the_unlabelled_forms_remain_and_the_others_say_why(tmp_path):
-    found = collect_retention(
-        tiny_probed(tmp_path, labelled=False), methods=["weight_avg"], settings=SETTINGS
-    )
-    with_labels = collect_retention(
-        tiny_probed(tmp_path), methods=["weight_avg"], settings=SETTINGS
-    )
+    merges = by("weight_avg")
+    found = collect(tiny_session(tmp_path, labelled=False, merges=merges))
+    with_labels = collect(tiny_session(tmp_path, merges=merges))
     for form in FORMS:
+        key = ("a", "weight_avg", "base", form)
         if form.endswith("_unlabelled"):
-            assert found.value("a", "weight_avg", form) == with_labels.value(
-                "a", "weight_avg", form
-            )
+            assert found.value(*key) == with_labels.value(*key)
         else:
             with pytest.raises(UndefinedError, match="no labels"):
-                found.value("a", "weight_avg", form)
+                found.value(*key)
 
 
 def test_a_method_for_one_model_is_missing_with_its_reason(tmp_path):
     name = "only_one_model"
     with METHODS.isolated():
         merging_method(name, reference="a test", max_members=1)(lambda block: block.deltas[0])
-        found = collect_retention(tiny_probed(tmp_path), methods=[name], settings=SETTINGS)
-        probes = collect_pair_probes(tiny_probed(tmp_path), methods=[name], settings=SETTINGS)
+        found = collect(tiny_session(tmp_path, merges=by(name)))
+        probes = pair_probes.collect(tiny_session(tmp_path, merges=by(name)))
     with pytest.raises(UndefinedError, match="takes at most 1"):
-        found.value("a", name, "kept_unlabelled")
+        found.value("a", name, "base", "kept_unlabelled")
     with pytest.raises(UndefinedError, match="takes at most 1"):
         probes.value("a", "b", name, "kept_unlabelled")
 
 
 def test_what_was_not_probed_and_unknown_forms_are_named(tmp_path):
-    found = collect_retention(tiny_probed(tmp_path), methods=["weight_avg"], settings=SETTINGS)
-    with pytest.raises(UndefinedError, match="was not probed with ties"):
-        found.value("a", "ties", "kept_unlabelled")
-    with pytest.raises(UsageError, match="kept_unlabelled"):
-        found.value("a", "weight_avg", "kept_unlabeled")
+    found = collect(tiny_session(tmp_path, merges=by("weight_avg")))
+    with pytest.raises(UndefinedError, match="model 'a': ties base kept_unlabelled was not coll"):
+        found.value("a", "ties", "base", "kept_unlabelled")
+    with pytest.raises(UndefinedError, match="base kept_unlabeled was not collected"):
+        found.value("a", "weight_avg", "base", "kept_unlabeled")
 
 
 def test_scrambling_keeps_entries_and_spectrum_and_draws_differ(tmp_path):
@@ -161,13 +154,12 @@ def test_merge_alone_checks_its_arguments(tmp_path):
 
 
 def test_pair_probes_evaluate_the_real_merge_with_each_members_own_head(tmp_path):
-    probed, tasks = tiny_probed(tmp_path), tiny_tasks()
-    family = probed.family
-    steps = []
-    probes = collect_pair_probes(probed, methods=["ties"], settings=SETTINGS, advance=steps.append)
-    out = write_merge(family, "ties", tmp_path / "merged", members=["a", "c"], seed=3)
+    session, tasks = tiny_session(tmp_path, merges=by("ties")), tiny_tasks()
+    session.progress = progress = RecordedProgress()
+    probes = pair_probes.collect(session)
+    out = write_merge(session.family, "ties", tmp_path / "merged", members=["a", "c"], seed=3)
     merged = {name: to_tensor(v) for name, v in _arrays(out).items()}
-    own = probed.state("c")
+    own = session.state("c")
     head = {name: value for name, value in own.items() if name.startswith("head.")}
     probe, samples = Probe(tasks["c"]), tasks["c"].samples(12, 0)
     expected = compare(
@@ -175,7 +167,7 @@ def test_pair_probes_evaluate_the_real_merge_with_each_members_own_head(tmp_path
     )
     for form in FORMS:
         assert probes.value("c", "a", "ties", form) == pytest.approx(expected.values[form])
-    assert steps == [1, 1, 1]
+    assert progress.stages == {"pair probes": [3, 3]}
 
 
 def test_a_model_whose_output_is_not_finite_is_missing_with_a_reason(tmp_path):
@@ -185,10 +177,10 @@ def test_a_model_whose_output_is_not_finite_is_missing_with_a_reason(tmp_path):
     states["a"]["head.weight"][0, 0] = float("nan")
     for label, state in states.items():
         write_safetensors(tmp_path / f"{label}.safetensors", state)
-    found = collect_retention(tiny_probed(tmp_path), methods=["weight_avg"], settings=SETTINGS)
+    found = collect(tiny_session(tmp_path, merges=by("weight_avg")))
     with pytest.raises(UndefinedError, match="output is not finite"):
-        found.value("a", "weight_avg", "overlap_unlabelled")
-    assert 0 < found.value("b", "weight_avg", "overlap_unlabelled") <= 1
+        found.value("a", "weight_avg", "base", "overlap_unlabelled")
+    assert 0 < found.value("b", "weight_avg", "base", "overlap_unlabelled") <= 1
 
 
 def _arrays(path):
@@ -197,12 +189,10 @@ def _arrays(path):
 
 
 def test_finished_units_are_not_computed_again(tmp_path, monkeypatch):
-    probed = tiny_probed(tmp_path)
-    first = collect_retention(probed, methods=["dare"], settings=SETTINGS)
-    monkeypatch.setattr("mergecast.evidence.retention.collect.merge_alone", None)
-    again = collect_retention(probed, methods=["dare"], settings=SETTINGS)
-    assert again.found == first.found
+    session = tiny_session(tmp_path, merges=by("dare"))
+    first = collect(session)
+    monkeypatch.setattr("mergecast.evidence.retention.merges.merge_alone", None)
+    assert collect(session) == first
+    session.merges = by("dare", merge_seed=4)
     with pytest.raises(TypeError):
-        collect_retention(
-            probed, methods=["dare"], settings=MergeSettings(samples=12, draws=2, merge_seed=4)
-        )
+        collect(session)

@@ -1,6 +1,6 @@
 import torch
 
-from mergecast.evidence.interference.second_moment import SecondMoment
+from mergecast.evidence.inputs.second_moment import SecondMoment
 
 
 def rows(count: int, width: int) -> torch.Tensor:

@@ -4,7 +4,8 @@ import pytest
 from mergecast.errors import TableError
 from mergecast.forecast.rows import member_rows
 from mergecast.forecast.training import training_rows
-from mergecast.tables.pairs import MissingMetric, PairTable
+from mergecast.tables.missing import MissingMetric
+from mergecast.tables.pairs import PairTable
 
 
 def test_each_member_sees_a_directed_metric_from_its_own_side(make_suite):

@@ -6,7 +6,8 @@ import pytest
 
 from mergecast.errors import TableError, UndefinedError, UsageError
 from mergecast.forecast.forecaster import Forecaster
-from mergecast.tables.pairs import MissingMetric, PairTable
+from mergecast.tables.missing import MissingMetric
+from mergecast.tables.pairs import PairTable
 from synthetic_suite import build_suite
 
 

@@ -38,7 +38,7 @@ def test_an_interrupted_write_leaves_the_old_content_and_nothing_else(tmp_path, 
 
 def test_a_full_disk_is_a_resource_error_that_names_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "disk full")))
-    with pytest.raises(ResourceError, match=r"a\.txt: cannot be written: disk full; check the"):
+    with pytest.raises(ResourceError, match=r"a\.txt: cannot be written: disk full; check free"):
         write_text(tmp_path / "a.txt", "new")
     assert list(tmp_path.iterdir()) == []
 

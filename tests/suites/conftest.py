@@ -1,6 +1,6 @@
 import pytest
 
-from mergecast.suites.digits.task import DigitsRecipe
+from mergecast.suites.digits.recipe import DigitsRecipe
 from mergecast.suites.run import run_suite
 
 TASKS = ["upright", "parity", "noisy"]

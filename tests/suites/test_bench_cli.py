@@ -4,8 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 from mergecast.cli.bench import app
+from mergecast.suites.digits.recipe import DigitsRecipe
 from mergecast.suites.digits.suite import Digits
-from mergecast.suites.digits.task import DigitsRecipe
 
 runner = CliRunner()
 

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from mergecast.suites.digits.suite import Digits, linear_probe
-from mergecast.suites.digits.task import DigitsRecipe
+from mergecast.suites.digits.recipe import DigitsRecipe
+from mergecast.suites.digits.suite import Digits
+from mergecast.suites.digits.training import linear_probe
 from mergecast.tasks.measure import majority, measure
 from mergecast.tasks.probe import Probe
 

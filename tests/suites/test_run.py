@@ -15,7 +15,8 @@ from mergecast.suites.digits.task import DigitsTask
 from mergecast.suites.run import SIX, run_suite
 from mergecast.suites.status import suite_status
 from mergecast.suites.suite import Recipe
-from mergecast.tables.outcomes import MissingOutcome, OutcomeTable
+from mergecast.tables.missing import MissingOutcome
+from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable
 
 TABLES = ("tasks", "pairs", "outcomes")
@@ -57,7 +58,7 @@ def test_the_tables_follow_their_contract(finished):
     assert outcome_table.missing == ()
     for written in (table, outcome_table):
         assert written.versions.keys() >= {"suite digits-14", "base", "fine-tune"}
-        assert written.recipe["steps"] == 4
+        assert written.recipe["suite"]["steps"] == 4
     assert outcome_table.versions.keys() >= {"evaluation", "merge", "method ties"}
 
 
@@ -110,7 +111,7 @@ def test_killed_in_the_middle_it_loses_nothing_and_two_workers_write_the_same(
         textwrap.dedent(
             """
             import sys
-            from mergecast.suites.digits.task import DigitsRecipe
+            from mergecast.suites.digits.recipe import DigitsRecipe
             from mergecast.suites.run import run_suite
 
             if __name__ == "__main__":

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mergecast.suites.digits.task import DigitsRecipe
+from mergecast.suites.digits.recipe import DigitsRecipe
 from mergecast.suites.plan import RunPlan
 from mergecast.suites.tables import outcomes_table, tasks_table
 from mergecast.suites.units import OutcomeUnit, Run
@@ -56,7 +56,7 @@ def test_a_merge_that_does_not_exist_has_its_reason_once(plan):
 
 def test_the_table_says_what_it_was_made_by(plan):
     table = table_of(plan, {t: scores() for t in "ab"}, {t: scores() for t in "ab"})
-    assert table.recipe["rate"] == 0.5
+    assert table.recipe["suite"]["rate"] == 0.5
     assert table.versions == plan.stages()
     assert table.stale({**plan.stages(), "method ties": 7}) == ["method ties"]
 

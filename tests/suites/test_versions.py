@@ -6,15 +6,16 @@ import json
 import shutil
 from collections import Counter
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 
+from mergecast.evidence.kind import EVIDENCE
 from mergecast.merging import METHODS
+from mergecast.suites import pair_table, units
 from mergecast.suites import run as running
-from mergecast.suites import units
 from mergecast.suites.digits.suite import Digits
 from mergecast.suites.run import SIX, run_suite
-from mergecast.suites.units import compute
 
 TASKS = ["parity", "upright", "noisy"]
 
@@ -24,12 +25,24 @@ def again(tmp_path, finished, tiny, monkeypatch):
     """Run the finished run again in a copy; what is computed, by kind of unit and method."""
     folder = shutil.copytree(finished, tmp_path / "copy")
 
-    def run_again() -> Counter:
-        computed = []
-        monkeypatch.setattr(running, "compute", lambda unit: (computed.append(unit), compute(unit)))
-        run_suite("digits-14", folder, only=TASKS, workers=1, recipe=tiny)
-        return Counter((type(unit).__name__, getattr(unit, "method", "")) for unit in computed)
+    computed = []
 
+    def counted(name, function):
+        def call(*arguments):
+            unit = arguments[0]
+            kind = type(unit).__name__ if name == "units" else name
+            computed.append((kind, getattr(unit, "method", "")))
+            return function(*arguments)
+
+        return call
+
+    def run_again() -> Counter:
+        computed.clear()
+        run_suite("digits-14", folder, only=TASKS, workers=1, recipe=tiny)
+        return Counter(computed)
+
+    monkeypatch.setattr(running, "compute", counted("units", running.compute))
+    monkeypatch.setattr(pair_table, "_measured", counted("pairs", pair_table._measured))
     run_again.folder = folder
     return run_again
 
@@ -46,6 +59,7 @@ def changed(monkeypatch, name, **fields):
     monkeypatch.setitem(METHODS._entries, name, replace(entry, value=method))
 
 
+PAIRS = {("pairs", ""): 1}
 MERGES = {("OutcomeUnit", method): 4 for method in SIX}  # three pairs and one set
 
 
@@ -55,7 +69,7 @@ def test_the_same_again_computes_nothing(again):
 
 def test_a_methods_version_misses_its_own_merges(again, monkeypatch):
     changed(monkeypatch, "ties", version=2)
-    assert again() == {("OutcomeUnit", "ties"): 4}
+    assert again() == {("OutcomeUnit", "ties"): 4, **PAIRS}  # whose other metrics are kept
     assert json.loads((again.folder / "suite.json").read_text())["stages"]["method ties"] == 2
 
 
@@ -64,7 +78,7 @@ def test_a_methods_default_misses_its_own_merges(again, monkeypatch):
         return block.deltas.sum(0) * scaling
 
     changed(monkeypatch, "task_arithmetic", kernel=task_arithmetic)
-    assert again() == {("OutcomeUnit", "task_arithmetic"): 4}
+    assert again() == {("OutcomeUnit", "task_arithmetic"): 4, **PAIRS}
 
 
 def test_the_merge_itself_misses_all_merges(again, monkeypatch):
@@ -82,9 +96,17 @@ def test_fine_tuning_is_done_again_and_what_reads_the_same_file_is_not(again, mo
     assert again() == {("ModelUnit", ""): 3}
 
 
+def test_the_evidence_misses_the_pairs_alone(again, monkeypatch):
+    retention = import_module(EVIDENCE.get("retention").module)
+    stage = retention.STAGE
+    monkeypatch.setattr(retention, "STAGE", replace(stage, version=stage.version + 1))
+    assert again() == PAIRS
+
+
 def test_the_suites_version_misses_everything(again, monkeypatch):
     monkeypatch.setattr(Digits, "version", 2)
     assert again() == {
+        **PAIRS,
         ("BaseUnit", ""): 1,
         ("ModelUnit", ""): 3,
         ("SingleUnit", ""): 3,

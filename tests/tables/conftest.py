@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mergecast.tables.missing import MissingMetric
 from mergecast.tables.outcomes import OutcomeTable
-from mergecast.tables.pairs import MissingMetric, PairTable
+from mergecast.tables.pairs import PairTable
 
 
 @pytest.fixture

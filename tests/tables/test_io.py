@@ -9,7 +9,8 @@ import pytest
 from mergecast.errors import ResourceError, TableError
 from mergecast.tables.io import read_table, write_table
 from mergecast.tables.metadata import FORMAT
-from mergecast.tables.outcomes import MissingOutcome, OutcomeTable
+from mergecast.tables.missing import MissingOutcome
+from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable
 
 BOTH = pytest.mark.parametrize("suffix", [".parquet", ".csv"])

@@ -3,13 +3,9 @@ import pandas as pd
 import pytest
 
 from mergecast.errors import TableError
-from mergecast.tables.outcomes import (
-    MissingOutcome,
-    OutcomeTable,
-    as_outcomes,
-    join_members,
-    split_members,
-)
+from mergecast.tables.missing import MissingOutcome
+from mergecast.tables.outcomes import OutcomeTable, as_outcomes
+from mergecast.tables.sets import join_members, split_members
 
 
 def set_at(row, **values):

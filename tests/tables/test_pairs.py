@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from mergecast.errors import TableError, UsageError
-from mergecast.tables.pairs import NO_REASON, MissingMetric, PairTable, as_pairs
+from mergecast.tables.missing import MissingMetric
+from mergecast.tables.pairs import NO_REASON, PairTable, as_pairs
 from mergecast.tables.tiers import ALL, known_tier
 
 REACH = "reach:left<-right"

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mergecast.tables.columns import columns_of
-from mergecast.tables.outcomes import MissingOutcome, OutcomeTable, join_members
-from mergecast.tables.pairs import MissingMetric, PairTable
+from mergecast.tables.missing import MissingMetric, MissingOutcome
+from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.pairs import PairTable
+from mergecast.tables.sets import join_members
 from mergecast.tables.tiers import TIERS
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from mergecast.checkpoints.torch_bridge import read_state
 from mergecast.errors import CheckpointError, UsageError
-from mergecast.evidence.session import read_state
 from mergecast.tasks.probe import Probe, evaluating
 from mergecast.tasks.task import Task, take
 from probe_families import CLASSES, KINDS, build_cnn

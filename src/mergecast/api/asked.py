@@ -11,9 +11,7 @@ from typing import Literal, ParamSpec, TypeVar
 
 from mergecast.api.inputs import Tasks, open_family, open_tasks
 from mergecast.errors import UsageError
-from mergecast.evidence import METRICS, Request, kinds
-from mergecast.evidence.session import ProbeSettings
-from mergecast.evidence.settings import MergeSettings
+from mergecast.evidence import MergeSettings, ProbeSettings, Session, wanted
 from mergecast.family.family import Family, Models
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.typing import Names, listed
@@ -28,19 +26,19 @@ class Asked:
 
     Attributes
     ----------
-    request : Request
+    session : Session
         Family, tasks and settings.
     tier : str
         The richest evidence to gather.
     metrics : str or None
-        A set of metrics; all if None.
+        A set of metrics; None for all that are collected by default.
     keys : collection of str or None
-        Names of metrics (without their method) to collect for; all if None.
+        Names of metrics (without their method); those of the set if None.
     suite : str
         Value of the suite column.
     """
 
-    request: Request
+    session: Session
     tier: str
     metrics: str | None
     keys: Collection[str] | None
@@ -87,9 +85,10 @@ def ask(
         The evidence to gather, with that of the cheaper tiers; by default weights, and gradients
         where there are tasks.
     metrics : str, optional
-        Only the metrics of this set (``paper``), and only what they need.
+        Only the metrics of this set (``paper``), and only what they need; ``all`` takes in
+        gradient interference, which is left out by default.
     keys : collection of str, optional
-        Collect only the evidence that these metrics need (names without their method).
+        Only these metrics (names without their method), and only what they need.
     methods : str or sequence of str, optional
         Only metrics about these merging methods, beside those about none; all by default.
     merge_params : mapping of str to mapping, optional
@@ -134,7 +133,7 @@ def ask(
         The base cannot be used, or a model (``on_error="raise"``); fewer than two models.
     """
     reach = tier or ("weights" if tasks is None else "gradients")
-    kinds(reach, metrics)
+    wanted(reach, metrics)
     merges = MergeSettings(
         samples=merge_samples,
         methods=tuple(dict.fromkeys(listed(methods))) or None,
@@ -149,7 +148,7 @@ def ask(
         check_device(device)
     by_label = open_tasks(tasks, reach)
     kept = None if cache is None else Path(cache)
-    request = Request(
+    session = Session(
         open_family(
             family,
             models,
@@ -160,12 +159,12 @@ def ask(
         ),
         by_label,
         ProbeSettings(calibration, seed, device, batch_size, layer, kept),
+        merges,
         workers,
         on_error,
         progress or Silent(),
-        merges,
     )
-    return Asked(request, reach, metrics, keys, suite or "")
+    return Asked(session, reach, metrics, keys, suite or "")
 
 
 def same_words(model: Callable[P, object]) -> Callable[[Callable[..., T]], Callable[P, T]]:
@@ -187,15 +186,13 @@ def same_words(model: Callable[P, object]) -> Callable[[Callable[..., T]], Calla
 
 
 def _check_merges(merges: MergeSettings) -> None:
-    """Raise UsageError for methods that no metric is about, and for wrong parameters."""
+    """Raise UsageError for methods that there are not, and for wrong parameters."""
     if not merges.methods and not merges.params:
         return
     from mergecast.merging.method import METHODS
 
-    about = sorted({spec.method for spec in METRICS if spec.method})
     for method in (*(merges.methods or ()), *merges.params):
-        if method not in about:
-            raise UsageError.unknown("merging method", method, about)
+        METHODS.get(method)
     for method, given in merges.params.items():
         if merges.methods and method not in merges.methods:
             raise UsageError(

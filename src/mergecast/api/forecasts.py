@@ -8,6 +8,7 @@ from pathlib import Path
 from mergecast.api.inputs import Tasks
 from mergecast.api.metrics import Measurement, measure
 from mergecast.errors import FamilyError
+from mergecast.evidence import with_companions
 from mergecast.family.family import Family, Models
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.result import Forecast
@@ -110,13 +111,13 @@ def forecast(
     chosen = forecaster if isinstance(forecaster, Forecaster) else Forecaster.load(forecaster)
     if methods:
         chosen = chosen.only(listed(methods))
-    gathered = _tier(chosen, tier, tasks is not None)
+    gathered, warm = _tier(chosen, tier, tasks is not None), suite is not None
     measured = measure(
         family,
         models,
         tasks=tasks,
         tier=gathered,
-        keys=chosen.reads(gathered, warm=suite is not None),
+        keys=with_companions(chosen.reads(gathered, warm=warm), chosen.reads(ALL, warm=warm)),
         methods=[*chosen.file.methods],
         merge_seed=merge_seed,
         calibration=calibration,

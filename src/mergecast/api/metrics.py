@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mergecast.api.asked import Asked, ask, same_words
-from mergecast.evidence import collect_evidence, table_of
+from mergecast.evidence import Evidence, collect_evidence
 from mergecast.evidence.plan import PlanRow
 from mergecast.evidence.plan import plan as plan_of
 from mergecast.family.family import Family
@@ -19,8 +19,6 @@ from mergecast.tables.pairs import PairTable
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mergecast.evidence.weights.fingerprints import WeightFingerprints
-
 
 @dataclass(frozen=True)
 class Measurement:
@@ -30,28 +28,28 @@ class Measurement:
     ----------
     asked : Asked
         What it answers.
-    evidence : mapping of str to FamilyEvidence
+    evidence : Evidence
         By kind, weights first.
     """
 
     asked: Asked
-    evidence: Mapping[str, Any]
+    evidence: Evidence
 
     @property
     def family(self) -> Family:
         """What was opened."""
-        return self.asked.request.family
+        return self.asked.session.family
 
     @cached_property
     def refused(self) -> dict[str, str]:
         """Every model left out, with the reason."""
         opened = {label: str(error) for label, error in self.family.refused.items()}
-        return opened | self._weights.refused
+        return opened | dict(self.evidence.weights.refused)
 
     @cached_property
     def findings(self) -> list[Finding]:
         """What preflight says of files and task vectors of the models that were not refused."""
-        weights = self._weights
+        weights = self.evidence.weights
         files = [one for one in header_findings(self.family) if one.severity != "note"]
         usable = [i for i, label in enumerate(weights.members) if label not in weights.refused]
         gram = weights.gram[usable][:, usable]
@@ -61,35 +59,20 @@ class Measurement:
     @property
     def batchnorm(self) -> str | None:
         """What was done about running statistics after merges; None where none has any."""
-        for kind in ("retention", "probe"):
-            if kind in self.evidence:
-                words = str(self.evidence[kind].fingerprints.batchnorm)
-                return words if words.startswith("running") else None
-        return None
+        return self.evidence.note or None
 
     def table(self, members: Sequence[str] | None = None) -> PairTable:
         """The pair table of some models; by default of all that were not refused."""
         names = [label for label in self.family.names if label not in self.refused]
-        return table_of(
-            self.evidence,
-            names if members is None else members,
-            suite=self.asked.suite,
-            metric_set=self.asked.metrics,
-            methods=self.asked.request.merges.methods,
-        )
-
-    @property
-    def _weights(self) -> WeightFingerprints:
-        fingerprints: WeightFingerprints = self.evidence["weights"].fingerprints
-        return fingerprints
+        return self.evidence.table(names if members is None else members, self.asked.suite)
 
 
 @same_words(ask)
 def measure(*args: Any, **options: Any) -> Measurement:
     """The evidence on every pair, with the models left out and what preflight finds on the way."""
     asked = ask(*args, **options)
-    with asked.request as request:
-        return Measurement(asked, collect_evidence(request, asked.tier, asked.metrics, asked.keys))
+    with asked.session as session:
+        return Measurement(asked, collect_evidence(session, asked.tier, asked.metrics, asked.keys))
 
 
 @same_words(ask)
@@ -116,5 +99,5 @@ def metrics(*args: Any, **options: Any) -> pd.DataFrame:
 def plan(*args: Any, **options: Any) -> list[PlanRow]:
     """The cost of the metrics of a family, before it is paid: one row a kind of evidence."""
     asked = ask(*args, **options)
-    with asked.request as request:
-        return plan_of(request, asked.tier, asked.metrics)
+    with asked.session as session:
+        return plan_of(session, asked.tier, asked.metrics)

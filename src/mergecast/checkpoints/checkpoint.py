@@ -8,16 +8,14 @@ from copy import copy
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mergecast.checkpoints import dtypes
 from mergecast.errors import CheckpointError, UsageError
 from mergecast.registry import Registry
-
-Array = NDArray[Any]
+from mergecast.typing import Array
 
 
 @dataclass(frozen=True)

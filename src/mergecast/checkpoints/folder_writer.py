@@ -11,14 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mergecast.checkpoints.checkpoint import Array, TensorInfo
-from mergecast.checkpoints.writer import (
-    SafetensorsWriter,
-    as_resource_error,
-    sweep,
-    temporary_path,
-)
+from mergecast.checkpoints.checkpoint import TensorInfo
+from mergecast.checkpoints.writer import SafetensorsWriter, sweep, temporary_path
 from mergecast.errors import ResourceError, UsageError
+from mergecast.runtime.files import as_resource_error
+from mergecast.typing import Array
 
 #: File that marks a folder as written here; its ``files`` lists what may be replaced.
 MARKER = "mergecast.json"

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from mergecast.checkpoints.checkpoint import Array
 from mergecast.checkpoints.lora_config import refuse
+from mergecast.typing import Array
 
 #: What PEFT calls an initialisation that leaves the base as it is.
 _LEAVES_BASE = frozenset({"true", "false", "none", "gaussian", "eva", "orthogonal", "mica"})

@@ -23,6 +23,7 @@ from mergecast.checkpoints.lora_config import (
     refuse,
 )
 from mergecast.checkpoints.lora_init import initialisation
+from mergecast.checkpoints.module_names import module_names
 from mergecast.checkpoints.safetensors_file import open_safetensors
 from mergecast.errors import CheckpointError
 
@@ -43,6 +44,7 @@ def open_lora(folder: Path, base: Checkpoint) -> LoraCheckpoint:
         raise CheckpointError(
             folder, "has no adapter_model.safetensors or .bin", "copy or download it again"
         )
+    names = BaseNames(folder, base, config)
     factors: dict[tuple[str, bool], dict[str, str]] = {}
     replaced: dict[str, str] = {}
     for name in adapter.names:
@@ -54,41 +56,36 @@ def open_lora(folder: Path, base: Checkpoint) -> LoraCheckpoint:
             sides[match["side"]] = name
         elif ".lora_" in name:
             raise refuse(folder, f"the tensor {name!r}")
-        elif ".base_layer." in name and _is_base(adapter, name, base):
+        elif ".base_layer." in name and _is_base(adapter, name, base, names):
             continue  # PEFT stores embeddings beside their factors, though nothing changed them
         else:
-            target = _base_name(name.replace(".modules_to_save.", "."), base, new=True)
-            if target in replaced and not _same(adapter, name, replaced[target]):
+            target = names.get(name.replace(".modules_to_save.", "."), new=True)
+            # PEFT stores both names of tied embeddings.
+            if target in replaced and not adapter.equal(name, replaced[target]):
                 raise _collision(folder, target, replaced[target], name)
             replaced.setdefault(target, name)
     updates: dict[str, Update] = {}
     for (module, is_embedding), sides in factors.items():
-        target = _base_name(f"{module}.weight", base, new=False, folder=folder)
+        target = names.get(f"{module}.weight", new=False)
         if target in updates:
             raise _collision(folder, target, updates[target].factor_a, min(sides.values()))
         if target in replaced:
             raise _collision(folder, target, replaced[target], min(sides.values()))
-        updates[target] = _update(folder, config, adapter, base, module, sides, is_embedding)
+        updates[target] = _update(
+            folder, config, adapter, base, module, target, sides, is_embedding
+        )
     return LoraCheckpoint(folder, base, adapter, updates, replaced)
 
 
-def _is_base(adapter: Checkpoint, name: str, base: Checkpoint) -> bool:
+def _is_base(adapter: Checkpoint, name: str, base: Checkpoint, names: BaseNames) -> bool:
     """Whether a stored base layer equals the base's own, in the precision of the coarser one."""
-    target = _base_name(name, base, new=True)
+    target = names.get(name, new=True)
     if target not in base.infos or base.info(target).shape != adapter.info(name).shape:
         return False
     own, stored = base.info(target).dtype, adapter.info(name).dtype
     coarse = min(own, stored, key=lambda dtype: dtype.itemsize)
     one, other = (c.array(n).astype(coarse) for c, n in ((base, target), (adapter, name)))
     return bool(np.array_equal(one.view(np.uint8), other.view(np.uint8)))
-
-
-def _same(adapter: Checkpoint, one: str, other: str) -> bool:
-    """Whether two tensors are equal, as PEFT stores both names of tied embeddings."""
-    first, second = adapter.info(one), adapter.info(other)
-    return (first.shape, first.dtype) == (second.shape, second.dtype) and (
-        adapter.array(one).tobytes() == adapter.array(other).tobytes()
-    )
 
 
 def _collision(folder: Path, target: str, one: str, other: str) -> CheckpointError:
@@ -105,6 +102,7 @@ def _update(
     adapter: Checkpoint,
     base: Checkpoint,
     module: str,
+    name: str,
     sides: dict[str, str],
     is_embedding: bool,
 ) -> Update:
@@ -132,12 +130,18 @@ def _update(
         )
     alpha = float(of_module(config, "alpha_pattern", plain))
     scaling = alpha / (sqrt(rank) if config.get("use_rslora") else rank)
-    name = _base_name(f"{module}.weight", base, new=False, folder=folder)
     shape = base.info(name).shape
+    if not dtypes.is_floating(base.info(name).dtype):
+        raise CheckpointError(
+            folder,
+            f"adapts {name!r}, which the base {base.path} stores as {base.info(name).dtype.name}: "
+            "a quantised base has no weight that ΔW could be added to",
+            "give the base before quantisation",
+        )
     got = (b.shape[0], *a.shape[1:])
     transposed = is_embedding or is_transposed(got, shape, plain, base.path, config)
     want = shape[::-1] if transposed else shape
-    if got != want or not dtypes.is_floating(base.info(name).dtype):
+    if got != want:
         raise CheckpointError(
             folder,
             f"ΔW of {module!r} is {list(got)}, but the base's {name!r} is {list(shape)}",
@@ -149,25 +153,72 @@ def _update(
     return Update(sides["A"], sides["B"], scaling, transposed, initial)
 
 
-def _base_name(name: str, base: Checkpoint, *, new: bool, folder: Path | None = None) -> str:
-    """The base's name for an adapter's: PEFT's prefix off, then wrappers the base lacks."""
-    plain = name.removeprefix(_PREFIX).replace(".base_layer.", ".")
-    candidate = plain
-    while True:
-        if candidate in base.infos:
-            return candidate
-        if candidate in base.tied:
-            return base.tied[candidate]
-        if "." not in candidate:
-            break
-        candidate = candidate.partition(".")[2]
-    wrapped = [known for known in base.infos if known.endswith("." + plain)]
-    if len(wrapped) == 1:
-        return wrapped[0]
-    if new:
-        return plain
-    raise CheckpointError(
-        folder or "",
-        f"adapts {plain!r}, which the base {base.path} does not have",
-        "use the base model this adapter was trained on",
-    )
+class BaseNames:
+    """The base's names for those of an adapter.
+
+    PEFT's prefix goes, then wrappers that the base lacks; where that leads nowhere, transformers
+    says what the module is called that the base's checkpoint keeps under an older name.
+
+    Parameters
+    ----------
+    folder : Path
+        The adapter's, for errors.
+    base : Checkpoint
+        The base model.
+    config : dict
+        The adapter's, which may name the class that it was trained on.
+    """
+
+    def __init__(self, folder: Path, base: Checkpoint, config: dict[str, Any]) -> None:
+        self._folder, self._base = folder, base
+        mapping = config.get("auto_mapping")
+        named = mapping.get("base_model_class") if isinstance(mapping, dict) else None
+        self._classes = [str(named)] if named else []
+        self._by_module: dict[str, str] | None = None
+
+    def get(self, name: str, *, new: bool) -> str:
+        """The base's name.
+
+        Parameters
+        ----------
+        name : str
+            The adapter's.
+        new : bool
+            Whether it may be a parameter that the base lacks, which then keeps its name.
+
+        Raises
+        ------
+        CheckpointError
+            The base has no such parameter.
+        """
+        plain = name.removeprefix(_PREFIX).replace(".base_layer.", ".")
+        target = self._shortened(plain) or self._renamed(plain)
+        if target is not None:
+            return target
+        if new:
+            return plain
+        raise CheckpointError(
+            self._folder,
+            f"adapts {plain!r}, which the base {self._base.path} does not have",
+            "use the base model this adapter was trained on",
+        )
+
+    def _shortened(self, plain: str) -> str | None:
+        base, candidate = self._base, plain
+        while True:
+            if candidate in base.infos:
+                return candidate
+            if candidate in base.tied:
+                return base.tied[candidate]
+            if "." not in candidate:
+                break
+            candidate = candidate.partition(".")[2]
+        wrapped = [known for known in base.infos if known.endswith("." + plain)]
+        return wrapped[0] if len(wrapped) == 1 else None
+
+    def _renamed(self, plain: str) -> str | None:
+        if self._by_module is None:
+            folder = self._base.path
+            names = module_names(folder, self._classes, self._base.infos) if folder.is_dir() else {}
+            self._by_module = names
+        return self._by_module.get(plain)

@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from mergecast.checkpoints.checkpoint import Array, Checkpoint, TensorInfo
+from mergecast.checkpoints.checkpoint import Checkpoint, TensorInfo
 from mergecast.errors import CheckpointError
+from mergecast.typing import Array
 
 _FLOAT32: np.dtype[np.generic] = np.dtype(np.float32)
 _FP8 = ("float8_e4m3fn", "float8_e5m2")

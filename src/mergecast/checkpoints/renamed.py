@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from mergecast.checkpoints.checkpoint import Array, Checkpoint, TensorInfo
+from mergecast.checkpoints.checkpoint import Checkpoint, TensorInfo
+from mergecast.typing import Array
 
 
 class RenamedCheckpoint(Checkpoint):

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from mergecast.checkpoints import dtypes
-from mergecast.checkpoints.checkpoint import Array, Checkpoint, TensorInfo
+from mergecast.checkpoints.checkpoint import Checkpoint, TensorInfo
 from mergecast.checkpoints.content import check_content
 from mergecast.errors import CheckpointError
+from mergecast.typing import Array
 
 #: Bytes of the largest header that is read: a hundred thousand tensors take some ten MiB.
 LARGEST_HEADER = 16 << 20

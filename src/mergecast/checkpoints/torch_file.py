@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mergecast.checkpoints import dtypes
-from mergecast.checkpoints.checkpoint import Array, Checkpoint, TensorInfo
+from mergecast.checkpoints.checkpoint import Checkpoint, TensorInfo
 from mergecast.checkpoints.content import check_content
 from mergecast.checkpoints.safetensors_file import check_shard, note_unlisted, read_index
 from mergecast.errors import CheckpointError
+from mergecast.typing import Array
 
 if TYPE_CHECKING:
     import torch
@@ -172,8 +173,8 @@ def _load(path: Path) -> Any:
     except KeyError as error:  # an operand that no pickle has
         raise _damaged(path, "no pickled state dict") from error
     except (RuntimeError, EOFError, ValueError, TypeError, AttributeError, LookupError) as error:
-        reason = str(error).splitlines()[0].partition(". This is an internal")[0][:120]
-        raise _damaged(path, reason or type(error).__name__) from error
+        line = next(iter(str(error).splitlines()), "").partition(". This is an internal")[0]
+        raise _damaged(path, line[:120] or type(error).__name__) from error
 
 
 def _damaged(path: Path, reason: str) -> CheckpointError:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,8 +17,10 @@ from typing import Any, Self
 import numpy as np
 
 from mergecast.checkpoints import dtypes
-from mergecast.checkpoints.checkpoint import Array, TensorInfo
-from mergecast.errors import ResourceError, UsageError
+from mergecast.checkpoints.checkpoint import TensorInfo
+from mergecast.errors import UsageError
+from mergecast.runtime.files import as_resource_error
+from mergecast.typing import Array
 
 _METADATA = {"format": "pt"}
 
@@ -143,18 +144,3 @@ def sweep(final: Path) -> None:
             shutil.rmtree(stale, ignore_errors=True)
         else:
             stale.unlink(missing_ok=True)
-
-
-@contextmanager
-def as_resource_error(path: Path) -> Iterator[None]:
-    """Turn trouble of the disk inside this context into a ResourceError about `path`."""
-    try:
-        yield
-    except ResourceError:
-        raise
-    except OSError as error:
-        raise ResourceError(
-            path,
-            f"cannot be written: {error.strerror or error}",
-            "check free space and permissions",
-        ) from error

@@ -45,7 +45,12 @@ def command(
     tier: TierOption = None,
     metrics: Annotated[
         str | None,
-        typer.Option("--metrics", metavar="SET", help="Only this set of metrics, such as paper."),
+        typer.Option(
+            "--metrics",
+            metavar="SET",
+            help="Only this set: paper, retention, interference, …; all takes in gradient "
+            "interference, which is left out by default.",
+        ),
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print the cost and stop.")] = False,
     cache: CacheOption = None,
@@ -171,12 +176,12 @@ def _print_plan(rows: Sequence[PlanRow], json: bool) -> None:
             row.tier,
             f"{row.forward_passes} passes",
             f"{row.backward_passes} passes",
-            *(_size(value) for value in (row.read, row.kept, row.memory)),
+            *(_size(value) for value in (row.kept, row.memory)),
             f"{row.minutes:.2f}",
         ]
         for row in rows
     ]
-    names = ("evidence", "tier", "forward", "backward", "read", "kept", "memory", "minutes")
+    names = ("evidence", "tier", "forward", "backward", "kept", "memory", "minutes")
     show(open_console(), [Table("What these metrics take", names, cells, keys=2)])
 
 

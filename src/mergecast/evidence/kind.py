@@ -1,117 +1,72 @@
 """Kinds of evidence: what is collected once a family so that metrics of pairs are cheap.
 
-A kind belongs to a tier and says how it is collected and what that costs. Metrics name the kind
-they take; the table collects every kind up to the tier asked for.
+A kind belongs to a tier and names the module that collects it. Metrics name the kind they read; a
+table collects the kinds that its metrics read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol, cast
 
-from mergecast.errors import UsageError
-from mergecast.evidence.metric import metric_specs
-from mergecast.evidence.session import ProbedFamily, ProbeSettings
-from mergecast.evidence.settings import MergeSettings
-from mergecast.family.family import Family
+from mergecast.evidence.metric import METRIC_MODULES, METRICS, MetricSpec, metric_specs
+from mergecast.evidence.session import Session
 from mergecast.registry import Registry
-from mergecast.runtime.progress import Progress, Silent
-from mergecast.tables.columns import Column
+from mergecast.runtime.stage import Stage
 from mergecast.tables.tiers import TIERS, Tier, known_tier
 
-if TYPE_CHECKING:
-    from mergecast.tasks.task import Task
-
-
-class PairEvidence(Protocol):
-    """One ordered pair, as the metrics of one kind see it."""
-
-    @property
-    def labels(self) -> tuple[str, str]:
-        """Labels of the two models."""
-
-    def swapped(self) -> PairEvidence:
-        """The same models, the other one first."""
+#: The kind that every table collects: it tells which models can be used.
+WEIGHTS = "weights"
 
 
 class FamilyEvidence(Protocol):
     """One kind of evidence of a whole family."""
 
-    def pair(self, left: str, right: str) -> PairEvidence:
-        """Two models in order; raises UndefinedError where there is none of one of them."""
+    def pair(self, first: str, second: str) -> Any:
+        """What metrics read of two models, the one affected first.
 
-
-@dataclass
-class Request:
-    """What is asked for.
-
-    Attributes
-    ----------
-    family : base and models.
-    tasks : model label to task; needed above the weights tier.
-    settings : how models are run.
-    merges : how merges are made and measured, for retention, interference and pair probes.
-    workers : threads of the weights tier.
-    on_error : ``refuse`` sets models with non-finite weights aside instead of raising.
-    progress : where stages are reported.
-    """
-
-    family: Family
-    tasks: Mapping[str, Task] | None = None
-    settings: ProbeSettings = field(default_factory=ProbeSettings)
-    workers: int = 2
-    on_error: Literal["raise", "refuse"] = "raise"
-    progress: Progress = field(default_factory=Silent)
-    merges: MergeSettings = field(default_factory=MergeSettings)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if "probed" in vars(self):
-            self.probed.__exit__(*error)
-
-    @property
-    def merge_samples(self) -> int:
-        """Calibration samples a task on which merges are measured."""
-        return self.merges.samples or self.settings.calibration
-
-    @cached_property
-    def probed(self) -> ProbedFamily:
-        """The family with its tasks; ends with this request. Raises UsageError without tasks."""
-        if self.tasks is None:
-            raise UsageError(
-                "tasks", "none given", "give one for every model: only weights need none"
-            )
-        return ProbedFamily(self.family, self.tasks, self.settings)
+        Raises UndefinedError where there is nothing of one of them; what it gives raises it
+        where a value is asked for that is not defined.
+        """
 
 
 @dataclass(frozen=True)
-class Work:
-    """What collecting a kind of evidence takes.
+class Step:
+    """A part of collecting a kind: a plan times it once and multiplies.
 
     Attributes
     ----------
-    forward_passes, backward_passes : passes of one model over one set of samples.
-    forward_samples, backward_samples : samples in all of them together.
-    held_samples : samples whose activations a backward pass keeps; 0 for those of a batch.
-    loads : models read and loaded.
-    kept : bytes written to the cache.
-    memory : bytes in memory at once, a batch's own activations aside.
-    seconds : work besides loading and passes.
+    run : callable
+        Does it once: for one model, or one merge by one method.
+    times : float
+        How often it is done in all.
+    forward, backward : int
+        Passes of one model over one set of samples, each time.
+    memory : int
+        Bytes that the whole family holds at once beyond what one model does.
     """
 
-    forward_passes: int = 0
-    backward_passes: int = 0
-    forward_samples: int = 0
-    backward_samples: int = 0
-    held_samples: int = 0
-    loads: int = 0
-    kept: int = 0
+    run: Callable[[], object]
+    times: float
+    forward: int = 0
+    backward: int = 0
     memory: int = 0
-    seconds: float = 0.0
+
+
+class Collector(Protocol):
+    """How a kind is collected: a module, or any object, with these names."""
+
+    @property
+    def STAGE(self) -> Stage:  # noqa: N802
+        """What the evidence is made by."""
+
+    def collect(self, session: Session) -> FamilyEvidence:
+        """The evidence of the session's family; what the store holds is not made again."""
+
+    def steps(self, session: Session) -> Iterator[Step]:
+        """What collecting takes, in its order; each step is run before the next is asked for."""
 
 
 @dataclass(frozen=True)
@@ -120,42 +75,69 @@ class EvidenceKind:
 
     Attributes
     ----------
-    name : what metrics call it.
-    tier : the tier it belongs to.
-    collect : request to the evidence of the family.
-    work : request to what collecting takes, for `plan`; None where it adds nothing to speak of.
+    name : str
+        What metrics call it.
+    tier : Tier
+        The tier it belongs to.
+    module : str
+        The module that collects it (a `Collector`): imported when it is needed, since it may
+        take torch, which metrics do without.
+    default : bool
+        Whether it is collected where no set of metrics was asked for.
     """
 
     name: str
     tier: Tier
-    collect: Callable[[Request], Any]
-    work: Callable[[Request], Work] | None = None
+    module: str
+    default: bool = True
+
+    @property
+    def collector(self) -> Collector:
+        """How it is collected."""
+        return cast(Collector, import_module(self.module))
 
 
-EVIDENCE: Registry[EvidenceKind] = Registry("evidence kind")
+EVIDENCE: Registry[EvidenceKind] = Registry("evidence kind", EvidenceKind, modules=METRIC_MODULES)
 
 
-def kinds(
+def wanted(
     tier: str, metric_set: str | None = None, keys: Collection[str] | None = None
-) -> list[EvidenceKind]:
-    """The kinds of a tier and of those before it, cheapest first; raises UsageError.
+) -> list[MetricSpec]:
+    """The metrics of a tier and of those before it, in the order of registration.
 
-    Of a metric set only those that its metrics take, and weights, which tell usable models.
-    `keys` narrows it to some metrics further (names without their ``@<method>``).
+    Those of a set, or those called `keys`; where neither is given, the metrics of all kinds of
+    evidence that are collected by default.
+
+    Raises UsageError for an unknown tier or set.
     """
-    reach = TIERS.index(known_tier(tier))
-    taken = [
+    reach = TIERS[: TIERS.index(known_tier(tier)) + 1]
+    return [
         spec
         for spec in metric_specs(metric_set)
-        if keys is None or Column.parse(spec.key).name in keys
+        if spec.tier in reach
+        and (keys is None or spec.key in keys)
+        and (metric_set or keys is not None or EVIDENCE.get(spec.evidence).default)
     ]
-    wanted = {"weights", *(spec.evidence for spec in taken)}
-    return sorted(
-        (kind for kind in EVIDENCE if TIERS.index(kind.tier) <= reach and kind.name in wanted),
-        key=lambda kind: TIERS.index(kind.tier),
-    )
 
 
-def float32_bytes(request: Request) -> int:
-    """Bytes of one model's tensors in memory, in float32."""
-    return 4 * sum(info.size for info in request.family.base.infos.values())
+def with_companions(keys: Collection[str], others: Collection[str]) -> set[str]:
+    """`keys`, and those of `others` that come with them: of the same kinds of evidence, or weights.
+
+    A forecaster asks for what its richest models read; what its others read is then there for
+    them where it takes nothing more.
+    """
+    kinds = {WEIGHTS, *(METRICS.get(key).evidence for key in keys if key in METRICS)}
+    return {
+        *keys,
+        *(key for key in others if key in METRICS and METRICS.get(key).evidence in kinds),
+    }
+
+
+def kinds_of(specs: Collection[MetricSpec]) -> list[EvidenceKind]:
+    """The kinds of evidence that metrics read, and weights; cheapest first."""
+    names = {WEIGHTS, *(spec.evidence for spec in specs)}
+    return sorted((EVIDENCE.get(name) for name in names), key=_place)
+
+
+def _place(kind: EvidenceKind) -> tuple[int, int]:
+    return TIERS.index(kind.tier), EVIDENCE.names().index(kind.name)

@@ -4,15 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from mergecast.errors import UsageError
 from mergecast.registry import Registry
-from mergecast.tables.columns import Column, columns_of
 from mergecast.tables.tiers import Tier
 
-Evidence = Callable[[Any], float]
-F = TypeVar("F", bound=Evidence)
+F = TypeVar("F", bound=Callable[..., float])
+#: Where metrics, and the kinds of evidence that they read, are declared: the pair table's columns
+#: are in this order, others of such a name after them.
+METRIC_MODULES = (
+    *(
+        f"mergecast.evidence.{name}"
+        for name in (
+            "activations.metrics",
+            "weights.effective_rank",
+            "gradients.metrics",
+            "retention.metrics",
+            "weights.metrics",
+            "inputs.metrics",
+            "gradients.interference_metrics",
+            "retention.probe_metrics",
+            "weights.subspace",
+            "weights.task_vector",
+        )
+    ),
+    "mergecast.evidence.*.*metrics",
+)
+#: The set that takes in every metric, also those that are not collected unless asked for.
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -21,18 +41,28 @@ class MetricSpec:
 
     Attributes
     ----------
-    key : column name; the published tables' key for the paper's metrics.
-    family : group in ablations: task_vector, effective_rank, subspace, activation, gradient, ….
-    tier : the cheapest tier in which it can be computed.
-    evidence : the kind of evidence that its function takes; see `pairmetrics.evidence`.
-    symmetric : whether (i, j) and (j, i) have one value; a directed metric is the effect on the
-        first model of the second and fills two columns.
-    range : the smallest and largest value possible.
-    source : where it is defined.
-    sets : names of the sets it belongs to.
-    function : evidence of an ordered pair to the value; raises UndefinedError where there is
-        none.
-    method : the merging method it is about; None where it is about all.
+    key : str
+        Column name; the published tables' key for the paper's metrics.
+    family : str
+        Group in ablations: task_vector, effective_rank, subspace, activation, gradient, ….
+    tier : Tier
+        The cheapest tier in which it can be computed.
+    evidence : str
+        The kind of evidence that its function takes; see `evidence.kind`.
+    symmetric : bool
+        Whether (i, j) and (j, i) have one value; a directed metric is the effect on the first
+        model of the second and fills two columns.
+    range : tuple of float
+        The smallest and largest value possible.
+    source : str
+        Where it is defined.
+    sets : tuple of str
+        Names of the sets it belongs to.
+    function : callable
+        Evidence of an ordered pair, and the merging method's name if `per_method`, to the value;
+        raises UndefinedError where there is none.
+    per_method : bool
+        Whether it is about a merging method, and has a value for each.
     """
 
     key: str
@@ -43,18 +73,11 @@ class MetricSpec:
     range: tuple[float, float]
     source: str
     sets: tuple[str, ...]
-    function: Evidence
-    method: str | None = None
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Columns of the pair table that this metric fills."""
-        column = Column.parse(self.key)
-        columns = columns_of(column.name, column.method, symmetric=self.symmetric)
-        return tuple(map(str, columns))
+    function: Callable[..., float]
+    per_method: bool = False
 
 
-METRICS: Registry[MetricSpec] = Registry("metric")
+METRICS: Registry[MetricSpec] = Registry("metric", MetricSpec, modules=METRIC_MODULES)
 
 
 def metric(
@@ -67,13 +90,14 @@ def metric(
     source: str,
     sets: tuple[str, ...] = ("extra",),
     evidence: str = "",
-    method: str | None = None,
+    per_method: bool = False,
 ) -> Callable[[F], F]:
     """Register a metric: a decorator of its function.
 
     The function takes the evidence of one ordered pair (`WeightPair` in the weights tier) and
-    returns a float, or raises `UndefinedError` with the reason. `evidence` is the kind it takes
-    where that is not the tier's own.
+    returns a float, or raises `UndefinedError` with the reason. With `per_method` its second
+    argument is the name of a merging method, and the table has its value for every method.
+    `evidence` is the kind it takes where that is not the tier's own.
 
     Examples
     --------
@@ -87,30 +111,27 @@ def metric(
         raise UsageError(f"metric {key!r}", f"range is {range}", "give (low, high) with low < high")
 
     def register(function: F) -> F:
-        METRICS.add(
+        spec = MetricSpec(
             key,
-            MetricSpec(
-                key,
-                family,
-                tier,
-                evidence or tier,
-                symmetric,
-                range,
-                source,
-                sets,
-                function,
-                method,
-            ),
-            module=function.__module__,
+            family,
+            tier,
+            evidence or tier,
+            symmetric,
+            range,
+            source,
+            sets,
+            function,
+            per_method,
         )
+        METRICS.add(key, spec, module=function.__module__)
         return function
 
     return register
 
 
-def metric_specs(set_name: str | None = None) -> list[MetricSpec]:
-    """The registered metrics of a set (``paper``, ``extra``), or all of them."""
-    known = sorted({name for spec in METRICS for name in spec.sets})
-    if set_name is not None and set_name not in known:
-        raise UsageError.unknown("metric set", set_name, known)
-    return [spec for spec in METRICS if set_name is None or set_name in spec.sets]
+def metric_specs(metric_set: str | None = None) -> list[MetricSpec]:
+    """The registered metrics of a set (``paper``, ``extra``, ``retention``, …), or all of them."""
+    sets = sorted({ALL, *(name for spec in METRICS for name in spec.sets)})
+    if metric_set is not None and metric_set not in sets:
+        raise UsageError.unknown("metric set", metric_set, sets)
+    return [spec for spec in METRICS if metric_set in (None, ALL, *spec.sets)]

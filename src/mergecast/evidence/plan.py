@@ -1,15 +1,17 @@
-"""What a tier costs, said before it is paid: one model is timed on a few samples."""
+"""What a tier costs, said before it is paid: every step is done once, timed and multiplied."""
 
 from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from mergecast.evidence.kind import EvidenceKind, Request, Work, kinds
+from mergecast.evidence.kind import EvidenceKind, kinds_of, wanted
+from mergecast.evidence.session import Session
 
-#: Samples of the first model that are timed.
-_TIMED_SAMPLES = 4
+#: Samples that are run before anything is timed: the first pass sets up what later ones reuse.
+_FIRST_SAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -18,116 +20,72 @@ class PlanRow:
 
     Attributes
     ----------
-    kind, tier : what is collected, and in which tier.
-    forward_passes, backward_passes : passes of one model over one set of samples.
-    read, kept, memory : bytes read, written to the cache, and of the process at its peak.
-    minutes : estimated on this machine, finished units in the cache not counted off.
+    kind, tier : str
+        What is collected, and in which tier.
+    forward_passes, backward_passes : int
+        Passes of one model over one set of samples.
+    kept, memory : int
+        Bytes written to the cache, and of the process at its peak so far.
+    minutes : float
+        On this machine, finished units in the cache not counted off.
     """
 
     kind: str
     tier: str
     forward_passes: int
     backward_passes: int
-    read: int
     kept: int
     memory: int
     minutes: float
 
 
-@dataclass
-class Speed:
-    """Seconds a load and a sample, and bytes a sample keeps for its backward pass."""
-
-    load: float = 0.0
-    forward: float = 0.0
-    backward: float = 0.0
-    saved: int = 0
-    _measured: bool = field(default=False, repr=False)
-
-    def measure(self, request: Request) -> None:
-        """Load the first model and run a few of its samples, once."""
-        if not self._measured:
-            _measure(self, request)
-            self._measured = True
-
-
-def plan(request: Request, tier: str, metric_set: str | None = None) -> list[PlanRow]:
-    """The cost of every kind of evidence up to `tier`, cheapest tier first; see `kinds`.
+def plan(session: Session, tier: str, metric_set: str | None = None) -> list[PlanRow]:
+    """The cost of every kind of evidence of a tier, cheapest tier first; see `wanted`.
 
     Raises what collecting would raise on the first model: a plan that can be made can begin.
     """
-    if tier != "weights":
-        request.probed.probe(request.family.names[0])  # and the libraries that build it
-    speed, before = Speed(), _resident()
-    return [
-        _row(kind, kind.work(request), request, speed, before)
-        for kind in kinds(tier, metric_set)
-        if kind.work
-    ]
+    metrics = wanted(tier, metric_set)
+    with replace(
+        session,
+        settings=replace(session.settings, cache=None),
+        keys=[spec.key for spec in metrics],
+    ) as trial:
+        if tier != "weights":
+            label = trial.family.names[0]
+            trial.load(label).forward(next(trial.samples(label).batches(_FIRST_SAMPLES)))
+        return [_row(kind, trial) for kind in kinds_of(metrics)]
 
 
-def _row(kind: EvidenceKind, work: Work, request: Request, speed: Speed, before: int) -> PlanRow:
-    if work.forward_samples or work.backward_samples:
-        speed.measure(request)
-    seconds = (
-        work.seconds
-        + work.loads * speed.load
-        + work.forward_samples * speed.forward
-        + work.backward_samples * speed.backward
-    )
-    held = work.held_samples or min(request.settings.batch_size, request.settings.calibration)
+def _row(kind: EvidenceKind, trial: Session) -> PlanRow:
+    seconds, kept, forward, backward, memory = 0.0, 0.0, 0.0, 0.0, 0
+    for step in kind.collector.steps(trial):
+        written, start = _bytes_in(trial.store.folder), time.perf_counter()
+        step.run()
+        seconds += step.times * (time.perf_counter() - start)
+        kept += step.times * (_bytes_in(trial.store.folder) - written)
+        forward += step.times * step.forward
+        backward += step.times * step.backward
+        memory = max(memory, step.memory)
     return PlanRow(
         kind.name,
         kind.tier,
-        work.forward_passes,
-        work.backward_passes,
-        work.loads * model_bytes(request),
-        work.kept,
-        before + work.memory + (held * speed.saved if work.backward_samples else 0),
+        round(forward),
+        round(backward),
+        round(kept),
+        _peak() + memory,
         seconds / 60,
     )
 
 
-def _resident() -> int:
-    """Bytes of this process so far: the interpreter and its libraries; 0 where unknown."""
+def _bytes_in(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _peak() -> int:
+    """Bytes of this process at its peak so far; 0 where unknown."""
     try:
         import resource
     except ImportError:  # not on Windows
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
-
-
-def model_bytes(request: Request) -> int:
-    """Bytes of one model's tensors as they are stored in the base."""
-    return sum(info.nbytes for info in request.family.base.infos.values())
-
-
-def _measure(speed: Speed, request: Request) -> None:
-    import torch
-
-    label = request.family.names[0]
-    start = time.perf_counter()
-    probe = request.probed.load(label)
-    speed.load = time.perf_counter() - start
-    few = next(request.probed.samples(label).batches(_TIMED_SAMPLES))
-    with torch.no_grad():
-        probe.forward(few)  # the first call sets up what later ones reuse
-        start = time.perf_counter()
-        probe.forward(few)
-    speed.forward = (time.perf_counter() - start) / len(few)
-    if few.labels is None:
-        speed.backward = 3 * speed.forward
-        return
-    from mergecast.evidence.gradients.backward import backward
-
-    def count(tensor: torch.Tensor) -> torch.Tensor:
-        known = tensor.untyped_storage().data_ptr() in weights
-        speed.saved += 0 if known else tensor.numel() * tensor.element_size() // len(few)
-        return tensor
-
-    weights = {value.untyped_storage().data_ptr() for value in probe.state.values()}
-    start = time.perf_counter()
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        backward(probe, few, request.family.shared, len(few))
-    speed.backward = (time.perf_counter() - start) / len(few)

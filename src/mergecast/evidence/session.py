@@ -1,138 +1,194 @@
-"""`ProbedFamily`: a family whose models can be run, one at a time, through one module."""
+"""`Session`: a family whose models can be run, one at a time, through one module."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
+from copy import copy
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Self
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from mergecast.checkpoints.checkpoint import Checkpoint
+from mergecast.checkpoints.patterns import matches
+from mergecast.checkpoints.torch_bridge import read_state, state_digest
 from mergecast.errors import FamilyError, MergecastError, UsageError
+from mergecast.evidence.settings import MergeSettings, ProbeSettings
 from mergecast.family.family import Family
+from mergecast.runtime.progress import Progress, Silent
+from mergecast.runtime.stage import Stage
 from mergecast.runtime.store import Store
-from mergecast.version import __version__
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from mergecast.tasks.probe import Probe
     from mergecast.tasks.task import Samples, Task
 
 
-@dataclass(frozen=True)
-class ProbeSettings:
-    """How models are run.
+@dataclass
+class Session:
+    """A family and all that collecting evidence of it takes; a context manager.
+
+    At any time there is one module and at most one model kept loaded. What is finished is kept in
+    `store`, by content; the end of the session ends a temporary one.
 
     Attributes
     ----------
-    calibration : samples of every task.
-    seed : of their choice.
-    device : where models run.
-    batch_size : samples run at once.
-    layer : name of the block whose output is the activation; found by itself if None.
-    cache : folder of finished units, reused by later runs; a temporary one if None.
+    family : Family
+        Base and models.
+    tasks : mapping of str to Task, or None
+        Model label to its task, more than the family's are ignored; only weights need none.
+    settings : ProbeSettings
+        How models are run.
+    merges : MergeSettings
+        How merges are made and measured, for retention, interference and pair probes.
+    workers : int
+        Threads of the weights tier; no value depends on it.
+    on_error : str
+        ``refuse`` sets models with non-finite weights aside instead of raising.
+    progress : Progress
+        Where stages are reported.
+    keys : collection of str, or None
+        The metrics that will be read; a kind may leave out what none of them takes. None for all.
     """
 
-    calibration: int = 10
-    seed: int = 42
-    device: str = "cpu"
-    batch_size: int = 32
-    layer: str | None = None
-    cache: Path | None = None
+    family: Family
+    tasks: Mapping[str, Task] | None = None
+    settings: ProbeSettings = field(default_factory=ProbeSettings)
+    merges: MergeSettings = field(default_factory=MergeSettings)
+    workers: int = 2
+    on_error: Literal["raise", "refuse"] = "raise"
+    progress: Progress = field(default_factory=Silent)
+    keys: Collection[str] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("calibration", "batch_size"):
-            value = getattr(self, name)
-            if value < 1:
-                raise UsageError(name, f"is {value}", "give 1 or more")
-
-
-class ProbedFamily:
-    """A family with a task for every model; a context manager, which ends a temporary cache.
-
-    At any time there is one module and at most one loaded checkpoint.
-
-    Parameters
-    ----------
-    family : base and models.
-    tasks : model label to its task; more than the family's are ignored.
-    settings : how models are run.
-
-    Raises
-    ------
-    UsageError
-        A model has no task.
-    FamilyError
-        The family shares parameters that a task calls its private head.
-    """
-
-    def __init__(
-        self, family: Family, tasks: Mapping[str, Task], settings: ProbeSettings | None = None
-    ) -> None:
-        lacking = [label for label in family.names if label not in tasks]
-        if lacking:
-            raise UsageError.unknown("task of model", lacking[0], tasks)
-        self.family = family
-        self.tasks = {label: tasks[label] for label in family.names}
-        self.settings = settings or ProbeSettings()
-        self._check_heads()
-        cache = self.settings.cache
-        if cache is not None and cache.exists() and not cache.is_dir():
-            raise UsageError(cache, "is a file", "give a folder of finished work as cache")
-        self._temporary: TemporaryDirectory[str] | None = None
-        if self.settings.cache is None:
-            self._temporary = TemporaryDirectory(prefix="mergecast-")
-        self.store = Store(self.settings.cache or Path(self._temporary.name))  # type: ignore[union-attr]
-        self._samples: dict[str, Samples] = {}
+        self._scope = ExitStack()
+        self._samples: dict[tuple[str, int], Samples] = {}
         self._digests: dict[str, str] = {}
-        self._probe: Probe | None = None
-        self._loaded = ""
+        self._logits: dict[str, Tensor] = {}
+        self._module: tuple[str, nn.Module] | None = None
+        self._loaded: tuple[str, Probe] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        self._scope.close()
 
-    def samples(self, label: str) -> Samples:
-        """The calibration samples of a model's task, the same whatever the family."""
-        if label not in self._samples:
-            chosen = self.settings
-            self._samples[label] = self.tasks[label].samples(chosen.calibration, chosen.seed)
-        return self._samples[label]
+    def narrowed(self, names: Sequence[str], keys: Collection[str] | None = None) -> Session:
+        """The same session with only the models `names`; the store and what was read are shared."""
+        if self.tasks is not None:
+            _ = self.store
+        narrow = copy(self)
+        narrow.family, narrow.keys = self.family.subset(names), self.keys if keys is None else keys
+        return narrow
+
+    @cached_property
+    def store(self) -> Store:
+        """Where finished units are kept; raises UsageError where the cache is a file."""
+        cache = self.settings.cache
+        if cache is None:
+            cache = Path(self._scope.enter_context(TemporaryDirectory(prefix="mergecast-")))
+        elif cache.exists() and not cache.is_dir():
+            raise UsageError(cache, "is a file", "give a folder of finished work as cache")
+        return Store(cache)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The merging methods that metrics speak of: those asked for, or all there are, sorted."""
+        from mergecast.merging.method import METHODS
+
+        return tuple(sorted(self.merges.methods or METHODS.names()))
+
+    def task(self, label: str) -> Task:
+        """A model's task.
+
+        Raises
+        ------
+        UsageError
+            A model has no task.
+        FamilyError
+            The family shares parameters that a task calls its private head.
+        """
+        return self._tasks[label]
+
+    @cached_property
+    def _tasks(self) -> dict[str, Task]:
+        if self.tasks is None:
+            raise UsageError(
+                "tasks", "none given", "give one for every model: only weights need none"
+            )
+        for label in self.family.names:
+            if label not in self.tasks:
+                raise UsageError.unknown("task of model", label, self.tasks)
+        tasks = {label: self.tasks[label] for label in self.family.names}
+        for label, task in tasks.items():
+            for name in self.family.shared:
+                if matches(name, task.private):
+                    raise FamilyError(
+                        f"parameter {name!r}",
+                        f"is shared by the family but private in the task of {label!r}",
+                        "open the family with the tasks' patterns as private",
+                    )
+        return tasks
+
+    @property
+    def merge_count(self) -> int:
+        """Calibration samples a task on which merges are measured."""
+        return self.merges.samples or self.settings.calibration
+
+    def samples(self, label: str, count: int | None = None) -> Samples:
+        """Calibration samples of a model's task, the same whatever the family."""
+        key = (label, count or self.settings.calibration)
+        if key not in self._samples:
+            self._samples[key] = self.task(label).samples(key[1], self.settings.seed)
+        return self._samples[key]
+
+    def merge_samples(self, label: str) -> Samples:
+        """The calibration samples on which merges with a model are measured."""
+        return self.samples(label, self.merge_count)
 
     def probe(self, label: str) -> Probe:
-        """A probe of a model's task, not loaded; the module is kept from one to the next."""
+        """A probe of a model's task, nothing loaded; the module is kept from one to the next."""
         from mergecast.tasks.probe import Probe
 
-        task = self.tasks[label]
-        if self._probe is None or self._probe.task is not task:
-            before = self._probe
-            same = before is not None and before.task.blueprint == task.blueprint
-            module = before.module if before is not None and same else None
-            self._probe, self._loaded = None, ""
-            self._probe = Probe(task, self.settings.device, module)
-        return self._probe
+        task = self.task(label)
+        kept = self._module
+        module = kept[1] if kept is not None and kept[0] == task.blueprint else None
+        if module is None:
+            self._module = self._loaded = None  # the old one is let go before the new is built
+        probe = Probe(task, self.settings.device, module)
+        self._module = (task.blueprint, probe.module)
+        return probe
 
     def load(self, label: str) -> Probe:
-        """The probe with a model's weights loaded."""
-        probe = self.probe(label)
-        if self._loaded != label:
-            self._loaded = ""
+        """A probe with a model's weights loaded; the last one is kept."""
+        if self._loaded is None or self._loaded[0] != label:
+            probe = self.probe(label)
+            self._loaded = None
             state = self.state(label)
             try:
                 probe.load(state)
             except MergecastError as error:
                 raise error.about(f"model {label!r}") from error
-            self._loaded = label
-        return probe
+            self._loaded = (label, probe)
+        return self._loaded[1]
+
+    def logits(self, label: str) -> Tensor:
+        """A model's own logits on the samples that merges are measured on; computed once."""
+        if label not in self._logits:
+            probe, samples = self.probe(label), self.merge_samples(label)
+            try:
+                logits = probe.logits(self.state(label), samples, self.settings.batch_size)
+                if samples.labels is not None:
+                    probe.task.check_labels(logits, samples.labels)
+            except MergecastError as error:
+                raise error.about(f"model {label!r}") from error
+            self._logits[label] = logits
+        return self._logits[label]
 
     def state(self, label: str) -> dict[str, Tensor]:
         """All tensors of a model, floats in float32 (float64 if stored so)."""
@@ -149,12 +205,16 @@ class ProbedFamily:
             self.load(label)
         return self._digests[label]
 
-    def spec(self, stage: str, label: str, samples: Samples, **more: object) -> dict[str, object]:
+    @cached_property
+    def base_digest(self) -> str:
+        """SHA-256 of the base's tensors."""
+        return state_digest(read_state(self.family.base))
+
+    def spec(self, stage: Stage, label: str, samples: Samples, **more: object) -> dict[str, object]:
         """What a unit of one model on some samples is stored under: content, no names of files."""
-        task = self.tasks[label]
+        task = self.task(label)
         return {
-            "mergecast": __version__,
-            "stage": stage,
+            "stage": stage.key,
             "model": self.digest(label),
             "blueprint": task.blueprint,
             "head": state_digest(task.head()),
@@ -162,34 +222,29 @@ class ProbedFamily:
             **more,
         }
 
-    def _check_heads(self) -> None:
-        for label, task in self.tasks.items():
-            for name in self.family.shared:
-                if any(fnmatchcase(name, pattern) for pattern in task.private):
-                    raise FamilyError(
-                        f"parameter {name!r}",
-                        f"is shared by the family but private in the task of {label!r}",
-                        "open the family with the tasks' patterns as private",
-                    )
+    def unit(
+        self, spec: Mapping[str, object], compute: Callable[[], Mapping[str, object]]
+    ) -> dict[str, Any]:
+        """The numbers stored under `spec`, computed where there are none."""
+        result = self.store.get(spec)
+        if result is None:
+            result = dict(compute())
+            self.store.put(spec, result)
+        return result
 
+    def file_unit(
+        self,
+        spec: Mapping[str, object],
+        folder: str,
+        compute: Callable[[], tuple[Mapping[str, Tensor], Mapping[str, object]]],
+    ) -> tuple[Checkpoint, dict[str, Any]]:
+        """The tensors and the record stored under `spec`, computed where there are none."""
+        from mergecast.checkpoints.writer import write_safetensors
 
-def read_state(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """All tensors of a checkpoint in memory, floats in float32 (float64 if stored so)."""
-    from mergecast.checkpoints.torch_bridge import to_tensor
-
-    state = {}
-    for name, info in checkpoint.infos.items():
-        if info.is_floating:
-            state[name] = to_tensor(checkpoint.floats(name).reshape(info.shape))
-        else:
-            state[name] = to_tensor(checkpoint.array(name))
-    return state
-
-
-def state_digest(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 (hex) of named tensors, in sorted order of names."""
-    found = hashlib.sha256()
-    for name, value in sorted(state.items()):
-        found.update(f"{name}:{value.dtype}:{list(value.shape)}:".encode())
-        found.update(np.ascontiguousarray(value.detach().cpu().numpy()).data)
-    return found.hexdigest()
+        path = f"{folder}/{self.store.key(spec)}.safetensors"
+        record = self.store.get(spec)
+        if record is None:
+            tensors, result = compute()
+            self.store.put_file(spec, path, lambda part: write_safetensors(part, tensors), result)
+            record = dict(result)
+        return Checkpoint.open(self.store.folder / path), record

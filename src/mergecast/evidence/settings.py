@@ -1,11 +1,43 @@
-"""How merges are made when they are probed; importing it costs nothing."""
+"""How models are run and merges are made for evidence; importing it costs nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mergecast.errors import UsageError
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """How models are run.
+
+    Attributes
+    ----------
+    calibration : int
+        Samples of every task.
+    seed : int
+        Of their choice.
+    device : str
+        Where models run.
+    batch_size : int
+        Samples run at once.
+    layer : str or None
+        Name of the block whose output is the activation; found by itself if None.
+    cache : Path or None
+        Folder of finished units, reused by later runs; a temporary one if None.
+    """
+
+    calibration: int = 10
+    seed: int = 42
+    device: str = "cpu"
+    batch_size: int = 32
+    layer: str | None = None
+    cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        _at_least(1, calibration=self.calibration, batch_size=self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -14,16 +46,24 @@ class MergeSettings:
 
     Attributes
     ----------
-    samples : calibration samples a task; None takes as many as the other evidence. Retention was
+    samples : int or None
+        Calibration samples a task; None takes as many as the other evidence. Retention was
         validated with 40: a mean probability needs more samples than a mean activation.
-    merge_seed : of random masks; the seed that a real merge will be given.
-    methods : merging methods that the table speaks of; all built-in ones if None.
-    params : method to its parameters, where they differ from the defaults.
-    size : number of models merged, stand-ins for partners included.
-    partners : stand-ins for the partners in retention probes: ``base``, ``scrambled``.
-    draws : shuffles of the scrambled partner that are averaged.
-    reestimate_batchnorm : measure BatchNorm's running statistics anew on the calibration samples
-        after each merge; otherwise they stay as merged.
+    merge_seed : int
+        Of random masks; the seed that a real merge will be given.
+    methods : tuple of str or None
+        Merging methods that the table speaks of; all that are registered if None.
+    params : mapping of str to mapping
+        Method to its parameters, where they differ from the defaults.
+    size : int
+        Number of models merged, stand-ins for partners included.
+    partners : tuple of str
+        Stand-ins for the partners in retention probes: ``base``, ``scrambled``.
+    draws : int
+        Shuffles of the scrambled partner that are averaged.
+    reestimate_batchnorm : bool
+        Measure BatchNorm's running statistics anew on the calibration samples after each merge;
+        otherwise they stay as merged.
     """
 
     samples: int | None = None
@@ -36,7 +76,11 @@ class MergeSettings:
     reestimate_batchnorm: bool = False
 
     def __post_init__(self) -> None:
-        for name, least in (("samples", 1), ("size", 2), ("draws", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UsageError(name, f"is {value}", f"give {least} or more")
+        _at_least(1, samples=self.samples, draws=self.draws)
+        _at_least(2, size=self.size)
+
+
+def _at_least(least: int, **values: int | None) -> None:
+    for name, value in values.items():
+        if value is not None and value < least:
+            raise UsageError(name, f"is {value}", f"give {least} or more")

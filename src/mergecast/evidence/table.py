@@ -4,32 +4,95 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from itertools import combinations, groupby
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
 from mergecast.errors import FamilyError, MergecastError, UndefinedError
-from mergecast.evidence.kind import (
-    EVIDENCE,
-    FamilyEvidence,
-    PairEvidence,
-    Request,
-    kinds,
-)
-from mergecast.evidence.metric import MetricSpec, metric_specs
-from mergecast.evidence.session import ProbeSettings
-from mergecast.evidence.settings import MergeSettings
+from mergecast.evidence.kind import WEIGHTS, FamilyEvidence, kinds_of, wanted
+from mergecast.evidence.metric import METRIC_MODULES, MetricSpec
+from mergecast.evidence.readings import Readings
+from mergecast.evidence.session import Session
+from mergecast.evidence.settings import MergeSettings, ProbeSettings
 from mergecast.family.family import Family
 from mergecast.runtime.progress import Progress, Silent
-from mergecast.tables.pairs import MissingMetric, PairTable
+from mergecast.runtime.stage import Stage
+from mergecast.tables.columns import ON_RIGHT, Column
+from mergecast.tables.columns import columns_of as directed
+from mergecast.tables.missing import MissingMetric
+from mergecast.tables.pairs import PairTable
 
 if TYPE_CHECKING:
+    from mergecast.evidence.weights.fingerprints import WeightFingerprints
     from mergecast.tasks.task import Task
 
 #: Relative room for rounding at a range's ends.
 _ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was collected of a family.
+
+    Attributes
+    ----------
+    kinds : mapping of str to FamilyEvidence
+        Kind of evidence to what there is of it.
+    metrics : sequence of MetricSpec
+        The metrics that it was collected for.
+    methods : sequence of str
+        The merging methods that metrics speak of.
+    stage : Stage
+        What the table of it is made by.
+    recipe : mapping
+        The settings that it was collected with.
+    """
+
+    kinds: Mapping[str, FamilyEvidence]
+    metrics: Sequence[MetricSpec]
+    methods: Sequence[str]
+    stage: Stage
+    recipe: Mapping[str, object]
+
+    @property
+    def weights(self) -> WeightFingerprints:
+        """The weights tier, which is always collected."""
+        return cast("WeightFingerprints", self.kinds[WEIGHTS])
+
+    @property
+    def note(self) -> str:
+        """What a reader must know of how merges were measured; empty where there is nothing."""
+        notes = (kind.note for kind in self.kinds.values() if isinstance(kind, Readings))
+        return next(filter(None, notes), "")
+
+    def table(self, members: Sequence[str], suite: str = "") -> PairTable:
+        """Every metric of every pair of `members`; see `pair_table`."""
+        rows: list[dict[str, object]] = []
+        missing: list[MissingMetric] = []
+        columns = {str(column): (column, spec) for column, spec in self.columns()}
+        for left, right in combinations(sorted(members), 2):
+            row: dict[str, object] = {"suite": suite, "left": left, "right": right}
+            pairs = _Pairs(self.kinds, (left, right))
+            for name, (column, spec) in columns.items():
+                try:
+                    row[name] = pairs.value(column, spec)
+                except UndefinedError as reason:
+                    row[name] = math.nan
+                    missing.append(MissingMetric(suite, left, right, name, str(reason)))
+            rows.append(row)
+        return PairTable(
+            pd.DataFrame(rows),
+            tiers={name: spec.tier for name, (_, spec) in columns.items()},
+            missing=missing,
+            versions=self.stage.versions(),
+            recipe=self.recipe,
+        )
+
+    def columns(self) -> Iterator[tuple[Column, MetricSpec]]:
+        """Every column of the table in its order, with its metric."""
+        return columns_of(self.metrics, self.methods)
 
 
 def pair_table(
@@ -48,59 +111,77 @@ def pair_table(
 
     Parameters
     ----------
-    family : base and at least two models.
-    tasks : model label to task; needed above the weights tier.
-    tier : ``weights``, ``activations``, ``gradients`` or ``probe``.
-    settings : calibration samples, seed, device, cache of finished units.
-    merges : how merges are made for retention, interference and pair probes.
-    suite : value of the ``suite`` column.
-    workers : threads of the weights tier; the values do not depend on their number.
-    progress : where stages are reported.
-    metric_set : only the metrics of this set (``paper``), and only what they need.
+    family : Family
+        Base and at least two models.
+    tasks : mapping of str to Task, or None
+        Model label to task; needed above the weights tier.
+    tier : str
+        ``weights``, ``activations``, ``gradients`` or ``probe``.
+    settings : ProbeSettings or None
+        Calibration samples, seed, device, cache of finished units.
+    merges : MergeSettings or None
+        How merges are made for retention, interference and pair probes.
+    suite : str
+        Value of the ``suite`` column.
+    workers : int
+        Threads of the weights tier; the values do not depend on their number.
+    progress : Progress or None
+        Where stages are reported.
+    metric_set : str or None
+        Only the metrics of this set (``paper``), and only what they need; ``all`` takes in those
+        that are left out otherwise, since they cost much (``interference`` in the gradients tier).
 
     Returns
     -------
     PairTable
         One row a pair, ``suite, left, right`` (labels in sorted order) and one column a metric,
-        two for a directed one. Undefined values are NaN; the table has their reasons, and every
-        column's tier.
+        two for a directed one. Undefined values are NaN; the table has their reasons, every
+        column's tier, the settings and the versions of what it was made by.
     """
-    asked = Request(
+    with Session(
         family,
         tasks,
         settings or ProbeSettings(),
+        merges or MergeSettings(),
         workers,
         progress=progress or Silent(),
-        merges=merges or MergeSettings(),
-    )
-    evidence = collect_evidence(asked, tier, metric_set)
-    return table_of(
-        evidence, family.names, suite=suite, metric_set=metric_set, methods=asked.merges.methods
-    )
+    ) as session:
+        evidence = collect_evidence(session, tier, metric_set)
+        return evidence.table(family.names, suite)
 
 
 def collect_evidence(
-    request: Request,
+    session: Session,
     tier: str,
     metric_set: str | None = None,
     keys: Collection[str] | None = None,
-) -> dict[str, Any]:
-    """Every kind of evidence up to `tier` (a `FamilyEvidence`), by name, weights first.
+) -> Evidence:
+    """Every kind of evidence that the metrics of a tier read, weights first; see `wanted`.
 
-    With a metric set, or `keys`, only the kinds that those metrics take; see `kinds`. Models that
-    the weights tier refuses (``on_error="refuse"``) are left out of the others.
+    Models that the weights tier refuses (``on_error="refuse"``) are left out of the others.
     """
-    _need_pair(request.family.size)
-    others = [kind for kind in kinds(tier, metric_set, keys) if kind.name != "weights"]
-    weights = EVIDENCE.get("weights").collect(request)
-    refused = weights.fingerprints.refused
-    usable = [label for label in request.family.names if label not in refused]
-    _need_pair(len(usable), refused)
-    evidence = {"weights": weights}
-    if others:
-        with replace(request, family=request.family.subset(usable)) as rest:
-            evidence |= {kind.name: kind.collect(rest) for kind in others}
-    return evidence
+    metrics = wanted(tier, metric_set, keys)
+    names = session.family.names
+    _need_pair(len(names))
+    asked = session.narrowed(names, [spec.key for spec in metrics])
+    kinds: dict[str, FamilyEvidence] = {}
+    for kind in kinds_of(metrics):
+        kinds[kind.name] = kind.collector.collect(asked)
+        if kind.name == WEIGHTS:
+            refused = cast("WeightFingerprints", kinds[WEIGHTS]).refused
+            usable = [label for label in names if label not in refused]
+            _need_pair(len(usable), refused)
+            asked = asked.narrowed(usable)
+    methods = session.methods if any(spec.per_method for spec in metrics) else ()
+    recipe = _recipe(session) if len(kinds) > 1 else {}
+    return Evidence(kinds, metrics, methods, _stage_of(metrics, methods), recipe)
+
+
+def _recipe(session: Session) -> dict[str, object]:
+    """The settings that values above the weights tier depend on, as plain data."""
+    settings, merges = asdict(session.settings), asdict(session.merges)
+    recipe = {key: settings[key] for key in ("calibration", "seed", "layer")}
+    return recipe | {key: value for key, value in merges.items() if key != "methods"}
 
 
 def _need_pair(count: int, refused: Mapping[str, str] | None = None) -> None:
@@ -113,69 +194,84 @@ def _need_pair(count: int, refused: Mapping[str, str] | None = None) -> None:
         )
 
 
-def table_of(
-    evidence: Mapping[str, FamilyEvidence],
-    members: Sequence[str],
-    *,
-    suite: str = "",
-    metric_set: str | None = None,
-    methods: Sequence[str] | None = None,
-) -> PairTable:
-    """The pair table of evidence by kind, of some merging methods only if they are given; see
-    `pair_table`.
+def table_stage(
+    tier: str, metric_set: str | None = None, methods: Sequence[str] | None = None
+) -> Stage:
+    """What the table of a tier, about some merging methods or all, is made by; see `wanted`.
+
+    Its key changes with the version of every stage that goes into the table, and with the code of
+    every metric and kernel; its versions are those that the table carries.
     """
-    specs = [
-        spec
-        for spec in metric_specs(metric_set)
-        if methods is None or spec.method is None or spec.method in methods
-    ]
-    rows: list[dict[str, object]] = []
-    missing: list[MissingMetric] = []
-    for left, right in combinations(sorted(members), 2):
-        row: dict[str, object] = {"suite": suite, "left": left, "right": right}
-        for column, value in _values(evidence, specs, left, right):
-            row[column] = math.nan if isinstance(value, str) else value
-            if isinstance(value, str):
-                missing.append(MissingMetric(suite, left, right, column, value))
-        rows.append(row)
-    tiers = {column: spec.tier for spec in specs for column in spec.columns}
-    return PairTable(pd.DataFrame(rows), tiers=tiers, missing=missing)
+    return _stage_of(wanted(tier, metric_set), methods)
 
 
-def _values(
-    evidence: Mapping[str, FamilyEvidence], specs: Sequence[MetricSpec], left: str, right: str
-) -> Iterator[tuple[str, float | str]]:
-    """Every column with its value, or the reason why there is none, in registration order."""
-    pairs: dict[str, tuple[PairEvidence, PairEvidence] | str] = {}
-    for kind, family in evidence.items():
-        try:
-            pair = family.pair(left, right)
-            pairs[kind] = pair, pair.swapped()
-        except UndefinedError as reason:
-            pairs[kind] = str(reason)
-    for spec in specs:
-        if EVIDENCE.get(spec.evidence).name not in pairs:
-            continue
-        found = pairs[spec.evidence]
-        for k, column in enumerate(spec.columns):
-            if isinstance(found, str):
-                yield column, found
-                continue
-            try:
-                yield column, _value(spec, found[k])
-            except UndefinedError as reason:
-                yield column, str(reason)
+def _stage_of(metrics: Collection[MetricSpec], methods: Sequence[str] | None) -> Stage:
+    stages = [kind.collector.STAGE for kind in kinds_of(metrics)]
+    if any(spec.per_method for spec in metrics):
+        from mergecast.merging.method import METHODS
 
-
-def _value(spec: MetricSpec, pair: PairEvidence) -> float:
-    """One value, held to the metric's declared range."""
-    value = float(spec.function(pair))
-    low, high = spec.range
-    room = _ROUNDING * max(1.0, abs(value))
-    if math.isfinite(value) and low - room <= value <= high + room:
-        return min(max(value, low), high)
-    raise MergecastError(
-        f"metric {spec.key!r} of {pair.labels[0]} and {pair.labels[1]}",
-        f"is {value}, outside its range [{low}, {high}]",
-        "report this: it is a defect, of the metric if it is a plug-in's",
+        names = METHODS.names() if methods is None else methods
+        stages += [METHODS.get(name).stage for name in names]
+    return Stage(
+        TABLE.name,
+        TABLE.version,
+        tuple(stages),
+        TABLE.modules,
+        lambda: [spec.function for spec in metrics],
     )
+
+
+TABLE = Stage(
+    "pair table",
+    1,
+    modules=(
+        *METRIC_MODULES[:-1],
+        "mergecast.evidence.readings",
+        "mergecast.evidence.table",
+        "mergecast.evidence.vectors",
+        "mergecast.evidence.weights.fingerprints",
+    ),
+)
+
+
+def columns_of(
+    metrics: Sequence[MetricSpec], methods: Sequence[str]
+) -> Iterator[tuple[Column, MetricSpec]]:
+    """Every column of a table in its order, with its metric.
+
+    Metrics of one family that are about methods stand together, method by method.
+    """
+    for (_, per_method), group in groupby(metrics, lambda spec: (spec.family, spec.per_method)):
+        specs = list(group)
+        for method in methods if per_method else ("",):
+            for spec in specs:
+                for column in directed(spec.key, method, symmetric=spec.symmetric):
+                    yield column, spec
+
+
+class _Pairs:
+    """What metrics read of one pair, both ways round; looked up once a kind."""
+
+    def __init__(self, kinds: Mapping[str, FamilyEvidence], labels: tuple[str, str]) -> None:
+        self.kinds = kinds
+        self.labels = labels
+        self._found: dict[tuple[str, bool], Any] = {}
+
+    def value(self, column: Column, spec: MetricSpec) -> float:
+        """One value, held to the metric's declared range; raises UndefinedError."""
+        swapped = column.direction == ON_RIGHT
+        labels = self.labels[::-1] if swapped else self.labels
+        key = spec.evidence, swapped
+        if key not in self._found:
+            self._found[key] = self.kinds[spec.evidence].pair(*labels)
+        about = (column.method,) if spec.per_method else ()
+        value = float(spec.function(self._found[key], *about))
+        low, high = spec.range
+        room = _ROUNDING * max(1.0, abs(value))
+        if math.isfinite(value) and low - room <= value <= high + room:
+            return min(max(value, low), high)
+        raise MergecastError(
+            f"metric {column.key!r} of {labels[0]} and {labels[1]}",
+            f"is {value}, outside its range [{low}, {high}]",
+            "report this: it is a defect, of the metric if it is a plug-in's",
+        )

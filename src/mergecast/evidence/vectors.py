@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import sqrt
 
 import numpy as np
 
-from mergecast.checkpoints.checkpoint import Array
 from mergecast.errors import UndefinedError
+from mergecast.typing import Array
 
 #: Norms below this count as zero (the published code's threshold).
 NEGLIGIBLE = 1e-10
@@ -21,9 +22,12 @@ class VectorPair:
 
     Attributes
     ----------
-    labels : of the two models.
-    gram : 2 × 2 Gram matrix of the two vectors, float64.
-    zero : what it means that one of them is zero, for the reason of a missing value.
+    labels : tuple of str
+        Of the two models.
+    gram : (2, 2) array
+        Gram matrix of the two vectors, float64.
+    zero : str
+        What it means that one of them is zero, for the reason of a missing value.
     """
 
     labels: tuple[str, str]
@@ -62,6 +66,9 @@ class VectorPair:
         """The smaller norm over the larger, in (0, 1]."""
         return min(self.norms) / max(self.norms)
 
-    def swapped(self) -> VectorPair:
-        """The same two vectors, the other one first."""
-        return VectorPair(self.labels[::-1], self.gram[::-1, ::-1], self.zero)
+
+def raise_missing(missing: Mapping[str, str], *labels: str) -> None:
+    """Raise UndefinedError with the reason of the first of `labels` that has one."""
+    for label in labels:
+        if label in missing:
+            raise UndefinedError("", missing[label])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from mergecast.checkpoints.checkpoint import Checkpoint, TensorInfo
+from mergecast.checkpoints.patterns import matches
 from mergecast.errors import FamilyError
 from mergecast.family import ties
 from mergecast.family.heads import is_buffer
@@ -162,8 +162,3 @@ def _named_private(name: str) -> Exclusion:
 def find(model: Checkpoint, aliases: Mapping[str, str], name: str) -> TensorInfo | None:
     """A base's parameter in a model, under its own name or that of the tensor it is tied to."""
     return model.infos.get(aliases.get(name, name))
-
-
-def matches(name: str, patterns: Sequence[str]) -> bool:
-    """Whether a name fits one of the glob patterns."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns)

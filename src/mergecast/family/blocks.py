@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from mergecast.checkpoints.checkpoint import Array
 from mergecast.errors import FamilyError
 from mergecast.runtime.stage import Stage
+from mergecast.typing import Array
 
 #: Deltas of a block are kept in memory up to this many bytes, and re-read in parts beyond it.
 MEMORY_BUDGET = 512 * 2**20

@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from mergecast.checkpoints.checkpoint import Array, Checkpoint, weight_suffixes
+from mergecast.checkpoints.checkpoint import Checkpoint, weight_suffixes
 from mergecast.errors import CheckpointError, FamilyError, MergecastError, UsageError
 from mergecast.family.alignment import Alignment, Exclusion, align, set_aside
 from mergecast.family.blocks import ParamBlock
 from mergecast.family.mismatch import mismatch
 from mergecast.family.names import named_as
 from mergecast.family.ties import tied_as
-from mergecast.typing import Names, listed
+from mergecast.typing import Array, Names, listed
 
 #: Fine-tuned models as people have them: one path, several, or label to path.
 Models: TypeAlias = str | Path | Sequence[str | Path] | Mapping[str, str | Path]

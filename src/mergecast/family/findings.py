@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from mergecast.checkpoints.checkpoint import Array
+from mergecast.typing import Array
 
 Severity = Literal["error", "warning", "note"]
 Subject = Literal["model", "base", "family"]

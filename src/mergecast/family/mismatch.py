@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from mergecast.checkpoints.checkpoint import Checkpoint
+from mergecast.checkpoints.patterns import matches
 from mergecast.errors import FamilyError
 from mergecast.family import ties
-from mergecast.family.alignment import find, matches
+from mergecast.family.alignment import find
 from mergecast.family.heads import is_buffer, is_head, is_pooler, outside_backbone
 
 _EMBEDDING_MARKS = ("embed", "wte", "word_embeddings", "shared.weight", "lm_head")

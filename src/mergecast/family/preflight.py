@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 
 from mergecast.checkpoints import dtypes
-from mergecast.checkpoints.checkpoint import Array
 from mergecast.errors import CheckpointError
 from mergecast.family.blocks import ParamBlock
 from mergecast.family.family import Family, Models
 from mergecast.family.findings import VANISHED_SHARE, Finding, delta_findings
 from mergecast.family.headers import dtype_names, header_findings
 from mergecast.runtime.progress import Progress, Silent
-from mergecast.typing import Names
+from mergecast.typing import Array, Names
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from mergecast.errors import TableError, UsageError
-from mergecast.tables.outcomes import OutcomesLike, as_outcomes, join_members, split_members
+from mergecast.tables.outcomes import OutcomesLike, as_outcomes
+from mergecast.tables.sets import join_members, split_members
 from mergecast.typing import Floats
 
 MOST_VALUES = 20_000_000

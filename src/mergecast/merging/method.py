@@ -92,8 +92,12 @@ class MergingMethod:
     @property
     def stage(self) -> Stage:
         """What stored merges by it were made by; the kernel's own code counts at once."""
-        stage = Stage(f"method {self.name}", self.version, modules=(self.kernel.__module__,))
-        return stage.with_code(self.kernel)
+        return Stage(
+            f"method {self.name}",
+            self.version,
+            modules=(self.kernel.__module__,),
+            functions=lambda: (self.kernel,),
+        )
 
     @property
     def summary(self) -> str:

@@ -26,9 +26,10 @@ import pandas as pd
 from mergecast.errors import TableError, UsageError
 from mergecast.paper.json_file import entry, number, read_json, refuse_json
 from mergecast.paper.metrics import metric_table, numbered_file, task_names
-from mergecast.tables.outcomes import OutcomeTable, join_members
+from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable
 from mergecast.tables.schema import about
+from mergecast.tables.sets import join_members
 
 # The authors' names of merging methods where mergecast has another one.
 METHOD_NAMES = {"arithmetic": "task_arithmetic"}

@@ -17,8 +17,9 @@ from mergecast.forecast.rows import reason_missing
 from mergecast.forecast.training import MAX_MISSING_SHARE
 from mergecast.paper.fits import ReleasedFit
 from mergecast.paper.results import PublishedSetting
-from mergecast.tables.outcomes import OutcomeTable, join_members
+from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PAIR_KEYS, PairTable
+from mergecast.tables.sets import join_members
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mergecast.report.model import MethodSets, RankedSet, SetSummary
 from mergecast.report.plain import records
-from mergecast.tables.outcomes import split_members
+from mergecast.tables.sets import split_members
 
 SHOWN = 20
 """Sets kept of each ranking."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mergecast.errors import ResourceError
@@ -30,7 +31,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
         The file system refuses; `path` then holds what it held before.
     """
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{UNFINISHED}{path.suffix}")
-    try:
+    with as_resource_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             write(temporary)
@@ -39,13 +40,20 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
             return temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-    except ResourceError:  # of what `write` writes itself
+
+
+@contextmanager
+def as_resource_error(path: Path) -> Iterator[None]:
+    """Turn trouble of the disk inside this context into a ResourceError about `path`."""
+    try:
+        yield
+    except ResourceError:  # about something else that was written inside
         raise
     except OSError as error:
         raise ResourceError(
             path,
             f"cannot be written: {error.strerror or error}",
-            "check the folder and the free space",
+            "check free space and permissions",
         ) from error
 
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
+
+from mergecast.typing import Advance
 
 
 class Progress(Protocol):
     """What long work reports to."""
 
-    def stage(self, name: str, total: int, done: int = 0) -> Callable[[int], None]:
+    def stage(self, name: str, total: int, done: int = 0) -> Advance:
         """Begin a stage of `total` units, `done` of them already; returns the way to advance."""
 
 
 class Silent:
     """Reports nothing."""
 
-    def stage(self, name: str, total: int, done: int = 0) -> Callable[[int], None]:
+    def stage(self, name: str, total: int, done: int = 0) -> Advance:
         """A way to advance that does nothing."""
         del name, total, done
         return lambda _units: None
@@ -51,7 +53,7 @@ def progress_bars(*, force: bool = False) -> Iterator[Progress]:
     with Bars(*columns, console=console) as bars:
 
         class _Rich:
-            def stage(self, name: str, total: int, done: int = 0) -> Callable[[int], None]:
+            def stage(self, name: str, total: int, done: int = 0) -> Advance:
                 task = bars.add_task(name, total=total, completed=done)
                 return lambda units: bars.advance(task, units)
 

@@ -13,7 +13,7 @@ import ast
 import hashlib
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -32,8 +32,9 @@ class Stage:
         The steps whose results go into this one's.
     modules : tuple of str
         Where its code is; a test says when it changed and the version did not.
-    code : str
-        Digest of functions that are given and not declared here: forms, a merging kernel.
+    functions : callable, or None
+        Gives functions whose code counts as it is now, before anyone raises the version: those
+        that people write and edit most, such as forms and merging kernels.
 
     Examples
     --------
@@ -46,14 +47,15 @@ class Stage:
     version: int = 1
     uses: tuple[Stage, ...] = ()
     modules: tuple[str, ...] = ()
-    code: str = ""
+    functions: Callable[[], Iterable[Callable[..., object]]] | None = None
 
     @property
     def key(self) -> dict[str, object]:
         """What a stored unit's spec holds of it: plain data, the stages it uses included."""
         key: dict[str, object] = {"name": self.name, "version": self.version}
-        if self.code:
-            key["code"] = self.code
+        if self.functions is not None:
+            digests = " ".join(map(code_digest, self.functions()))
+            key["code"] = hashlib.sha256(digests.encode()).hexdigest()
         if self.uses:
             key["uses"] = [stage.key for stage in sorted(self.uses, key=lambda one: one.name)]
         return key
@@ -61,11 +63,6 @@ class Stage:
     def with_uses(self, *more: Stage) -> Stage:
         """The same stage that uses others beside its own."""
         return replace(self, uses=(*self.uses, *more))
-
-    def with_code(self, *functions: Callable[..., object]) -> Stage:
-        """The same stage, known by the code of the functions that it is given as well."""
-        digests = " ".join(code_digest(function) for function in functions)
-        return replace(self, code=hashlib.sha256(digests.encode()).hexdigest())
 
     def versions(self) -> dict[str, int]:
         """Name to version of the stage and of all that it uses, however far down."""

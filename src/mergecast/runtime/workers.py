@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Self, TypeVar
 
 from mergecast.errors import ResourceError, UsageError
+from mergecast.typing import Advance
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -53,7 +54,7 @@ class Workers:
         self,
         function: Callable[[S], R],
         specs: Sequence[S],
-        progress: Callable[[int], object] | None = None,
+        progress: Advance | None = None,
     ) -> list[R]:
         """`function` of every spec, in the order of `specs`; see `map_units`."""
         if self.count == 1:
@@ -87,7 +88,7 @@ def map_units(
     function: Callable[[S], R],
     specs: Sequence[S],
     workers: int = 1,
-    progress: Callable[[int], object] | None = None,
+    progress: Advance | None = None,
 ) -> list[R]:
     """`function` of every spec, in the order of `specs`, by at most `workers` processes.
 
@@ -107,7 +108,7 @@ def map_units(
         return pool.map(function, specs, progress)
 
 
-def _advance(result: R, progress: Callable[[int], object] | None) -> R:
+def _advance(result: R, progress: Advance | None) -> R:
     if progress is not None:
         progress(1)
     return result

@@ -18,16 +18,23 @@ CALIBRATION = 100
 """Calibration samples a task, where its split has so many: a mean probability needs more of them
 than a mean activation, and forecasts from retention still got better from 40 to here."""
 
+METRICS = "all"
+"""The set of metrics in a run's table: gradient interference is among them, since such tables are
+what decides whether it is worth its cost."""
+
 #: The pair table of a run.
 PAIRS = Stage("pairs", 1, uses=(BASE, FINE_TUNE), modules=("mergecast.suites.pair_table",))
 
 
 def pairs_spec(plan: RunPlan, base: str, models: Digests) -> dict[str, object]:
     """What the table is stored under; `base` and `models` are digests."""
+    from mergecast.evidence import table_stage
+
     recipe = plan.run.recipe.model_dump(mode="json", include={"merging", "reestimate_batchnorm"})
     samples = _samples(plan) if plan.tier != "weights" else 0
+    stage = PAIRS.with_uses(table_stage(plan.tier, METRICS))
     return plan.run.spec(
-        PAIRS, tier=plan.tier, calibration=samples, base=base, models=dict(models), **recipe
+        stage, tier=plan.tier, calibration=samples, base=base, models=dict(models), **recipe
     )
 
 
@@ -53,9 +60,8 @@ def _samples(plan: RunPlan) -> int:
 
 def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
     """Masks are drawn as in the run's own merges; an interrupted probe goes on where it was."""
-    from mergecast.evidence.session import ProbeSettings
-    from mergecast.evidence.settings import MergeSettings
-    from mergecast.evidence.table import pair_table as measured
+    from mergecast.evidence import MergeSettings, ProbeSettings
+    from mergecast.evidence import pair_table as measured
     from mergecast.family import Family
 
     run = plan.run
@@ -68,6 +74,7 @@ def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
     table = measured(
         family,
         tasks=tasks,
+        metric_set=METRICS,
         tier=plan.tier,
         settings=ProbeSettings(_samples(plan), run.seed, cache=run.folder / "units" / "probes"),
         merges=MergeSettings(
@@ -80,4 +87,5 @@ def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
         progress=progress,
     )
     versions = {**table.versions, **PAIRS.with_uses(run.suite.stage).versions()}
-    return replace(table, versions=versions, recipe=run.recipe.model_dump(mode="json"))
+    recipe = {**table.recipe, "suite": run.recipe.model_dump(mode="json")}
+    return replace(table, versions=versions, recipe=recipe)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mergecast.tables.outcomes import MissingOutcome, OutcomeTable, join_members
+from mergecast.tables.missing import MissingOutcome
+from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.sets import join_members
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +80,7 @@ def outcomes_table(
         pd.DataFrame(rows),
         missing=missing,
         versions=plan.stages(),
-        recipe=plan.run.recipe.model_dump(mode="json"),
+        recipe={"suite": plan.run.recipe.model_dump(mode="json")},
     )
 
 

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mergecast.checkpoints.writer import write_safetensors
+from mergecast.evidence.retention.batchnorm import BATCHNORM
 from mergecast.merging import METHODS
 from mergecast.merging.run import MERGE
 from mergecast.runtime.stage import Stage
@@ -205,7 +206,7 @@ class OutcomeUnit(Unit):
     @property
     def stage(self) -> Stage:
         """What it is made by."""
-        return OUTCOME.with_uses(MERGE, METHODS.get(self.method).stage, EVALUATION)
+        return OUTCOME.with_uses(MERGE, METHODS.get(self.method).stage, BATCHNORM, EVALUATION)
 
     @property
     def spec(self) -> dict[str, object]:

@@ -120,3 +120,22 @@ def method_features(columns: Iterable[str], method: str) -> dict[str, tuple[str,
                 )
             found[column.name] = halves
     return dict(sorted(found.items()))
+
+
+def check_halves(columns: Iterable[str]) -> None:
+    """Refuse half of a directed metric, and one that is symmetric too.
+
+    Raises
+    ------
+    TableError
+        Naming the column.
+    """
+    names = set(columns)
+    for column in map(Column.parse, sorted(names)):
+        thing = f"pairs table, column {str(column)!r}"
+        if str(column.other) not in names:
+            problem = f"directed metric without its other half {str(column.other)!r}"
+            raise TableError(thing, problem, "store both directions")
+        if column.direction and column.key in names:
+            problem = f"metric {column.key!r} stands both as symmetric and as directed"
+            raise TableError(thing, problem, "rename one of them")

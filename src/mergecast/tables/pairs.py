@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from mergecast.errors import TableError
-from mergecast.tables.columns import Column, features, method_features
+from mergecast.tables.columns import check_halves, features, method_features
 from mergecast.tables.metadata import Metadata
+from mergecast.tables.missing import MissingMetric, of_missing_metrics, stored_metric
 from mergecast.tables.schema import (
     float_column,
     refuse,
@@ -25,32 +26,11 @@ from mergecast.tables.schema import (
     text_column,
 )
 from mergecast.tables.table import Mask, Table, joined_recipe, joined_versions
-from mergecast.tables.tiers import ALL, TIERS, reach_of
+from mergecast.tables.tiers import ALL, TIERS, reach_of, tiers_of
 
 PAIR_KEYS = ["suite", "left", "right"]
 NO_REASON = "no reason recorded"
 NOT_MEASURED = "not measured in this suite"
-
-
-@dataclass(frozen=True)
-class MissingMetric:
-    """Why one value of a pair table is missing.
-
-    Attributes
-    ----------
-    suite, left, right : str
-        The pair.
-    key : str
-        The column.
-    reason : str
-        Why there is no value.
-    """
-
-    suite: str
-    left: str
-    right: str
-    key: str
-    reason: str
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -92,8 +72,8 @@ class PairTable(Table):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set("frame", _checked(self.frame))
-        self._set("tiers", _checked_tiers(self.tiers, self.metrics))
-        self._set("missing", _of_gaps(self.missing, self.frame))
+        self._set("tiers", tiers_of(self.tiers, self.metrics))
+        self._set("missing", of_missing_metrics(self.missing, self.frame))
 
     @classmethod
     def from_pandas(
@@ -101,7 +81,7 @@ class PairTable(Table):
         frame: pd.DataFrame,
         *,
         tiers: Mapping[str, str] | None = None,
-        missing: Iterable[MissingMetric | Mapping[str, str]] = (),
+        missing: Iterable[MissingMetric | Mapping[str, object]] = (),
         versions: Mapping[str, int] | None = None,
         recipe: Mapping[str, Any] | None = None,
     ) -> Self:
@@ -112,7 +92,7 @@ class PairTable(Table):
         TableError
             As the class.
         """
-        reasons = tuple(_as_missing(entry) for entry in missing)
+        reasons = tuple(stored_metric(entry) for entry in missing)
         return cls(
             frame, tiers=tiers or {}, missing=reasons, versions=versions or {}, recipe=recipe or {}
         )
@@ -123,7 +103,7 @@ class PairTable(Table):
         return cls.from_pandas(
             frame,
             tiers=metadata.tiers,
-            missing=[{key: str(v) for key, v in entry.items()} for entry in metadata.missing],
+            missing=metadata.missing,
             versions=metadata.versions,
             recipe=metadata.recipe,
         )
@@ -257,7 +237,7 @@ def _checked(frame: pd.DataFrame) -> pd.DataFrame:
     require_columns(frame, PAIR_KEYS, "pairs")
     frame = frame.reset_index(drop=True)
     metrics = [column for column in frame.columns if column not in PAIR_KEYS]
-    _check_directions(metrics)
+    check_halves(metrics)
     columns = {key: text_column(frame, key, "pairs", empty=key == "suite") for key in PAIR_KEYS}
     columns |= {key: float_column(frame, key, "pairs", missing=True) for key in metrics}
     checked = pd.DataFrame(columns)
@@ -274,52 +254,3 @@ def _checked(frame: pd.DataFrame) -> pd.DataFrame:
             )
     refuse_duplicates(checked, PAIR_KEYS, "pairs")
     return checked
-
-
-def _check_directions(metrics: list[str]) -> None:
-    names = set(metrics)
-    for text in metrics:
-        column = Column.parse(text)
-        if not column.direction:
-            continue
-        if str(column.other) not in names:
-            problem = f"directed metric without its other half {str(column.other)!r}"
-            refuse("pairs", text, problem, "store both directions")
-        if column.key in names:
-            problem = f"metric {column.key!r} stands both as symmetric and as directed"
-            refuse("pairs", text, problem, "rename one of them")
-
-
-def _checked_tiers(tiers: Mapping[str, str], metrics: list[str]) -> dict[str, str]:
-    """The tiers of the columns that there are, in their order."""
-    for column, tier in tiers.items():
-        if tier not in TIERS:
-            refuse("pairs", column, f"tier {tier!r} unknown", f"known: {', '.join(TIERS)}")
-    return {column: tiers[column] for column in metrics if column in tiers}
-
-
-def _as_missing(entry: MissingMetric | Mapping[str, str]) -> MissingMetric:
-    if isinstance(entry, MissingMetric):
-        return entry
-    try:
-        return MissingMetric(**{"suite": "", **entry})
-    except TypeError:
-        wanted = "give left, right, key, reason (and suite)"
-        refuse("pairs", "missing", f"{dict(entry)} is not the reason of a value", wanted)
-
-
-def _of_gaps(missing: Iterable[MissingMetric], frame: pd.DataFrame) -> tuple[MissingMetric, ...]:
-    """The reasons of values that are missing here; one without a suite is of every suite."""
-    suites: dict[tuple[str, str], list[str]] = {}
-    rows: dict[tuple[str, str, str], int] = {}
-    for row, (suite, left, right) in enumerate(frame[PAIR_KEYS].itertuples(index=False, name=None)):
-        suites.setdefault((left, right), []).append(suite)
-        rows[suite, left, right] = row
-    gaps = {column: frame[column].isna().to_numpy() for column in frame.columns}
-    found: dict[MissingMetric, None] = {}
-    for entry in missing:
-        owners = suites.get((entry.left, entry.right), [])
-        for suite in [entry.suite] if entry.suite in owners else owners if not entry.suite else []:
-            if entry.key in gaps and gaps[entry.key][rows[suite, entry.left, entry.right]]:
-                found[replace(entry, suite=suite)] = None
-    return tuple(found)

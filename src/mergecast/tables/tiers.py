@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from mergecast.errors import UsageError
+from mergecast.errors import TableError, UsageError
 
 Tier = Literal["weights", "activations", "gradients", "probe"]
 #: Cheapest first: a tier includes those before it.
@@ -24,3 +25,15 @@ def known_tier(name: str) -> Tier:
 def reach_of(tier: str) -> tuple[Tier, ...]:
     """A tier and the cheaper ones, cheapest first; raises UsageError for an unknown one."""
     return TIERS[: TIERS.index(known_tier(tier)) + 1]
+
+
+def tiers_of(tiers: Mapping[str, str], columns: Iterable[str]) -> dict[str, str]:
+    """The tiers of columns, in their order; raises TableError where one is unknown."""
+    for column, tier in tiers.items():
+        if tier not in TIERS:
+            raise TableError(
+                f"pairs table, column {column!r}",
+                f"tier {tier!r} unknown",
+                f"known: {', '.join(TIERS)}",
+            )
+    return {column: tiers[column] for column in columns if column in tiers}

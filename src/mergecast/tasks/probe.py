@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from mergecast.checkpoints.module_names import ModuleNames
+from mergecast.checkpoints.patterns import matches
 from mergecast.errors import CheckpointError, MergecastError, UsageError
 from mergecast.runtime.stage import Stage
-from mergecast.tasks.names import ModuleNames
 from mergecast.tasks.task import BATCH_SIZE, Samples, Task
 
 #: A checkpoint run through a module: how its tensors are bound and what is read of its output.
@@ -21,7 +21,7 @@ FORWARD = Stage(
     1,
     modules=(
         "mergecast.tasks.probe",
-        "mergecast.tasks.names",
+        "mergecast.checkpoints.module_names",
         "mergecast.tasks.scores",
         "mergecast.tasks.task",
     ),
@@ -74,7 +74,7 @@ class Probe:
         return [name for name, _ in self.module.named_parameters()]
 
     def resolve(self, name: str) -> str | None:
-        """The module's name of a checkpoint's tensor, or None: see `mergecast.tasks.names`."""
+        """The module's name of a checkpoint's tensor, or None; see `ModuleNames`."""
         return self._names.get(name)
 
     def load(self, parameters: Mapping[str, Tensor]) -> None:
@@ -96,10 +96,10 @@ class Probe:
         for name, value in tensors.items():
             target = self.resolve(name)
             if target is None:
-                if self._is_private(name):
+                if matches(name, self.task.private):
                     continue
                 raise self._error(f"has no place for the checkpoint's parameter {name!r}")
-            if value.shape != places[target].shape and not self._is_private(name):
+            if value.shape != places[target].shape and not matches(name, self.task.private):
                 raise self._error(
                     f"expects {name!r} of shape {list(places[target].shape)}, the checkpoint has "
                     f"{list(value.shape)}"
@@ -165,9 +165,6 @@ class Probe:
             name: value.to(self.device, dtype if value.is_floating_point() else value.dtype)
             for name, value in samples.inputs.items()
         }
-
-    def _is_private(self, name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self.task.private)
 
     def _error(self, problem: str) -> CheckpointError:
         return CheckpointError(

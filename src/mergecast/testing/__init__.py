@@ -21,16 +21,19 @@ from typing import Any
 from mergecast.errors import UsageError
 from mergecast.testing import merging_methods, suites
 from mergecast.testing.check import Check, Laws
+from mergecast.testing.checkpoint_formats import check_checkpoint_format
 from mergecast.testing.merging_methods import check_merging_method
 from mergecast.testing.suites import check_suite
 
 _LAWS: tuple[Laws[Any, Any], ...] = (merging_methods.LAWS, suites.LAWS)
 
-__all__ = ["Check", "check_merging_method", "check_suite", "checks"]
+__all__ = ["Check", "check_checkpoint_format", "check_merging_method", "check_suite", "checks"]
 
 
 def checks(package: str | None = None) -> list[Check]:
     """Every common test of what a package registered, or of everything that is registered.
+
+    Checkpoint formats are not among it: they are checked on a file (`check_checkpoint_format`).
 
     Parameters
     ----------
@@ -46,5 +49,5 @@ def checks(package: str | None = None) -> list[Check]:
     found = [check for laws in _LAWS for check in laws.of_package(package)]
     if not found:
         remedy = "give an import name, and see that the package is installed with its entry points"
-        raise UsageError(f"package {package!r}", "registers nothing", remedy)
+        raise UsageError(f"package {package!r}", "registers nothing to check", remedy)
     return found

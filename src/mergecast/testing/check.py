@@ -54,31 +54,33 @@ class Laws(Generic[T, S]):
     ----------
     registry : Registry
         Where the things are.
-    subject : callable
-        An entry to what its laws look at; whatever is costly there is made when it is needed.
     laws : tuple of callable
         Functions of a subject, named as the law reads.
+    subject : callable, optional
+        An entry to what its laws look at; whatever is costly there is made when it is needed.
+        None where more than the entry is needed.
     """
 
     registry: Registry[T]
-    subject: Callable[[T], S]
     laws: tuple[Callable[[S], None], ...]
+    subject: Callable[[T], S] | None = None
 
-    def of(self, name: str, subject: S | None = None) -> list[Check]:
-        """Every law for one name; raises UsageError for an unknown one."""
-        found = self.subject(self.registry.get(name)) if subject is None else subject
+    def of(self, name: str, subject: S) -> list[Check]:
+        """Every law for one subject."""
         return [
-            Check(self.registry.kind, name, law.__name__.replace("_", " "), partial(law, found))
+            Check(self.registry.kind, name, law.__name__.replace("_", " "), partial(law, subject))
             for law in self.laws
         ]
 
     def of_package(self, package: str | None) -> list[Check]:
         """The checks of what a package registered; of everything without."""
+        if self.subject is None:
+            return []
         return [
             check
             for name in self.registry.names()
             if package is None or self.registry.package(name) == package
-            for check in self.of(name)
+            for check in self.of(name, self.subject(self.registry.get(name)))
         ]
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from mergecast.checkpoints.patterns import matches
 from mergecast.suites.suite import SUITES, Recipe, Suite
 from mergecast.testing.check import Laws, expect
 
@@ -123,9 +123,8 @@ def its_models_are_the_base_and_a_head(trial: Trial) -> None:
     made = trial.made
     for task in trial.tasks:
         model = made.models[task.name]
-        matches = partial(_matches, patterns=task.private)
-        shared = {n: tuple(v.shape) for n, v in model.items() if not matches(n)}
-        wanted = {n: tuple(v.shape) for n, v in made.base.items() if not matches(n)}
+        shared = {n: tuple(v.shape) for n, v in model.items() if not matches(n, task.private)}
+        wanted = {n: tuple(v.shape) for n, v in made.base.items() if not matches(n, task.private)}
         expect(shared == wanted, f"{task.name!r} and the base differ in shared parameters")
         plain = all(v.device.type == "cpu" and not v.requires_grad for v in model.values())
         expect(plain, f"{task.name!r} holds tensors that are not on the CPU, or want gradients")
@@ -158,7 +157,6 @@ def models_and_merges_have_scores(trial: Trial) -> None:
 
 LAWS: Laws[Suite[Any], Trial] = Laws(
     SUITES,
-    Trial,
     (
         it_describes_itself,
         its_tasks_have_labelled_samples,
@@ -166,6 +164,7 @@ LAWS: Laws[Suite[Any], Trial] = Laws(
         its_models_are_the_base_and_a_head,
         models_and_merges_have_scores,
     ),
+    Trial,
 )
 
 
@@ -175,7 +174,3 @@ def _equal(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
     return first.keys() == second.keys() and all(
         torch.equal(value, second[name]) for name, value in first.items()
     )
-
-
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
 from torch import nn
 
+from mergecast.checkpoints.patterns import matches
 from mergecast.errors import UsageError
 
 #: Element-wise layers that belong to the convolution or linear layer before them.
@@ -87,7 +87,7 @@ def _stage(layer: str, module: nn.Module, has_conv: bool, private: Sequence[str]
         outer = ".".join(parts[:depth])
         part = module.get_submodule(outer)
         inner = [name for name, _ in part.named_parameters(prefix=outer)]
-        reaches_head = any(_matches(name, private) for name in inner)
+        reaches_head = any(matches(name, private) for name in inner)
         linear_after = has_conv and any(isinstance(p, nn.Linear) for p in part.children())
         if reaches_head or linear_after:
             break
@@ -107,10 +107,6 @@ def _stage(layer: str, module: nn.Module, has_conv: bool, private: Sequence[str]
     return chosen
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
 def _hits(module_name: str, patterns: Sequence[str]) -> bool:
     """Whether a pattern of parameters takes in a module's own parameters."""
-    return _matches(f"{module_name}.weight", patterns)
+    return matches(f"{module_name}.weight", patterns)

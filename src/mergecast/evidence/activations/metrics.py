@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING
 
-from mergecast.errors import UndefinedError
-from mergecast.evidence.kind import EVIDENCE, EvidenceKind, Request, Work, float32_bytes
+import numpy as np
+
+from mergecast.evidence.kind import EVIDENCE, EvidenceKind
 from mergecast.evidence.metric import metric
-from mergecast.evidence.vectors import VectorPair
+from mergecast.evidence.vectors import VectorPair, raise_missing
+from mergecast.typing import Array
 
-if TYPE_CHECKING:
-    from mergecast.evidence.activations.fingerprints import ActivationFingerprints
-
+EVIDENCE.add(
+    "activations",
+    EvidenceKind("activations", "activations", "mergecast.evidence.activations.collect"),
+)
 _paper = partial(
     metric,
     family="activation",
@@ -26,76 +29,49 @@ _paper = partial(
 
 
 @dataclass(frozen=True)
-class ActivationPair:
-    """Two models' mean activations, in order."""
+class Activations:
+    """The mean activations of a family.
 
-    vectors: VectorPair
+    Attributes
+    ----------
+    vectors : mapping of str to (d,) array
+        Model label to its mean over samples and tokens, float64.
+    layers : mapping of str to str
+        The block of each model that was read.
+    missing : mapping of str to str
+        Model label to the reason why it has none.
+    """
 
-    @property
-    def labels(self) -> tuple[str, str]:
-        """Labels of the two models."""
-        return self.vectors.labels
+    vectors: Mapping[str, Array]
+    layers: Mapping[str, str]
+    missing: Mapping[str, str] = field(default_factory=dict)
 
-    def swapped(self) -> ActivationPair:
-        """The same two models, the other one first."""
-        return ActivationPair(self.vectors.swapped())
-
-
-@dataclass(frozen=True)
-class ActivationEvidence:
-    """The activations of a family."""
-
-    fingerprints: ActivationFingerprints
-
-    def pair(self, left: str, right: str) -> ActivationPair:
+    def pair(self, first: str, second: str) -> VectorPair:
         """Two models in order; raises UndefinedError where one has no finite activation."""
-        for label in (left, right):
-            if label in self.fingerprints.undefined:
-                raise UndefinedError("", self.fingerprints.undefined[label])
-        rows = [self.fingerprints.members.index(label) for label in (left, right)]
-        vectors = self.fingerprints.vectors[rows]
-        return ActivationPair(VectorPair((left, right), vectors @ vectors.T, "is zero everywhere"))
-
-
-def _collect(request: Request) -> ActivationEvidence:
-    from mergecast.evidence.activations.fingerprints import collect_activations
-
-    advance = request.progress.stage("activations", request.family.size)
-    return ActivationEvidence(collect_activations(request.probed, advance))
-
-
-def _work(request: Request) -> Work:
-    n = request.family.size
-    return Work(
-        forward_passes=n,
-        forward_samples=n * n * request.settings.calibration,
-        loads=n,
-        memory=float32_bytes(request),
-    )
-
-
-EVIDENCE.add("activations", EvidenceKind("activations", "activations", _collect, _work))
+        raise_missing(self.missing, first, second)
+        rows = np.stack([self.vectors[label] for label in (first, second)])
+        return VectorPair((first, second), rows @ rows.T, "is zero everywhere")
 
 
 @_paper("activation_l2_distance", range=(0, inf))
-def activation_l2_distance(pair: ActivationPair) -> float:
+def activation_l2_distance(pair: VectorPair) -> float:
     """‖aᵢ - aⱼ‖."""
-    return pair.vectors.distance
+    return pair.distance
 
 
 @_paper("activation_cosine_similarity", range=(-1, 1))
-def activation_cosine_similarity(pair: ActivationPair) -> float:
+def activation_cosine_similarity(pair: VectorPair) -> float:
     """⟨aᵢ, aⱼ⟩ / (‖aᵢ‖ ‖aⱼ‖)."""
-    return pair.vectors.cosine
+    return pair.cosine
 
 
 @_paper("activation_magnitude_ratio", range=(0, 1))
-def activation_magnitude_ratio(pair: ActivationPair) -> float:
+def activation_magnitude_ratio(pair: VectorPair) -> float:
     """The smaller of the two norms over the larger."""
-    return pair.vectors.magnitude_ratio
+    return pair.magnitude_ratio
 
 
 @_paper("activation_dot_product", range=(-inf, inf))
-def activation_dot_product(pair: ActivationPair) -> float:
+def activation_dot_product(pair: VectorPair) -> float:
     """⟨aᵢ, aⱼ⟩."""
-    return pair.vectors.dot
+    return pair.dot

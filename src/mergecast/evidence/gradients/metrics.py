@@ -7,21 +7,22 @@ samples that does not depend on the partner.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mergecast.errors import UndefinedError
-from mergecast.evidence.kind import EVIDENCE, EvidenceKind, Request, Work, float32_bytes
+from mergecast.evidence.kind import EVIDENCE, EvidenceKind
 from mergecast.evidence.metric import metric
-from mergecast.evidence.vectors import VectorPair
+from mergecast.evidence.vectors import VectorPair, raise_missing
+from mergecast.typing import Array
 
-if TYPE_CHECKING:
-    from mergecast.evidence.gradients.fingerprints import GradientFingerprints
-
+EVIDENCE.add(
+    "gradients", EvidenceKind("gradients", "gradients", "mergecast.evidence.gradients.collect")
+)
 _paper = partial(
     metric,
     family="gradient",
@@ -34,70 +35,60 @@ _paper = partial(
 
 @dataclass(frozen=True)
 class GradientPair:
-    """Two models' gradients, in order: by shared parameters, and by inputs."""
+    """Two models' gradients, in order.
+
+    Attributes
+    ----------
+    encoder : VectorPair
+        By the shared parameters.
+    inputs : VectorPair
+        By the inputs.
+    """
 
     encoder: VectorPair
     inputs: VectorPair
-
-    @property
-    def labels(self) -> tuple[str, str]:
-        """Labels of the two models."""
-        return self.encoder.labels
 
     @property
     def comparable_inputs(self) -> VectorPair:
         """The input gradients; raises UndefinedError where the two inputs have no common shape."""
         if np.isnan(self.inputs.gram[0, 1]):
             raise UndefinedError(
-                f"inputs of {self.labels[0]} and {self.labels[1]}", "differ in more than length"
+                f"inputs of {' and '.join(self.inputs.labels)}", "differ in more than length"
             )
         return self.inputs
 
-    def swapped(self) -> GradientPair:
-        """The same two models, the other one first."""
-        return GradientPair(self.encoder.swapped(), self.inputs.swapped())
-
 
 @dataclass(frozen=True)
-class GradientEvidence:
-    """The gradients of a family."""
+class Gradients:
+    """The gradients of a family.
 
-    fingerprints: GradientFingerprints
+    Attributes
+    ----------
+    members : tuple of str
+        Labels of the N models that have one.
+    gram : (N, N) array
+        Dot products of the shared parameters' mean gradients, float64.
+    input_gram : (N, N) array
+        Dot products of the per-sample input gradients, in sample order, shorter inputs padded
+        with zeros; NaN between inputs of different kinds.
+    missing : mapping of str to str
+        Label of every other model to the reason why it has none.
+    """
 
-    def pair(self, left: str, right: str) -> GradientPair:
+    members: tuple[str, ...]
+    gram: Array
+    input_gram: Array
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    def pair(self, first: str, second: str) -> GradientPair:
         """Two models in order; raises UndefinedError where one has no finite gradient."""
-        for label in (left, right):
-            if label in self.fingerprints.undefined:
-                raise UndefinedError("", self.fingerprints.undefined[label])
-        rows = [self.fingerprints.members.index(label) for label in (left, right)]
+        raise_missing(self.missing, first, second)
+        rows = [self.members.index(label) for label in (first, second)]
         encoder, inputs = (
-            VectorPair((left, right), gram[np.ix_(rows, rows)], "has a zero gradient")
-            for gram in (self.fingerprints.gram, self.fingerprints.input_gram)
+            VectorPair((first, second), gram[np.ix_(rows, rows)], "has a zero gradient")
+            for gram in (self.gram, self.input_gram)
         )
         return GradientPair(encoder, inputs)
-
-
-def _collect(request: Request) -> GradientEvidence:
-    from mergecast.evidence.gradients.fingerprints import collect_gradients
-
-    advance = request.progress.stage("gradients", request.family.size)
-    return GradientEvidence(collect_gradients(request.probed, advance))
-
-
-def _work(request: Request) -> Work:
-    n = request.family.size
-    one = float32_bytes(request)
-    return Work(
-        forward_passes=n,
-        backward_passes=n,
-        backward_samples=n * request.settings.calibration,
-        loads=n,
-        kept=n * one,
-        memory=2 * one,  # weights and their gradient
-    )
-
-
-EVIDENCE.add("gradients", EvidenceKind("gradients", "gradients", _collect, _work))
 
 
 @_paper("encoder_gradient_cosine_similarity", range=(-1, 1))

@@ -13,8 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mergecast.tasks.probe import Probe, evaluating
+from mergecast.runtime.stage import Stage
+from mergecast.tasks.probe import FORWARD, Probe, evaluating
 from mergecast.tasks.task import BATCH_SIZE, Samples
+
+#: Running statistics measured anew after a merge.
+BATCHNORM = Stage(
+    "batchnorm", 1, uses=(FORWARD,), modules=("mergecast.evidence.retention.batchnorm",)
+)
 
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 

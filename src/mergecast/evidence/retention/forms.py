@@ -7,15 +7,16 @@ they need no labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
-from torch.nn import functional
+from math import inf
+from typing import TYPE_CHECKING
 
 from mergecast.errors import UndefinedError
-from mergecast.tasks.scores import IGNORED
+from mergecast.runtime.stage import Stage
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _TOO_FEW = 1e-12
 
@@ -26,9 +27,12 @@ class Answers:
 
     Attributes
     ----------
-    merged, single : log-probabilities (n, classes), float64.
-    merged_logits, single_logits : what they come from, float64.
-    target : the class asked about, (n,) int64.
+    merged, single : (n, classes) tensor
+        Log-probabilities, float64.
+    merged_logits, single_logits : (n, classes) tensor
+        What they come from, float64.
+    target : (n,) tensor
+        The class asked about, int64.
     """
 
     merged: Tensor
@@ -41,9 +45,6 @@ class Answers:
     def own(self) -> Tensor:
         """The fine-tuned model's prediction, (n,)."""
         return self.single_logits.argmax(dim=1)
-
-
-Form = Callable[[Answers], float]
 
 
 def probability(answers: Answers) -> float:
@@ -89,27 +90,78 @@ def overlap(answers: Answers) -> float:
 
     One minus their total variation distance; it looks at all classes, not at one target.
     """
-    return float(torch.minimum(answers.merged.exp(), answers.single.exp()).sum(dim=1).mean())
+    return float(answers.merged.exp().minimum(answers.single.exp()).sum(dim=1).mean())
 
 
-#: Forms asked about a target, in both the labelled and the unlabelled way.
-TARGET_FORMS: Mapping[str, Form] = {
-    "probability": probability,
-    "kept": kept,
-    "margin": margin,
-    "loss": loss,
-    "accuracy": accuracy,
+@dataclass(frozen=True)
+class Form:
+    """A form of comparison.
+
+    Attributes
+    ----------
+    function : callable
+        Answers to the value; raises UndefinedError where there is none.
+    range : tuple of float
+        The smallest and largest value possible.
+    words : str
+        What it is, with ``{target}`` for the class asked about.
+    targets : bool
+        Whether it asks about a class, so that it has a labelled and an unlabelled way.
+    scrambled : bool
+        Whether it is worth the merges with scrambled stand-ins.
+    """
+
+    function: Callable[[Answers], float]
+    range: tuple[float, float]
+    words: str
+    targets: bool = True
+    scrambled: bool = False
+
+
+#: All forms, by name.
+FORMS: dict[str, Form] = {
+    "probability": Form(
+        probability,
+        (0, inf),
+        "mean probability of the {target}, over the fine-tuned model's",
+        scrambled=True,
+    ),
+    "kept": Form(
+        kept,
+        (0, 1),
+        "mean probability of the {target} where the fine-tuned model predicts it",
+        scrambled=True,
+    ),
+    "margin": Form(margin, (-inf, inf), "mean margin of the {target}, over the fine-tuned model's"),
+    "loss": Form(loss, (-inf, inf), "decrease of the mean cross-entropy of the {target}, nats"),
+    "accuracy": Form(
+        accuracy,
+        (0, inf),
+        "share of samples where the {target} comes first, over the fine-tuned model's",
+    ),
+    "overlap": Form(
+        overlap,
+        (0, 1),
+        "mean mass shared by the predicted distributions and the fine-tuned model's",
+        targets=False,
+        scrambled=True,
+    ),
 }
-#: Form and reference, joined: the names under which values are kept.
-FORMS: tuple[str, ...] = (
-    *(f"{form}_{kind}" for kind in ("unlabelled", "labelled") for form in TARGET_FORMS),
-    "overlap_unlabelled",
-)
+#: What a form's target is called, by the way of asking.
+TARGETS = {"unlabelled": "fine-tuned model's prediction", "labelled": "true class"}
+
+
+def ways() -> Iterator[tuple[str, str, Form]]:
+    """Every form in every way of asking: its key, the way, and the form."""
+    for way in TARGETS:
+        for name, form in FORMS.items():
+            if form.targets or way == "unlabelled":
+                yield f"{name}_{way}", way, form
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All forms of one comparison: values, and why the others have none."""
+    """All forms of one comparison: values by key, and why the others have none."""
 
     values: Mapping[str, float]
     missing: Mapping[str, str]
@@ -120,9 +172,13 @@ def compare(merged: Tensor, single: Tensor, labels: Tensor | None = None) -> Com
 
     Parameters
     ----------
-    merged, single : logits (n, classes), or (n, L, vocabulary) of a language model.
-    labels : (n,) or (n, L), where -100 marks tokens without a label; None without labels.
+    merged, single : Tensor
+        Logits (n, classes), or (n, L, vocabulary) of a language model.
+    labels : Tensor or None
+        (n,) or (n, L), where -100 marks tokens without a label; None without labels.
     """
+    from mergecast.tasks.scores import IGNORED
+
     vocabulary = merged.shape[-1]
     after, before = merged.reshape(-1, vocabulary).double(), single.reshape(-1, vocabulary).double()
     truth = None if labels is None else labels.reshape(-1)
@@ -130,42 +186,40 @@ def compare(merged: Tensor, single: Tensor, labels: Tensor | None = None) -> Com
         labelled = truth != IGNORED
         after, before, truth = after[labelled], before[labelled], truth[labelled]
     for name, logits in (("merged", after), ("fine-tuned", before)):
-        if not bool(torch.isfinite(logits).all()):
-            return _all_missing(f"the {name} model's output is not finite")
+        if not bool(logits.isfinite().all()):
+            return all_missing(f"the {name} model's output is not finite")
     if not len(after):
-        return _all_missing("no sample has a label")
+        return all_missing("no sample has a label")
     log_after, log_before = after.log_softmax(dim=1), before.log_softmax(dim=1)
+    targets = {"unlabelled": before.argmax(dim=1), "labelled": truth}
     values: dict[str, float] = {}
     missing: dict[str, str] = {}
-    for kind, target in (("unlabelled", before.argmax(dim=1)), ("labelled", truth)):
-        for name, form in TARGET_FORMS.items():
-            key = f"{name}_{kind}"
-            if target is None:
-                missing[key] = "the samples have no labels"
-                continue
-            try:
-                values[key] = form(Answers(log_after, log_before, after, before, target))
-            except UndefinedError as reason:
-                missing[key] = str(reason)
-    values["overlap_unlabelled"] = overlap(
-        Answers(log_after, log_before, after, before, before.argmax(dim=1))
-    )
+    for key, way, form in ways():
+        target = targets[way]
+        if target is None:
+            missing[key] = "the samples have no labels"
+            continue
+        try:
+            values[key] = form.function(Answers(log_after, log_before, after, before, target))
+        except UndefinedError as reason:
+            missing[key] = str(reason)
     return Comparison(values, missing)
 
 
-def mean_of(comparisons: list[Comparison]) -> Comparison:
+def mean_of(comparisons: Sequence[Comparison]) -> Comparison:
     """The mean of every form over several draws; missing where it is missing in one."""
-    missing = {key: why for found in comparisons for key, why in found.missing.items()}
+    missing = {key: why for one in comparisons for key, why in one.missing.items()}
     values = {
-        key: sum(found.values[key] for found in comparisons) / len(comparisons)
-        for key in FORMS
+        key: sum(one.values[key] for one in comparisons) / len(comparisons)
+        for key, *_ in ways()
         if key not in missing
     }
     return Comparison(values, missing)
 
 
-def _all_missing(reason: str) -> Comparison:
-    return Comparison({}, dict.fromkeys(FORMS, reason))
+def all_missing(reason: str) -> Comparison:
+    """No form has a value, all for one reason."""
+    return Comparison({}, {key: reason for key, *_ in ways()})
 
 
 def _of(log_probabilities: Tensor, target: Tensor) -> Tensor:
@@ -173,8 +227,10 @@ def _of(log_probabilities: Tensor, target: Tensor) -> Tensor:
 
 
 def _margins(logits: Tensor, target: Tensor) -> Tensor:
+    from torch.nn import functional
+
     hot = functional.one_hot(target, logits.shape[1]).bool()
-    return _of(logits, target) - logits.masked_fill(hot, -torch.inf).amax(dim=1)
+    return _of(logits, target) - logits.masked_fill(hot, -inf).amax(dim=1)
 
 
 def _ratio(after: Tensor, before: Tensor, what: str) -> float:
@@ -183,3 +239,12 @@ def _ratio(after: Tensor, before: Tensor, what: str) -> float:
             "retention", f"the fine-tuned model's mean {what} is {float(before):.3g}"
         )
     return float(after / before)
+
+
+def _functions() -> list[Callable[..., object]]:
+    forms = [form.function for form in FORMS.values()]
+    return [*forms, compare, mean_of, _of, _margins, _ratio]
+
+
+#: What comparisons are made by: a form that is edited counts at once.
+STAGE = Stage("forms", 1, modules=("mergecast.evidence.retention.forms",), functions=_functions)

@@ -5,10 +5,10 @@ from math import exp, log, sqrt
 
 import numpy as np
 
-from mergecast.checkpoints.checkpoint import Array
 from mergecast.errors import UndefinedError
 from mergecast.evidence.metric import metric
-from mergecast.evidence.weights.pair import WeightPair
+from mergecast.evidence.weights.fingerprints import WeightPair
+from mergecast.typing import Array
 
 _paper = partial(
     metric,

@@ -1,31 +1,20 @@
-"""Weight fingerprints: one pass over a family's blocks, reduced to what pairs need.
-
-Per parameter the N × N Gram matrix of the deltas; per matrix every model's `Spectrum`, reduced
-at once to N × N overlaps, so that memory does not grow with depth. Work is O(N) decompositions.
-"""
+"""Weight fingerprints of a family, and two of its models as metrics of weights see them."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import isfinite, sqrt
-from typing import Literal
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from mergecast.checkpoints.checkpoint import Array
-from mergecast.errors import FamilyError, UndefinedError
-from mergecast.evidence.weights.spectra import Spectrum, rounding_floor, spectrum
-from mergecast.family.blocks import ParamBlock
-from mergecast.family.family import Family
+from mergecast.errors import UndefinedError
+from mergecast.evidence.vectors import NEGLIGIBLE, VectorPair
+from mergecast.typing import Array
 
-#: Singular directions compared at each end, and singular values compared (paper's defaults).
-DIRECTIONS = 10
-VALUES = 100
-Progress = Callable[[int, int], None]
+if TYPE_CHECKING:
+    from mergecast.evidence.weights.conflict import SignConflict
 
 
 @dataclass(frozen=True)
@@ -34,19 +23,28 @@ class MatrixOverlaps:
 
     Attributes
     ----------
-    name : the parameter.
-    squares : ``left``, ``right`` and ``weak`` to shape (N, N): the squared Frobenius norm of the
-        product of two models' orthonormal rows; NaN where undefined.
-    counts : the same keys to shape (N, N): the number of directions compared.
-    profile : shape (N, N): cosine of the two normalised lists of singular values.
-    undefined : model label to reason, for zero matrices and undefined weak directions.
+    name : str
+        The parameter.
+    squares : dict of str to (N, N) array
+        ``left``, ``right`` and ``weak``: the squared Frobenius norm of the product of two models'
+        orthonormal rows; NaN where undefined.
+    counts : dict of str to (N, N) array
+        The same keys: the number of directions compared.
+    profile : (N, N) array
+        Cosine of the two normalised lists of singular values.
+    energies : dict of str to (N, N) array
+        ``left`` and ``right``: share of model j's energy in model i's subspace; NaN where one is
+        zero; empty unless asked for.
+    undefined : dict of str to str
+        Model label to reason, for zero matrices and undefined weak directions.
     """
 
     name: str
-    squares: dict[str, Array]
-    counts: dict[str, Array]
+    squares: Mapping[str, Array]
+    counts: Mapping[str, Array]
     profile: Array
-    undefined: dict[str, str] = field(default_factory=dict)
+    energies: Mapping[str, Array] = field(default_factory=dict)
+    undefined: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,156 +53,114 @@ class WeightFingerprints:
 
     Attributes
     ----------
-    members : labels of the N models.
-    grams : parameter to the Gram matrix (N, N) of the deltas, float64, in parameter order.
-    matrices : one entry per two-dimensional parameter, in parameter order.
-    base_norm : norm of the base's shared parameters.
-    refused : label to reason of models whose values are not finite.
+    members : tuple of str
+        Labels of the N models.
+    grams : dict of str to (N, N) array
+        Gram matrix of the deltas of every parameter, float64, in parameter order.
+    matrices : tuple of MatrixOverlaps
+        One a two-dimensional parameter, in parameter order.
+    base_norm : float
+        Norm of the base's shared parameters.
+    conflict : SignConflict or None
+        Where signs of the largest entries differ, if it was asked for.
+    refused : dict of str to str
+        Label to reason of models whose values are not finite.
     """
 
     members: tuple[str, ...]
-    grams: dict[str, Array]
+    grams: Mapping[str, Array]
     matrices: tuple[MatrixOverlaps, ...]
     base_norm: float
-    refused: dict[str, str] = field(default_factory=dict)
+    conflict: SignConflict | None = None
+    refused: Mapping[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def gram(self) -> Array:
         """Gram matrix (N, N) of the whole task vectors."""
         total: Array = np.sum(list(self.grams.values()), axis=0)
         return total
 
+    def pair(self, first: str, second: str) -> WeightPair:
+        """Two models, in order."""
+        i, j = (self.members.index(label) for label in (first, second))
+        return WeightPair(self, i, j, self.gram[np.ix_((i, j), (i, j))])
 
-def collect(
-    family: Family,
-    *,
-    k: int = DIRECTIONS,
-    values: int = VALUES,
-    workers: int = 2,
-    on_error: Literal["raise", "refuse"] = "raise",
-    progress: Progress | None = None,
-) -> WeightFingerprints:
-    """Fingerprint a family's weights in one pass over its blocks.
 
-    Parameters
+@dataclass(frozen=True)
+class WeightPair:
+    """Two models of a family, in order.
+
+    Attributes
     ----------
-    k : singular directions compared at each end.
-    values : singular values compared.
-    workers : threads; results do not depend on their number.
-    on_error : ``refuse`` lists models with non-finite values in `WeightFingerprints.refused`.
-    progress : called with (parameters done, parameters).
-
-    Raises
-    ------
-    FamilyError
-        A model holds NaN or infinity (``on_error="raise"``), or all do.
+    fingerprints : WeightFingerprints
+        Of the whole family.
+    i, j : int
+        Positions of the two models in ``fingerprints.members``.
+    gram : (2, 2) array
+        Gram matrix of the two task vectors.
     """
-    grams: dict[str, Array] = {}
-    matrices: list[MatrixOverlaps] = []
-    squared_norm = 0.0
-    refused: dict[str, str] = {}
-    # One BLAS thread per worker: the work is many small problems, not one large one.
-    with threadpool_limits(1), ThreadPoolExecutor(workers, "fingerprint") as pool:
-        for done, block in enumerate(family.blocks(), start=1):
-            squared_norm += block.base_norm() ** 2
-            if not isfinite(squared_norm):
-                raise FamilyError(
-                    family.base.path,
-                    f"parameter {block.name!r} holds NaN or infinity",
-                    "fetch the base again, or give another",
-                )
-            spectra = _submit_spectra(pool, block, k)
-            grams[block.name] = block.gram()
-            for label in block.non_finite(grams[block.name]):
-                refused.setdefault(label, f"parameter {block.name!r} holds NaN or infinity")
-            if refused and on_error == "raise":
-                raise _non_finite_error(refused)
-            if len(block.shape) == 2:
-                matrices.append(_overlaps(block, list(spectra), values))
-            if progress:
-                progress(done, len(family.shared))
-    if len(refused) == family.size:
-        raise _non_finite_error(refused)
-    return WeightFingerprints(family.names, grams, tuple(matrices), sqrt(squared_norm), refused)
 
+    fingerprints: WeightFingerprints
+    i: int
+    j: int
+    gram: Array
 
-def _non_finite_error(refused: dict[str, str]) -> FamilyError:
-    label, reason = next(iter(refused.items()))
-    return FamilyError(f"model {label!r}", reason, "leave this model out, or fetch it again")
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Labels of the two models."""
+        return self.fingerprints.members[self.i], self.fingerprints.members[self.j]
 
+    @cached_property
+    def vectors(self) -> VectorPair:
+        """The two task vectors."""
+        return VectorPair(self.labels, self.gram, "equals its base (zero task vector)")
 
-def _submit_spectra(
-    pool: ThreadPoolExecutor, block: ParamBlock, k: int
-) -> Iterator[Spectrum | str]:
-    """Every model's spectrum, or why there is none; computed while the Gram matrix is."""
-    if len(block.shape) != 2:
-        return iter(())
-    shape = (block.shape[0], block.shape[1])
-    is_float32 = block.base.dtype == np.float32
-    floor = rounding_floor(block.base_norm(), shape) if is_float32 else 0.0
+    @property
+    def norms(self) -> tuple[float, float]:
+        """Norms of the two task vectors; raises UndefinedError if one is zero."""
+        return self.vectors.norms
 
-    def one(i: int) -> Spectrum | str:
-        delta = block.delta(i)
-        if not np.isfinite(delta).all():
-            return "non-finite"
-        try:
-            return spectrum(delta, k, floor)
-        except UndefinedError as error:
-            return error.problem
+    @property
+    def dot(self) -> float:
+        """⟨τᵢ, τⱼ⟩."""
+        return self.vectors.dot
 
-    pending: deque[Future[Spectrum | str]] = deque(
-        pool.submit(one, i) for i in range(len(block.members))
-    )
+    @property
+    def cosine(self) -> float:
+        """Cosine of the two task vectors, within [-1, 1]."""
+        return self.vectors.cosine
 
-    def results() -> Iterator[Spectrum | str]:
-        while pending:
-            yield pending.popleft().result()
+    def parameter_grams(self) -> Iterator[Array]:
+        """2 × 2 Gram matrices of every shared parameter that both models changed."""
+        at = np.ix_((self.i, self.j), (self.i, self.j))
+        for gram in self.fingerprints.grams.values():
+            pair = gram[at]
+            if np.sqrt(np.diagonal(pair)).min() >= NEGLIGIBLE:
+                yield pair
 
-    return results()
+    def mean_over_matrices(self, value: Callable[[MatrixOverlaps, int, int], float]) -> float:
+        """Mean of a per-matrix value over the matrices where it is defined (not NaN).
 
+        Raises
+        ------
+        UndefinedError
+            It is defined on no matrix; the reasons are counted.
+        """
+        matrices = self.fingerprints.matrices
+        if not matrices:
+            raise UndefinedError("family", "has no two-dimensional parameter")
+        values = np.array([value(matrix, self.i, self.j) for matrix in matrices])
+        defined = values[~np.isnan(values)]
+        if defined.size == 0:
+            raise UndefinedError("matrices", self._why_none())
+        return float(defined.mean())
 
-def _overlaps(block: ParamBlock, spectra: list[Spectrum | str], values: int) -> MatrixOverlaps:
-    n = len(spectra)
-    rows: dict[str, list[Array | None]] = {"left": [], "right": [], "weak": []}
-    undefined: dict[str, str] = {}
-    profiles = np.full((n, values), np.nan)
-    for i, (label, found) in enumerate(zip(block.members, spectra, strict=True)):
-        if isinstance(found, str):
-            undefined[label] = found
-            for sets in rows.values():
-                sets.append(None)
-            continue
-        rows["left"].append(found.left)
-        rows["right"].append(found.right)
-        rows["weak"].append(found.weak)
-        if found.weak_undefined:
-            undefined[label] = found.weak_undefined
-        head = found.values[:values]
-        profiles[i] = 0.0
-        profiles[i, : len(head)] = head / found.values.sum()
-    norms = np.linalg.norm(profiles, axis=1)
-    profile = (profiles @ profiles.T) / np.outer(norms, norms)
-    squares, counts = {}, {}
-    for side in rows:
-        squares[side], counts[side] = _squared_overlaps(rows[side])
-    return MatrixOverlaps(block.name, squares, counts, profile, undefined)
-
-
-def _squared_overlaps(sets: list[Array | None]) -> tuple[Array, Array]:
-    """‖A_i B_jᵀ‖²_F over the first min(k_i, k_j) rows of every two sets of orthonormal rows."""
-    n = len(sets)
-    squares = np.full((n, n), np.nan)
-    counts = np.zeros((n, n), dtype=np.int64)
-    given = {i: rows for i, rows in enumerate(sets) if rows is not None}
-    if not given:
-        return squares, counts
-    products = np.concatenate(list(given.values()))
-    products = (products @ products.T) ** 2
-    ends = np.cumsum([len(rows) for rows in given.values()])
-    starts = {i: end - len(given[i]) for i, end in zip(given, ends, strict=True)}
-    for i, a in starts.items():
-        for j, b in starts.items():
-            count = min(len(given[i]), len(given[j]))
-            squares[i, j] = products[a : a + count, b : b + count].sum()
-            counts[i, j] = count
-    return squares, counts
+    def _why_none(self) -> str:
+        reasons = [
+            f"{label}: {matrix.undefined[label]}"
+            for matrix in self.fingerprints.matrices
+            for label in self.labels
+            if label in matrix.undefined
+        ]
+        first = f", first {reasons[0]}" if reasons else ""
+        return f"undefined on all {len(self.fingerprints.matrices)} matrices{first}"

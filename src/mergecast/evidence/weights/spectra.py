@@ -14,9 +14,9 @@ from math import sqrt
 
 import numpy as np
 
-from mergecast.checkpoints.checkpoint import Array
 from mergecast.errors import UndefinedError
 from mergecast.evidence.weights.tridiagonal import symmetric_ends
+from mergecast.typing import Array
 
 #: Singular values below this share of the largest are rounding of float32 weights.
 RANK_TOLERANCE = 1e-6

@@ -4,8 +4,7 @@ from functools import partial
 from math import nan, sqrt
 
 from mergecast.evidence.metric import metric
-from mergecast.evidence.weights.fingerprints import MatrixOverlaps
-from mergecast.evidence.weights.pair import WeightPair
+from mergecast.evidence.weights.fingerprints import MatrixOverlaps, WeightPair
 
 _paper = partial(
     metric,

@@ -4,7 +4,7 @@ from functools import partial
 from math import acos, degrees, inf
 
 from mergecast.evidence.metric import metric
-from mergecast.evidence.weights.pair import WeightPair
+from mergecast.evidence.weights.fingerprints import WeightPair
 
 _paper = partial(
     metric,

@@ -16,8 +16,8 @@ from functools import cache
 import numpy as np
 from scipy.linalg import cython_lapack
 
-from mergecast.checkpoints.checkpoint import Array
 from mergecast.errors import UndefinedError
+from mergecast.typing import Array
 
 
 def symmetric_ends(matrix: Array, k: int) -> tuple[Array, Array]:

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from mergecast.errors import UsageError
 from mergecast.runtime.seeds import derived_seed
 from mergecast.typing import Array
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Transform = Callable[[Array, np.random.Generator], Array]
 
@@ -131,6 +133,8 @@ def task_data(task: str, n_test: int, n_calibration: int, split_seed: int) -> Ta
     order = np.random.default_rng(derived_seed(split_seed, "split")).permutation(len(images))
     labels = np.asarray(classes)[digits]
     test, calibration, train = np.split(order, [n_test, n_test + n_calibration])
+
+    import torch
 
     def part(index: Array) -> LabelledImages:
         return LabelledImages(

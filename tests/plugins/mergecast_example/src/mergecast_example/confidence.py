@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from mergecast.evidence.readings import PairReadings, Readings
-
 from mergecast.evidence import EVIDENCE, EvidenceKind, Session, Step, metric
+from mergecast.evidence.readings import PairReadings, Readings
 from mergecast.runtime.stage import Stage
 
 KIND = "example_confidence"

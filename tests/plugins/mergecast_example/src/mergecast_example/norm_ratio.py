@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from mergecast.evidence.weights.metrics import WeightPair
-
 from mergecast.errors import UndefinedError
 from mergecast.evidence import metric
+from mergecast.evidence.weights.fingerprints import WeightPair
 
 
 @metric(

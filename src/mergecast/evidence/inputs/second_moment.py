@@ -16,9 +16,12 @@ class SecondMoment:
 
     Parameters
     ----------
-    width : numbers a row.
-    limit : widest exact matrix, and number of sums beyond it; None for any width.
-    signs : draws the signs; needed only where there is a limit.
+    width : int
+        Numbers a row.
+    limit : int or None
+        Widest exact matrix, and number of sums beyond it; None for any width.
+    signs : torch.Generator or None
+        Draws the signs; needed only where there is a limit.
     """
 
     def __init__(
@@ -52,21 +55,21 @@ class SecondMoment:
 
     def matrix(self) -> Tensor:
         """(width, width): the sum of xᵀ x; an estimate of it beyond the limit."""
-        found = self._found()
-        return found if self.exact else found.mT @ found
+        total = self._total()
+        return total if self.exact else total.mT @ total
 
     def factor(self) -> Tensor:
         """(k, width) with factorᵀ factor = `matrix`, k at most the limit."""
-        found = self._found()
+        total = self._total()
         if not self.exact:
-            return found
-        if not bool(torch.isfinite(found).all()):
-            return torch.full_like(found, torch.nan)
-        values, vectors = torch.linalg.eigh(found.double())
-        factor: Tensor = (vectors * values.clamp(min=0).sqrt()).mT.to(found.dtype)
+            return total
+        if not bool(torch.isfinite(total).all()):
+            return torch.full_like(total, torch.nan)
+        values, vectors = torch.linalg.eigh(total.double())
+        factor: Tensor = (vectors * values.clamp(min=0).sqrt()).mT.to(total.dtype)
         return factor
 
-    def _found(self) -> Tensor:
+    def _total(self) -> Tensor:
         if self._sum is None:
             raise ValueError("no rows were added to this second moment")
         return self._sum

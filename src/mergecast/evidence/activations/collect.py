@@ -7,69 +7,51 @@ then costs its own pass and k samples of the others, not everything anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mergecast.checkpoints.checkpoint import Array
 from mergecast.errors import MergecastError, UndefinedError, UsageError
 from mergecast.evidence.activations.layers import find_layer
-from mergecast.evidence.session import ProbedFamily
-from mergecast.tasks.probe import Probe
+from mergecast.evidence.activations.metrics import Activations
+from mergecast.evidence.kind import Step
+from mergecast.evidence.session import Session
+from mergecast.runtime.stage import Stage
+from mergecast.tasks.probe import FORWARD, Probe
 from mergecast.tasks.task import Samples
+from mergecast.typing import Array
+
+STAGE = Stage(
+    "activations",
+    1,
+    uses=(FORWARD,),
+    modules=tuple(f"mergecast.evidence.activations.{name}" for name in ("collect", "layers")),
+)
 
 
-@dataclass(frozen=True)
-class ActivationFingerprints:
-    """What the activation metrics of all pairs are computed from.
-
-    Attributes
-    ----------
-    members : labels of the N models.
-    vectors : (N, d), float64: mean activation over samples and tokens; NaN where undefined.
-    layers : the block of each model that was read.
-    undefined : model label to reason.
-    """
-
-    members: tuple[str, ...]
-    vectors: Array
-    layers: dict[str, str]
-    undefined: dict[str, str] = field(default_factory=dict)
-
-
-def collect_activations(
-    probed: ProbedFamily, advance: Callable[[int], None] | None = None
-) -> ActivationFingerprints:
+def collect(session: Session) -> Activations:
     """Run every model once over the calibration samples of all tasks.
-
-    Parameters
-    ----------
-    probed : the family and its tasks.
-    advance : called with 1 for each model done.
 
     Raises
     ------
     UsageError
         Too few samples, a layer that is not there, inputs that a model does not take.
     """
-    members = probed.family.names
-    samples = {label: probed.samples(label) for label in members}
+    advance = session.progress.stage("activations", session.family.size)
     vectors: dict[str, Array] = {}
     layers: dict[str, str] = {}
-    undefined: dict[str, str] = {}
-    for label in members:
-        task = probed.tasks[label]
-        layers[label] = find_layer(probed.probe(label).module, probed.settings.layer, task.private)
+    missing: dict[str, str] = {}
+    for label in session.family.names:
+        private = session.task(label).private
+        layers[label] = find_layer(session.probe(label).module, session.settings.layer, private)
         try:
-            vectors[label] = _mean_over_tasks(probed, label, layers[label], samples)
+            vectors[label] = mean_activation(session, label, layers[label])
         except UndefinedError as error:
-            undefined[label] = str(error)
-        if advance:
-            advance(1)
+            missing[label] = str(error)
+        advance(1)
     widths = {len(vector) for vector in vectors.values()}
     if len(widths) > 1:
         raise UsageError(
@@ -77,41 +59,35 @@ def collect_activations(
             f"have {sorted(widths)} numbers in blocks {sorted(set(layers.values()))}",
             "name a block of one width with --layer",
         )
-    width = widths.pop() if widths else 0
-    nothing = np.full(width, np.nan)
-    stacked = np.stack([vectors.get(label, nothing) for label in members])
-    return ActivationFingerprints(members, stacked, layers, undefined)
+    return Activations(vectors, layers, missing)
 
 
-def _mean_over_tasks(
-    probed: ProbedFamily, label: str, layer: str, samples: dict[str, Samples]
-) -> Array:
-    """Mean of the tasks' means, which all have the same number of samples."""
-    specs = {
-        of: probed.spec("activations", label, part, layer=layer) for of, part in samples.items()
-    }
-    means = {of: probed.store.get(spec) for of, spec in specs.items()}
-    todo = [of for of, found in means.items() if found is None]
-    if todo:
-        probe = probed.load(label)
-        for together in _compatible(todo, samples):
-            try:
-                rows = activations(
-                    probe,
-                    _joined([samples[of] for of in together]),
-                    layer,
-                    probed.settings.batch_size,
-                )
-            except MergecastError as error:
-                raise error.about(f"model {label!r} on samples of {', '.join(together)}") from error
-            start = 0
-            for of in together:
-                mean = rows[start : start + len(samples[of])].mean(axis=0)
-                start += len(samples[of])
-                means[of] = {"mean": mean.tolist()}
-                probed.store.put(specs[of], means[of] or {})
-    found = [value["mean"] for value in means.values() if value is not None]
-    average: Array = np.mean(np.asarray(found, dtype=np.float64), axis=0)
+def steps(session: Session) -> Iterator[Step]:
+    """One model over the samples of all tasks."""
+    n, label = session.family.size, session.family.names[0]
+    module, private = session.probe(label).module, session.task(label).private
+    layer = find_layer(module, session.settings.layer, private)
+    yield Step(lambda: mean_activation(session, label, layer), n, forward=1)
+
+
+def mean_activation(session: Session, label: str, layer: str) -> Array:
+    """(d,): the mean of the tasks' means, which all have the same number of samples."""
+    samples = {of: session.samples(of) for of in session.family.names}
+    specs = {of: session.spec(STAGE, label, part, layer=layer) for of, part in samples.items()}
+    means = {of: session.store.get(spec) for of, spec in specs.items()}
+    todo = [of for of, mean in means.items() if mean is None]
+    for together in _compatible(todo, samples):
+        joined = _joined([samples[of] for of in together])
+        try:
+            rows = activations(session.load(label), joined, layer, session.settings.batch_size)
+        except MergecastError as error:
+            raise error.about(f"model {label!r} on samples of {', '.join(together)}") from error
+        parts = np.split(rows, np.cumsum([len(samples[of]) for of in together])[:-1])
+        for of, part in zip(together, parts, strict=True):
+            mean = means[of] = {"mean": part.mean(axis=0).tolist()}
+            session.store.put(specs[of], mean)
+    stacked = np.array([mean["mean"] for mean in means.values() if mean is not None])
+    average: Array = stacked.mean(axis=0)
     return average
 
 

@@ -1,4 +1,4 @@
-"""What interference needs to know of one model on its own samples, in one sweep of batches.
+"""Second moments of what flows through one model's layers, in one sweep of batches.
 
 For every layer that multiplies by a weight matrix: the second moment of its inputs (how much a
 change of the weights moves its outputs) and that of the loss's curvature with respect to its
@@ -8,30 +8,39 @@ Martens and Grosse 2015, 'K-FAC', arXiv 1503.05671. Neither needs labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from mergecast.errors import UndefinedError
-from mergecast.evidence.interference.recording import (
+from mergecast.evidence.inputs.recording import (
     is_transposed,
-    module_names,
     recording,
     rows_in,
     rows_out,
     weight_layers,
 )
-from mergecast.evidence.interference.second_moment import SecondMoment
+from mergecast.evidence.inputs.second_moment import SecondMoment
 from mergecast.runtime.seeds import generator
-from mergecast.tasks.probe import Probe
+from mergecast.runtime.stage import Stage
+from mergecast.tasks.probe import FORWARD, Probe
 from mergecast.tasks.task import Samples
 
 #: Random backward passes that estimate the output curvature of a batch.
 CURVATURE_DRAWS = 8
 #: Samples whose layer outputs are held at once for them.
 _BATCH = 4
+#: The moments of all layers on a model's own samples.
+LAYERS = Stage(
+    "layer moments",
+    1,
+    uses=(FORWARD,),
+    modules=tuple(
+        f"mergecast.evidence.inputs.{name}" for name in ("moments", "recording", "second_moment")
+    ),
+)
 
 
 @dataclass
@@ -40,12 +49,17 @@ class LayerMoments:
 
     Attributes
     ----------
-    input_rows : sum over samples and positions of x xᵀ.
-    output_rows : sum over samples, positions and draws of what a random factor of the logits'
-        curvature sends back to the outputs.
-    draws : samples times draws in it.
-    output_energy : mean squared norm of W x + b.
-    transposed : the weight is stored as (in, out).
+    input_rows : SecondMoment
+        Sum over samples and positions of x xᵀ.
+    output_rows : SecondMoment
+        Sum over samples, positions and draws of what a random factor of the logits' curvature
+        sends back to the outputs.
+    draws : int
+        Samples times draws in it.
+    output_energy : float
+        Mean squared norm of W x + b.
+    transposed : bool
+        The weight is stored as (in, out).
     """
 
     input_rows: SecondMoment
@@ -90,15 +104,25 @@ def layer_moments(
 
     Parameters
     ----------
-    probe, parameters : the model, at its fine-tuned weights.
-    samples : its own; labels are not used.
-    shared : names, in the checkpoint, of the parameters that all models share.
-    seed : of the random signs that estimate the output curvature; 0 draws leave it zero.
-    limit : width beyond which a moment is estimated; see `SecondMoment`.
+    probe : Probe
+        Of the model's task.
+    parameters : mapping of str to Tensor
+        The model, at its fine-tuned weights.
+    samples : Samples
+        Its own; labels are not used.
+    shared : tuple of str
+        Names, in the checkpoint, of the parameters that all models share.
+    seed : int
+        Of the random signs that estimate the output curvature.
+    draws : int
+        Random backward passes a batch; 0 leaves the curvature zero.
+    limit : int or None
+        Width beyond which a moment is estimated; see `SecondMoment`.
 
     Returns
     -------
-    Weight name to moments, in sorted order of names.
+    dict of str to LayerMoments
+        By weight, in sorted order of names.
 
     Raises
     ------
@@ -184,35 +208,3 @@ class _Sweep:
         for (name, _), back in zip(self.outputs, sent, strict=True):
             if back is not None:
                 self.found[name].output_rows.add(rows_out(self.layers[name], back))
-
-
-def per_sample_gradients(
-    probe: Probe, parameters: Mapping[str, Tensor], samples: Samples, shared: tuple[str, ...]
-) -> Iterator[dict[str, Tensor]]:
-    """Gradient of the task's loss on each sample in turn, shared parameters only, float32.
-
-    Raises UndefinedError without labels, or where a loss is not finite.
-    """
-    if samples.labels is None:
-        raise UndefinedError(f"task {probe.task.name!r}", "its samples have no labels")
-    names = module_names(probe, shared)
-    probe.load(parameters)
-    wanted = {
-        names[key]: probe.state[key]
-        for key in probe.parameter_names  # running statistics have no gradient
-        if key in names and key in probe.state
-    }
-    for tensor in wanted.values():
-        tensor.requires_grad_(True)
-    for one, label in zip(samples.batches(1), samples.labels, strict=True):
-        loss = probe.task.loss(probe.forward(one), label[None].to(probe.device)).sum()
-        if not bool(torch.isfinite(loss)):
-            raise UndefinedError(
-                f"task {probe.task.name!r}",
-                f"the loss of sample {one.ids[0]!r} is {float(loss.detach())}",
-            )
-        found = torch.autograd.grad(loss, list(wanted.values()), allow_unused=True)
-        yield {
-            name: torch.zeros_like(value) if gradient is None else gradient
-            for (name, value), gradient in zip(wanted.items(), found, strict=True)
-        }

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from mergecast.checkpoints.side_files import read_json
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class ModuleNames:
@@ -60,3 +65,56 @@ def _renaming(module: nn.Module) -> Callable[[str], str]:
         step for step in get_model_conversion_mapping(module) if isinstance(step, WeightRenaming)
     ]
     return lambda name: str(apply_renamings(name, steps))
+
+
+def module_names(folder: Path, classes: Iterable[str], stored: Iterable[str]) -> dict[str, str]:
+    """What a transformers model calls the tensors of its checkpoint.
+
+    Adapters carry the names of the modules that they were trained on, which newer versions of
+    transformers have renamed; checkpoints keep the older ones.
+
+    Parameters
+    ----------
+    folder : Path
+        The model's folder; only its config is read, and no code of it is run.
+    classes : iterable of str
+        Names of transformers classes, the likeliest first.
+    stored : iterable of str
+        Names in the checkpoint.
+
+    Returns
+    -------
+    dict of str to str
+        The module's name to the stored one; empty where transformers is not installed, or cannot
+        build any of the classes.
+    """
+    try:
+        import transformers
+    except ImportError:
+        return {}
+    names = list(stored)
+    architectures = read_json(folder / "config.json").get("architectures") or ()
+    for name in (*classes, *architectures):
+        module = _built(getattr(transformers, str(name), None), folder)
+        if module is not None:
+            known = ModuleNames(module)
+            found = {own: old for old in names if (own := known.get(old)) is not None}
+            if found:
+                return found
+    return {}
+
+
+def _built(model_class: Any, folder: Path) -> nn.Module | None:
+    """A model of a class without values; None where the folder's config is of another one."""
+    import torch
+
+    config_class = getattr(model_class, "config_class", None)
+    if config_class is None:
+        return None
+    try:
+        config = config_class.from_pretrained(str(folder), local_files_only=True)
+        with torch.device("meta"):
+            module: nn.Module = model_class(config)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RuntimeError):
+        return None
+    return module

@@ -1,0 +1,1 @@
+"""What flows into a model's layers, and what a partner's update does there; needs no labels."""

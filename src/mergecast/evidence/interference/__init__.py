@@ -1,1 +1,0 @@
-"""What a partner's task vector does to a model."""

@@ -1,0 +1,165 @@
+"""Merges measured on a few samples: of one model with stand-ins, and of several models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from torch import Tensor
+
+from mergecast.errors import CheckpointError, FamilyError, UndefinedError, UsageError
+from mergecast.evidence.readings import Key, Readings
+from mergecast.evidence.retention import forms
+from mergecast.evidence.retention.batchnorm import BATCHNORM, batchnorm_layers, reestimated
+from mergecast.evidence.retention.forms import Comparison
+from mergecast.evidence.session import Session
+from mergecast.merging.method import METHODS
+from mergecast.merging.run import MERGE, merge
+from mergecast.merging.stand_ins import ALONE, merge_alone, private_parameters
+from mergecast.runtime.seeds import derived_seed
+from mergecast.runtime.stage import Stage
+from mergecast.tasks.probe import FORWARD
+
+_MODULES = ("mergecast.evidence.retention.merges",)
+RETENTION = Stage("retention", 1, uses=(FORWARD, ALONE, forms.STAGE), modules=_MODULES)
+PROBE = Stage("pair probe", 1, uses=(FORWARD, MERGE, forms.STAGE), modules=_MODULES)
+
+
+def alone(session: Session, member: str, method: str, stand_in: str) -> Comparison:
+    """A model merged with stand-ins, against itself; the mean over draws if they are random.
+
+    Parameters
+    ----------
+    session : Session
+        Finished merges are kept in its store.
+    member : str
+        The model.
+    method : str
+        A name in `METHODS`.
+    stand_in : str
+        ``base`` or ``scrambled``; see `mergecast.merging.stand_ins`.
+    """
+    merges = session.merges
+    draws = 1 if stand_in == "base" else merges.draws
+    spec = _spec(session, RETENTION, member, method)
+    spec |= {"partner": stand_in, "size": merges.size, "draws": draws}
+    if stand_in != "base":
+        spec["seed"] = session.settings.seed
+    return _kept(
+        session,
+        spec,
+        lambda: forms.mean_of(
+            [one_draw(session, member, method, stand_in, draw) for draw in range(draws)]
+        ),
+    )
+
+
+def one_draw(
+    session: Session, member: str, method: str, stand_in: str, draw: int = 0
+) -> Comparison:
+    """A model merged with one draw of its stand-ins, not kept."""
+    merges, settings = session.merges, session.settings
+    try:
+        merged = merge_alone(
+            session.family,
+            member,
+            method,
+            size=merges.size,
+            partner=stand_in,
+            draw=derived_seed(settings.seed, draw),
+            params=merges.params.get(method),
+            seed=merges.merge_seed,
+            device=settings.device,
+        )
+    except (FamilyError, UndefinedError, UsageError) as error:
+        return forms.all_missing(f"no merge by {method}: {error}")
+    return compare(session, member, merged)
+
+
+def together(session: Session, members: Sequence[str], method: str) -> dict[str, Comparison]:
+    """The real merge of `members`, each of them on its own samples; finished ones are kept."""
+    merged: dict[str, Tensor] = {}
+
+    def compute(member: str) -> Comparison:
+        try:
+            if not merged:
+                merged.update(
+                    merge(
+                        session.family,
+                        method,
+                        members=members,
+                        params=session.merges.params.get(method),
+                        seed=session.merges.merge_seed,
+                        device=session.settings.device,
+                    )
+                )
+        except (FamilyError, UndefinedError, UsageError) as error:
+            return forms.all_missing(f"no merge by {method}: {error}")
+        return compare(session, member, merged)
+
+    models = {label: session.digest(label) for label in sorted(members)}
+    comparisons = {}
+    for member in members:
+        spec = {**_spec(session, PROBE, member, method), "models": models}
+        comparisons[member] = _kept(session, spec, partial(compute, member))
+    return comparisons
+
+
+def compare(session: Session, member: str, merged: Mapping[str, Tensor]) -> Comparison:
+    """All forms of merged weights on one member's samples, with that member's head."""
+    samples, batch = session.merge_samples(member), session.settings.batch_size
+    shared = {name: merged[name] for name in session.family.shared}
+    parameters: Mapping[str, Tensor] = {**shared, **private_parameters(session.family, member)}
+    probe = session.probe(member)
+    try:
+        if session.merges.reestimate_batchnorm:
+            parameters = reestimated(probe, parameters, samples, batch)
+        logits = probe.logits(parameters, samples, batch)
+    except CheckpointError as error:
+        raise error.about(f"model {member!r}") from error
+    return forms.compare(logits, session.logits(member), samples.labels)
+
+
+def batchnorm_words(session: Session) -> str:
+    """What happens to BatchNorm's running statistics after a merge; empty where there are none."""
+    modules = (session.probe(member).module for member in session.family.names)
+    if not any(batchnorm_layers(module) for module in modules):
+        return ""
+    if session.merges.reestimate_batchnorm:
+        return f"running statistics re-estimated on {session.merge_count} samples a task"
+    return "running statistics as merged"
+
+
+def _spec(session: Session, stage: Stage, member: str, method: str) -> dict[str, object]:
+    """What a merge measured on one model's samples is stored under, besides its partners."""
+    merging, merges = METHODS.get(method), session.merges
+    return session.spec(
+        stage.with_uses(merging.stage, *([BATCHNORM] if merges.reestimate_batchnorm else [])),
+        member,
+        session.merge_samples(member),
+        base=session.base_digest,
+        random_stream=member,
+        merge_seed=merges.merge_seed,
+        method=method,
+        params=merging.validate(merges.params.get(method)),
+        batchnorm=merges.reestimate_batchnorm,
+    )
+
+
+def _kept(
+    session: Session, spec: Mapping[str, object], compute: Callable[[], Comparison]
+) -> Comparison:
+    record = session.unit(spec, lambda: vars(compute()))
+    return Comparison(record["values"], record["missing"])
+
+
+def readings_of(
+    comparisons: Mapping[tuple[str, str, str], Comparison], session: Session
+) -> Readings:
+    """Every form of every comparison, by the comparison's key and the form's."""
+    values: dict[Key, float] = {}
+    missing: dict[Key, str] = {}
+    for key, comparison in comparisons.items():
+        values |= {(*key, form): value for form, value in comparison.values.items()}
+        missing |= {(*key, form): reason for form, reason in comparison.missing.items()}
+    return Readings(values, missing, batchnorm_words(session))

@@ -1,0 +1,121 @@
+"""What makes a frame an outcome table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from mergecast.tables.schema import (
+    float_column,
+    integer_column,
+    kept_column,
+    refuse,
+    refuse_duplicates,
+    require_columns,
+    text_column,
+)
+from mergecast.tables.sets import sizes_of, split_members
+
+TEXT_COLUMNS = ["suite", "method", "members", "task"]
+# Whether a value may be missing.
+_MAY_MISS = {"score": True, "single_score": False, "retention": True}
+_LOSSES = ["loss", "single_loss"]
+OUTCOME_COLUMNS = [*TEXT_COLUMNS, *_MAY_MISS, *_LOSSES, "n_eval", "seed"]
+
+# Stored retention may be rounded (float32, CSV by hand), never recomputed differently.
+_RETENTION_TOLERANCE = 1e-6
+
+
+def checked_outcomes(frame: pd.DataFrame) -> pd.DataFrame:
+    """A checked copy: text keys, float64 values, index 0..n-1; see `OutcomeTable`.
+
+    Raises
+    ------
+    TableError
+        As `OutcomeTable`, by column and row.
+    """
+    table = "outcomes"
+    require_columns(frame, OUTCOME_COLUMNS, table)
+    df = frame.reset_index(drop=True)
+    if df.empty:
+        refuse(table, "members", "the table has no rows", "evaluate at least one merge")
+    columns = {key: text_column(df, key, table, empty=key == "suite") for key in TEXT_COLUMNS}
+    columns |= {key: float_column(df, key, table, missing=nan) for key, nan in _MAY_MISS.items()}
+    columns |= {key: float_column(df, key, table, missing=True) for key in _LOSSES}
+    columns["n_eval"] = integer_column(df, "n_eval", table, low=1)
+    columns["seed"] = integer_column(df, "seed", table, low=0)
+    columns |= {key: kept_column(df, key, table) for key in df.columns if key not in columns}
+    checked = pd.DataFrame(columns)
+    _check_members(checked)
+    _check_retention(checked)
+    refuse_duplicates(checked, ["suite", "method", "members", "seed", "task"], table)
+    _check_complete(checked)
+    return checked
+
+
+def _check_members(df: pd.DataFrame) -> None:
+    for row, (members, task) in enumerate(zip(df["members"], df["task"], strict=True)):
+        names = split_members(members)
+        if names != sorted(set(names)) or "" in names:
+            refuse(
+                "outcomes",
+                "members",
+                f"{members!r} is not a sorted list of distinct names",
+                "join sorted names with '+'",
+                row,
+            )
+        if task not in names:
+            refuse(
+                "outcomes",
+                "task",
+                f"{task!r} is not a member of {members!r}",
+                "name one of them",
+                row,
+            )
+
+
+def _check_retention(df: pd.DataFrame) -> None:
+    single = df["single_score"].to_numpy()
+    stored = df["retention"].to_numpy()
+    negative = np.flatnonzero(single < 0)
+    if negative.size:
+        row = int(negative[0])
+        refuse(
+            "outcomes",
+            "single_score",
+            f"negative ({single[row]:g})",
+            "use a score whose ratio means something, such as accuracy",
+            row,
+        )
+    expected = np.full(len(df), np.nan)
+    np.divide(df["score"].to_numpy(), single, out=expected, where=single > 0)
+    close = np.isclose(stored, expected, rtol=0, atol=_RETENTION_TOLERANCE, equal_nan=True)
+    wrong = np.flatnonzero(~close)
+    if wrong.size:
+        row = int(wrong[0])
+        refuse(
+            "outcomes",
+            "retention",
+            f"{stored[row]:g} where score / single_score is {expected[row]:g}",
+            "store score / single_score, and NaN where single_score is 0 or the score missing",
+            row,
+        )
+
+
+def _check_complete(df: pd.DataFrame) -> None:
+    keys = ["suite", "method", "members", "seed"]
+    counts = df.groupby(keys, sort=False)["task"].transform("size")
+    sizes = sizes_of(df["members"])
+    short = np.flatnonzero(counts.to_numpy() != sizes.to_numpy())
+    if short.size:
+        row = int(short[0])
+        members = df["members"].iloc[row]
+        same = (df[keys] == df[keys].iloc[row]).all(axis=1)
+        absent = sorted(set(split_members(members)) - set(df.loc[same, "task"]))
+        refuse(
+            "outcomes",
+            "task",
+            f"members {members!r} (method {df['method'].iloc[row]}) lack a row for {absent[0]!r}",
+            "evaluate every member of a merged set",
+            row,
+        )
