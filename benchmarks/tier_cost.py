@@ -31,7 +31,7 @@ _CHILD = """
 import json, resource, sys, time
 from pathlib import Path
 from mergecast.family import Family
-from mergecast.evidence import EVIDENCE, Session
+from mergecast.evidence import EVIDENCE, ProbeSettings, Session
 from mergecast.evidence.plan import plan
 from mergecast.tasks.load import load_tasks
 
@@ -39,6 +39,7 @@ folder, kind, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 labels = [f"m{i:02}" for i in range(count)]
 family = Family.open(folder / "base", [folder / n for n in labels], private=["classifier.*"])
 tasks = load_tasks(folder / "tasks.yaml")
+settings = ProbeSettings(calibration=int(sys.argv[5]))
 found = EVIDENCE.get(kind)
 if sys.argv[4] == "plan":
     import torch
@@ -49,7 +50,7 @@ if sys.argv[4] == "plan":
         run()
         return (time.perf_counter() - start) / len(few)
 
-    with Session(family, tasks) as session:
+    with Session(family, tasks, settings) as session:
         row = next(row for row in plan(session, found.tier, "all") if row.kind == kind)
         probe, few = session.load("m00"), next(session.samples("m00").batches(4))
         with torch.no_grad():
@@ -58,7 +59,7 @@ if sys.argv[4] == "plan":
     print(json.dumps({"plan": vars(row), "forward": forward, "backward": both}))
 else:
     start, used = time.perf_counter(), time.process_time()
-    with Session(family, tasks) as session:
+    with Session(family, tasks, settings) as session:
         found.collector.collect(session)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         seconds, cpu = time.perf_counter() - start, time.process_time() - used
@@ -116,7 +117,7 @@ def measure(folder: Path, kind: str, counts: list[int]) -> list[dict[str, object
 
 def child(folder: Path, kind: str, count: int, what: str) -> dict[str, object]:
     """Run one collection or plan in a process of its own."""
-    command = [sys.executable, "-c", _CHILD, str(folder), kind, str(count), what]
+    command = [sys.executable, "-c", _CHILD, str(folder), kind, str(count), what, str(SAMPLES)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, object] = json.loads(done.stdout)
     return found

@@ -1,6 +1,6 @@
 """What each tier of evidence tells about digits-14: correlations with true pair retention.
 
-python benchmarks/tiers.py [--run DIR …] [--seeds 3] [--dir DIR] [--samples 40] [--json FILE]
+python benchmarks/tiers.py [--run DIR …] [--seeds 3] [--dir DIR] [--calibration 40] [--json FILE]
 
 Finished runs of the suite are taken from --run (one folder a seed); otherwise seeds 0, 1, … are
 run into --dir first (minutes each). Three tables: the best single metric of each tier; retention
@@ -79,13 +79,13 @@ def main() -> None:
     parser.add_argument("--run", type=Path, nargs="+", help="finished runs, one a seed")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--dir", type=Path, default=Path("benchmarks/runs"))
-    parser.add_argument("--samples", type=int, default=40)
+    parser.add_argument("--calibration", type=int, default=40)
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
     runs = arguments.run or [finished(arguments.dir, seed) for seed in range(arguments.seeds)]
-    tables = [measured(run, arguments.samples) for run in runs]
+    tables = [measured(run, arguments.calibration) for run in runs]
     seeds = ", ".join(str(seed_of(run)) for run in runs)
-    print(f"digits-14, seeds {seeds}, {arguments.samples} calibration samples a task\n")
+    print(f"digits-14, seeds {seeds}, {arguments.calibration} calibration samples a task\n")
     figures = {
         "best": best_of_tiers(tables),
         "alone": retention_alone(tables),

@@ -109,5 +109,5 @@ def tiny_session(
     """The tiny family with its tasks; units are kept, but not shared between calls."""
     batchnorm = task.get("batchnorm", False)
     family = tiny_family(folder, labels, order=order, batchnorm=batchnorm)
-    settings = ProbeSettings(seed=0, cache=Path(mkdtemp(dir=folder)))
+    settings = ProbeSettings(calibration=10, seed=0, cache=Path(mkdtemp(dir=folder)))
     return Session(family, tiny_tasks(labels, **task), settings, merges or MergeSettings())

@@ -107,11 +107,8 @@ def test_tasks_are_a_file_or_given_and_nothing_more_is_gathered(
     probe_family, tiered, monkeypatch, tmp_path
 ):
     built = probe_family("cnn")
-    for module, name in (
-        ("interference.collect", "collect_interference"),
-        ("gradients.fingerprints", "collect_gradients"),
-    ):
-        monkeypatch.setattr(import_module(f"mergecast.evidence.{module}"), name, None)
+    for module in ("gradients.interference", "gradients.collect"):
+        monkeypatch.setattr(import_module(f"mergecast.evidence.{module}"), "collect", None)
     options = {"forecaster": tiered, "calibration": 5, "cache": tmp_path / "work"}
     progress = RecordedProgress()
     found = mc.forecast(

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from mergecast.cli import main
 from mergecast.errors import MergecastError
-from mergecast.evidence import Session, collect_evidence
+from mergecast.evidence import ProbeSettings, Session, collect_evidence
 from mergecast.evidence.plan import plan
 
 
@@ -48,7 +48,7 @@ def test_a_plan_says_what_each_tier_costs(probe_family):
 def test_a_plan_is_near_what_collecting_takes(probe_family):
     """Bytes kept to the byte, where they are a model's; the peak within a tenth."""
     built = probe_family("vit")
-    with Session(built.open(), built.tasks) as session:
+    with Session(built.open(), built.tasks, ProbeSettings(calibration=10)) as session:
         rows = {row.kind: row for row in plan(session, "gradients", "paper")}
         assert not session.store.folder.exists() or not list(session.store.folder.iterdir())
         collect_evidence(session, "gradients", "paper")
@@ -66,7 +66,7 @@ def test_samples_without_labels_can_be_planned(probe_family):
         task.spec = task.spec.model_copy(
             update={"data": task.spec.data.model_copy(update={"labels": None})}
         )
-    with Session(built.open(), tasks) as session:
+    with Session(built.open(), tasks, ProbeSettings(calibration=10)) as session:
         rows = {row.kind: row for row in plan(session, "activations", "paper")}
     assert rows["activations"].minutes > 0
 

@@ -13,6 +13,7 @@ from probe_families import KINDS
 #: which are arbitrary, and a convolutional network has no matrix outside its head.
 UNDEFINED = {"lora": "matrices: undefined on all", "cnn": "family: has no two-dimensional"}
 PAPER = [spec.key for spec in mc.metric_specs("paper")]
+FEW = ProbeSettings(calibration=10)
 
 
 def test_the_paper_has_twenty_eight_metrics():
@@ -28,7 +29,9 @@ def test_the_paper_has_twenty_eight_metrics():
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_column_is_filled(kind, probe_family):
     built = probe_family(kind)
-    table = pair_table(built.open(), tasks=built.tasks, tier="gradients", metric_set="paper")
+    table = pair_table(
+        built.open(), tasks=built.tasks, tier="gradients", metric_set="paper", settings=FEW
+    )
     assert len(table) == 3
     found = table.frame[PAPER]
     reasons = {entry.key: entry.reason for entry in table.missing}
@@ -44,7 +47,9 @@ def test_every_column_is_filled(kind, probe_family):
 
 def test_a_cheaper_tier_leaves_the_dearer_columns_out(probe_family):
     built = probe_family("cnn")
-    table = pair_table(built.open(), tasks=built.tasks, tier="activations", metric_set="paper")
+    table = pair_table(
+        built.open(), tasks=built.tasks, tier="activations", metric_set="paper", settings=FEW
+    )
     assert "activation_dot_product" in table.metrics
     assert "encoder_gradient_dot_product" not in table.metrics
 

@@ -107,7 +107,7 @@ def test_every_column_is_filled_and_nothing_is_missing_without_a_reason(table):
 
 
 def test_a_directed_column_speaks_of_the_model_left_of_the_arrow(table, tmp_path):
-    settings = ProbeSettings(seed=0, cache=tmp_path / "cache")
+    settings = ProbeSettings(calibration=10, seed=0, cache=tmp_path / "cache")
     merges = MergeSettings(samples=8, draws=1, methods=("tsv",))
     found = collect(Session(tiny_family(tmp_path), tiny_tasks(), settings, merges))
     row = table.frame.set_index(["left", "right"]).loc[("a", "c")]

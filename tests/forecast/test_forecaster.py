@@ -7,6 +7,7 @@ import pytest
 from mergecast.errors import TableError, UndefinedError, UsageError
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.tables.missing import MissingMetric
+from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable
 from synthetic_suite import build_suite
 
@@ -139,6 +140,18 @@ def test_a_table_is_read_by_the_models_of_the_richest_tier_it_has(suite, new_pai
     cheap = new_pairs[[c for c in new_pairs.columns if not c.startswith("reach")]]
     assert forecaster.forecast(cheap).tier == "weights"
     assert list(Forecaster.fit(pairs, outcomes, cheaper=False).file.tiers) == ["activations"]
+
+
+def test_the_file_says_what_its_training_tables_were_made_with(suite):
+    pairs, outcomes = suite
+    made = {"spectra": 2, "outcome": 1}
+    file = Forecaster.fit(
+        PairTable(pairs, versions={"spectra": 2}),
+        OutcomeTable(outcomes, versions={"outcome": 1}),
+        "constant",
+    ).file
+    assert file.training.versions == made
+    assert Forecaster.fit(pairs, outcomes, "constant").file.training.versions == {}
 
 
 def test_a_missing_metric_makes_the_forecast_missing_with_the_reason(forecaster, new_pairs):

@@ -115,6 +115,7 @@ def test_the_largest_table_is_read_with_the_outcomes_of_its_size(results):
     ("edit", "message"),
     [
         (lambda d: d.pop("datasets"), "key 'datasets': missing"),
+        (lambda d: d.update(datasets="pets"), "key 'datasets': expected a list, found 'pets'"),
         (lambda d: d.update(datasets=["pets"]), "1 task"),
         (lambda d: d["datasets"].__setitem__(1, "pets"), "row 1: task 'pets' stands twice"),
         (lambda d: d["datasets"].__setitem__(1, 3), "row 1: 3 cannot name a task"),
@@ -122,10 +123,21 @@ def test_the_largest_table_is_read_with_the_outcomes_of_its_size(results):
         (lambda d: d["metrics"][COSINE].pop("matrix"), f"'{COSINE}', key 'matrix': missing"),
         (lambda d: d["metrics"][COSINE]["matrix"].pop(), "5 rows where there are 6 tasks"),
         (lambda d: d["metrics"][COSINE]["matrix"][2].pop(), "row 2: 5 columns"),
-        (lambda d: d["metrics"][COSINE]["matrix"].__setitem__(2, 1), "row 2: no list"),
+        (
+            lambda d: d["metrics"][COSINE]["matrix"].__setitem__(2, 1),
+            "'matrix', row 2: expected a list, found 1",
+        ),
         (
             lambda d: d["metrics"][COSINE]["matrix"][0].__setitem__(1, "high"),
-            "pair pets__cars: expected a number or null, found 'high'",
+            f"'{COSINE}', key 'matrix', row 0, column 1: expected a number or null, found 'high'",
+        ),
+        (
+            lambda d: d["metrics"][COSINE]["matrix"][0].__setitem__(1, True),
+            "expected a number or null, found True",
+        ),
+        (
+            lambda d: d["metrics"][COSINE]["matrix"][0].__setitem__(1, 10**400),
+            "expected a number or null, found 1000",
         ),
         (
             lambda d: d["metrics"][COSINE]["matrix"][1].__setitem__(0, 7.0),
@@ -147,7 +159,18 @@ def test_a_damaged_metric_table_is_refused_with_its_place(results, edit, message
         (lambda d: d.update(cars__pets=d["pets__cars"]), "the same as 'pets__cars'"),
         (lambda d: d["pets__cars"].pop("cars"), "pair 'pets__cars', key 'cars': missing"),
         (lambda d: d["pets__cars"]["cars"].append({}), "task 'cars': 2 results"),
-        (lambda d: d["pets__cars"]["cars"][0].pop("acc/test/cars"), "no key 'acc/test/cars'"),
+        (
+            lambda d: d["pets__cars"]["cars"][0].pop("acc/test/cars"),
+            "task 'cars': key 'acc/test/cars': missing; found: 'loss/test/cars'",
+        ),
+        (
+            lambda d: d.update(pets__cars=[1]),
+            "key 'pets__cars': expected an object, found [1]; copy the file again",
+        ),
+        (
+            lambda d: d["pets__cars"].update(cars=0.7),
+            "pair 'pets__cars', task 'cars': expected a list, found 0.7",
+        ),
         (
             lambda d: d["pets__cars"]["cars"][0].update({"acc/test/cars": "0.7"}),
             "expected a number or null, found '0.7'",
@@ -164,7 +187,7 @@ def test_a_damaged_outcome_table_is_refused_with_its_place(results, edit, messag
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[1]", "expected an object, found a list"),
+        ("[1]", r"expected an object, found \[1\]"),
         ("{", "not valid JSON"),
         ('{"a": 1, "a": 2}', "key 'a': stands twice"),
         (b"\xff\xfe", "not UTF-8"),

@@ -45,7 +45,10 @@ def test_metrics_that_an_elimination_removed_count_as_zero(results):
         (lambda d: d["fold_results"][1].pop("held_out_task"), "row 1, key 'held_out_task'"),
         (lambda d: d["fold_results"][1].update(held_out_task="pets"), "held out twice"),
         (lambda d: d["fold_results"][2].pop("coefficients"), "row 2, key 'coefficients'"),
-        (lambda d: d["fold_results"][2].pop("val_r"), "row 2: neither val_r nor val_pearson_r"),
+        (
+            lambda d: d["fold_results"][2].pop("val_r"),
+            "row 2, key 'val_r': missing; found: 'held_out_task'",
+        ),
         (lambda d: d["fold_results"][2]["coefficients"].pop(METRICS[0]), "no coefficient of"),
         (
             lambda d: d["fold_results"][2]["coefficients"].update({METRICS[0]: None}),

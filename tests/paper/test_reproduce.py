@@ -144,6 +144,17 @@ def test_a_damaged_neighbour_or_foreign_fit_does_not_stop_a_setting(results):
     assert "held-out task 'moon' has no pair" in found["released_fit_not_reproduced"]
 
 
+def test_a_damaged_experiment_does_not_stop_a_setting(results):
+    good = fit_file(results)
+    damaged = fit_file(results, experiment="l1_loto_cv_no_subspace")
+    damaged.parent.mkdir()
+    damaged.write_text(good.read_text().replace('"held_out_task"', '"task"', 1))
+    found = reproduce(results, SETTING, ["constant"])
+    assert list(found.experiments) == ["loto_cv_l1_lambda1.0"]
+    (finding,) = [f for f in found.findings if f.code == "unreadable_experiment"]
+    assert "row 0, key 'held_out_task': missing; found: 'task'" in finding.message
+
+
 def test_wrong_requests_are_refused(results):
     with pytest.raises(UsageError, match="setting 'Net': unknown"):
         reproduce(results, "Net")

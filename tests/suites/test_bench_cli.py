@@ -41,9 +41,9 @@ def test_fetch_says_that_nothing_is_needed(tmp_path):
 def test_run_summarises_and_status_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(Digits, "recipe_type", TinyRecipe)
     cut = ["--only", "parity, loops", "--method", "ties", "--method", "tsv", "--workers", "1"]
-    arguments = ["run", "digits-14", "-o", str(tmp_path), *cut]
+    arguments = ["run", "digits-14", "-o", str(tmp_path), "--tier", "weights", *cut]
     text = runner.invoke(app, arguments).stdout
-    assert "retention of a pair" in text
+    assert "Retention of a pair" in text
     assert f"{tmp_path}/outcomes.parquet" in text
     parsed = json.loads(runner.invoke(app, [*arguments, "--json"]).stdout)
     assert list(parsed["pair_retention"]) == ["ties", "tsv"]
@@ -60,7 +60,7 @@ def test_run_merges_random_sets_beside_the_pairs(tmp_path, monkeypatch):
     cut = ["--only", "parity,loops,prime,noisy", "--method", "ties", "--workers", "1"]
     arguments = ["run", "digits-14", "-o", str(tmp_path), "--tier", "weights", *cut]
     text = runner.invoke(app, [*arguments, "--n-sets", "2"]).stdout
-    assert "retention of a larger set" in text
+    assert "Retention of a larger set" in text
     parsed = json.loads(runner.invoke(app, [*arguments, "--n-sets", "2", "--json"]).stdout)
     assert parsed["pair_retention"]["ties"]["count"] == 6
     counts = {row["size"]: row["count"] for row in parsed["set_retention"]}

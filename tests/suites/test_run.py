@@ -245,6 +245,7 @@ def test_parameters_of_methods_come_from_the_recipe_and_are_checked_first(tmp_pa
         tmp_path / "still",
         only=["parity", "upright"],
         methods=["task_arithmetic"],
+        tier="weights",
         recipe=still,
         workers=1,
     )

@@ -1,3 +1,4 @@
+import pickle
 from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
@@ -180,7 +181,13 @@ def test_equal_tables_are_equal_in_all_that_they_hold(pairs):
     assert pairs == replace(pairs)
     assert pairs != replace(pairs, versions={})
     assert pairs != replace(pairs, frame=pairs.frame.assign(cosine=0.0))
-    assert pairs != pairs.to_pandas().empty
+    assert pairs != "a table"
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(pairs)
+
+
+def test_a_table_goes_to_a_worker_and_comes_back(pairs):
+    assert pickle.loads(pickle.dumps(pairs)) == pairs
 
 
 def test_one_screen_says_what_the_table_holds(pairs):

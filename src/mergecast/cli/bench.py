@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,11 +16,6 @@ from mergecast.cli.options import (
     WorkersOption,
     names,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from mergecast.tables.outcomes import OutcomeTable
 
 app = typer.Typer(
     help="""Run a benchmark suite: fine-tune, merge pairs and sets by every method, evaluate.
@@ -103,6 +98,8 @@ def run(
       mergecast bench run digits-14 -o runs/cut --only parity,loops --n-sets 0
     """
     import mergecast as mc
+    from mergecast.report.outcome_tables import retention_figures, retention_parts
+    from mergecast.report.table import open_console, show
     from mergecast.runtime.progress import progress_bars
     from mergecast.tables.outcomes import OutcomeTable
 
@@ -118,21 +115,19 @@ def run(
             workers=workers,
             progress=bars,
         )
-    merged, larger = _retention(OutcomeTable.read(folder / "outcomes.parquet"))
+    outcomes = OutcomeTable.read(folder / "outcomes.parquet")
+    figures = retention_figures(outcomes)
     if json:
+        pairs, larger = figures[figures["size"] == 2], figures[figures["size"] > 2]
         print_json(
             {
                 "folder": folder,
-                "pair_retention": merged.to_dict(orient="index"),
-                "set_retention": larger.reset_index().to_dict(orient="records"),
+                "pair_retention": pairs.drop(columns="size").set_index("method").to_dict("index"),
+                "set_retention": larger.to_dict("records"),
             }
         )
         return
-    print("retention of a pair, by method:")
-    print(merged.to_string(float_format=lambda value: f"{value:.3f}"))
-    if len(larger):
-        print("retention of a larger set, by method and number of models:")
-        print(larger.to_string(float_format=lambda value: f"{value:.3f}"))
+    show(open_console(), retention_parts(figures))
     print(f"tables: {out}/pairs.parquet, {out}/outcomes.parquet, {out}/tasks.parquet")
 
 
@@ -154,20 +149,3 @@ def status(suite: _SuiteName, out: _Folder, json: JsonOption = False) -> None:
         return
     for stage, (done, total) in stages.items():
         print(f"{stage:<9} {done}/{total}")
-
-
-def _retention(outcomes: OutcomeTable) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Count, mean, spread and least of mean retention: of pairs by method, of sets also by size."""
-    # skipna=False: a merge with an unevaluated member has no mean, it is not that of the others.
-    rows = outcomes.frame.assign(size=outcomes.sizes)
-    means = rows.groupby(["method", "members", "size"], sort=False)["retention"].agg(
-        lambda values: values.mean(skipna=False)
-    )
-    merges = means.reset_index()
-    pairs, larger = merges[merges["size"] == 2], merges[merges["size"] > 2]
-    return _figures(pairs, ["method"]), _figures(larger, ["method", "size"])
-
-
-def _figures(merges: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    by_key = merges.groupby(keys, sort=False)["retention"]
-    return by_key.agg(["count", "mean", "std", "min"])

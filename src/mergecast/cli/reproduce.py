@@ -69,21 +69,12 @@ def command(
     if json:
         print_json(found.to_dict())
         return
-    from mergecast.analysis.tables import audit_lines, fit_parts
-    from mergecast.paper.sensitivity import calibration_sensitivity
-    from mergecast.paper.tables import (
-        fit_sensitivity_table,
-        metric_sensitivity_table,
-        reproduction_parts,
-    )
+    from mergecast.analysis.tables import fit_parts
+    from mergecast.paper.tables import fit_sensitivity_table, reproduction_parts
     from mergecast.report.table import open_console, show
 
     console = open_console()
     show(console, reproduction_parts(found))
-    if found.sizes:
-        show(console, [metric_sensitivity_table(calibration_sensitivity(found.sizes).metrics)])
-    # Before what was asked for in addition, which may fail where there are too few tasks.
-    show(console, audit_lines(found.findings))
     if sensitivity:
         with progress_bars() as bars:
             fits = found.fits_by_size(seeds, progress=bars)

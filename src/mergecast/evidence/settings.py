@@ -29,8 +29,8 @@ class ProbeSettings:
         Folder of finished units, reused by later runs; a temporary one if None.
     """
 
-    calibration: int = 10
-    seed: int = 42
+    calibration: int = 100
+    seed: int = 0
     device: str = "cpu"
     batch_size: int = 32
     layer: str | None = None

@@ -120,6 +120,10 @@ class Training(Strict):
     suites: list[str]
     tasks: list[str]
     notes: list[str]
+    versions: dict[str, int] = Field(
+        default={},
+        description="stage of computation to the version that the training tables were made with",
+    )
 
 
 class ForecasterFile(Strict):

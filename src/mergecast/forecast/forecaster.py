@@ -29,6 +29,7 @@ from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.workers import Workers
 from mergecast.tables.outcomes import OutcomesLike, as_outcomes
 from mergecast.tables.pairs import PairsLike, as_pairs
+from mergecast.tables.table import joined_versions
 from mergecast.version import __version__
 
 
@@ -128,6 +129,7 @@ class Forecaster:
             suites=sorted(keys["suite"].unique()),
             tasks=sorted(keys["member"].unique()),
             notes=list(notes),
+            versions=joined_versions([pairs, outcomes]),
         )
         return cls(
             ForecasterFile(

@@ -7,24 +7,50 @@ first part of the setting is in lower case (``vit-b-16_AdamW``). The main experi
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import AliasChoices, Field, field_validator
 
 from mergecast.errors import TableError
-from mergecast.paper.json_file import entry, number, read_json, refuse_json
+from mergecast.paper.json_file import Finite, Number, Strict, read_json, refuse_repeats
 from mergecast.paper.results import METHOD_NAMES, results_folder
 
 MAIN_EXPERIMENT = "loto_cv_l1_lambda1.0"
-ABLATION = "l1_loto_cv_no_"
 
-# The MSE files name the fold's correlation by its kind; the elimination files, the coefficients.
-_R_KEYS = ("val_r", "val_pearson_r")
-_COEFFICIENT_KEYS = ("coefficients", "retained_coefficients")
+
+# The MSE files name r by its kind; the elimination files, the coefficients that were kept.
+_R = AliasChoices("val_r", "val_pearson_r")
+_COEFFICIENTS = AliasChoices("coefficients", "retained_coefficients")
+
+
+class _Fold(Strict):
+    held_out_task: str
+    n_val_pairs: int
+    r: Number = Field(validation_alias=_R)
+    coefficients: dict[str, Finite] = Field(validation_alias=_COEFFICIENTS)
+    retained_coefficients: dict[str, Any] | None = None
+
+
+class _Aggregate(Strict):
+    r: Number = Field(default=nan, validation_alias=_R)
+
+
+class _FitFile(Strict):
+    fold_results: list[_Fold]
+    aggregate_metrics: _Aggregate = _Aggregate()
+
+    @field_validator("fold_results")
+    @classmethod
+    def _distinct(cls, folds: list[_Fold]) -> list[_Fold]:
+        refuse_repeats([fold.held_out_task for fold in folds], "is held out twice")
+        if not folds:
+            raise ValueError("no fold")
+        return folds
 
 
 @dataclass(frozen=True)
@@ -33,12 +59,17 @@ class ReleasedFit:
 
     Attributes
     ----------
-    method : mergecast's name.
-    coefficients : frame, one row a fold (index: the task held out), one column a metric; a metric
-        that a fold removed has 0.
-    fold_r : Pearson's r on each held-out task's pairs, same index.
-    fold_pairs : number of these pairs, same index.
-    pooled_r : r of all folds' predictions together, as the file states it; NaN where it does not.
+    method : str
+        mergecast's name.
+    coefficients : DataFrame
+        One row a fold (index: the task held out), one column a metric; a metric that a fold removed
+        has 0.
+    fold_r : Series
+        Pearson's r on each held-out task's pairs, same index.
+    fold_pairs : Series
+        Number of these pairs, same index.
+    pooled_r : float
+        r of all folds' predictions together, as the file states it; NaN where it does not.
     """
 
     method: str
@@ -58,19 +89,22 @@ def released_fits(
 ) -> dict[str, ReleasedFit]:
     """Method to its fits in one experiment, sorted; empty where none was released.
 
-    Raises TableError where a file is damaged.
+    Raises
+    ------
+    TableError
+        A file is damaged, or two are of one method.
     """
     home = _home(results, setting)
     if home is None or not (home / experiment).is_dir():
         return {}
-    found: dict[str, ReleasedFit] = {}
+    fits: dict[str, ReleasedFit] = {}
     for path in sorted((home / experiment).glob("*_results.json")):
         name = re.sub(r"_loto(_mse)?_results\.json$", "", path.name)
         method = METHOD_NAMES.get(name, name)
-        if method in found:
+        if method in fits:
             raise TableError(path, f"method {method!r} stands twice", "keep one")
-        found[method] = _read_fit(path, method)
-    return dict(sorted(found.items()))
+        fits[method] = _read_fit(path, method)
+    return dict(sorted(fits.items()))
 
 
 def experiments(results: str | Path, setting: str) -> list[str]:
@@ -92,46 +126,19 @@ def _home(results: str | Path, setting: str) -> Path | None:
 
 
 def _read_fit(path: Path, method: str) -> ReleasedFit:
-    data = read_json(path)
-    folds: list[Any] = entry(path, data, "fold_results", list)
-    if not folds:
-        refuse_json(path, "key 'fold_results'", "no fold")
-    coefficients, fold_r, fold_pairs = {}, {}, {}
-    for i, fold in enumerate(folds):
-        where = f"fold_results, row {i}"
-        task = entry(path, fold, "held_out_task", str, where)
-        if task in coefficients:
-            refuse_json(path, where, f"task {task!r} is held out twice")
-        key = next((key for key in _COEFFICIENT_KEYS if key in fold), _COEFFICIENT_KEYS[0])
-        values = entry(path, fold, key, dict, where)
-        coefficients[task] = {
-            metric: _finite(path, value, f"{where}, coefficient {metric!r}")
-            for metric, value in values.items()
-        }
-        r_key = next((key for key in _R_KEYS if key in fold), None)
-        if r_key is None:
-            refuse_json(path, where, f"neither {_R_KEYS[0]} nor {_R_KEYS[1]}")
-        fold_r[task] = number(path, fold[r_key], f"{where}, {r_key}")
-        fold_pairs[task] = entry(path, fold, "n_val_pairs", int, where)
-    aggregate = data.get("aggregate_metrics", {})
-    pooled = next((aggregate[key] for key in _R_KEYS if key in aggregate), None)
-    frame = pd.DataFrame.from_dict(coefficients, orient="index")
-    if "retained_coefficients" in folds[0]:
+    content = read_json(path, _FitFile)
+    folds = {fold.held_out_task: fold for fold in content.fold_results}
+    frame = pd.DataFrame.from_dict({t: f.coefficients for t, f in folds.items()}, orient="index")
+    if content.fold_results[0].retained_coefficients is not None:
         frame = frame.fillna(0.0)
     for task, absent in frame.isna().iterrows():
         if absent.any():
-            refuse_json(path, f"fold of {task}", f"no coefficient of metric {absent.idxmax()!r}")
+            text = f"no coefficient of metric {absent.idxmax()!r}"
+            raise TableError(f"{path}: fold of {task}", text, "copy the file again")
     return ReleasedFit(
         method,
         frame.astype(float),
-        pd.Series(fold_r, dtype=float),
-        pd.Series(fold_pairs, dtype="int64"),
-        number(path, pooled, "aggregate_metrics"),
+        pd.Series({task: fold.r for task, fold in folds.items()}, dtype=float),
+        pd.Series({task: fold.n_val_pairs for task, fold in folds.items()}, dtype="int64"),
+        content.aggregate_metrics.r,
     )
-
-
-def _finite(path: Path, value: Any, where: str) -> float:
-    found = number(path, value, where)
-    if math.isnan(found):
-        refuse_json(path, where, f"expected a finite number, found {value!r}")
-    return found

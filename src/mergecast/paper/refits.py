@@ -14,15 +14,16 @@ from mergecast.forecast.estimators.predictors import BASELINES, PREDICTORS, Pred
 from mergecast.forecast.training import TrainingRows, training_rows
 from mergecast.forecast.validation.evaluation import applies
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
-from mergecast.forecast.validation.scoring import pearson, scores
+from mergecast.forecast.validation.scoring import mean_defined, paired_predictions, pearson, scores
 from mergecast.paper.replay import NORMALIZED, RAW
 from mergecast.paper.selection import Selection
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.workers import Workers
-from mergecast.typing import Floats
+from mergecast.tables.pairs import PAIR_KEYS
 
+_KEYS = ["predictor", "target", "protocol", "method"]
 NUMBERS = ["per_fold_r", "pooled_r", "mae"]
-REFIT_COLUMNS = ["predictor", "target", "protocol", "method", *NUMBERS]
+REFIT_COLUMNS = [*_KEYS, *NUMBERS]
 
 # Raw accuracy is fitted as the paper did, to reproduce it, and in no other way.
 SCHEMES = ((RAW, "loto"), (NORMALIZED, "loto"), (NORMALIZED, "l2to"))
@@ -42,7 +43,7 @@ DEFAULT_PREDICTORS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Unit:
     """One predictor, validated once: what a worker gets."""
 
@@ -56,10 +57,10 @@ class _Unit:
 
 @dataclass(frozen=True)
 class _Result:
-    """What a worker gives back; `predictions` by fold, one value a pair."""
+    """What a worker gives back: scores, the predictions behind them, or why there are none."""
 
     numbers: dict[str, float]
-    predictions: dict[str, Floats]
+    predictions: pd.DataFrame | None = None
     failure: str = ""
 
 
@@ -91,51 +92,52 @@ def refit(
 
     Parameters
     ----------
-    selection : what is analysed.
-    predictors : names in `PREDICTORS`, by default `default_predictors`; constant and partner mean
-        always stand beside.
-    seeds : a predictor with a random state is fitted from seeds 0 … seeds-1 under ``loto``, and
-        with seed 0 under ``l2to``.
-    workers : processes; the numbers do not depend on it.
-    progress : told of every validation done.
+    selection : Selection
+        What is analysed.
+    predictors : Sequence[str], optional
+        Names in `PREDICTORS`, by default `default_predictors`; constant and partner mean always
+        stand beside.
+    seeds : int
+        A predictor with a random state is fitted from seeds 0 … seeds-1 under ``loto``, and with
+        seed 0 under ``l2to``.
+    workers : int
+        Processes; the numbers do not depend on it.
+    progress : Progress, optional
+        Told of every validation done.
 
     Returns
     -------
-    runs : frame, one row a (predictor, target, protocol, method, seed): per_fold_r, pooled_r, mae
-        (NaN where undefined), whether the predictor is `warm`, and under ``loto`` `partner_r`: the
-        mean over folds of r between its predictions and those of partner mean.
-    failures : one line for each validation that could not be done, and why.
+    runs : DataFrame
+        One row a (predictor, target, protocol, method, seed): per_fold_r, pooled_r, mae (NaN where
+        undefined), whether the predictor is `warm`, and under ``loto`` `partner_r`: the mean over
+        folds of r between its predictions and those of partner mean.
+    failures : list[str]
+        One line for each validation that could not be done, and why.
     """
     names = dict.fromkeys([*BASELINES, *(predictors or default_predictors())])
-    chosen = [PREDICTORS.get(name) for name in names]
     data = {
         NORMALIZED: training_rows(selection.pairs, selection.outcomes),
         RAW: training_rows(selection.pairs, raw_outcomes(selection.outcomes)),
     }
-    units = list(_units(chosen, data, seeds, selection.others))
+    units = list(_units([PREDICTORS.get(name) for name in names], data, seeds, selection.others))
     advance = (progress or Silent()).stage("refitting", len(units))
     with Workers(workers) as pool:
-        found = pool.map(_validate, units, advance)
+        results = dict(zip(units, pool.map(_validate, units, advance), strict=True))
     partner_means = {
         (unit.target, unit.method): result.predictions
-        for unit, result in zip(units, found, strict=True)
+        for unit, result in results.items()
         if unit.predictor == "partner_mean" and unit.protocol == "loto"
     }
-    rows: list[dict[str, object]] = []
-    failures: list[str] = []
-    for unit, result in zip(units, found, strict=True):
+    rows, failures = [], []
+    for unit, result in results.items():
         predictor = PREDICTORS.get(unit.predictor)
         name = report_name(predictor)
-        row: dict[str, object] = {
-            "predictor": name,
-            "target": unit.target,
-            "protocol": unit.protocol,
-        }
-        row |= {"method": unit.method, "seed": unit.seed, "warm": predictor.warm}
+        keys = dict(zip(_KEYS, (name, unit.target, unit.protocol, unit.method), strict=True))
         partner_r = np.nan
         if unit.protocol == "loto":
             partner_r = _agreement(result.predictions, partner_means[unit.target, unit.method])
-        rows.append(row | result.numbers | {"partner_r": partner_r})
+        more = {"seed": unit.seed, "warm": predictor.warm, "partner_r": partner_r}
+        rows.append({**keys, **more, **result.numbers})
         if result.failure:
             where = f"{name}, {unit.method}, {unit.target}, {unit.protocol}"
             failures.append(f"{where}: {result.failure}")
@@ -144,15 +146,14 @@ def refit(
 
 def mean_over_seeds(runs: pd.DataFrame) -> pd.DataFrame:
     """`refit`'s runs with seeds averaged: the columns REFIT_COLUMNS, in order of the runs."""
-    keys = REFIT_COLUMNS[:4]
-    return runs.groupby(keys, sort=False)[NUMBERS].mean().reset_index()[REFIT_COLUMNS]
+    return runs.groupby(_KEYS, sort=False)[NUMBERS].mean().reset_index()[REFIT_COLUMNS]
 
 
 def seed_spread(runs: pd.DataFrame) -> pd.DataFrame:
     """How per-fold r moves with the seed: `mean`, `std`, `low`, `high`, `n_seeds` by setting of
     the fit, for predictors that were fitted from several seeds.
     """
-    groups = runs.groupby(REFIT_COLUMNS[:4], sort=False)["per_fold_r"]
+    groups = runs.groupby(_KEYS, sort=False)["per_fold_r"]
     table = groups.agg(mean="mean", std="std", low="min", high="max", n_seeds="size").reset_index()
     return table[table["n_seeds"] > 1].reset_index(drop=True)
 
@@ -178,22 +179,21 @@ def _validate(unit: _Unit) -> _Result:
     predictor, protocol = PREDICTORS.get(unit.predictor), PROTOCOLS.get(unit.protocol)
     undefined = dict.fromkeys(NUMBERS, np.nan)
     if not applies(predictor, protocol):
-        return _Result(undefined, {})
+        return _Result(undefined)
     try:
         table = out_of_fold(unit.rows, predictor.seeded(unit.seed), protocol)
     except MergecastError as error:
-        return _Result(undefined, {}, str(error))
+        return _Result(undefined, failure=str(error))
     numbers = scores(table)
-    predictions = {}
-    if unit.protocol == "loto":
-        for fold, rows in table.groupby("fold", sort=False):
-            means = rows.groupby(["left", "right"], sort=False)["predicted"].mean()
-            predictions[str(fold)] = means.to_numpy()
-    return _Result({key: float(numbers[key]) for key in NUMBERS}, predictions)
+    return _Result({key: float(numbers[key]) for key in NUMBERS}, paired_predictions(table))
 
 
-def _agreement(first: dict[str, Floats], second: dict[str, Floats]) -> float:
+def _agreement(first: pd.DataFrame | None, second: pd.DataFrame | None) -> float:
     """Mean over folds of r between two predictors; NaN where it is defined in none."""
-    both = [pearson(first[fold], second[fold]) for fold in first if fold in second]
-    defined = [r for r in both if not np.isnan(r)]
-    return float(np.mean(defined)) if defined else np.nan
+    if first is None or second is None:
+        return np.nan
+    both = first.merge(second, on=["fold", *PAIR_KEYS])
+    folds = both.groupby("fold", sort=False)
+    return mean_defined(
+        [pearson(t["predicted_x"].to_numpy(), t["predicted_y"].to_numpy()) for _, t in folds]
+    )

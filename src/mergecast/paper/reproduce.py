@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from mergecast.paper.sensitivity import (
     noisy_metrics,
     published_sizes,
 )
+from mergecast.report.plain import plain
 from mergecast.runtime.progress import Progress
 from mergecast.tables.pairs import PairTable
 from mergecast.typing import Names, listed
@@ -41,13 +44,24 @@ class Reproduction:
 
     Attributes
     ----------
-    setting, selection : the tables, and what of them is analysed.
-    others : the other settings of the folder that could be read.
-    fits, replays : released fits, and their coefficients applied again, by method.
-    runs : every refit, one row a seed, see `mergecast.paper.refits.refit`.
-    findings : the audit.
-    experiments : every released experiment that could be read, by name, as `fits`.
-    sizes : calibration size to the analysed pairs measured with it; empty where the setting has no
+    setting : PublishedSetting
+        The tables.
+    selection : Selection
+        What of them is analysed.
+    others : list[PublishedSetting]
+        The other settings of the folder that could be read.
+    fits : dict[str, ReleasedFit]
+        By method.
+    replays : dict[str, Replay]
+        Their coefficients applied again.
+    runs : DataFrame
+        Every refit, one row a seed, see `mergecast.paper.refits.refit`.
+    findings : list[AuditFinding]
+        The audit.
+    experiments : dict[str, dict[str, ReleasedFit]]
+        Every released experiment that could be read, by name, as `fits`.
+    sizes : dict[int, PairTable]
+        Calibration size to the analysed pairs measured with it; empty where the setting has no
         sensitivity folder.
     """
 
@@ -63,30 +77,28 @@ class Reproduction:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; an undefined number is None."""
-        chosen = self.selection
-        means = self.released_means()
-        missing = [{"pair": pair, "reason": reason} for pair, reason in chosen.missing]
-        audit = [
-            {"code": f.code, "severity": f.severity, "message": f.message} for f in self.findings
-        ]
-        return {
+        selection, means = self.selection, self.released_means()
+        missing = [{"pair": pair, "reason": reason} for pair, reason in selection.missing]
+        content = {
             "setting": self.setting.name,
-            "pairs": {"expected": chosen.expected, "used": len(chosen.pairs), "missing": missing},
+            "pairs": {
+                "expected": selection.expected,
+                "used": len(selection.pairs),
+                "missing": missing,
+            },
             "published": {
-                "top5_overlap": _plain(top_overlap(means)),
-                "sign_agreement": _plain(sign_agreement(means)),
-                "per_fold_r": {name: _plain(fit.per_fold_r) for name, fit in self.fits.items()},
+                "top5_overlap": top_overlap(means),
+                "sign_agreement": sign_agreement(means),
+                "per_fold_r": {method: fit.per_fold_r for method, fit in self.fits.items()},
             },
-            "refit": [
-                {str(key): _plain(value) for key, value in row.items()}
-                for row in mean_over_seeds(self.runs).to_dict("records")
-            ],
+            "refit": mean_over_seeds(self.runs).to_dict("records"),
             "additive_share": {
-                "outcomes": _plain_values(outcome_shares(chosen.outcomes)),
-                "metrics": _plain_values(metric_shares(chosen.pairs)),
+                "outcomes": outcome_shares(selection.outcomes),
+                "metrics": metric_shares(selection.pairs),
             },
-            "audit": audit,
+            "audit": [vars(finding) for finding in self.findings],
         }
+        return {key: plain(value) for key, value in content.items()}
 
     def analyse(self, progress: Progress | None = None) -> Analysis:
         """What drives the setting's outcomes, by the analyses for any tables; takes minutes."""
@@ -154,16 +166,25 @@ def reproduce(
     fits = released_fits(results, setting)
     selection = select(tables, fits)
     findings: list[AuditFinding] = []
-    others = _others(results, setting, findings)
+    others = []
+    for name in settings(results):
+        if name != setting:
+            with _or_finding(findings, "unreadable_setting", f"{name} is not compared with: "):
+                others.append(read_setting(results, name))
     replays: dict[str, Replay] = {}
     for method, fit in fits.items():
-        try:
+        with _or_finding(findings, "released_fit_not_reproduced"):
             replays[method] = replay(fit, selection.pairs, selection.outcomes)
-        except MergecastError as error:
-            findings.append(AuditFinding("released_fit_not_reproduced", WARNING, str(error)))
     findings += audit_setting(tables, selection, others, fits, replays)
-    released = _experiments(results, setting, findings)
-    sizes = _sizes(results, setting, selection, findings)
+    released: dict[str, dict[str, ReleasedFit]] = {}
+    for name in experiments(results, setting):
+        with _or_finding(findings, "unreadable_experiment"):
+            released[name] = released_fits(results, setting, name)
+    sizes: dict[int, PairTable] = {}
+    with _or_finding(findings, "unreadable_sensitivity"):
+        sizes = published_sizes(results, setting, selection.pairs)
+    if sizes:
+        findings += noisy_metrics(calibration_sensitivity(sizes).metrics, PUBLISHED_SIZE)
     runs, failures = refit(selection, listed(predictors) or None, seeds, workers, progress)
     findings += [AuditFinding("not_fitted", WARNING, text) for text in failures]
     findings += _unstable(runs)
@@ -175,56 +196,22 @@ def reproduce(
 
 def _only_setting(results: str | Path) -> str:
     """The setting of a folder that has one; raises UsageError otherwise."""
-    found = settings(results)
-    if not found:
+    names = settings(results)
+    if not names:
         problem = "no mergeability/<SETTING>/pairwise_metrics_N<n>.json in it"
         raise UsageError(results, problem, "copy the whole results folder")
-    if len(found) != 1:
-        raise UsageError("setting", "not given", f"choose one: {', '.join(found)}")
-    return found[0]
+    if len(names) != 1:
+        raise UsageError("setting", "not given", f"choose one: {', '.join(names)}")
+    return names[0]
 
 
-def _others(
-    results: str | Path, setting: str, findings: list[AuditFinding]
-) -> list[PublishedSetting]:
-    """The other settings; one that cannot be read is a finding, not the end of this one."""
-    found = []
-    for name in settings(results):
-        if name == setting:
-            continue
-        try:
-            found.append(read_setting(results, name))
-        except MergecastError as error:
-            text = f"{name} is not compared with: {error}"
-            findings.append(AuditFinding("unreadable_setting", WARNING, text))
-    return found
-
-
-def _experiments(
-    results: str | Path, setting: str, findings: list[AuditFinding]
-) -> dict[str, dict[str, ReleasedFit]]:
-    """All released fits by experiment; what cannot be read is a finding, not the end."""
-    released = {}
-    for name in experiments(results, setting):
-        try:
-            released[name] = released_fits(results, setting, name)
-        except MergecastError as error:
-            findings.append(AuditFinding("unreadable_experiment", WARNING, str(error)))
-    return released
-
-
-def _sizes(
-    results: str | Path, setting: str, selection: Selection, findings: list[AuditFinding]
-) -> dict[int, PairTable]:
-    """Tables at other calibration sizes; what cannot be read is a finding, not the end."""
+@contextmanager
+def _or_finding(findings: list[AuditFinding], code: str, text: str = "") -> Iterator[None]:
+    """What cannot be read or done again is a finding, not the end of the setting."""
     try:
-        sizes = published_sizes(results, setting, selection.pairs)
+        yield
     except MergecastError as error:
-        findings.append(AuditFinding("unreadable_sensitivity", WARNING, str(error)))
-        return {}
-    if sizes:
-        findings += noisy_metrics(calibration_sensitivity(sizes).metrics, PUBLISHED_SIZE)
-    return sizes
+        findings.append(AuditFinding(code, WARNING, f"{text}{error}"))
 
 
 def _unstable(runs: pd.DataFrame) -> list[AuditFinding]:
@@ -256,11 +243,3 @@ def _identifying(runs: pd.DataFrame) -> list[AuditFinding]:
         for name, r in follows.items()
         if r > _FOLLOWS
     ]
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and value != value else value
-
-
-def _plain_values(values: dict[str, float]) -> dict[str, float | None]:
-    return {key: _plain(value) for key, value in values.items()}

@@ -6,7 +6,7 @@ example ``ViT-B-16_AdamW``)::
     mergeability/<SETTING>/pairwise_metrics_N<n>.json      metrics, upper triangular, null = failed
     <SETTING>/<method>/all_pairwise_summary_N<n>.json      accuracies of each merged pair's members
     finetuning/accs.json                                   accuracies of the single models
-    metric_linear_optimization_v2/<setting>/…              fitted coefficients (`published_fits`)
+    metric_linear_optimization_v2/<setting>/…              fitted coefficients (`paper.fits`)
 
 Nothing is dropped on the way: a metric that is null is NaN with a reason, a merge that failed is
 listed in `PublishedSetting.failures` with the error that the file holds.
@@ -14,18 +14,19 @@ listed in `PublishedSetting.failures` with the error that the file holds.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import combinations
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from mergecast.errors import TableError, UsageError
-from mergecast.paper.json_file import entry, number, read_json, refuse_json
-from mergecast.paper.metrics import metric_table, numbered_file, task_names
+from mergecast.paper.json_file import Number, Strict, checked, read_json
+from mergecast.paper.metrics import metric_file, numbered_file
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable
 from mergecast.tables.schema import about
@@ -54,13 +55,18 @@ class PublishedSetting:
 
     Attributes
     ----------
-    name : the setting; it is the `suite` of both tables.
-    tasks : names, sorted.
-    pairs : pair table with all n(n-1)/2 pairs, and the reason where a metric is missing.
-    outcomes : outcome table of the merges that succeeded. `score` is raw accuracy, `retention` the
-        paper's normalized accuracy. The files do not tell the number of test samples (`n_eval` is
-        1) nor a loss of the single model (NaN).
-    failures : merges without an outcome.
+    name : str
+        The setting; it is the `suite` of both tables.
+    tasks : list[str]
+        Names, sorted.
+    pairs : PairTable
+        All n(n-1)/2 pairs, and the reason where a metric is missing.
+    outcomes : OutcomeTable
+        The merges that succeeded. `score` is raw accuracy, `retention` the paper's normalized
+        accuracy. The files do not tell the number of test samples (`n_eval` is 1) nor a loss of the
+        single model (NaN).
+    failures : list[Failure]
+        Merges without an outcome.
     """
 
     name: str
@@ -73,6 +79,24 @@ class PublishedSetting:
     def methods(self) -> list[str]:
         """Merging methods with outcomes, sorted."""
         return self.outcomes.methods
+
+
+class _Run(Strict):
+    """A merged model on one task."""
+
+    acc: Number
+    normalized_acc: Number = nan
+    loss: Number = nan
+
+
+@cache
+def _run_on(task: str) -> type[_Run]:
+    """`_Run` as the files have it: each key carries the name of the task, ``acc/test/<task>``."""
+
+    class Run(_Run, alias_generator=lambda name: f"{name}/test/{task}"):
+        """A merged model on this task."""
+
+    return Run
 
 
 def results_folder(path: str | Path) -> Path:
@@ -99,118 +123,108 @@ def read_setting(results: str | Path, setting: str) -> PublishedSetting:
     UsageError
         No such folder or setting.
     TableError
-        A file is damaged or breaks the layout; the message names file, key, and pair.
+        A file is damaged or breaks the layout; the message names file, key, and value.
     """
     results = results_folder(results)
-    known = settings(results)
-    if setting not in known:
-        raise UsageError.unknown("setting", setting, known)
-    path = numbered_file(results / "mergeability" / setting, "pairwise_metrics")
-    data = read_json(path)
-    tasks = task_names(path, data)
-    pairs = metric_table(path, data, tasks, setting)
-    singles = _single_scores(results, str(data.get("model_name", setting.rpartition("_")[0])))
+    names = settings(results)
+    if setting not in names:
+        raise UsageError.unknown("setting", setting, names)
+    path, content = metric_file(results / "mergeability" / setting)
+    with about(path):
+        pairs = content.table(setting)
+    tasks = sorted(content.datasets)
+    singles = _single_scores(results, content.model_name or setting.rpartition("_")[0])
     rows: list[dict[str, Any]] = []
     failures: list[Failure] = []
     for method, summary in _summaries(results / setting, path).items():
-        found, failed = _outcomes(summary, method, tasks, singles)
-        rows += found
-        failures += failed
+        for pair, reason, members in _merges(summary, tasks, singles):
+            if reason:
+                failures.append(Failure(method, *pair, reason))
+            rows += [{"method": method, "members": join_members(pair), **row} for row in members]
     if not rows:
         raise TableError(
             results / setting, "no merge of a pair has an outcome", "copy the whole results folder"
         )
     with about(setting):
         outcomes = OutcomeTable(pd.DataFrame(rows).assign(suite=setting))
-    return PublishedSetting(setting, sorted(tasks), pairs, outcomes, failures)
+    return PublishedSetting(setting, tasks, pairs, outcomes, failures)
 
 
 def _single_scores(results: Path, model: str) -> dict[str, float]:
     """Accuracy of each single model, or nothing where it was not released."""
     path = results / "finetuning" / "accs.json"
-    if not path.is_file():
-        return {}
-    models = read_json(path)
+    models = read_json(path, dict[str, Any]) if path.is_file() else {}
     if model not in models:
         return {}
-    listed = entry(path, models, model, dict)
-    return {task: number(path, value, f"{model}, task {task}") for task, value in listed.items()}
+    return checked(dict[str, Number], models[model], f"{path}: key {model!r}")
 
 
 def _summaries(folder: Path, metrics: Path) -> dict[str, Path]:
     """Method to its summary file, sorted by mergecast's name."""
     if not folder.is_dir():
         raise TableError(folder, "no such folder", "copy the outcomes of this setting too")
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for home in sorted(path for path in folder.iterdir() if path.is_dir()):
         method = METHOD_NAMES.get(home.name, home.name)
-        if method in found:
+        if method in files:
             raise TableError(home, f"method {method!r} stands twice in {folder}", "keep one")
-        found[method] = numbered_file(home, "all_pairwise_summary", like=metrics)
-    return dict(sorted(found.items()))
+        files[method] = numbered_file(home, "all_pairwise_summary", like=metrics)
+    return dict(sorted(files.items()))
 
 
-def _outcomes(
-    path: Path, method: str, tasks: list[str], singles: Mapping[str, float]
-) -> tuple[list[dict[str, Any]], list[Failure]]:
-    """Member rows of every pair that was merged, and the pairs that were not."""
-    names = {f"{a}__{b}": (a, b) for a in tasks for b in tasks if a != b}
-    done: dict[tuple[str, str], str] = {}
-    rows: list[dict[str, Any]] = []
-    failures: list[Failure] = []
-    for key, value in read_json(path).items():
-        if key not in names:
-            refuse_json(path, f"pair {key!r}", "not a pair of tasks of the metric table")
-        left, right = sorted(names[key])
-        if (left, right) in done:
-            refuse_json(path, f"pair {key!r}", f"the same as {done[left, right]!r}", "keep one")
-        done[left, right] = key
-        found, reason = _members(path, key, value, (left, right), singles)
-        if reason:
-            failures.append(Failure(method, left, right, reason))
-        rows += [{"method": method, "members": join_members((left, right)), **row} for row in found]
-    failures += [
-        Failure(method, left, right, "not in the published outcomes")
-        for left, right in combinations(sorted(tasks), 2)
-        if (left, right) not in done
-    ]
-    return rows, failures
+def _merges(
+    path: Path, tasks: list[str], singles: Mapping[str, float]
+) -> Iterator[tuple[tuple[str, str], str, list[dict[str, Any]]]]:
+    """Every pair of tasks: why its merge has no outcome, or the rows of its two members."""
+    pairs = {f"{a}__{b}": (a, b) for a in tasks for b in tasks if a != b}
+    keys: dict[tuple[str, str], str] = {}
+    for key, value in read_json(path, dict[str, dict[str, Any]]).items():
+        place = f"{path}: pair {key!r}"
+        if key not in pairs:
+            raise TableError(place, "not a pair of tasks of the metric table", "remove it")
+        left, right = sorted(pairs[key])
+        if (left, right) in keys:
+            raise TableError(place, f"the same as {keys[left, right]!r}", "keep one")
+        keys[left, right] = key
+        yield (left, right), *_members(place, value, (left, right), singles)
+    for pair in combinations(tasks, 2):
+        if pair not in keys:
+            yield pair, "not in the published outcomes", []
 
 
 def _members(
-    path: Path, key: str, value: Any, members: tuple[str, str], singles: Mapping[str, float]
-) -> tuple[list[dict[str, Any]], str]:
-    """The rows of a pair's two members, or none and the reason."""
-    if isinstance(value, dict) and "error" in value:
-        return [], f"merge failed: {' '.join(str(value['error']).split())[:120]}"
+    place: str, value: dict[str, Any], members: tuple[str, str], singles: Mapping[str, float]
+) -> tuple[str, list[dict[str, Any]]]:
+    """Why a merge has no outcome, or the rows of its two members."""
+    if "error" in value:
+        return f"merge failed: {' '.join(str(value['error']).split())[:120]}", []
     rows = []
     for task in members:
-        where = f"pair {key!r}"
-        runs = entry(path, value, task, list, where=where)
-        if len(runs) != 1:
-            refuse_json(path, f"{where}, task {task!r}", f"{len(runs)} results, expected one")
-        run = runs[0] if isinstance(runs[0], dict) else {}
-        if f"acc/test/{task}" not in run:
-            refuse_json(path, f"{where}, task {task!r}", f"no key 'acc/test/{task}'")
-        found = {
-            name: number(path, run.get(f"{name}/test/{task}"), f"{where}, {name} of {task}")
-            for name in ("acc", "normalized_acc", "loss")
-        }
-        score = found["acc"]
-        if math.isnan(score):
-            return [], f"no accuracy of {task} in the published outcomes"
-        single = _single(score, found["normalized_acc"], singles.get(task, math.nan))
-        if math.isnan(single):
-            return [], f"no accuracy of the single model of {task}"
-        retention = score / single if single > 0 else math.nan
-        row = {"task": task, "score": score, "single_score": single, "retention": retention}
-        rows.append(row | {"loss": found["loss"], "single_loss": math.nan, "n_eval": 1, "seed": 0})
-    return rows, ""
+        run = _only_run(place, value, task)
+        if isnan(run.acc):
+            return f"no accuracy of {task} in the published outcomes", []
+        single = _single(run, singles.get(task, nan))
+        if isnan(single):
+            return f"no accuracy of the single model of {task}", []
+        retention = run.acc / single if single > 0 else nan
+        row = {"task": task, "score": run.acc, "single_score": single, "retention": retention}
+        rows.append(row | {"loss": run.loss, "single_loss": nan, "n_eval": 1, "seed": 0})
+    return "", rows
 
 
-def _single(score: float, normalized: float, listed: float) -> float:
+def _only_run(place: str, value: dict[str, Any], task: str) -> _Run:
+    if task not in value:
+        raise TableError(f"{place}, key {task!r}", "missing", f"found: {', '.join(value)}")
+    runs = checked(list[dict[str, Any]], value[task], f"{place}, task {task!r}")
+    if len(runs) != 1:
+        text = f"{len(runs)} results, expected one"
+        raise TableError(f"{place}, task {task!r}", text, "copy the file again")
+    return checked(_run_on(task), runs[0], f"{place}, task {task!r}")
+
+
+def _single(run: _Run, listed: float) -> float:
     """The single model's score: as listed where it explains the normalized score, else implied."""
-    if math.isnan(normalized) or normalized <= 0:
+    if isnan(run.normalized_acc) or run.normalized_acc <= 0:
         return listed
-    implied = score / normalized
+    implied = run.acc / run.normalized_acc
     return listed if abs(listed - implied) <= _SAME_SINGLE else implied

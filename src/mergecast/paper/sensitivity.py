@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import combinations
 from pathlib import Path
 
@@ -45,11 +46,13 @@ class Sensitivity:
 
     Attributes
     ----------
-    metrics : DataFrame[metric, first, second, n_pairs, r, rho, mean_ratio], one row a metric and
-        two sizes (first < second): Pearson's and Spearman's correlation over the pairs that have
-        both, and mean of |second| over mean of |first|.
-    fits : DataFrame[size, predictor, method, n_pairs, per_fold_r, pooled_r, mae,
-        per_fold_r_seed_sd], every size on the same pairs; empty where fits were not asked for.
+    metrics : DataFrame
+        `metric, first, second, n_pairs, r, rho, mean_ratio`, one row a metric and two sizes
+        (first < second): Pearson's and Spearman's correlation over the pairs that have both, and
+        mean of |second| over mean of |first|.
+    fits : DataFrame
+        `size, predictor, method, n_pairs, per_fold_r, pooled_r, mae, per_fold_r_seed_sd`, every
+        size on the same pairs; empty where fits were not asked for.
     """
 
     metrics: pd.DataFrame
@@ -67,16 +70,16 @@ def published_sizes(results: str | Path, setting: str, pairs: PairTable) -> dict
     TableError
         A file is damaged, or lacks a pair.
     """
-    found = calibration_tables(results_folder(results), setting)
-    if not found:
+    measured = calibration_tables(results_folder(results), setting)
+    if not measured:
         return {}
-    if PUBLISHED_SIZE in found:
+    if PUBLISHED_SIZE in measured:
         raise TableError(
             f"setting {setting}",
             f"calibration size {PUBLISHED_SIZE} stands twice: it is that of the main table",
             "remove its folder",
         )
-    sizes = {size: _replaced(pairs, table, size) for size, table in found.items()}
+    sizes = {size: _replaced(pairs, table, size) for size, table in measured.items()}
     return dict(sorted({**sizes, PUBLISHED_SIZE: pairs}.items()))
 
 
@@ -93,13 +96,18 @@ def calibration_sensitivity(
 
     Parameters
     ----------
-    tables : calibration size (samples a task) to pair table, two sizes at least; for example
+    tables : Mapping[int, PairTable or DataFrame]
+        Calibration size (samples a task) to pair table, two sizes at least; for example
         ``{16: mc.metrics(...), 64: mc.metrics(...)}``. A metric that one size lacks is compared
         between the others and takes no part in the fits.
-    outcomes : outcome table; without it only the metrics are compared.
-    predictors, protocol, methods : of the fits, as in `evaluate`.
-    seeds : of predictors that draw numbers: scores are those of seed 0, their spread is over all.
-    progress : told of every fit done.
+    outcomes : OutcomeTable or DataFrame, optional
+        Without them only the metrics are compared.
+    predictors, protocol, methods
+        Of the fits, as in `evaluate`.
+    seeds : int
+        Of predictors that draw numbers: scores are those of seed 0, their spread is over all.
+    progress : Progress, optional
+        Told of every fit done.
 
     Raises
     ------
@@ -125,27 +133,24 @@ def calibration_sensitivity(
     metrics = _metrics(checked)
     if outcomes is None:
         return Sensitivity(metrics, pd.DataFrame(columns=_FIT_COLUMNS))
-    measured = as_outcomes(outcomes)
     chosen, scheme = [PREDICTORS.get(name) for name in predictors], PROTOCOLS.get(protocol)
-    rows: list[dict[str, object]] = []
-    common = _common(checked)
-    data = {
-        size: training_rows(table, measured, list(methods) if methods else None)
-        for size, table in common.items()
-    }
-    total = sum(len(chosen) * len(found) for found in data.values())
-    advance = (progress or Silent()).stage("calibration sizes", total)
-    for size, found in data.items():
-        for predictor in chosen:
-            for method, training in found.items():
-                row: dict[str, object] = {"size": size, "predictor": predictor.name}
-                row |= {"method": method, "n_pairs": training.n_pairs}
-                numbers = scores(out_of_fold(training, predictor, scheme))
-                row |= {key: numbers[key] for key in _NUMBERS}
-                spread = seed_spread(training, predictor, scheme, seeds)
-                rows.append(row | {"per_fold_r_seed_sd": spread["per_fold_r_seed_sd"]})
-                advance(1)
-    return Sensitivity(metrics, pd.DataFrame(rows, columns=_FIT_COLUMNS))
+    measured, names = as_outcomes(outcomes), list(methods) if methods else None
+    data = {size: training_rows(t, measured, names) for size, t in _common(checked).items()}
+    fits = [
+        (size, predictor, method, rows)
+        for size, by_method in data.items()
+        for predictor in chosen
+        for method, rows in by_method.items()
+    ]
+    advance = (progress or Silent()).stage("calibration sizes", len(fits))
+    numbers = []
+    for size, predictor, method, rows in fits:
+        values = scores(out_of_fold(rows, predictor, scheme))
+        values |= seed_spread(rows, predictor, scheme, seeds)
+        head = {"size": size, "predictor": predictor.name, "method": method}
+        numbers.append({**values, **head, "n_pairs": rows.n_pairs})
+        advance(1)
+    return Sensitivity(metrics, pd.DataFrame(numbers, columns=_FIT_COLUMNS))
 
 
 def noisy_metrics(metrics: pd.DataFrame, size: int) -> list[AuditFinding]:
@@ -156,58 +161,49 @@ def noisy_metrics(metrics: pd.DataFrame, size: int) -> list[AuditFinding]:
     """
     largest = int(metrics["second"].max())
     between = metrics[(metrics["first"] == size) & (metrics["second"] == largest)]
-    found = []
-    for row in between[between["r"] < _RELIABLE].to_dict("records"):
-        # Adding 0.0 turns the negative zero that rounding leaves into 0.
-        r = round(row["r"], 2) + 0.0
-        text = (
-            f"{row['metric']}: r {r:.2f} over {row['n_pairs']} pairs between {size} and {largest} "
-            "calibration samples: most of its variation is which samples were drawn"
+    return [
+        AuditFinding(
+            "calibration_noise",
+            WARNING,
+            # Adding 0.0 turns the negative zero that rounding leaves into 0.
+            f"{row['metric']}: r {round(row['r'], 2) + 0.0:.2f} over {row['n_pairs']} pairs "
+            f"between {size} and {largest} calibration samples: most of its variation is which "
+            "samples were drawn",
         )
-        found.append(AuditFinding("calibration_noise", WARNING, text))
-    return found
+        for row in between[between["r"] < _RELIABLE].to_dict("records")
+    ]
 
 
 def _metrics(tables: Mapping[int, PairTable]) -> pd.DataFrame:
     values = {
-        size: pd.concat([table.frame[PAIR_KEYS], metric_values(table)], axis=1)
+        size: metric_values(table).set_index(pd.MultiIndex.from_frame(table.frame[PAIR_KEYS]))
         for size, table in tables.items()
     }
     rows = []
     for first, second in combinations(values, 2):
-        both = values[first].merge(values[second], on=PAIR_KEYS, suffixes=("|a", "|b"))
-        for key in values[first].columns.drop(PAIR_KEYS):
-            if key not in values[second]:
-                continue
-            there = both[[f"{key}|a", f"{key}|b"]].dropna()
-            x, y = (there[column].to_numpy(dtype=float) for column in there)
+        for key in values[first].columns.intersection(values[second].columns, sort=False):
+            both = pd.concat([values[first][key], values[second][key]], axis=1, join="inner")
+            x, y = both.dropna().to_numpy(dtype=float).T
             scale = float(abs(x).mean()) if len(x) else 0.0
             ratio = float(abs(y).mean()) / scale if scale > 0 else float("nan")
-            numbers = {"r": pearson(x, y), "rho": spearman(x, y), "mean_ratio": ratio}
-            head = {"metric": str(key), "first": first, "second": second, "n_pairs": len(there)}
-            rows.append(head | numbers)
+            numbers = (len(x), pearson(x, y), spearman(x, y), ratio)
+            rows.append([str(key), first, second, *numbers])
     return pd.DataFrame(rows, columns=_METRIC_COLUMNS)
 
 
 def _common(tables: Mapping[int, PairTable]) -> dict[int, PairTable]:
     """Every table cut to the metrics and complete pairs of all, so that only the size differs."""
-    keys = [
-        key
-        for key in next(iter(tables.values())).metrics
-        if all(key in table.metrics for table in tables.values())
-    ]
-    indexed = {
-        size: table.frame.set_index(PAIR_KEYS)[keys].dropna() for size, table in tables.items()
-    }
-    pairs = None
-    for table in indexed.values():
-        pairs = table.index if pairs is None else pairs.intersection(table.index, sort=False)
-    if not keys or pairs is None or pairs.empty:
+    shared = [set(table.metrics) for table in tables.values()]
+    keys = [key for key in next(iter(tables.values())).metrics if key in set.intersection(*shared)]
+    complete = [table.frame.set_index(PAIR_KEYS)[keys].dropna() for table in tables.values()]
+    pairs = reduce(lambda a, b: a.intersection(b, sort=False), (table.index for table in complete))
+    if not keys or pairs.empty:
         what = "pair with every metric" if keys else "metric"
         raise TableError(
             "pair tables", f"no {what} is in all {len(tables)} sizes", "measure the same family"
         )
-    return {size: PairTable(table.loc[pairs].reset_index()) for size, table in indexed.items()}
+    cut = (PairTable(table.loc[pairs].reset_index()) for table in complete)
+    return dict(zip(tables, cut, strict=True))
 
 
 def _replaced(pairs: PairTable, other: PairTable, size: int) -> PairTable:

@@ -11,6 +11,7 @@ from mergecast.analysis.individual import individual_correlations
 from mergecast.analysis.signatures import sign_agreement, top_overlap
 from mergecast.analysis.tables import (
     agreement_sentence,
+    audit_lines,
     comparison_table,
     individual_table,
     share_tables,
@@ -20,6 +21,7 @@ from mergecast.analysis.variance import metric_shares, outcome_shares, residual_
 from mergecast.paper.refits import NUMBERS, mean_over_seeds, seed_spread
 from mergecast.paper.replay import NORMALIZED, RAW
 from mergecast.paper.reproduce import Reproduction
+from mergecast.paper.sensitivity import calibration_sensitivity
 from mergecast.report.table import Table, number
 
 _TITLES = {
@@ -33,7 +35,7 @@ _SAME = 1 - 1e-9
 
 
 def reproduction_parts(reproduction: Reproduction) -> Iterator[Table | str]:
-    """Every table of a setting but the audit, which ends the page."""
+    """Every table of a setting; the audit ends the page."""
     setting, selection = reproduction.setting, reproduction.selection
     yield (
         f"{setting.name}: {len(setting.tasks)} tasks, {len(selection.pairs)} of "
@@ -59,9 +61,12 @@ def reproduction_parts(reproduction: Reproduction) -> Iterator[Table | str]:
         rows = compare_settings(setting, other)
         if any(row.kind == OUTCOME for row in rows):
             yield comparison_table(other.name, rows)
+    if reproduction.sizes:
+        yield _metric_sensitivity(calibration_sensitivity(reproduction.sizes).metrics)
+    yield from audit_lines(reproduction.findings)
 
 
-def metric_sensitivity_table(metrics: pd.DataFrame) -> Table:
+def _metric_sensitivity(metrics: pd.DataFrame) -> Table:
     """Correlation of each metric between sizes; `metrics` as `calibration_sensitivity` has them."""
     between = metrics["first"].astype(str) + "/" + metrics["second"].astype(str)
     r = metrics.assign(between=between).pivot_table(

@@ -1,7 +1,7 @@
 """What a report says, as plain data: the keys of ``--json`` and of ``forecast.json``, by type.
 
-Units are retention (1 = the merged model scores as the single one) unless said otherwise; None is
-missing, undefined or infinite. Pictures, the page and the terminal tables are renderings of these.
+Units are retention (1 = the merged model scores as the single one) unless said otherwise. The page
+and the terminal tables are renderings of these.
 """
 
 from __future__ import annotations
@@ -13,14 +13,11 @@ Number: TypeAlias = float | None
 
 
 class Scores(TypedDict):
-    """Errors of one predictor of one method, on pairs that it had not seen.
-
-    `coverage` is the share of measured values in their interval. A forecaster's file holds `mae`
-    and `pooled_r` alone.
-    """
+    """Errors of one predictor of one method, on pairs that it had not seen."""
 
     mae: float
     pooled_r: Number
+    # Of a run; a forecaster's file does not hold them. Coverage: share of values in their interval.
     per_fold_r: NotRequired[Number]
     coverage: NotRequired[Number]
 
@@ -41,14 +38,12 @@ class Spread(TypedDict):
 
 
 class Measured(Spread):
-    """What the merges by one method did.
-
-    `sampling_error` is the typical standard error of a pair's retention from test-set size alone.
-    """
+    """What the merges by one method did."""
 
     min: Number
     n_pairs: int
     n_undefined: int
+    # Typical standard error of a pair's retention from test-set size alone.
     sampling_error: Number
 
 
@@ -63,15 +58,12 @@ class Warm(TypedDict):
 
 
 class Method(TypedDict):
-    """How far to trust the forecast of one merging method.
-
-    `gain` is 1 − error / error of the constant under the summary's protocol, `better` whether it is
-    worth speaking of (`LEAST_GAIN`).
-    """
+    """How far to trust the forecast of one merging method."""
 
     method: str
     predictor: str
     protocols: dict[str, ProtocolScores]
+    # 1 - error / the constant's error under the summary's protocol; is it worth speaking of?
     gain: Number
     better: bool
     sentence: str
@@ -85,7 +77,7 @@ class RunMethod(Method):
 
 
 class FamilyMethod(Method):
-    """A method of a forecaster: `n_pairs` that it was fitted on, and its warm model if any."""
+    """A method of a forecaster: the number of pairs it was fitted on, and its warm model if any."""
 
     n_pairs: int
     warm: Warm | None
@@ -99,40 +91,36 @@ class Reason(TypedDict):
     contribution: Number
 
 
-class MemberRow(TypedDict):
-    """One pair, method and member: forecast, interval, and what was measured.
-
-    `inside` says whether `measured` lies in the interval. The last three stand in forecasts of new
-    models only: what the row rests on (``cold``, ``warm``), metrics outside the training range, and
-    why there is no number.
-    """
+class Pair(TypedDict):
+    """Two models of a suite, left < right."""
 
     suite: str
     left: str
     right: str
+
+
+class MemberRow(Pair):
+    """One pair, method and member: forecast, interval, and what was measured."""
+
     method: str
     member: str
     predicted: Number
     lower: Number
     upper: Number
     measured: Number
+    # Whether what was measured lies in the interval.
     inside: bool | None
     reasons: list[Reason]
+    # Of new models: what the row rests on (cold, warm), metrics outside the training range, and why
+    # there is no number.
     basis: NotRequired[str]
     out_of_range: NotRequired[list[str]]
     note: NotRequired[str]
 
 
-class PairAdvice(TypedDict):
-    """The advice for one pair, and its regret where the merges were done.
+class PairAdvice(Pair):
+    """The advice for one pair; where its merges were done, the best in hindsight and the regret."""
 
-    `measured` and `worst_measured` are of the advised method, `best_method` and `best_measured` in
-    hindsight; `regret` = best_measured − measured.
-    """
-
-    suite: str
-    left: str
-    right: str
     advice: str
     method: str
     predicted: Number
@@ -147,7 +135,7 @@ class PairAdvice(TypedDict):
 
 
 class Regret(TypedDict):
-    """Regret over pairs; `share_best` is the share of them where it is 0."""
+    """Regret over pairs; the last is the share of them where it is 0."""
 
     n_pairs: int
     mean: float
@@ -156,9 +144,7 @@ class Regret(TypedDict):
 
 
 class AdviceScores(TypedDict):
-    """How good the advice was: regret of the forecast's and of the constant's choices, and how many
-    of the pairs advised to merge (to leave) really kept (lost) `threshold`.
-    """
+    """Regret of the forecast's and the constant's choices; how often advice to merge was right."""
 
     forecast: Regret | None
     constant: Regret | None
@@ -170,10 +156,7 @@ class AdviceScores(TypedDict):
 
 
 class TaskRow(TypedDict):
-    """A task before merging; `gain`: fine-tuned above the better of base and commonest class.
-
-    Scores are as the suite has them; further columns of the task table are kept.
-    """
+    """A task before merging; gain: fine-tuned above the better of base and commonest class."""
 
     task: str
     base_score: Number
@@ -209,46 +192,37 @@ class SetSummary(TypedDict):
     methods: list[MethodSets]
 
 
-class RunHeader(TypedDict):
+class _Header(TypedDict):
+    date: str
+    versions: dict[str, str]
+    methods: list[str]
+    n_pairs: int
+    n_metrics: int
+
+
+class RunHeader(_Header):
     """What was run; `n_eval` is the least and largest number of test samples of a task."""
 
     suites: list[str]
     seeds: list[int]
-    date: str
-    versions: dict[str, str]
     recipe: dict[str, Any]
     tasks: list[str]
-    methods: list[str]
-    n_pairs: int
-    n_metrics: int
     n_eval: list[int]
 
 
-class TrainedOn(TypedDict):
-    """The suites and tasks of a forecaster."""
-
-    suites: list[str]
-    tasks: list[str]
-
-
-class FamilyHeader(TypedDict):
-    """What was forecast, from which files; `refused` models with the reason."""
+class FamilyHeader(_Header):
+    """What was forecast, from which files and by which forecaster; `refused` models and why."""
 
     base: str
     models: dict[str, str]
     refused: dict[str, str]
     forecaster: str
-    trained_on: TrainedOn
-    date: str
-    versions: dict[str, str]
-    methods: list[str]
-    n_pairs: int
-    n_metrics: int
+    trained_on: dict[str, list[str]]
     tier: str
     suite: str | None
 
 
-class _Common(TypedDict):
+class _Summary(TypedDict):
     protocol: str
     level: float
     threshold: float
@@ -261,7 +235,7 @@ class _Common(TypedDict):
     warnings: list[str]
 
 
-class RunSummary(_Common):
+class RunSummary(_Summary):
     """All that a report of a run says: forecasts beside what the merges did."""
 
     kind: Literal["run"]
@@ -270,15 +244,13 @@ class RunSummary(_Common):
     advice: AdviceScores
 
 
-class FamilySummary(_Common):
-    """All that a forecast of new models says; nothing is measured.
-
-    `out_of_range` counts the pairs in which a metric lies outside the training range.
-    """
+class FamilySummary(_Summary):
+    """All that a forecast of new models says; nothing is measured."""
 
     kind: Literal["forecast"]
     header: FamilyHeader
     methods: list[FamilyMethod]
+    # Metric to the number of pairs in which it lies outside the training range.
     out_of_range: dict[str, int]
     sets: NotRequired[SetSummary]
 

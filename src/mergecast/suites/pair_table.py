@@ -26,16 +26,23 @@ what decides whether it is worth its cost."""
 PAIRS = Stage("pairs", 1, uses=(BASE, FINE_TUNE), modules=("mergecast.suites.pair_table",))
 
 
-def pairs_spec(plan: RunPlan, base: str, models: Digests) -> dict[str, object]:
-    """What the table is stored under; `base` and `models` are digests."""
+def pairs_versions(plan: RunPlan) -> dict[str, int]:
+    """Every stage that the table is made by, that of the suite among them, with its version."""
+    return _stage(plan).with_uses(plan.run.suite.stage).versions()
+
+
+def _stage(plan: RunPlan) -> Stage:
     from mergecast.evidence import table_stage
 
+    return PAIRS.with_uses(table_stage(plan.tier, METRICS))
+
+
+def pairs_spec(plan: RunPlan, base: str, models: Digests) -> dict[str, object]:
+    """What the table is stored under; `base` and `models` are digests."""
     recipe = plan.run.recipe.model_dump(mode="json", include={"merging", "reestimate_batchnorm"})
     samples = _samples(plan) if plan.tier != "weights" else 0
-    stage = PAIRS.with_uses(table_stage(plan.tier, METRICS))
-    return plan.run.spec(
-        stage, tier=plan.tier, calibration=samples, base=base, models=dict(models), **recipe
-    )
+    asked = {"tier": plan.tier, "calibration": samples, "base": base, "models": dict(models)}
+    return plan.run.spec(_stage(plan), **asked, **recipe)
 
 
 def pair_table(
@@ -86,6 +93,5 @@ def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
         workers=workers,
         progress=progress,
     )
-    versions = {**table.versions, **PAIRS.with_uses(run.suite.stage).versions()}
     recipe = {**table.recipe, "suite": run.recipe.model_dump(mode="json")}
-    return replace(table, versions=versions, recipe=recipe)
+    return replace(table, versions=pairs_versions(plan), recipe=recipe)

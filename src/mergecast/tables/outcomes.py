@@ -64,7 +64,16 @@ class OutcomeTable(Table):
         versions: Mapping[str, int] | None = None,
         recipe: Mapping[str, Any] | None = None,
     ) -> Self:
-        """A table of a frame.
+        """A table of a frame and what is known of it.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            The rows; it is copied.
+        missing : iterable of MissingOutcome
+            Why values are missing; reasons of values that are there are left out.
+        versions, recipe : mapping, optional
+            See `Table`.
 
         Raises
         ------

@@ -85,7 +85,19 @@ class PairTable(Table):
         versions: Mapping[str, int] | None = None,
         recipe: Mapping[str, Any] | None = None,
     ) -> Self:
-        """A table of a frame; reasons may be dicts (without `suite`: those of every suite).
+        """A table of a frame and what is known of it.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            The rows; it is copied.
+        tiers : mapping of str to str, optional
+            Column to tier; columns that there are not may be among them.
+        missing : iterable of MissingMetric or mapping
+            Why values are missing; without a suite a reason is that of every suite. Reasons of
+            values that are there are left out.
+        versions, recipe : mapping, optional
+            See `Table`.
 
         Raises
         ------

@@ -137,8 +137,6 @@ class Table(ABC):
             return NotImplemented
         return self.frame.equals(other.frame) and self.metadata() == other.metadata()
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
         shown = self.frame.iloc[:_SHOWN_ROWS, :_SHOWN_COLUMNS]
         rows = shown.to_string(index=False, max_colwidth=24, line_width=_WIDTH)

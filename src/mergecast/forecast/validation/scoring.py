@@ -85,6 +85,6 @@ def spearman(x: Floats, y: Floats) -> float:
 
 
 def mean_defined(values: Sequence[float]) -> float:
-    """Mean of those that are no NaN; NaN where none is left."""
+    """The mean of the values that are no NaN; NaN where none is."""
     defined = [value for value in values if not np.isnan(value)]
     return float(np.mean(defined)) if defined else np.nan

@@ -1,0 +1,43 @@
+"""What merges kept, by method and number of models: the end of a suite's run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from mergecast.report.table import Column, Table, decimals, frame_table
+from mergecast.tables.outcomes import OutcomeTable
+
+_FIGURES = (
+    Column("count", "merges"),
+    Column("mean", "mean", decimals(3)),
+    Column("std", "std", decimals(3)),
+    Column("min", "min", decimals(3)),
+)
+
+
+def retention_figures(outcomes: OutcomeTable) -> pd.DataFrame:
+    """Mean retention of merges, in the order of the outcomes.
+
+    Returns
+    -------
+    DataFrame
+        `method`, `size` (members), `count`, `mean`, `std`, `min`: one row a method and size.
+    """
+    rows = outcomes.frame.assign(size=outcomes.sizes)
+    # skipna=False: a merge with an unevaluated member has no mean, it is not that of the others.
+    means = rows.groupby(["method", "members", "size"], sort=False)["retention"].agg(
+        lambda values: values.mean(skipna=False)
+    )
+    by_size = means.groupby(level=["method", "size"], sort=False)
+    return by_size.agg(["count", "mean", "std", "min"]).reset_index()
+
+
+def retention_parts(figures: pd.DataFrame) -> Iterator[Table]:
+    """The pairs' figures by method, then those of larger sets, if there are any."""
+    pairs, larger = figures[figures["size"] == 2], figures[figures["size"] > 2]
+    method, size = Column("method", "method"), Column("size", "models")
+    yield frame_table("Retention of a pair, by method", pairs, [method, *_FIGURES])
+    title = "Retention of a larger set, by method and number of models"
+    yield frame_table(title, larger, [method, size, *_FIGURES], keys=2)
