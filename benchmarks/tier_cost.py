@@ -41,6 +41,7 @@ family = Family.open(folder / "base", [folder / n for n in labels], private=["cl
 tasks = load_tasks(folder / "tasks.yaml")
 settings = ProbeSettings(calibration=int(sys.argv[5]))
 found = EVIDENCE.get(kind)
+settings = ProbeSettings(int(sys.argv[5]))
 if sys.argv[4] == "plan":
     import torch
     from mergecast.evidence.gradients.backward import backward

@@ -18,7 +18,14 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LinearRegression
 
-from mergecast.evidence import METRICS, MergeSettings, MetricSpec, ProbeSettings, pair_table
+from mergecast.evidence import (
+    METRICS,
+    MergeSettings,
+    MetricSpec,
+    ProbeSettings,
+    Session,
+    collect_evidence,
+)
 from mergecast.family import Family
 from mergecast.forecast.validation.evaluation import pearson
 from mergecast.forecast.validation.splitters import LeaveTwoTasksOut
@@ -109,14 +116,9 @@ def measured(run: Path, samples: int) -> pd.DataFrame:
     family = Family.open(run / "base.safetensors", models)
     seed = seed_of(run)
     settings = ProbeSettings(samples, seed, cache=run / "units" / "probes")
-    table = pair_table(
-        family,
-        tasks=tasks,
-        tier="probe",
-        settings=settings,
-        merges=MergeSettings(samples=samples, merge_seed=seed),
-        metric_set="all",
-    )
+    merges = MergeSettings(samples=samples, merge_seed=seed)
+    with Session(family, tasks, settings, merges) as session:
+        table = collect_evidence(session, "probe", "all").table(family.names)
     wide = table.frame.set_index(["left", "right"])
     values = {
         key: wide[list(dict.fromkeys(both))].mean(axis=1, skipna=False)

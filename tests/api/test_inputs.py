@@ -7,7 +7,7 @@ import pytest
 import mergecast as mc
 from mergecast.api.inputs import open_family, refuse_table
 from mergecast.errors import FamilyError, UsageError
-from tiny_models import tiny_family, tiny_tasks
+from mergecast.testing.tiny import tiny_family, tiny_tasks
 
 
 def test_the_tasks_heads_are_set_aside_in_a_family_that_shares_them(tmp_path):

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from measured import pair_table
 from mergecast.checkpoints.torch_bridge import read_state
 from mergecast.errors import UndefinedError, UsageError
-from mergecast.evidence import ProbeSettings, Session, pair_table
+from mergecast.evidence import ProbeSettings, Session
 from mergecast.evidence.activations.collect import activations, collect
 from mergecast.evidence.activations.layers import find_layer
 from mergecast.evidence.gradients import collect as gradients_module

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import mergecast as mc
-from mergecast.evidence import ProbeSettings, kinds_of, pair_table, wanted
+from measured import pair_table
+from mergecast.evidence import ProbeSettings, kinds_of, wanted
 from probe_families import KINDS
 
 #: What a kind of network leaves undefined: a LoRA's weakest directions are those of zero weight,

@@ -5,7 +5,8 @@ from mergecast.evidence import MergeSettings
 from mergecast.evidence.retention.batchnorm import reestimated
 from mergecast.evidence.retention.collect import collect
 from mergecast.tasks.probe import Probe
-from tiny_models import tiny_session, tiny_states, tiny_tasks
+from mergecast.testing.tiny import tiny_states, tiny_tasks
+from tiny_models import tiny_session
 
 
 def test_running_statistics_are_those_of_the_samples_and_nothing_else_changes(tmp_path):

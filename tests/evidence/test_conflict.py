@@ -11,8 +11,8 @@ from mergecast.checkpoints.writer import write_safetensors
 from mergecast.evidence.weights.collect import fingerprint
 from mergecast.family import Family, blocks
 from mergecast.merging.methods.sparse import trim
+from mergecast.testing.tiny import tiny_family, tiny_states
 from tiny_family import arrays
-from tiny_models import tiny_family, tiny_states
 
 SHARED = ("down.bias", "down.weight", "up.bias", "up.weight")
 

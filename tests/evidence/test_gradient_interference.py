@@ -14,7 +14,8 @@ from mergecast.evidence.gradients.fisher import fisher, per_sample_gradients
 from mergecast.evidence.gradients.interference import collect
 from mergecast.evidence.inputs.moments import layer_moments
 from mergecast.tasks.probe import Probe
-from tiny_models import Net, tiny_session, tiny_states, tiny_tasks
+from mergecast.testing.tiny import Net, tiny_states, tiny_tasks
+from tiny_models import tiny_session
 
 SHARED = ("down.bias", "down.weight", "up.bias", "up.weight")
 

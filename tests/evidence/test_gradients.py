@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from measured import pair_table
 from mergecast.errors import UndefinedError, UsageError
-from mergecast.evidence import ProbeSettings, Session, pair_table
+from mergecast.evidence import ProbeSettings, Session
 from mergecast.evidence.gradients.backward import backward
 from mergecast.evidence.gradients.collect import _input_gram, collect, gradient_file
 from mergecast.tasks.probe import Probe

@@ -12,7 +12,8 @@ from mergecast.evidence.inputs.collect import collect
 from mergecast.evidence.inputs.moments import layer_moments
 from mergecast.tasks.probe import Probe
 from mergecast.tasks.task import Samples
-from tiny_models import CLASSES, Net, tiny_family, tiny_session, tiny_states, tiny_tasks
+from mergecast.testing.tiny import CLASSES, Net, tiny_family, tiny_states, tiny_tasks
+from tiny_models import tiny_session
 
 MERGES = MergeSettings(samples=9)
 SHARED = ("down.bias", "down.weight", "up.bias", "up.weight")

@@ -2,19 +2,19 @@ import math
 
 import pytest
 
+from measured import pair_table
 from mergecast.evidence import (
     METRICS,
     MergeSettings,
     ProbeSettings,
     Session,
     metric_specs,
-    pair_table,
 )
 from mergecast.evidence.retention.collect import collect
 from mergecast.evidence.table import columns_of
 from mergecast.merging import METHODS, merging_method
 from mergecast.tables.columns import Column
-from tiny_models import tiny_family, tiny_tasks
+from mergecast.testing.tiny import tiny_family, tiny_tasks
 
 MERGES = MergeSettings(samples=8, draws=1)
 
@@ -126,7 +126,7 @@ def test_retention_is_the_same_whoever_the_partner_is(table):
 def test_crosstalk_forgets_the_norms_when_both_directions_are_averaged(tmp_path):
     """Scaling one task vector moves the two directions apart, not their mean."""
     from mergecast.checkpoints.writer import write_safetensors
-    from tiny_models import tiny_states
+    from mergecast.testing.tiny import tiny_states
 
     states = tiny_states("ab")
     values = []

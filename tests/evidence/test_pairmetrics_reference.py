@@ -7,7 +7,7 @@ import json
 import pytest
 
 import mergecast as mc
-from mergecast.evidence import pair_table
+from measured import pair_table
 
 
 def test_all_weight_metrics_of_all_pairs_agree_with_the_published_code(reference):

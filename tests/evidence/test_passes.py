@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 import torch
 
-from mergecast.evidence import MergeSettings, ProbeSettings, pair_table
+from measured import pair_table
+from mergecast.evidence import MergeSettings, ProbeSettings
 from mergecast.tasks.probe import Probe
 
 CALIBRATION = 4

@@ -13,8 +13,9 @@ from mergecast.family import Family
 from mergecast.merging import METHODS, merging_method, write_merge
 from mergecast.merging.stand_ins import JITTER, merge_alone, scrambled
 from mergecast.tasks.probe import Probe
+from mergecast.testing.tiny import tiny_family, tiny_tasks
 from recorded_progress import RecordedProgress
-from tiny_models import tiny_family, tiny_session, tiny_tasks
+from tiny_models import tiny_session
 
 FORMS = [key for key, *_ in ways()]
 
@@ -171,7 +172,7 @@ def test_pair_probes_evaluate_the_real_merge_with_each_members_own_head(tmp_path
 
 
 def test_a_model_whose_output_is_not_finite_is_missing_with_a_reason(tmp_path):
-    from tiny_models import tiny_states
+    from mergecast.testing.tiny import tiny_states
 
     states = tiny_states()
     states["a"]["head.weight"][0, 0] = float("nan")

@@ -5,7 +5,7 @@ import torch
 from mergecast.merging import decompositions
 from mergecast.merging.decompositions import Decompositions, plain_svd, remembered
 from mergecast.merging.stand_ins import merge_alone
-from tiny_models import tiny_family
+from mergecast.testing.tiny import tiny_family
 
 SPECTRAL = ("iso_cts", "isotropic", "tsv")
 

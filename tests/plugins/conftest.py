@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mergecast.checkpoints.checkpoint import FORMATS
 from mergecast.evidence.kind import EVIDENCE
 from mergecast.evidence.metric import METRICS
 from mergecast.forecast.estimators.predictors import PREDICTORS
@@ -19,7 +20,7 @@ from mergecast.suites.suite import SUITES
 from plug_ins import imports_forgotten, write_distribution
 
 EXAMPLE = Path(__file__).parent / "mergecast_example"
-REGISTRIES = (METHODS, METRICS, EVIDENCE, PREDICTORS, PROTOCOLS, SUITES)
+REGISTRIES = (METHODS, METRICS, EVIDENCE, PREDICTORS, PROTOCOLS, SUITES, FORMATS)
 
 
 @contextmanager
@@ -49,7 +50,7 @@ def install(tmp_path: Path) -> Iterator[Callable[..., None]]:
         yield install
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def example_distribution(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example's metadata, as an installation writes it; its modules stay where they are."""
     project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
@@ -61,7 +62,7 @@ def example_distribution(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_distribution(tmp_path_factory.mktemp("site"), project["name"], {}, points)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def example(example_distribution: Path) -> Iterator[None]:
     """The example package, installed."""
     with installed(example_distribution, EXAMPLE / "src"):

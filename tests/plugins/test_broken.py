@@ -94,3 +94,18 @@ def test_what_a_method_must_not_return_is_named_with_its_package(
     arguments = ["merge", *paths, "--method", "worst", "-o", str(tmp_path / "out")]
     assert f"merging method 'worst' of package 'bad': {problem}" in refused(arguments, capsys)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("result", "problem"),
+    [("2.0", "is 2.0, not in its range"), ("'much'", "is 'much', not in its range")],
+)
+def test_what_a_metric_must_not_return_is_named_with_its_package(
+    install, paths, tmp_path, capsys, result, problem
+):
+    source = METRIC.format(name="worst", result=result)
+    install("bad-metrics", {"bad": source}, {"mergecast.metrics:worst": "bad"})
+    assert run(["metrics", *paths, "-o", str(tmp_path / "pairs.csv")]) != 0
+    error = capsys.readouterr().err
+    assert f"metric 'worst' of a and b: {problem}" in error
+    assert "report this defect of the metric to package 'bad'" in error

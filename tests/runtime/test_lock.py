@@ -1,9 +1,20 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
 from mergecast.errors import ResourceError
 from mergecast.runtime.lock import folder_lock
+
+HOLDER = """
+import pathlib, sys, time
+from mergecast.runtime.lock import folder_lock
+
+with folder_lock(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
 
 
 def test_a_second_holder_is_refused_and_told_who_holds_it(tmp_path):
@@ -13,15 +24,32 @@ def test_a_second_holder_is_refused_and_told_who_holds_it(tmp_path):
             folder_lock(tmp_path),
         ):
             pytest.fail("two holders")
-        assert (tmp_path / "run.lock").read_text() == str(os.getpid())
+        with pytest.raises(ResourceError, match=rf"pid {os.getpid()}\)"), folder_lock(tmp_path):
+            pytest.fail("asking once did not free it")
     with folder_lock(tmp_path):
         pass
 
 
-def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
-    (tmp_path / "run.lock").write_text("4194305")
+def test_another_process_is_named_and_its_lock_is_free_once_it_was_killed(tmp_path):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(ResourceError, match=rf"pid {holder.pid}\)"), folder_lock(tmp_path):
+            pytest.fail("two holders")
+    finally:
+        holder.kill()
+        holder.communicate()
     with folder_lock(tmp_path):
-        assert (tmp_path / "run.lock").read_text() == str(os.getpid())
+        pass
+
+
+def test_an_error_inside_frees_it(tmp_path):
+    with pytest.raises(ZeroDivisionError), folder_lock(tmp_path):
+        raise ZeroDivisionError
+    with folder_lock(tmp_path):
+        pass
 
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path):

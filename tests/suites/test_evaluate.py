@@ -11,7 +11,7 @@ from mergecast.merging import merge
 from mergecast.suites.evaluate import evaluate_merge, evaluate_single
 from mergecast.tasks.measure import QUANTITIES, measure
 from mergecast.tasks.probe import Probe
-from tiny_models import TinyTask, tiny_family
+from mergecast.testing.tiny import TinyTask, tiny_family
 
 
 class SmallTask(TinyTask):

@@ -11,7 +11,7 @@ from torch.nn import functional
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.tasks.measure import majority, measure
 from mergecast.tasks.probe import Probe
-from tiny_models import TinyTask, tiny_states
+from mergecast.testing.tiny import TinyTask, tiny_states
 
 
 @pytest.fixture

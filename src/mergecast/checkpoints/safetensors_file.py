@@ -1,8 +1,9 @@
 """``.safetensors`` files, alone or as the shards of an index.
 
-The safetensors library validates the header; bytes are then read with positioned reads rather
-than through its memory map, so that resident memory stays at what is in use: twenty mapped
-models would count as twenty models.
+The safetensors library validates the header; bytes are then read by positioned reads of our own
+rather than through its memory map, so that resident memory stays at what is in use: twenty mapped
+models would count as twenty models. The library's own positioned reads (``backend="pread"``, 0.8)
+take whole tensors alone, a slice included, and without torch fail on 8-bit floats.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from mergecast.evidence.kind import EVIDENCE, EvidenceKind, Step, kinds_of, want
 from mergecast.evidence.metric import METRICS, MetricSpec, metric, metric_specs
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import MergeSettings, ProbeSettings
-from mergecast.evidence.table import Evidence, collect_evidence, pair_table, table_stage
+from mergecast.evidence.table import Evidence, collect_evidence, table_stage
 
 __all__ = [
     "EVIDENCE",
@@ -20,7 +20,6 @@ __all__ = [
     "kinds_of",
     "metric",
     "metric_specs",
-    "pair_table",
     "table_stage",
     "wanted",
     "with_companions",

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from mergecast.errors import UsageError
 from mergecast.registry import Registry
+from mergecast.tables.columns import Column
 from mergecast.tables.tiers import Tier
 
 F = TypeVar("F", bound=Callable[..., float])
@@ -76,6 +77,11 @@ class MetricSpec:
     function: Callable[..., float]
     per_method: bool = False
 
+    @property
+    def package(self) -> str:
+        """The package that its function comes from."""
+        return self.function.__module__.partition(".")[0]
+
 
 METRICS: Registry[MetricSpec] = Registry("metric", MetricSpec, modules=METRIC_MODULES)
 
@@ -107,6 +113,9 @@ def metric(
     ... def norm_sum(pair):
     ...     return pair.norms[0] + pair.norms[1]
     """
+    if Column.parse(key) != Column(key):
+        remedy = "give a name alone: per_method and symmetric make its columns"
+        raise UsageError(f"metric {key!r}", "is no name of a metric", remedy)
     if not range[0] < range[1]:
         raise UsageError(f"metric {key!r}", f"range is {range}", "give (low, high) with low < high")
 

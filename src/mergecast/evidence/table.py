@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations, groupby
+from numbers import Real
 from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
@@ -15,9 +16,6 @@ from mergecast.evidence.kind import WEIGHTS, FamilyEvidence, kinds_of, wanted
 from mergecast.evidence.metric import METRIC_MODULES, MetricSpec
 from mergecast.evidence.readings import Readings
 from mergecast.evidence.session import Session
-from mergecast.evidence.settings import MergeSettings, ProbeSettings
-from mergecast.family.family import Family
-from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.stage import Stage
 from mergecast.tables.columns import ON_RIGHT, Column
 from mergecast.tables.columns import columns_of as directed
@@ -26,7 +24,6 @@ from mergecast.tables.pairs import PairTable
 
 if TYPE_CHECKING:
     from mergecast.evidence.weights.fingerprints import WeightFingerprints
-    from mergecast.tasks.task import Task
 
 #: Relative room for rounding at a range's ends.
 _ROUNDING = 1e-9
@@ -68,7 +65,12 @@ class Evidence:
         return next(filter(None, notes), "")
 
     def table(self, members: Sequence[str], suite: str = "") -> PairTable:
-        """Every metric of every pair of `members`; see `pair_table`."""
+        """Every metric of every pair of `members`.
+
+        One row a pair, ``suite, left, right`` (labels in sorted order) and one column a metric,
+        two for a directed one. Undefined values are NaN; the table has their reasons, every
+        column's tier, the settings and the versions of what it was made by.
+        """
         rows: list[dict[str, object]] = []
         missing: list[MissingMetric] = []
         columns = {str(column): (column, spec) for column, spec in self.columns()}
@@ -95,61 +97,6 @@ class Evidence:
         return columns_of(self.metrics, self.methods)
 
 
-def pair_table(
-    family: Family,
-    *,
-    tasks: Mapping[str, Task] | None = None,
-    tier: str = "weights",
-    settings: ProbeSettings | None = None,
-    merges: MergeSettings | None = None,
-    suite: str = "",
-    workers: int = 2,
-    progress: Progress | None = None,
-    metric_set: str | None = None,
-) -> PairTable:
-    """All metrics of a tier, and of the cheaper ones, of all pairs.
-
-    Parameters
-    ----------
-    family : Family
-        Base and at least two models.
-    tasks : mapping of str to Task, or None
-        Model label to task; needed above the weights tier.
-    tier : str
-        ``weights``, ``activations``, ``gradients`` or ``probe``.
-    settings : ProbeSettings or None
-        Calibration samples, seed, device, cache of finished units.
-    merges : MergeSettings or None
-        How merges are made for retention, interference and pair probes.
-    suite : str
-        Value of the ``suite`` column.
-    workers : int
-        Threads of the weights tier; the values do not depend on their number.
-    progress : Progress or None
-        Where stages are reported.
-    metric_set : str or None
-        Only the metrics of this set (``paper``), and only what they need; ``all`` takes in those
-        that are left out otherwise, since they cost much (``interference`` in the gradients tier).
-
-    Returns
-    -------
-    PairTable
-        One row a pair, ``suite, left, right`` (labels in sorted order) and one column a metric,
-        two for a directed one. Undefined values are NaN; the table has their reasons, every
-        column's tier, the settings and the versions of what it was made by.
-    """
-    with Session(
-        family,
-        tasks,
-        settings or ProbeSettings(),
-        merges or MergeSettings(),
-        workers,
-        progress=progress or Silent(),
-    ) as session:
-        evidence = collect_evidence(session, tier, metric_set)
-        return evidence.table(family.names, suite)
-
-
 def collect_evidence(
     session: Session,
     tier: str,
@@ -159,6 +106,25 @@ def collect_evidence(
     """Every kind of evidence that the metrics of a tier read, weights first; see `wanted`.
 
     Models that the weights tier refuses (``on_error="refuse"``) are left out of the others.
+
+    Parameters
+    ----------
+    session : Session
+        Family, tasks and settings.
+    tier : str
+        ``weights``, ``activations``, ``gradients`` or ``probe``.
+    metric_set : str or None
+        Only the metrics of this set (``paper``), and only what they need; ``all`` takes in those
+        that are left out by default.
+    keys : collection of str or None
+        Only these metrics.
+
+    Raises
+    ------
+    UsageError
+        An unknown tier or set, no tasks above weights.
+    FamilyError
+        Fewer than two models can be used.
     """
     metrics = wanted(tier, metric_set, keys)
     names = session.family.names
@@ -265,13 +231,14 @@ class _Pairs:
         if key not in self._found:
             self._found[key] = self.kinds[spec.evidence].pair(*labels)
         about = (column.method,) if spec.per_method else ()
-        value = float(spec.function(self._found[key], *about))
+        value = spec.function(self._found[key], *about)
         low, high = spec.range
-        room = _ROUNDING * max(1.0, abs(value))
-        if math.isfinite(value) and low - room <= value <= high + room:
-            return min(max(value, low), high)
+        if isinstance(value, Real):
+            room = _ROUNDING * max(1.0, abs(value))
+            if math.isfinite(value) and low - room <= value <= high + room:
+                return min(max(float(value), low), high)
         raise MergecastError(
             f"metric {column.key!r} of {labels[0]} and {labels[1]}",
-            f"is {value}, outside its range [{low}, {high}]",
-            "report this: it is a defect, of the metric if it is a plug-in's",
+            f"is {value!r}, not in its range [{low}, {high}]",
+            f"report this defect of the metric to package {spec.package!r}",
         )

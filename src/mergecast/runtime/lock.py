@@ -7,40 +7,49 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from mergecast.errors import ResourceError
 
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Hold ``run.lock`` in `folder`, or raise ResourceError naming the process that holds it.
+    """Hold ``run.lock`` in a folder for as long as this context lasts.
 
-    The kernel drops the lock with the process, however it ends, so the file of a dead process is
-    taken over without a guess from its pid; the pid inside only serves the message.
+    The system drops the lock with the process, however it ends, so that of a dead process is free
+    without a guess from its pid; the pid in ``run.pid`` only serves the message.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder; made if it is missing.
+
+    Raises
+    ------
+    ResourceError
+        Another process holds it, which is named; or the folder cannot be written.
     """
-    import fcntl
-
-    path = folder / "run.lock"
+    holder = folder / "run.pid"
+    lock = FileLock(folder / "run.lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = path.open("a+", encoding="utf-8")
+        lock.acquire(timeout=0)
+        holder.write_text(str(os.getpid()), encoding="utf-8")
+    except Timeout as error:
+        pid = holder.read_text(encoding="utf-8") if holder.is_file() else ""
+        raise ResourceError(
+            folder,
+            f"another process (pid {pid.strip() or 'unknown'}) is working in this folder",
+            "wait for it, stop it, or choose another folder",
+        ) from error
     except OSError as error:
+        lock.release()
         raise ResourceError(
             folder,
             f"cannot be used as a run folder: {error.strerror or error}",
             "choose a folder that can be written",
         ) from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            handle.seek(0)
-            holder = handle.read().strip() or "unknown"
-            raise ResourceError(
-                folder,
-                f"another process (pid {holder}) is working in this folder",
-                "wait for it, stop it, or choose another folder",
-            ) from error
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
+    try:
         yield
+    finally:
+        lock.release()

@@ -1,4 +1,8 @@
-"""Running independent units in this process or in a few others, with one thread each."""
+"""Running independent units in this process or in a few others, with one thread each.
+
+The pool is the standard library's: joblib's leaves a worker at its unit when the program is
+killed, and ends all workers where one unit raises an error.
+"""
 
 from __future__ import annotations
 

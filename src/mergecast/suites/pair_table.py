@@ -67,8 +67,7 @@ def _samples(plan: RunPlan) -> int:
 
 def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
     """Masks are drawn as in the run's own merges; an interrupted probe goes on where it was."""
-    from mergecast.evidence import MergeSettings, ProbeSettings
-    from mergecast.evidence import pair_table as measured
+    from mergecast.evidence import MergeSettings, ProbeSettings, Session, collect_evidence
     from mergecast.family import Family
 
     run = plan.run
@@ -78,20 +77,13 @@ def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
         {name: run.folder / model_file(name) for name in plan.tasks},
         private=sorted({pattern for task in tasks.values() for pattern in task.private}),
     )
-    table = measured(
-        family,
-        tasks=tasks,
-        metric_set=METRICS,
-        tier=plan.tier,
-        settings=ProbeSettings(_samples(plan), run.seed, cache=run.folder / "units" / "probes"),
-        merges=MergeSettings(
-            merge_seed=run.seed,
-            params=run.recipe.merging,
-            reestimate_batchnorm=run.recipe.reestimate_batchnorm,
-        ),
-        suite=run.suite_name,
-        workers=workers,
-        progress=progress,
+    settings = ProbeSettings(_samples(plan), run.seed, cache=run.folder / "units" / "probes")
+    merges = MergeSettings(
+        merge_seed=run.seed,
+        params=run.recipe.merging,
+        reestimate_batchnorm=run.recipe.reestimate_batchnorm,
     )
+    with Session(family, tasks, settings, merges, workers, progress=progress) as session:
+        table = collect_evidence(session, plan.tier, METRICS).table(family.names, run.suite_name)
     recipe = {**table.recipe, "suite": run.recipe.model_dump(mode="json")}
     return replace(table, versions=pairs_versions(plan), recipe=recipe)

@@ -43,7 +43,9 @@ def crosstalk(pair: PairReadings) -> float:
     mutual quantity: norms cancel, and what is left is how far two tasks use the same inputs.
     """
     shift = _ratio(pair.value("moved"), pair.own("moved"), "own shift")
-    return 0.5 * log(_ratio(shift, 1.0, "shift by the partner"))
+    if shift <= 0:
+        raise UndefinedError("pair", "the partner's update moves nothing on the model's inputs")
+    return 0.5 * log(shift)
 
 
 @_interference(

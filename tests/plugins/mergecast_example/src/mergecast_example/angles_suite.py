@@ -1,4 +1,4 @@
-"""A suite: a tiny network fine-tuned on three tasks of points in the plane, in a second."""
+"""A suite: a tiny network fine-tuned on five tasks of points in the plane, in a second."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class AnglesRecipe(Recipe):
 
 
 class Angles(Suite[AnglesRecipe]):
-    """Three tasks; nothing to download."""
+    """Five tasks; nothing to download."""
 
     name = "example-angles"
     description = "a tiny network on points in the plane"

@@ -12,7 +12,7 @@ from mergecast.runtime.seeds import generator
 from mergecast.tasks import scores
 from mergecast.tasks.task import Samples, Split, Task, take
 
-DEGREES = {"east": 0, "north": 70, "west": 140}
+DEGREES = {"east": 0, "north": 72, "up": 144, "west": 216, "south": 288}
 _COUNTS = {"train": 128, "calibration": 100, "test": 60}
 
 
