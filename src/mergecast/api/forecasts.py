@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from mergecast.api.inputs import Tasks
+from mergecast.api.inputs import Tasks, log_refused
 from mergecast.api.metrics import Measurement, measure
 from mergecast.errors import FamilyError
 from mergecast.evidence import with_companions
@@ -173,7 +173,7 @@ def _tier(forecaster: Forecaster, asked: str | None, has_tasks: bool) -> str:
 
 def _preflight(measured: Measurement) -> tuple[dict[str, str], list[str]]:
     """The models to leave out with reasons, and warnings of the others; raises FamilyError."""
-    refused, warnings = dict(measured.refused), []
+    spoilt, warnings = {}, []
     for finding in measured.findings:
         text = f"{finding.message}; {finding.remedy}"
         if finding.severity != "error":
@@ -181,8 +181,9 @@ def _preflight(measured: Measurement) -> tuple[dict[str, str], list[str]]:
         elif finding.subject != "model":
             raise FamilyError("models", finding.message, finding.remedy)
         else:
-            refused[finding.about] = text
-    return refused, warnings
+            spoilt[finding.about] = text
+    log_refused(spoilt)
+    return {**measured.refused, **spoilt}, warnings
 
 
 def _stranger(name: str) -> str:

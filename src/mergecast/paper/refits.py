@@ -159,13 +159,13 @@ def seed_spread(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _units(
-    chosen: Sequence[Predictor],
+    predictors: Sequence[Predictor],
     data: dict[str, dict[str, TrainingRows]],
     seeds: int,
     others: Sequence[str],
 ) -> Iterator[_Unit]:
     for target, protocol in SCHEMES:
-        for predictor in chosen:
+        for predictor in predictors:
             count = seeds if predictor.draws and protocol == "loto" else 1
             for method, rows in data[target].items():
                 if protocol == "l2to" and method in others:

@@ -105,21 +105,21 @@ def forecast_warnings(forecast: Forecast) -> list[str]:
 
 def _method(name: str, model: MethodModel, warm: MethodModel | None, protocol: str) -> FamilyMethod:
     scores = {key: cast("Scores", dict(score)) for key, score in model.validation.items()}
-    own, constant = scores.get(model.predictor), scores.get("constant")
+    forecast, constant = scores.get(model.predictor), scores.get("constant")
     gain = None
-    if own and constant and constant["mae"] > 0:
-        gain = 1 - own["mae"] / constant["mae"]
+    if forecast and constant and constant["mae"] > 0:
+        gain = 1 - forecast["mae"] / constant["mae"]
     entry: FamilyMethod = {
         "method": name,
         "predictor": model.predictor,
         "n_pairs": model.n_pairs,
-        "protocols": {protocol: {"forecast": own, "constant": constant, "partner_mean": None}},
+        "protocols": {protocol: {"forecast": forecast, "constant": constant, "partner_mean": None}},
         "gain": gain,
         "better": gain is not None and gain >= LEAST_GAIN,
         "sentence": "The forecaster's file does not hold its error.",
         "warm": known_outcomes.of_method(warm, model.predictor),
     }
-    if own is not None:
+    if forecast is not None:
         entry["sentence"] = method_sentence(entry, protocol)
     return entry
 
@@ -135,9 +135,9 @@ def _verdict(advice: list[PairAdvice], threshold: float) -> list[str]:
         f"{head} {verb} forecast to keep at least {threshold:.0%} of both members' scores "
         "under the best method."
     ]
-    chosen = Counter(entry["method"] for entry in advice if entry["advice"] == MERGE)
-    if chosen:
-        best = ", ".join(f"{m} ({k})" for m, k in sorted(chosen.items(), key=lambda i: -i[1]))
+    methods = Counter(entry["method"] for entry in advice if entry["advice"] == MERGE)
+    if methods:
+        best = ", ".join(f"{method} ({count})" for method, count in methods.most_common())
         sentences.append(f"Methods advised: {best}.")
     if counts[DO_NOT_MERGE]:
         sentences.append(f"Advised not to merge: {counts[DO_NOT_MERGE]} of {n}.")
