@@ -24,6 +24,7 @@ from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.workers import Workers
 from mergecast.tables.outcomes import OutcomesLike, OutcomeTable, as_outcomes
 from mergecast.tables.pairs import PairsLike
+from mergecast.tables.show import as_html, as_text
 
 __all__ = ["DEFAULT_PREDICTORS", "Evaluation", "applies", "evaluate", "pearson", "scores"]
 
@@ -42,10 +43,12 @@ DEFAULT_PREDICTORS = [
 _NUMBERS = ["per_fold_r", "per_fold_rho", "pooled_r", "mae", "r2", "coverage"]
 _COUNTS = ["n_pairs", "n_folds", "n_undefined_folds"]
 RESULT_COLUMNS = ["protocol", "method", "predictor", "warm", *_NUMBERS, *_COUNTS, "note"]
+# Predictors on one screen.
+_SHOWN = 16
 PREDICTION_COLUMNS = ["method", "predictor", "fold", *ROW_KEYS, "predicted", "measured"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """What a validation found.
 
@@ -72,6 +75,27 @@ class Evaluation:
     predictions: pd.DataFrame
     notes: list[str]
     decisions: Choices | None = None
+
+    def __repr__(self) -> str:
+        return as_text(self._lines(), self._overview(), rows=_SHOWN)
+
+    def _repr_html_(self) -> str:
+        return as_html(self._lines(), self._overview(), rows=_SHOWN)
+
+    def _lines(self) -> list[str]:
+        """Protocol and counts, and what the numbers are."""
+        results = self.results
+        head = (
+            f"Evaluation under {self.protocol}: {results['method'].nunique()} merging methods, "
+            f"{results['predictor'].nunique()} predictors, {int(results['n_pairs'].max())} pairs"
+        )
+        notes = f"; notes: {len(self.notes)}" if self.notes else ""
+        return [head + notes, "means over methods, errors in retention; each by itself in .results"]
+
+    def _overview(self) -> pd.DataFrame:
+        """One row a predictor: its scores, averaged over merging methods."""
+        means = self.results.groupby("predictor", sort=False)[_NUMBERS].mean()
+        return means.dropna(axis=1, how="all").reset_index()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: protocol, results, folds, notes, decisions; undefined is None."""
