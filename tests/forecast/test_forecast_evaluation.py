@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from mergecast.errors import UsageError
-from mergecast.forecast.validation.evaluation import evaluate, pearson
+from mergecast.forecast.validation.evaluate import evaluate
+from mergecast.forecast.validation.scoring import pearson
 from recorded_progress import RecordedProgress
 
 

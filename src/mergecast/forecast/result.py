@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from mergecast.forecast.recommend import MERGE
 from mergecast.tables.pairs import PAIR_KEYS
+from mergecast.tables.plain import records
 from mergecast.tables.show import as_html, as_text
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ class Forecast:
             "level": self.level,
             "threshold": self.threshold,
             "tier": self.tier,
-            "rows": _records(self.rows),
-            "pairs": _records(self.pairs),
+            "rows": records(self.rows),
+            "pairs": records(self.pairs),
         }
 
     def __repr__(self) -> str:
@@ -142,13 +142,3 @@ class Forecast:
                 "interval": (bounds[0] + " to " + bounds[1]).where(rows["lower"].notna(), "–"),
             }
         )
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {
-            str(key): None if isinstance(value, float) and not np.isfinite(value) else value
-            for key, value in row.items()
-        }
-        for row in table.to_dict("records")
-    ]

@@ -16,10 +16,10 @@ from mergecast.forecast.result import Forecast
 from mergecast.report import known_outcomes
 from mergecast.report.advice import advice_records
 from mergecast.report.model import FamilyMethod, FamilySummary, MemberRow, PairAdvice, Scores
-from mergecast.report.plain import records
 from mergecast.report.scores import LEAST_GAIN
 from mergecast.report.set_summary import summarise_sets
 from mergecast.report.verdicts import method_sentence
+from mergecast.tables.plain import records
 from mergecast.version import __version__
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from mergecast.errors import UsageError
 from mergecast.forecast.validation.evaluation import Evaluation
-from mergecast.report.plain import number
 from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.plain import number
 
 #: A forecast whose error is not at least this share below the constant's is called no better.
 LEAST_GAIN = 0.05
