@@ -47,9 +47,11 @@ class Forecaster:
 
     Examples
     --------
-    >>> pairs, outcomes = load_run("runs/digits")                              # doctest: +SKIP
-    >>> Forecaster.fit(pairs, outcomes).save("digits.json")                    # doctest: +SKIP
-    >>> Forecaster.load("digits.json").forecast(new_pairs).pairs               # doctest: +SKIP
+    >>> import mergecast as mc
+    >>> pairs, outcomes = mc.load_run("runs/toy")
+    >>> path = Forecaster.fit(pairs, outcomes, "ridge").save("toy.json")
+    >>> len(Forecaster.load(path).forecast(pairs).pairs)
+    15
     """
 
     def __init__(self, file: ForecasterFile) -> None:
