@@ -52,9 +52,10 @@ def test_it_says_what_the_command_says(family_paths, forecaster, capsys):
 
 def test_paths_as_text_a_family_and_labels_give_the_same_numbers(family_paths, forecaster):
     base, models = family_paths
+    in_memory = mc.Forecaster(mc.Forecaster.load(forecaster).file)
     found = [
         mc.forecast(str(base), [str(path) for path in models], forecaster=forecaster),
-        mc.forecast(mc.Family.open(base, models), forecaster=mc.Forecaster.load(forecaster)),
+        mc.forecast(mc.Family.open(base, models), forecaster=in_memory),
         mc.forecast(base, dict(zip("abc", models, strict=True)), forecaster=forecaster),
     ]
     for other in found[1:]:
@@ -67,7 +68,7 @@ def test_paths_as_text_a_family_and_labels_give_the_same_numbers(family_paths, f
     ]
 
 
-def test_what_was_left_out_and_why_is_on_the_result(family_paths, forecaster, tmp_path):
+def test_what_was_left_out_and_why_is_on_the_result(family_paths, forecaster, tmp_path, caplog):
     base, models = family_paths
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
     write_safetensors(tmp_path / "frozen.safetensors", arrays(0))
@@ -80,6 +81,12 @@ def test_what_was_left_out_and_why_is_on_the_result(family_paths, forecaster, tm
     assert "equals the base in every shared parameter" in found.refused["frozen"]
     assert "holds NaN or infinity" in found.refused["nan"]
     assert len(found.pairs) == 1
+    # And said as soon as it is known: in a terminal, before the work on the others.
+    assert [line.split(":")[0] for line in caplog.messages] == [
+        "refused broken",
+        "refused nan",
+        "refused frozen",
+    ]
 
 
 def test_only_some_methods_one_of_them_as_text(family_paths, forecaster):

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from mergecast.analysis.groups import groups_of
-from mergecast.forecast.estimators.linear import without_identity
 from mergecast.forecast.estimators.predictors import PREDICTORS
-from mergecast.forecast.rows import training_rows
+from mergecast.forecast.rows import without_identity
+from mergecast.forecast.training import training_rows
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
 from mergecast.forecast.validation.scoring import scores
 from mergecast.runtime.progress import Progress, Silent
@@ -31,35 +31,38 @@ def ablate(
 
     Parameters
     ----------
-    pairs, outcomes : tables as in `mergecast.tables`.
-    predictor, protocol, methods : as in `mergecast.forecast.validation.evaluation.evaluate`.
-    progress : told of every group of metrics done.
+    pairs, outcomes : table or DataFrame
+    predictor, protocol, methods
+        As in `mergecast.forecast.validation.evaluation.evaluate`.
+    progress : Progress, optional
+        Told of every group of metrics done.
 
     Returns
     -------
-    Frame, one row a (metrics, method): `metrics` is ``all``, ``without <group>`` or
-    ``only <group>``; `n_metrics`, `per_fold_r`, `pooled_r`, `mae`. A variant that would leave no
-    metric is not there.
+    DataFrame
+        One row a (metrics, method): `metrics` is ``all``, ``without <group>`` or ``only <group>``;
+        `n_metrics`, `per_fold_r`, `pooled_r`, `mae`. A variant that would leave no metric is not
+        there.
     """
     pairs = as_pairs(pairs)
     features = pairs.features()
     keys = list(features)
     groups = groups_of(keys)
     variants = {ALL: keys}
-    variants |= {f"without {g}": [k for k in keys if k not in own] for g, own in groups.items()}
-    variants |= {f"only {group}": own for group, own in groups.items()}
     # One group of all metrics: leaving it out leaves nothing, having it alone is `all`.
-    variants = {n: v for n, v in variants.items() if v and (n == ALL or len(v) < len(keys))}
-    chosen, scheme = PREDICTORS.get(predictor), PROTOCOLS.get(protocol)
-    found: list[dict[str, object]] = []
+    if len(groups) > 1:
+        variants |= {f"without {g}": [k for k in keys if k not in ks] for g, ks in groups.items()}
+        variants |= {f"only {group}": members for group, members in groups.items()}
+    tested, scheme = PREDICTORS.get(predictor), PROTOCOLS.get(protocol)
+    table: list[dict[str, object]] = []
     advance = (progress or Silent()).stage("groups of metrics", len(variants))
     for name, kept in variants.items():
         columns = dict.fromkeys(column for key in kept for column in features[key])
         data = training_rows(pairs.only(columns), outcomes, list(methods) if methods else None)
         for method, rows in data.items():
-            numbers = scores(out_of_fold(rows, chosen, scheme))
+            numbers = scores(out_of_fold(rows, tested, scheme))
             n_metrics = len(without_identity(rows.X).columns)
             row = {"metrics": name, "n_metrics": n_metrics, "method": method}
-            found.append(row | {key: numbers[key] for key in ("per_fold_r", "pooled_r", "mae")})
+            table.append(row | {key: numbers[key] for key in ("per_fold_r", "pooled_r", "mae")})
         advance(1)
-    return pd.DataFrame(found)
+    return pd.DataFrame(table)

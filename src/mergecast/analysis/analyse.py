@@ -22,7 +22,7 @@ from mergecast.analysis.signatures import (
 )
 from mergecast.analysis.variance import metric_shares, outcome_shares, residual_correlations
 from mergecast.forecast.estimators.predictors import PREDICTORS
-from mergecast.forecast.rows import TrainingRows, training_rows
+from mergecast.forecast.training import TrainingRows, training_rows
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.tables.outcomes import OutcomesLike, as_outcomes
 from mergecast.tables.pairs import PairsLike, as_pairs
@@ -39,14 +39,22 @@ class Analysis:
 
     Attributes
     ----------
-    outcome_share, metric_share : additive shares, see `mergecast.analysis.variance`.
-    residual_r : frame (metrics × methods), correlation after taking the additive parts out.
-    individual : as `individual_correlations`, with `suite`.
-    signatures : method to coefficients (folds × metrics) of the Lasso, one task left out.
-    stability : DataFrame[method, top_overlap, sign_agreement] between seeds of the paper's fit.
-    ablation : as `ablate` returns it, with the Lasso.
-    comparisons : two suites to what they say of the same pairs; empty with one suite.
-    findings : suite to its audit.
+    outcome_share, metric_share : dict[str, float]
+        Additive shares, see `mergecast.analysis.variance`.
+    residual_r : DataFrame
+        Metrics × methods: correlation after taking the additive parts out.
+    individual : DataFrame
+        As `individual_correlations` returns it, with `suite`.
+    signatures : dict[str, DataFrame]
+        Method to coefficients (folds × metrics) of the Lasso, one task left out.
+    stability : DataFrame
+        `method, top_overlap, sign_agreement` between seeds of the paper's fit.
+    ablation : DataFrame
+        As `ablate` returns it, with the Lasso.
+    comparisons : dict[tuple[str, str], list[Comparison]]
+        Two suites to what they say of the same pairs; empty with one suite.
+    findings : dict[str, list[AuditFinding]]
+        Suite to its audit.
     """
 
     outcome_share: dict[str, float]
@@ -110,13 +118,20 @@ def analyse(
 
     Parameters
     ----------
-    pairs, outcomes : tables as in `mergecast.tables`, of one suite or several.
-    methods : merging methods, by default all of the outcome table.
-    protocol : of the ablation; signatures always leave one task out.
-    base_scores : suite to task to the score of the base model, where known.
-    seeds : of the paper's fit, for the stability of its signature.
-    seed : of the permutations of models.
-    progress : told of every method and suite done.
+    pairs, outcomes : table or DataFrame
+        Of one suite or several.
+    methods : Sequence[str], optional
+        Merging methods, by default all of the outcome table.
+    protocol : str
+        Of the ablation; signatures always leave one task out.
+    base_scores : Mapping[str, Mapping[str, float]], optional
+        Suite to task to the score of the base model, where known.
+    seeds : int
+        Of the paper's fit, for the stability of its signature.
+    seed : int
+        Of the permutations of models.
+    progress : Progress, optional
+        Told of every method and suite done.
 
     Raises
     ------
@@ -125,7 +140,7 @@ def analyse(
     """
     pairs, outcomes = as_pairs(pairs), as_outcomes(outcomes)
     data = training_rows(pairs, outcomes, list(methods) if methods else None)
-    mine = outcomes.keep(outcomes.frame["method"].isin(data))
+    outcomes = outcomes.keep(outcomes.frame["method"].isin(data))
     progress = progress or Silent()
     advance = progress.stage("analysing", len(data) + len(pairs.suites))
     signatures, stability = {}, []
@@ -135,22 +150,22 @@ def analyse(
         advance(1)
     singles, findings = [], {}
     for suite in pairs.suites:
-        part, own = pairs.of_suite(suite), mine.of_suite(suite)
-        single = individual_correlations(part, own, seed=seed)
+        tables = pairs.of_suite(suite), outcomes.of_suite(suite)
+        single = individual_correlations(*tables, seed=seed)
         single.insert(0, "suite", suite)
         singles.append(single)
-        findings[suite] = audit(part, own, (base_scores or {}).get(suite))
+        findings[suite] = audit(*tables, (base_scores or {}).get(suite))
         advance(1)
-    ablation = ablate(pairs, mine, SIGNED, protocol, list(data), progress)
+    ablation = ablate(pairs, outcomes, SIGNED, protocol, list(data), progress)
     return Analysis(
-        outcome_share=outcome_shares(mine),
+        outcome_share=outcome_shares(outcomes),
         metric_share=metric_shares(pairs),
-        residual_r=residual_correlations(pairs, mine),
+        residual_r=residual_correlations(pairs, outcomes),
         individual=pd.concat(singles, ignore_index=True),
         signatures=signatures,
         stability=pd.DataFrame(stability),
         ablation=ablation,
-        comparisons=compare_suites(pairs, mine),
+        comparisons=compare_suites(pairs, outcomes),
         findings=findings,
     )
 

@@ -50,8 +50,9 @@ def audit(
 
     Parameters
     ----------
-    pairs, outcomes : tables as in `mergecast.tables`.
-    base_scores : task to the score of the base model without fine-tuning, where it is known.
+    pairs, outcomes : table or DataFrame
+    base_scores : Mapping[str, float], optional
+        Task to the score of the base model without fine-tuning, where it is known.
 
     Raises
     ------
@@ -59,7 +60,7 @@ def audit(
         A table breaks its schema.
     """
     pairs, outcomes = as_pairs(pairs), as_outcomes(outcomes)
-    found = [
+    findings = [
         *_impossible(pairs),
         *_constant_metrics(pairs),
         *_missing(pairs),
@@ -70,7 +71,7 @@ def audit(
         *_targets(outcomes),
         *_no_gain(outcomes, base_scores),
     ]
-    return ordered(found)
+    return ordered(findings)
 
 
 def ordered(findings: list[AuditFinding]) -> list[AuditFinding]:
@@ -177,19 +178,13 @@ def _unstable_singles(outcomes: OutcomeTable) -> Iterator[AuditFinding]:
 
 def _targets(outcomes: OutcomeTable) -> Iterator[AuditFinding]:
     """Whether a fit to raw scores would be a fit to the difficulty of the tasks."""
-    raw, normalized = (
-        table.pairs().set_index(["method", "left", "right"])["retention"]
-        for table in (raw_outcomes(outcomes), outcomes)
-    )
     single = outcomes.frame.groupby("task")["single_score"].mean()
-    # A method may have merged larger sets alone.
-    for method in sorted(set(raw.index.get_level_values("method"))):
-        mine = pd.concat([raw[method], normalized[method]], axis=1).dropna()
-        difficulty = mine.index.get_level_values("left").map(single) + mine.index.get_level_values(
-            "right"
-        ).map(single)
-        by_task = pearson(mine.iloc[:, 0].to_numpy(), np.asarray(difficulty, dtype=float))
-        between = pearson(mine.iloc[:, 0].to_numpy(), mine.iloc[:, 1].to_numpy())
+    pairs = outcomes.pairs()
+    pairs["raw"] = raw_outcomes(outcomes).pairs()["retention"]
+    pairs["difficulty"] = pairs["left"].map(single) + pairs["right"].map(single)
+    for method, rows in pairs.dropna().groupby("method", sort=True):
+        raw, *others = (rows[key].to_numpy() for key in ("raw", "difficulty", "retention"))
+        by_task, between = (pearson(raw, values) for values in others)
         if by_task**2 > 0.5:
             text = (
                 f"{method}: the raw score of a pair follows the two single scores alone "

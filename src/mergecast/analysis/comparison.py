@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Protocol
 
-import pandas as pd
-
-from mergecast.analysis.variance import metric_values
+from mergecast.analysis.variance import keyed_metrics
 from mergecast.forecast.validation.scoring import pearson
 from mergecast.tables.outcomes import OutcomeTable
-from mergecast.tables.pairs import PAIR_KEYS, PairTable
+from mergecast.tables.pairs import PairTable
 
 OUTCOME, METRIC = "outcome", "metric"
 
@@ -47,11 +45,16 @@ class Comparison:
 
     Attributes
     ----------
-    kind : `OUTCOME` or `METRIC`.
-    name : the merging method or the metric.
-    n_pairs : pairs that both settings have.
-    r : Pearson's r between the settings; NaN where undefined.
-    n_identical : pairs that are equal bit by bit (for an outcome, the scores of both members).
+    kind : str
+        `OUTCOME` or `METRIC`.
+    name : str
+        The merging method or the metric.
+    n_pairs : int
+        Pairs that both settings have.
+    r : float
+        Pearson's r between the settings; NaN where undefined.
+    n_identical : int
+        Pairs that are equal bit by bit (for an outcome, the scores of both members).
     """
 
     kind: str
@@ -95,13 +98,9 @@ def _outcomes(a: HasTables, b: HasTables) -> Iterator[Comparison]:
 
 
 def _metrics(a: HasTables, b: HasTables) -> Iterator[Comparison]:
-    values = [
-        pd.concat([x.pairs.frame[PAIR_KEYS], metric_values(x.pairs)], axis=1).drop(columns="suite")
-        for x in (a, b)
-    ]
-    keys = [key for key in values[0] if key in values[1] and key not in PAIR_KEYS]
-    joined = values[0].merge(values[1], on=["left", "right"])
-    for key in keys:
+    first, second = (keyed_metrics(x.pairs).drop(columns="suite") for x in (a, b))
+    joined = first.merge(second, on=["left", "right"])
+    for key in first.columns.drop(["left", "right"]).intersection(second.columns, sort=False):
         both = joined[[f"{key}_x", f"{key}_y"]].dropna()
         if both.empty:
             continue

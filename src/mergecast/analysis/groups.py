@@ -62,11 +62,11 @@ def group_of(key: str) -> str:
 
 def groups_of(keys: Iterable[str]) -> dict[str, list[str]]:
     """Group to its metrics, in the paper's order of groups, then others by name."""
-    found: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for key in keys:
-        found.setdefault(group_of(key), []).append(key)
-    order = [*PAPER_GROUPS, *sorted(set(found) - set(PAPER_GROUPS))]
-    return {group: found[group] for group in order if group in found}
+        groups.setdefault(group_of(key), []).append(key)
+    order = [*PAPER_GROUPS, *sorted(set(groups) - set(PAPER_GROUPS))]
+    return {group: groups[group] for group in order if group in groups}
 
 
 def range_of(key: str) -> tuple[float, float]:

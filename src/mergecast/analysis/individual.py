@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from mergecast.analysis.variance import metric_values
+from mergecast.analysis.variance import keyed_metrics
 from mergecast.errors import TableError
 from mergecast.forecast.validation.scoring import pearson
 from mergecast.runtime.seeds import derived_seed
@@ -35,14 +35,21 @@ def individual_correlations(
 
     Parameters
     ----------
-    pairs, outcomes : tables of one suite.
-    n_permutations : relabellings of Mantel's test; the smallest p is 1 / (n_permutations + 1).
+    pairs, outcomes : table or DataFrame
+        Of one suite.
+    methods : Sequence[str], optional
+        By default all.
+    n_permutations : int
+        Relabellings of Mantel's test; the smallest p is 1 / (n_permutations + 1).
+    seed : int
+        Of the relabellings.
 
     Returns
     -------
-    Frame, one row a (method, metric): `n_pairs`, `r`, `p` (two-sided, as if pairs were
-    independent), `rho` (Spearman), `p_mantel`, and `q_mantel` (Benjamini-Hochberg over the metrics
-    of the method) with `p_holm` (Holm, of `p_mantel`). NaN where r is undefined.
+    DataFrame
+        One row a (method, metric): `n_pairs`, `r`, `p` (two-sided, as if pairs were independent),
+        `rho` (Spearman), `p_mantel`, and `q_mantel` (Benjamini-Hochberg over the metrics of the
+        method) with `p_holm` (Holm, of `p_mantel`). NaN where r is undefined.
 
     Raises
     ------
@@ -62,18 +69,18 @@ def individual_correlations(
     for method, measured in as_outcomes(outcomes).pairs().groupby("method", sort=True):
         if methods is not None and method not in methods:
             continue
-        metrics = pd.concat([pairs.frame[PAIR_KEYS], metric_values(pairs, str(method))], axis=1)
+        metrics = keyed_metrics(pairs, str(method))
         joined = measured[measured["retention"].notna()].merge(metrics, on=PAIR_KEYS)
         rng = np.random.default_rng(derived_seed(seed, "mantel", method))
         rows = []
         for key in metrics.columns.drop(PAIR_KEYS):
-            there = joined[joined[key].notna()]
-            x, y = there[key].to_numpy(), there["retention"].to_numpy()
+            both = joined[joined[key].notna()]
+            x, y = both[key].to_numpy(), both["retention"].to_numpy()
             r = pearson(x, y)
-            row = {"method": method, "metric": key, "n_pairs": len(there), "r": r}
+            row = {"method": method, "metric": key, "n_pairs": len(both), "r": r}
             if not np.isnan(r):
                 row |= {"p": pearsonr(x, y).pvalue, "rho": spearmanr(x, y).statistic}
-                row["p_mantel"] = _mantel(there, x, y, r, n_permutations, rng)
+                row["p_mantel"] = _mantel(both, x, y, r, n_permutations, rng)
             rows.append(row)
         table = pd.DataFrame(
             rows, columns=["method", "metric", "n_pairs", "r", "p", "rho", "p_mantel"]
@@ -114,24 +121,23 @@ def _adjusted(p: Floats, correction: Callable[[Floats], Floats]) -> Floats:
 
 
 def _mantel(
-    there: pd.DataFrame, x: Floats, y: Floats, r: float, n: int, rng: np.random.Generator
+    pairs: pd.DataFrame, x: Floats, y: Floats, r: float, n: int, rng: np.random.Generator
 ) -> float:
     """Two-sided p-value of r under relabellings of the models.
 
     A relabelling may move a pair onto one without an outcome; r is then over the pairs that have
     both.
     """
-    tasks = np.unique(there[["left", "right"]].to_numpy(dtype=str))
-    i = np.searchsorted(tasks, there["left"].to_numpy(dtype=str))
-    j = np.searchsorted(tasks, there["right"].to_numpy(dtype=str))
+    tasks = np.unique(pairs[["left", "right"]].to_numpy(dtype=str))
+    i, j = (np.searchsorted(tasks, pairs[side].to_numpy(dtype=str)) for side in ("left", "right"))
     matrix = np.full((len(tasks), len(tasks)), np.nan)
     matrix[i, j] = matrix[j, i] = y
     labels = np.array([rng.permutation(len(tasks)) for _ in range(n)])
     moved = matrix[labels[:, i], labels[:, j]]
-    known = ~np.isnan(moved)
-    count = known.sum(axis=1, keepdims=True)
-    dy = np.where(known, moved - np.nanmean(moved, axis=1, keepdims=True), 0.0)
-    dx = np.where(known, x - (known * x).sum(axis=1, keepdims=True) / count, 0.0)
+    defined = ~np.isnan(moved)
+    count = defined.sum(axis=1, keepdims=True)
+    dy = np.where(defined, moved - np.nanmean(moved, axis=1, keepdims=True), 0.0)
+    dx = np.where(defined, x - (defined * x).sum(axis=1, keepdims=True) / count, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         null = (dx * dy).sum(axis=1) / np.sqrt((dx**2).sum(axis=1) * (dy**2).sum(axis=1))
     # A hair of tolerance: a relabelling that is a symmetry gives the same r but for rounding.

@@ -16,7 +16,9 @@ import pandas as pd
 from sklearn.base import clone
 
 from mergecast.errors import UndefinedError, UsageError
-from mergecast.forecast.rows import IDENTITY, TrainingRows
+from mergecast.forecast.estimators.predictors import seeded
+from mergecast.forecast.rows import IDENTITY
+from mergecast.forecast.training import TrainingRows
 from mergecast.forecast.validation.protocols import PROTOCOLS
 
 TOP_K = 5
@@ -27,13 +29,15 @@ def signature(coefficients: pd.DataFrame) -> pd.DataFrame:
 
     Parameters
     ----------
-    coefficients : one row a fold, one column a metric.
+    coefficients : DataFrame
+        One row a fold, one column a metric.
 
     Returns
     -------
-    Frame by metric: `mean`, `std` (population, over folds), `frequency` (share of folds with a
-    coefficient other than 0) and `sign_frequency` (share of the non-zero ones with the sign of the
-    mean), strongest mean first.
+    DataFrame
+        By metric: `mean`, `std` (population, over folds), `frequency` (share of folds with a
+        coefficient other than 0) and `sign_frequency` (share of the non-zero ones with the sign of
+        the mean), strongest mean first.
     """
     mean = coefficients.mean()
     used = coefficients != 0
@@ -52,7 +56,10 @@ def signature(coefficients: pd.DataFrame) -> pd.DataFrame:
 def mean_coefficients(fits: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Mean over folds: one row a metric, one column a method (or seed).
 
-    Raises UsageError when the fits are not of the same metrics.
+    Raises
+    ------
+    UsageError
+        The fits are not of the same metrics.
     """
     metrics: list[str] = []
     for name, folds in fits.items():
@@ -97,9 +104,14 @@ def fold_coefficients(
 
     Parameters
     ----------
-    rows : training rows of one merging method.
-    estimator : unfitted scikit-learn regressor with `coef_` after `fit`.
-    seed : its `random_state`, where it has one.
+    rows : TrainingRows
+        Of one merging method.
+    estimator : Any
+        Unfitted scikit-learn regressor with `coef_` after `fit`.
+    protocol : str
+        What a fold holds out.
+    seed : int, optional
+        Its `random_state`, where it has one.
 
     Raises
     ------
@@ -107,10 +119,10 @@ def fold_coefficients(
         The fitted estimator has no coefficient a metric.
     """
     template = clone(estimator)
-    if seed is not None and "random_state" in template.get_params():
-        template.set_params(random_state=seed)
+    if seed is not None:
+        template = seeded(template, seed)
     metrics = [column for column in rows.X.columns if column not in IDENTITY]
-    found = {}
+    by_fold = {}
     for fold, train, _ in PROTOCOLS.get(protocol).folds(rows):
         fitted = clone(template).fit(rows.X.iloc[train], rows.y[train])
         values = np.ravel(getattr(fitted, "coef_", np.empty(0)))
@@ -120,8 +132,8 @@ def fold_coefficients(
                 f"has {len(values)} coefficients for {len(metrics)} metrics",
                 "take the signature of a linear predictor such as lasso",
             )
-        found[fold] = pd.Series(values, index=metrics)
-    return pd.DataFrame(found).T
+        by_fold[fold] = pd.Series(values, index=metrics)
+    return pd.DataFrame(by_fold).T
 
 
 def seed_stability(

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mergecast.errors import TableError
-from mergecast.forecast.validation.scoring import pearson
+from mergecast.forecast.validation.scoring import is_constant, pearson
 from mergecast.tables.outcomes import OutcomesLike, as_outcomes
 from mergecast.tables.pairs import PAIR_KEYS, PairsLike, PairTable, as_pairs
 from mergecast.typing import Floats
@@ -25,10 +25,13 @@ class AdditiveFit:
 
     Attributes
     ----------
-    share : 1 − residual sum of squares / total sum of squares; NaN where it is undefined (a
-        constant y, or no more pairs than parameters).
-    effects : a_i by task, summing to 0.
-    residuals : (n,) what the pairs add, in the order of the pairs.
+    share : float
+        1 − residual sum of squares / total sum of squares; NaN where it is undefined (a constant y,
+        or no more pairs than parameters).
+    effects : Series
+        a_i by task, summing to 0.
+    residuals : Floats
+        (n,) what the pairs add, in the order of the pairs.
     """
 
     share: float
@@ -41,8 +44,10 @@ def additive_fit(left: object, right: object, y: object) -> AdditiveFit:
 
     Parameters
     ----------
-    left, right : (n,) names of each pair's tasks.
-    y : (n,) finite values.
+    left, right : array-like of str
+        (n,) names of each pair's tasks.
+    y : array-like of float
+        (n,) finite values.
 
     Raises
     ------
@@ -65,8 +70,7 @@ def additive_fit(left: object, right: object, y: object) -> AdditiveFit:
     effects, _, rank, _ = np.linalg.lstsq(design, centred, rcond=None)
     residuals = centred - design @ effects
     total = float(centred @ centred)
-    varies = np.ptp(y) > 1e-12 * max(1.0, float(np.abs(y).max(initial=0.0)))
-    defined = varies and rank < len(y)
+    defined = rank < len(y) and not is_constant(y)
     share = 1.0 - float(residuals @ residuals) / total if defined else np.nan
     return AdditiveFit(share, pd.Series(effects - effects.mean(), index=tasks), residuals)
 
@@ -85,14 +89,19 @@ def metric_values(pairs: PairTable, method: str | None = None) -> pd.DataFrame:
     )
 
 
+def keyed_metrics(pairs: PairTable, method: str | None = None) -> pd.DataFrame:
+    """`metric_values` beside the keys of the pairs."""
+    return pd.concat([pairs.frame[PAIR_KEYS], metric_values(pairs, method)], axis=1)
+
+
 def metric_shares(pairs: PairsLike) -> dict[str, float]:
     """Additive share of each metric, over the pairs where it is there; suites side by side.
 
     Returns metric key to share, sorted by key.
     """
     pairs = as_pairs(pairs)
-    keys = _qualified(pairs.frame)
-    return {str(key): _share(keys, values) for key, values in metric_values(pairs).items()}
+    tasks = _qualified(pairs.frame)
+    return {str(key): _share(tasks, values) for key, values in metric_values(pairs).items()}
 
 
 def outcome_shares(outcomes: OutcomesLike) -> dict[str, float]:
@@ -110,12 +119,13 @@ def residual_correlations(pairs: PairsLike, outcomes: OutcomesLike) -> pd.DataFr
     NaN where either is purely additive.
     """
     pairs = as_pairs(pairs)
-    found: dict[str, dict[str, float]] = {}
+    by_method = {}
     for method, rows in as_outcomes(outcomes).pairs().groupby("method", sort=True):
-        metrics = metric_values(pairs, str(method))
-        joined = rows.merge(pd.concat([pairs.frame[PAIR_KEYS], metrics], axis=1), on=PAIR_KEYS)
-        found[str(method)] = {key: _residual_r(joined, key) for key in metrics.columns}
-    return pd.DataFrame(found).sort_index()
+        metrics = keyed_metrics(pairs, str(method))
+        joined = rows.merge(metrics, on=PAIR_KEYS)
+        keys = metrics.columns.drop(PAIR_KEYS)
+        by_method[str(method)] = {key: _residual_r(joined, key) for key in keys}
+    return pd.DataFrame(by_method).sort_index()
 
 
 def _residual_r(joined: pd.DataFrame, key: str) -> float:
@@ -128,11 +138,11 @@ def _residual_r(joined: pd.DataFrame, key: str) -> float:
 
 
 def _share(tasks: tuple[pd.Series, pd.Series], values: pd.Series) -> float:
-    there = values.notna().to_numpy()
-    if not there.any():
+    present = values.notna().to_numpy()
+    if not present.any():
         return np.nan
-    left, right = (names[there] for names in tasks)
-    return additive_fit(left, right, values[there]).share
+    left, right = (names[present] for names in tasks)
+    return additive_fit(left, right, values[present]).share
 
 
 def _qualified(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -12,6 +13,8 @@ from mergecast.typing import Names, listed
 
 if TYPE_CHECKING:
     from mergecast.tasks.task import Task
+
+log = logging.getLogger(__name__)
 
 #: A file of tasks, a suite's run folder, or label to task.
 Tasks: TypeAlias = "str | Path | Mapping[str, Task] | None"
@@ -32,8 +35,9 @@ def load_tasks(path: str | Path) -> dict[str, Task]:
 
     Examples
     --------
-    >>> load_tasks("tasks.yaml")  # doctest: +SKIP
-    >>> load_tasks("runs/digits")  # doctest: +SKIP
+    >>> tasks = load_tasks("tasks.yaml")
+    >>> sorted(tasks), tasks["a"].private
+    (['a', 'b'], ('head.*',))
     """
     if Path(path).is_dir():
         from mergecast.suites.folder import run_tasks
@@ -42,6 +46,12 @@ def load_tasks(path: str | Path) -> dict[str, Task]:
     from mergecast.tasks.load import load_tasks as read
 
     return read(path)
+
+
+def log_refused(refused: Mapping[str, object]) -> None:
+    """Say at once which models are left out: the rest may take hours."""
+    for label, reason in refused.items():
+        log.warning("refused %s: %s", label, reason)
 
 
 def refuse_table(path: str | Path) -> None:
@@ -87,10 +97,12 @@ def open_family(
         return family.without(heads) if heads else family
     if models is None:
         raise UsageError("models", "none given", "give the fine-tuned models beside the base")
-    return Family.open(
+    opened = Family.open(
         family,
         models,
         private=[*listed(private), *heads],
         strict=strict,
         on_error="refuse" if refuse else "raise",
     )
+    log_refused(opened.refused)
+    return opened

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mergecast.api.asked import Asked, ask, same_words
+from mergecast.api.inputs import log_refused
 from mergecast.evidence import Evidence, collect_evidence
 from mergecast.evidence.plan import PlanRow
 from mergecast.evidence.plan import plan as plan_of
@@ -72,7 +73,9 @@ def measure(*args: Any, **options: Any) -> Measurement:
     """The evidence on every pair, with the models left out and what preflight finds on the way."""
     asked = ask(*args, **options)
     with asked.session as session:
-        return Measurement(asked, collect_evidence(session, asked.tier, asked.metrics, asked.keys))
+        evidence = collect_evidence(session, asked.tier, asked.metrics, asked.keys)
+    log_refused(evidence.weights.refused)
+    return Measurement(asked, evidence)
 
 
 @same_words(ask)

@@ -17,12 +17,6 @@ def note(message: str) -> None:
     print(f"mergecast: {message}", file=sys.stderr)
 
 
-def note_refused(refused: Mapping[str, str]) -> None:
-    """The models left out, a line each, to stderr."""
-    for label, reason in refused.items():
-        note(f"refused {label}: {reason}")
-
-
 def print_json(value: Mapping[str, Any]) -> None:
     """One JSON object to stdout; a missing number is ``null``."""
     # A stream's own escapes are JSON's only where nothing but lone surrogates needs them.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mergecast.cli.console import finish, note, note_refused, print_json
+from mergecast.cli.console import finish, note, print_json
 from mergecast.cli.options import (
     BaseArgument,
     BatchSizeOption,
@@ -101,7 +101,6 @@ def command(
             workers=workers,
             progress=bars,
         )
-    note_refused(forecast.refused)
     for warning in forecast.warnings:
         note(f"warning: {warning}")
     summary = mc.report(forecast, report)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mergecast.cli.console import finish, note, note_refused, print_json
+from mergecast.cli.console import finish, note, print_json
 from mergecast.cli.options import (
     BaseArgument,
     BatchNormOption,
@@ -133,7 +133,6 @@ def command(
     if not isinstance(found, Measurement):
         _print_plan(found, json)
         return
-    note_refused(found.refused)
     for finding in found.findings:
         note(f"{finding.severity}: {finding.about}: {finding.message}; {finding.remedy}")
     table = found.table()

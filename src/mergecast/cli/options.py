@@ -48,11 +48,11 @@ MergeSeedOption = Annotated[
 ]
 MethodOption = Annotated[
     list[str] | None,
-    typer.Option("--method", metavar="M", help="Merging method; repeat for several."),
+    typer.Option("--method", metavar="M", help="Merging method; repeat where several are meant."),
 ]
 PredictorOption = Annotated[
     list[str] | None,
-    typer.Option("--predictor", metavar="P", help="Predictor; repeat for several."),
+    typer.Option("--predictor", metavar="P", help="Predictor; repeat where several are meant."),
 ]
 PrivateOption = Annotated[
     list[str] | None,

@@ -14,6 +14,7 @@ from mergecast.family.alignment import Alignment, Exclusion, align, set_aside
 from mergecast.family.blocks import ParamBlock
 from mergecast.family.mismatch import mismatch
 from mergecast.family.names import named_as
+from mergecast.family.overview import Part, as_html, as_text, overview
 from mergecast.family.ties import tied_as
 from mergecast.typing import Array, Names, listed
 
@@ -73,6 +74,20 @@ class Family:
         ------
         CheckpointError, FamilyError
             The base is unusable; a model is (``on_error="raise"``); no model is left.
+
+        Examples
+        --------
+        >>> Family.open("base.safetensors", ["a.safetensors", "b.safetensors"])
+        Family of 2 models
+          base     base.safetensors
+          models   2
+                   a
+                   b
+          shared   5 parameters, 925 elements
+          private  1
+                   head.weight: not in the base; in all models
+          buffer   1
+                   position_ids: int64 values, kept from the base
         """
         if not isinstance(base, Checkpoint):
             base = Checkpoint.open(base)
@@ -184,7 +199,13 @@ class Family:
         return block
 
     def __repr__(self) -> str:
-        return f"Family({str(self.base.path)!r}, models={list(self.models)})"
+        return as_text(f"Family of {self.size} models", self._overview())
+
+    def _repr_html_(self) -> str:
+        return as_html(self._overview())
+
+    def _overview(self) -> list[Part]:
+        return overview(self.base, self.names, self.alignment, self.refused)
 
 
 def _open_model(base: Checkpoint, path: Path, private: Sequence[str], strict: bool) -> Checkpoint:

@@ -102,8 +102,8 @@ class Reproduction:
 
     def analyse(self, progress: Progress | None = None) -> Analysis:
         """What drives the setting's outcomes, by the analyses for any tables; takes minutes."""
-        chosen = self.selection
-        return analyse(chosen.pairs, chosen.outcomes, chosen.methods, progress=progress)
+        used = self.selection
+        return analyse(used.pairs, used.outcomes, used.methods, progress=progress)
 
     def fits_by_size(self, seeds: int = 1, progress: Progress | None = None) -> pd.DataFrame | None:
         """Fits at every calibration size, see `calibration_sensitivity`; None where there is one.
@@ -117,9 +117,9 @@ class Reproduction:
         """
         if not self.sizes:
             return None
-        chosen = self.selection
+        used = self.selection
         return calibration_sensitivity(
-            self.sizes, chosen.outcomes, methods=chosen.methods, seeds=seeds, progress=progress
+            self.sizes, used.outcomes, methods=used.methods, seeds=seeds, progress=progress
         ).fits
 
     def released_means(self) -> pd.DataFrame:

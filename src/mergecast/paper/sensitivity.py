@@ -16,10 +16,10 @@ from pathlib import Path
 import pandas as pd
 
 from mergecast.analysis.audit import WARNING, AuditFinding
-from mergecast.analysis.variance import metric_values
+from mergecast.analysis.variance import keyed_metrics
 from mergecast.errors import TableError, UsageError
 from mergecast.forecast.estimators.predictors import PREDICTORS
-from mergecast.forecast.rows import training_rows
+from mergecast.forecast.training import training_rows
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
 from mergecast.forecast.validation.scoring import pearson, scores, spearman
 from mergecast.forecast.validation.uncertainty import seed_spread
@@ -133,13 +133,13 @@ def calibration_sensitivity(
     metrics = _metrics(checked)
     if outcomes is None:
         return Sensitivity(metrics, pd.DataFrame(columns=_FIT_COLUMNS))
-    chosen, scheme = [PREDICTORS.get(name) for name in predictors], PROTOCOLS.get(protocol)
+    compared, scheme = [PREDICTORS.get(name) for name in predictors], PROTOCOLS.get(protocol)
     measured, names = as_outcomes(outcomes), list(methods) if methods else None
     data = {size: training_rows(t, measured, names) for size, t in _common(checked).items()}
     fits = [
         (size, predictor, method, rows)
         for size, by_method in data.items()
-        for predictor in chosen
+        for predictor in compared
         for method, rows in by_method.items()
     ]
     advance = (progress or Silent()).stage("calibration sizes", len(fits))
@@ -175,10 +175,7 @@ def noisy_metrics(metrics: pd.DataFrame, size: int) -> list[AuditFinding]:
 
 
 def _metrics(tables: Mapping[int, PairTable]) -> pd.DataFrame:
-    values = {
-        size: metric_values(table).set_index(pd.MultiIndex.from_frame(table.frame[PAIR_KEYS]))
-        for size, table in tables.items()
-    }
+    values = {size: keyed_metrics(t).set_index(PAIR_KEYS) for size, t in tables.items()}
     rows = []
     for first, second in combinations(values, 2):
         for key in values[first].columns.intersection(values[second].columns, sort=False):

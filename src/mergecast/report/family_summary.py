@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from mergecast.forecast.file import MethodModel
-from mergecast.forecast.result import DO_NOT_MERGE, MERGE, Forecast
+from mergecast.forecast.recommend import DO_NOT_MERGE, MERGE
+from mergecast.forecast.result import Forecast
 from mergecast.report import known_outcomes
-from mergecast.report.advice import advice_rows
+from mergecast.report.advice import advice_records
 from mergecast.report.model import FamilyMethod, FamilySummary, MemberRow, PairAdvice, Scores
 from mergecast.report.plain import records
 from mergecast.report.scores import LEAST_GAIN
@@ -44,7 +45,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
         _method(name, models_of[name], warm.get(name), forecaster.protocol) for name in names
     ]
     rows = forecast.rows.rename(columns={"retention": "predicted"}).assign(measured=np.nan)
-    advice = cast("list[PairAdvice]", advice_rows(rows, forecast.threshold))
+    advice = cast("list[PairAdvice]", advice_records(forecast.pairs))
     outside = _out_of_range(forecast.rows)
     summary: FamilySummary = {
         "kind": "forecast",
@@ -104,21 +105,21 @@ def forecast_warnings(forecast: Forecast) -> list[str]:
 
 def _method(name: str, model: MethodModel, warm: MethodModel | None, protocol: str) -> FamilyMethod:
     scores = {key: cast("Scores", dict(score)) for key, score in model.validation.items()}
-    own, constant = scores.get(model.predictor), scores.get("constant")
+    forecast, constant = scores.get(model.predictor), scores.get("constant")
     gain = None
-    if own and constant and constant["mae"] > 0:
-        gain = 1 - own["mae"] / constant["mae"]
+    if forecast and constant and constant["mae"] > 0:
+        gain = 1 - forecast["mae"] / constant["mae"]
     entry: FamilyMethod = {
         "method": name,
         "predictor": model.predictor,
         "n_pairs": model.n_pairs,
-        "protocols": {protocol: {"forecast": own, "constant": constant, "partner_mean": None}},
+        "protocols": {protocol: {"forecast": forecast, "constant": constant, "partner_mean": None}},
         "gain": gain,
         "better": gain is not None and gain >= LEAST_GAIN,
         "sentence": "The forecaster's file does not hold its error.",
         "warm": known_outcomes.of_method(warm, model.predictor),
     }
-    if own is not None:
+    if forecast is not None:
         entry["sentence"] = method_sentence(entry, protocol)
     return entry
 
@@ -134,9 +135,9 @@ def _verdict(advice: list[PairAdvice], threshold: float) -> list[str]:
         f"{head} {verb} forecast to keep at least {threshold:.0%} of both members' scores "
         "under the best method."
     ]
-    chosen = Counter(entry["method"] for entry in advice if entry["advice"] == MERGE)
-    if chosen:
-        best = ", ".join(f"{m} ({k})" for m, k in sorted(chosen.items(), key=lambda i: -i[1]))
+    methods = Counter(entry["method"] for entry in advice if entry["advice"] == MERGE)
+    if methods:
+        best = ", ".join(f"{method} ({count})" for method, count in methods.most_common())
         sentences.append(f"Methods advised: {best}.")
     if counts[DO_NOT_MERGE]:
         sentences.append(f"Advised not to merge: {counts[DO_NOT_MERGE]} of {n}.")

@@ -18,17 +18,17 @@ def of_method(model: MethodModel | None, cold: str) -> Warm | None:
     """
     if model is None:
         return None
-    own, beside = model.validation.get(model.predictor), model.validation.get(cold)
+    score, beside = model.validation.get(model.predictor), model.validation.get(cold)
     sentence = "Its error with known outcomes is not in the file."
-    if own is not None and beside is not None:
+    if score is not None and beside is not None:
         sentence = (
-            f"With known outcomes of one of the two models: error {own.mae:.3f}, beside "
+            f"With known outcomes of one of the two models: error {score.mae:.3f}, beside "
             f"{beside.mae:.3f} without them."
         )
     return {
         "predictor": model.predictor,
-        "mae": own.mae if own else None,
-        "pooled_r": own.pooled_r if own else None,
+        "mae": score.mae if score else None,
+        "pooled_r": score.pooled_r if score else None,
         "cold_mae": beside.mae if beside else None,
         "sentence": sentence,
     }
@@ -50,20 +50,20 @@ def sentences(rows: pd.DataFrame, warm: Mapping[str, MethodModel], suite: str | 
             f"No outcome of a known model was used: the forecaster has no model for them, as they "
             f"did not lower its error (suite {suite})."
         ]
-    known = {
+    labels = {
         label for model in warm.values() for owner, label in model.known_models if owner == suite
     }
-    here = sorted({*rows["left"], *rows["right"]} & known)
-    if not here:
+    models = sorted({*rows["left"], *rows["right"]} & labels)
+    if not models:
         return [
             f"No outcome of a known model was used: none of these models has the label of one of "
-            f"suite {suite} ({', '.join(sorted(known))})."
+            f"suite {suite} ({', '.join(sorted(labels))})."
         ]
     used = rows[rows["basis"] == WARM]
     if used.empty:
         needed = sorted(set().union(*(model.needs for model in warm.values())))
         return [
-            f"Known outcomes of {', '.join(here)} (suite {suite}) were not used: the pairs lack "
+            f"Known outcomes of {', '.join(models)} (suite {suite}) were not used: the pairs lack "
             f"one of the metrics that go with them ({', '.join(needed)})."
         ]
     pairs = used[["left", "right"]].drop_duplicates()
@@ -71,7 +71,7 @@ def sentences(rows: pd.DataFrame, warm: Mapping[str, MethodModel], suite: str | 
     methods = sorted(used["method"].unique())
     rest = sorted(set(rows["method"]) - set(methods))
     text = (
-        f"Known outcomes of {', '.join(here)} (suite {suite}) were used for {len(pairs)} of {n} "
+        f"Known outcomes of {', '.join(models)} (suite {suite}) were used for {len(pairs)} of {n} "
         f"pairs, by {', '.join(methods)}"
     )
     return [f"{text}; not by {', '.join(rest)}." if rest else f"{text}."]

@@ -10,8 +10,7 @@ import pandas as pd
 
 def number(value: Any) -> float | None:
     """A finite float, or None."""
-    found = float("nan") if value is None else float(value)
-    return found if math.isfinite(found) else None
+    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def plain(value: Any) -> Any:
