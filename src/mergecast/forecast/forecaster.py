@@ -49,12 +49,13 @@ class Forecaster:
 
     Examples
     --------
-    >>> forecaster = Forecaster.load("digits-14")
-    >>> sorted(forecaster.file.methods)[:3]
+    >>> import mergecast as mc
+    >>> sorted(Forecaster.load("digits-14").file.methods)[:3]
     ['dare', 'isotropic', 'task_arithmetic']
-    >>> pairs, outcomes = load_run("runs/digits")                              # doctest: +SKIP
-    >>> Forecaster.fit(pairs, outcomes).save("digits.json")                    # doctest: +SKIP
-    >>> Forecaster.load("digits.json").forecast(new_pairs)                     # doctest: +SKIP
+    >>> pairs, outcomes = mc.load_run("runs/toy")
+    >>> path = Forecaster.fit(pairs, outcomes, "ridge").save("toy.json")
+    >>> len(Forecaster.load(path).forecast(pairs).pairs)
+    15
     """
 
     def __init__(self, file: ForecasterFile, name: str = "forecaster in memory") -> None:

@@ -39,9 +39,12 @@ def sentences(rows: pd.DataFrame, warm: Mapping[str, MethodModel], suite: str | 
 
     Parameters
     ----------
-    rows : `Forecast.rows`.
-    warm : the warm models of the tier that was read, by method.
-    suite : as given to `Forecaster.forecast`.
+    rows : DataFrame
+        `Forecast.rows`.
+    warm : mapping of str to MethodModel
+        The warm models of the tier that was read, by method.
+    suite : str or None
+        As given to `Forecaster.forecast`.
     """
     if suite is None:
         return []
