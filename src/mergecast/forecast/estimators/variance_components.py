@@ -52,7 +52,7 @@ def fit_components(kernels: list[Floats], y: Floats, max_iter: int = 10) -> Comp
 
     Parameters
     ----------
-    kernels : list of k ndarray of shape (n, n)
+    kernels : list of ndarray of shape (n, n)
         Positive semi-definite.
     y : ndarray of shape (n,)
         Outcomes.
