@@ -213,14 +213,17 @@ def open_path(path: Path, base: Checkpoint | None) -> Checkpoint:
     Raises
     ------
     CheckpointError
-        The path does not exist, or no format claims it.
+        The path does not exist, or no format or more than one claims it.
     """
     if not path.exists():
         raise CheckpointError(path, "does not exist", f"give {expected()}")
-    for one in FORMATS:
-        if one.claims(path):
-            return one.open(path, base)
-    raise CheckpointError(path, f"format {path.suffix or '(none)'!r} is not read", expected())
+    claims = [name for name in FORMATS.names() if FORMATS.get(name).claims(path)]
+    if not claims:
+        raise CheckpointError(path, f"format {path.suffix or '(none)'!r} is not read", expected())
+    if len(claims) > 1:
+        formats = " and ".join(f"{name!r} of package {FORMATS.package(name)!r}" for name in claims)
+        raise CheckpointError(path, f"is claimed by formats {formats}", "uninstall one of them")
+    return FORMATS.get(claims[0]).open(path, base)
 
 
 def expected() -> str:
