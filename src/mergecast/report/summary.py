@@ -21,13 +21,12 @@ from mergecast.report.model import (
     MemberRow,
     PairAdvice,
     RunHeader,
-    RunMethod,
     RunSummary,
     TaskRow,
 )
 from mergecast.report.plain import number, plain, records
 from mergecast.report.scores import chosen_predictors, main_evaluation, method_scores
-from mergecast.report.verdicts import method_sentence, run_verdict, run_warnings
+from mergecast.report.verdicts import run_verdict, run_warnings
 from mergecast.version import __version__
 
 _ROW = [*PAIR, "method", "member"]
@@ -60,9 +59,7 @@ def summarise_run(
     RunSummary
     """
     main = main_evaluation(evaluations)
-    methods = cast("list[RunMethod]", method_scores(inputs.outcomes, evaluations))
-    for entry in methods:
-        entry["sentence"] = method_sentence(entry, main.protocol)
+    methods = method_scores(inputs.outcomes, evaluations)
     rows = _held_out(main, chosen_predictors(main))
     constant = _held_out(main, dict.fromkeys((m["method"] for m in methods), "constant"))
     pairs = advice_rows(rows, THRESHOLD)
