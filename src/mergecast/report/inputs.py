@@ -25,9 +25,11 @@ class RunInputs:
     Attributes
     ----------
     pairs, outcomes : tables as in `mergecast.tables`.
-    tasks : DataFrame[task, base_score, single_score, majority, ...], scores in [0, 1]; None where
-        the run did not write one.
-    suite : content of ``suite.json`` (suite, seed, recipe, versions); empty where there is none.
+    tasks : DataFrame or None
+        `task, base_score, single_score, majority, ...`, scores in [0, 1]; None where the run did
+        not write one.
+    suite : dict[str, Any]
+        Content of ``suite.json`` (suite, seed, recipe, versions); empty where there is none.
     """
 
     pairs: PairTable
