@@ -25,8 +25,9 @@ from mergecast.evidence import MergeSettings, ProbeSettings, Session
 from mergecast.evidence.retention.collect import collect
 from mergecast.family import Family
 from mergecast.forecast.estimators.predictors import PREDICTORS
-from mergecast.forecast.rows import ROW_KEYS, training_rows
+from mergecast.forecast.rows import ROW_KEYS
 from mergecast.forecast.sets import RULES
+from mergecast.forecast.training import training_rows
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
 from mergecast.forecast.validation.scoring import pearson, spearman
 from mergecast.suites.folder import read_run, run_tasks

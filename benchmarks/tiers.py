@@ -27,8 +27,8 @@ from mergecast.evidence import (
     collect_evidence,
 )
 from mergecast.family import Family
+from mergecast.forecast.splitters import LeaveTwoTasksOut
 from mergecast.forecast.validation.evaluation import pearson
-from mergecast.forecast.validation.splitters import LeaveTwoTasksOut
 from mergecast.suites.folder import run_tasks
 from mergecast.suites.run import run_suite
 from mergecast.tables.columns import Column

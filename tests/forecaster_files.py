@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mergecast.forecast.estimators.stored_linear import LinearModel, Term
 from mergecast.forecast.file import (
     Feature,
     ForecasterFile,
@@ -15,13 +16,12 @@ from mergecast.forecast.forecaster import Forecaster
 
 def linear_model(metric, coefficient):
     """0.9 + coefficient × (metric − 1), ± 0.1."""
-    feature = Feature(name=metric, coefficient=coefficient, mean=1.0, scale=1.0, low=0.0, high=2.0)
+    term = Term(name=metric, coefficient=coefficient, mean=1.0, scale=1.0, low=0.0, high=2.0)
     return MethodModel(
         predictor="ridge",
         why="",
-        reach=0.25,
-        intercept=0.9,
-        features=[feature],
+        model=LinearModel(intercept=0.9, reach=0.25, terms=[term]),
+        features=[Feature(name=metric, low=0.0, high=2.0)],
         residual_quantiles=[Quantile(level=0.9, half_width=0.1)],
         n_residuals=20,
         validation={
@@ -35,11 +35,8 @@ def linear_model(metric, coefficient):
 def save_forecaster(tiers, path):
     """A forecaster file of these models, by tier and method."""
     file = ForecasterFile(
-        schema_name="mergecast.forecaster",
-        schema_version=2,
+        schema_version=3,
         mergecast_version="0.1.0",
-        target="retention",
-        protocol="l2to",
         training=Training(suites=["toy"], tasks=["x", "y"], notes=[]),
         tiers=tiers,
     )

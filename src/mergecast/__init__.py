@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from mergecast.family.preflight import check
     from mergecast.forecast.forecaster import Forecaster
     from mergecast.forecast.result import Forecast
+    from mergecast.forecast.splitters import LeaveOneTaskOut, LeaveTwoTasksOut
     from mergecast.forecast.validation.evaluation import Evaluation
-    from mergecast.forecast.validation.splitters import LeaveOneTaskOut, LeaveTwoTasksOut
     from mergecast.merging import METHODS, merge, merging_method, write_merge
     from mergecast.paper.reproduce import reproduce
     from mergecast.suites.run import run_suite
@@ -44,8 +44,8 @@ _HOMES = {
     "Family": "mergecast.family.family",
     "Forecast": "mergecast.forecast.result",
     "Forecaster": "mergecast.forecast.forecaster",
-    "LeaveOneTaskOut": "mergecast.forecast.validation.splitters",
-    "LeaveTwoTasksOut": "mergecast.forecast.validation.splitters",
+    "LeaveOneTaskOut": "mergecast.forecast.splitters",
+    "LeaveTwoTasksOut": "mergecast.forecast.splitters",
     "METHODS": "mergecast.merging",
     "METRICS": "mergecast.evidence",
     "MergecastError": "mergecast.errors",

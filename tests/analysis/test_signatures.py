@@ -12,8 +12,8 @@ from mergecast.analysis.signatures import (
 )
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.forecast.estimators.linear import TaskRidge
-from mergecast.forecast.estimators.predictors import PREDICTORS, ConstantRetention
-from mergecast.forecast.rows import training_rows
+from mergecast.forecast.estimators.predictors import PREDICTORS
+from mergecast.forecast.training import training_rows
 from mergecast.paper.fits import released_fits
 from mergecast.paper.results import read_setting
 from published_folder import SETTING
@@ -73,7 +73,7 @@ def test_the_papers_fit_moves_with_the_seed(rows):
 
 def test_a_predictor_without_coefficients_has_no_signature(rows):
     with pytest.raises(UndefinedError, match="0 coefficients for 4 metrics"):
-        fold_coefficients(rows, ConstantRetention())
+        fold_coefficients(rows, PREDICTORS.get("constant").make())
 
 
 def test_the_two_numbers_of_the_abstract(paper_results):

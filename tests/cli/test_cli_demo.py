@@ -11,7 +11,6 @@ import pytest
 from mergecast.api import demo
 from mergecast.cli.main import run
 from mergecast.forecast.forecaster import Forecaster
-from mergecast.forecast.shipped import load_forecaster
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable
 from mergecast.tables.runs import load_run
@@ -65,11 +64,12 @@ def test_the_shipped_forecaster_is_the_fit_of_the_shipped_tables():
     fitted = Forecaster.fit(
         pairs.up_to("activations"), outcomes.keep(outcomes.frame["method"] == "ties")
     )
-    _, shipped = load_forecaster("digits-14")
+    shipped = Forecaster.load("digits-14")
     assert list(shipped.file.tiers) == ["weights", "activations", "gradients"]
     for tier, models in fitted.file.tiers.items():
-        mine, stored = models["ties"], shipped.file.tiers[tier]["ties"]
-        assert mine.predictor == stored.predictor
-        for here, there in zip(mine.features, stored.features, strict=True):
-            assert here.name == there.name
-            assert here.coefficient == pytest.approx(there.coefficient, abs=1e-6)
+        again, stored = models["ties"], shipped.file.tiers[tier]["ties"]
+        assert again.predictor == stored.predictor
+        assert [f.name for f in again.features] == [f.name for f in stored.features]
+        for new, old in zip(again.model.terms, stored.model.terms, strict=True):
+            assert new.name == old.name
+            assert new.coefficient == pytest.approx(old.coefficient, abs=1e-6)

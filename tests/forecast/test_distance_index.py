@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from mergecast.forecast.estimators.distance_index import DISTANCES, DistanceIndex
+from mergecast.forecast.estimators.distance_index import DISTANCES, DistanceIndex, distance_index
 from mergecast.forecast.estimators.linear import TaskRidge
 from mergecast.forecast.estimators.predictors import PREDICTORS
-from mergecast.forecast.rows import training_rows
+from mergecast.forecast.training import training_rows
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
 from mergecast.forecast.validation.scoring import scores
 
@@ -43,7 +43,7 @@ def far_apart(n_tasks=20, harm=0.05, outliers=0, seed=0):
 
 def test_it_finds_the_harm_and_shares_it_equally():
     rows = far_apart()
-    fitted = DistanceIndex().fit(rows.X, rows.y)
+    fitted = distance_index().fit(rows.X, rows.y).regressor_
     metrics = rows.X.columns[3:]
     inside = metrics.isin(DISTANCES)
     assert np.all(fitted.coef_[~inside] == 0)
@@ -52,7 +52,9 @@ def test_it_finds_the_harm_and_shares_it_equally():
     assert per_unit == pytest.approx(-0.05, abs=0.005)
     # Linear in the metrics, as a stored forecaster writes it.
     Z = (rows.X[metrics] - fitted.mean_) / fitted.scale_
-    assert np.allclose(fitted.predict(rows.X), fitted.intercept_ + Z.to_numpy() @ fitted.coef_)
+    assert np.allclose(
+        fitted.predict(rows.X[metrics]), fitted.intercept_ + Z.to_numpy() @ fitted.coef_
+    )
 
 
 def test_a_pair_of_new_models_is_forecast_where_a_hard_task_misleads_ridge():
@@ -62,7 +64,7 @@ def test_a_pair_of_new_models_is_forecast_where_a_hard_task_misleads_ridge():
         for name in ("constant", "distance_index")
     }
     easy = (rows.groups != "t00").all(axis=1)
-    for name, estimator in (("index", DistanceIndex()), ("ridge", TaskRidge())):
+    for name, estimator in (("index", distance_index()), ("ridge", TaskRidge())):
         missed = estimator.fit(rows.X, rows.y).predict(rows.X[easy]) - rows.y[easy]
         found[name] = np.abs(missed).mean()
     assert found["distance_index"] < 0.9 * found["constant"]
@@ -71,7 +73,7 @@ def test_a_pair_of_new_models_is_forecast_where_a_hard_task_misleads_ridge():
 
 def test_distance_never_helps():
     rows = far_apart(harm=-0.05)
-    fitted = DistanceIndex().fit(rows.X, rows.y)
+    fitted = distance_index().fit(rows.X, rows.y).regressor_
     pair_means = rows.y.reshape(-1, 2).mean(axis=1)
     assert np.all(fitted.coef_ == 0)
     assert fitted.intercept_ == np.median(pair_means)
@@ -79,14 +81,14 @@ def test_distance_never_helps():
 
 def test_without_distances_it_is_the_median(make_suite):
     rows = training_rows(*make_suite("metric"))["ties"]
-    predicted = DistanceIndex().fit(rows.X, rows.y).predict(rows.X)
+    predicted = distance_index().fit(rows.X, rows.y).predict(rows.X)
     assert np.ptp(predicted) == 0
     fewer = far_apart()
     X = fewer.X.drop(columns=list(DISTANCES[1:])).assign(task_vector_l2_distance=1.0)
-    assert np.ptp(DistanceIndex().fit(X, fewer.y).predict(X)) == 0
+    assert np.ptp(distance_index().fit(X, fewer.y).predict(X)) == 0
 
 
 def test_a_constant_outcome_stays_constant():
     rows = far_apart()
-    fitted = DistanceIndex().fit(rows.X, np.full(len(rows.y), 0.9))
+    fitted = distance_index().fit(rows.X, np.full(len(rows.y), 0.9))
     assert np.allclose(fitted.predict(rows.X), 0.9)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from mergecast.errors import TableError
-from mergecast.forecast.rows import member_rows, training_rows
+from mergecast.forecast.rows import member_rows
+from mergecast.forecast.training import training_rows
 from mergecast.tables.missing import MissingMetric
 from mergecast.tables.pairs import PairTable
 

@@ -7,8 +7,9 @@ from mergecast.forecast.file import read_forecaster
 from mergecast.forecast.forecaster import Forecaster
 
 
-def feature(**values):
-    return {"name": "a", "coefficient": 0, "mean": 0, "scale": 0, "low": 0, "high": 0} | values
+def linear(**term):
+    known = {"name": "a", "coefficient": 1, "mean": 0, "scale": 1, "low": 0, "high": 0}
+    return {"kind": "linear", "intercept": 0, "reach": 0, "terms": [known | term]}
 
 
 @pytest.fixture
@@ -19,13 +20,18 @@ def stored(make_suite, tmp_path):
 
 def test_the_file_names_its_schema_and_what_it_has_seen(stored):
     _, data = stored
-    assert (data["schema_name"], data["schema_version"]) == ("mergecast.forecaster", 2)
+    assert (data["schema_name"], data["schema_version"]) == ("mergecast.forecaster", 3)
     assert data["training"]["tasks"] == ["t00", "t01", "t02", "t03"]
     assert data["training"]["suites"] == ["toy"]
     model = data["tiers"]["all"]["ties"]
     assert set(model["validation"]) == {"constant", "ridge"}
     assert {q["level"] for q in model["residual_quantiles"]} == {0.5, 0.8, 0.9, 0.95}
-    assert set(model["features"][0]) == {"name", "coefficient", "mean", "scale", "low", "high"}
+    assert model["model"]["kind"] == "linear"
+    terms = model["model"]["terms"]
+    assert set(terms[0]) == {"name", "coefficient", "mean", "scale", "low", "high"}
+    # A metric that is constant in training moves nothing, but its range is known.
+    assert [term["name"] for term in terms] == ["cosine", "reach"]
+    assert [feature["name"] for feature in model["features"]] == ["cosine", "flat", "reach"]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +46,7 @@ def test_the_file_names_its_schema_and_what_it_has_seen(stored):
         (
             '{"schema_name": "mergecast.forecaster", "schema_version": 9, '
             '"mergecast_version": "4"}',
-            r"schema version 9 \(mergecast 4\) is newer than 2, the last known; upgrade",
+            r"schema version 9 \(mergecast 4\) is newer than 3, the last known; upgrade",
         ),
         (
             '{"schema_name": "mergecast.forecaster", "schema_version": 1, '
@@ -60,13 +66,17 @@ def test_a_bad_file_is_refused_in_one_line_that_names_it(text, message, tmp_path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"intercept": "high"}, "tiers.all.ties.intercept"),
-        ({"intercept": 1e999}, "not valid JSON|finite"),
+        ({"model": linear() | {"intercept": "high"}}, "tiers.all.ties.model.intercept"),
+        ({"n_pairs": 1e999}, "not valid JSON|finite"),
         ({"surprise": 1}, "tiers.all.ties.surprise"),
-        ({"features": [feature(coefficient=1, low=0)]},
-         "'a' has an effect but no spread"),
-        ({"features": [feature(coefficient=0, low=1)]},
-         "'a' has low above high"),
+        ({"model": linear() | {"surprise": 1}}, "tiers.all.ties.model.surprise"),
+        ({"model": linear(scale=0)}, "tiers.all.ties.model.terms.0.scale: .* greater than 0"),
+        ({"model": linear(low=1)}, "term 'a' has low above high"),
+        ({"features": [{"name": "a", "low": 1, "high": 0}]}, "'a' has low above high"),
+        ({"model": {"terms": []}}, "tiers.all.ties.model: .*is no stored model: it has no kind"),
+        ({"model": {"kind": "tree"}},
+         "tiers.all.ties.model: kind 'tree' of stored models: no predictor of this installation "
+         "has it; install the package that brings it"),
     ],
 )  # fmt: skip
 def test_a_field_that_breaks_the_schema_is_named(change, message, stored):

@@ -8,7 +8,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import cross_val_score, cross_validate
 
 from mergecast.errors import UsageError
-from mergecast.forecast.validation.splitters import LeaveOneTaskOut, LeaveTwoTasksOut, TaskKFold
+from mergecast.forecast.splitters import LeaveOneTaskOut, LeaveTwoTasksOut, TaskKFold
 
 
 def complete(n_tasks):

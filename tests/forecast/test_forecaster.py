@@ -60,7 +60,7 @@ def test_reasons_are_the_metrics_that_moved_the_number_most(forecaster, new_pair
         assert sizes == sorted(sizes, reverse=True)
         assert len(sizes) <= 3
         # Two metrics act here, so the reasons are the whole of the number.
-        assert model.intercept + sum(r["contribution"] for r in row.reasons) == pytest.approx(
+        assert model.model.intercept + sum(r["contribution"] for r in row.reasons) == pytest.approx(
             row.retention
         )
 
@@ -108,7 +108,10 @@ def test_training_pairs_are_inside_the_training_range(forecaster, suite):
 
 
 def test_retention_and_its_interval_are_clipped_at_zero(forecaster, new_pairs):
-    poor = {n: m.model_copy(update={"intercept": -0.5}) for n, m in forecaster.file.methods.items()}
+    poor = {
+        name: entry.model_copy(update={"model": entry.model.model_copy(update={"intercept": -0.5})})
+        for name, entry in forecaster.file.methods.items()
+    }
     file = forecaster.file.model_copy(update={"tiers": {"all": poor}})
     row = Forecaster(file).forecast(new_pairs).rows.iloc[0]
     assert (row["retention"], row["lower"]) == (0.0, 0.0)
@@ -182,7 +185,7 @@ def test_saved_and_loaded_it_forecasts_the_same(forecaster, new_pairs, tmp_path)
 
 def test_the_linear_file_agrees_with_the_estimator(make_suite):
     from mergecast.forecast.estimators.predictors import PREDICTORS
-    from mergecast.forecast.rows import training_rows
+    from mergecast.forecast.training import training_rows
 
     pairs, outcomes = make_suite("metric", n_tasks=6)
     rows = training_rows(pairs, outcomes)["ties"]

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from mergecast.errors import TableError, UsageError
-from mergecast.forecast.sets import check_size, rank_sets, set_forecasts, set_scores
+from mergecast.forecast.sets import check_size, rank_sets, set_forecasts
+from mergecast.forecast.validation.choices import set_scores
 
 
 def sets(seed=0, n=7):

@@ -2,7 +2,7 @@ import pytest
 
 from mergecast.errors import UsageError
 from mergecast.forecast.forecaster import Forecaster
-from mergecast.forecast.shipped import load_forecaster, shipped_forecasters
+from mergecast.forecast.shipped import find_forecaster, shipped_forecasters
 from mergecast.forecast.validation.evaluation import evaluate
 from synthetic_suite import build_suite
 
@@ -24,20 +24,29 @@ def test_names_are_those_of_the_files(data):
 
 
 def test_a_name_a_file_or_the_default(data, fitted):
-    assert load_forecaster("zoo", data)[0] == "zoo"
-    assert load_forecaster(None, data)[0] == "digits-14"
-    name, loaded = load_forecaster(data / "zoo.json", data)
-    assert name == str(data / "zoo.json")
+    assert find_forecaster("zoo", data) == ("zoo", data / "zoo.json")
+    assert find_forecaster(None, data)[0] == "digits-14"
+    path = data / "zoo.json"
+    assert find_forecaster(path, data) == (str(path), path)
+    loaded = Forecaster.load(path)
+    assert loaded.name == str(path)
     assert loaded.file == fitted.file
+
+
+def test_one_door_for_shipped_names_and_files():
+    shipped = Forecaster.load("digits-14")
+    assert shipped.name == "digits-14"
+    assert Forecaster.load().file == shipped.file
+    assert shipped.only(["ties"]).name == "digits-14"
 
 
 def test_what_is_not_there_is_said(data, tmp_path):
     with pytest.raises(UsageError, match=r"'zo': unknown; give a file or one of: digits-14, zoo"):
-        load_forecaster("zo", data)
+        find_forecaster("zo", data)
     with pytest.raises(UsageError, match="no such file"):
-        load_forecaster("absent/zoo", data)
+        Forecaster.load("absent/zoo")
     with pytest.raises(UsageError, match="none comes with this installation"):
-        load_forecaster(None, tmp_path / "empty")
+        find_forecaster(None, tmp_path / "empty")
 
 
 def test_a_fit_that_takes_over_an_evaluation_is_the_same_fit():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mergecast.forecast.rows import training_rows
+from mergecast.forecast.training import training_rows
 from mergecast.forecast.validation.evaluation import evaluate
 from mergecast.forecast.validation.uncertainty import permuted_outcomes
 

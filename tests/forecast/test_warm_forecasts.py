@@ -151,7 +151,7 @@ def test_reasons_name_the_outcomes_that_moved_the_number(split):
 
 def test_saved_and_loaded_it_forecasts_as_the_estimator_did(zoo, tmp_path):
     from mergecast.forecast.estimators.predictors import PREDICTORS
-    from mergecast.forecast.rows import training_rows
+    from mergecast.forecast.training import training_rows
 
     pairs, outcomes = zoo
     rows = training_rows(pairs, outcomes)["ties"]
@@ -168,7 +168,7 @@ def test_saved_and_loaded_it_forecasts_as_the_estimator_did(zoo, tmp_path):
 def test_metrics_alone_can_be_stored_too_and_know_no_names(make_suite, tmp_path):
     pairs, outcomes = make_suite("metric", n_tasks=7)
     forecaster = Forecaster.fit(pairs, outcomes, "additive_plus")
-    assert forecaster.file.methods["ties"].additive.by_name is False
+    assert forecaster.file.methods["ties"].model.by_name is False
     loaded = Forecaster.load(forecaster.save(tmp_path / "f.json"))
     new = make_suite("metric", n_tasks=4, seed=5, suite="")[0]
     found, direct = loaded.forecast(new).rows, forecaster.forecast(new).rows
@@ -216,19 +216,19 @@ def drop_last(values):
         (("effects", "partner_slopes"), lambda rows: drop_last(rows[3]),
          r"effects.partner_slopes\[3\] has 2 entries, expected 3, one for each metric"),
         (("descriptors", "own"), lambda rows: drop_last(rows[0]), r"descriptors.own\[0\] has 2"),
-        (("descriptors", "scale"), lambda v: v.__setitem__(0, 0), "additive.descriptors.scale.0"),
+        (("descriptors", "scale"), lambda v: v.__setitem__(0, 0), "model.descriptors.scale.0"),
         (("low",), lambda v: v.__setitem__(0, 99.0), "metric 'cosine' has low above high"),
         (("models",), lambda v: v.__setitem__(0, v[1]), "models has an entry twice"),
-        (("variances",), lambda v: v.__setitem__("own", -1), "additive.variances.own"),
-        (("effects",), lambda v: v.pop("own_metrics"), "additive.effects.own_metrics: Field req"),
-        (("effects",), lambda v: v.__setitem__("mean", "x"), "additive.effects.mean"),
+        (("variances",), lambda v: v.__setitem__("own", -1), "model.variances.own"),
+        (("effects",), lambda v: v.pop("own_metrics"), "model.effects.own_metrics: Field req"),
+        (("effects",), lambda v: v.__setitem__("mean", "x"), "model.effects.mean"),
     ],
 )  # fmt: skip
 def test_a_damaged_block_is_refused_by_the_name_of_its_field(
     zoo_file, path, change, message, tmp_path
 ):
     data = json.loads(zoo_file.read_text())
-    block = data["warm"]["all"]["ties"]["additive"]
+    block = data["warm"]["all"]["ties"]["model"]
     for key in path:
         block = block[key]
     change(block)
@@ -249,9 +249,9 @@ def test_a_warm_model_without_its_cold_one_or_form_is_refused(zoo_file, tmp_path
     with pytest.raises(UsageError, match=r"warm.all.tsv has no model in tiers beside it"):
         Forecaster.load(path)
     del data["warm"]["all"]["tsv"]
-    data["warm"]["all"]["ties"]["additive"] = None
+    data["warm"]["all"]["ties"]["model"] = data["tiers"]["all"]["ties"]["model"]
     path.write_text(json.dumps(data))
-    with pytest.raises(UsageError, match=r"field warm.all.ties: .*additive is missing"):
+    with pytest.raises(UsageError, match=r"warm.all.ties knows no models by name"):
         Forecaster.load(path)
 
 
@@ -263,6 +263,6 @@ def zoo_file(zoo, tmp_path_factory):
 
 def test_vectors_stand_on_one_line_each(zoo_file):
     text = zoo_file.read_text()
-    block = json.loads(text)["warm"]["all"]["ties"]["additive"]
+    block = json.loads(text)["warm"]["all"]["ties"]["model"]
     assert json.dumps(block["effects"]["member"]) in text
     assert len(text) < 40_000

@@ -10,7 +10,7 @@ from mergecast.analysis.audit import raw_outcomes
 from mergecast.cli import reproduce as command
 from mergecast.errors import TableError, UsageError
 from mergecast.forecast.estimators.predictors import PREDICTORS, Predictor
-from mergecast.forecast.rows import training_rows
+from mergecast.forecast.training import training_rows
 from mergecast.forecast.validation.evaluation import scores
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
 from mergecast.paper.fits import released_fits

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from mergecast.forecast.result import Forecast, recommend
+from mergecast.forecast.recommend import recommend
+from mergecast.forecast.result import Forecast
 from mergecast.forecast.validation.evaluation import NOT_APPLICABLE, RESULT_COLUMNS, Evaluation
 from mergecast.report.inputs import RunInputs
 from mergecast.tables.outcomes import OutcomeTable

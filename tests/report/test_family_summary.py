@@ -3,6 +3,7 @@ import json
 import pytest
 import report_case as case
 
+from mergecast.forecast.estimators.stored_linear import LinearModel
 from mergecast.forecast.file import ForecasterFile, MethodModel, Score, Training
 from mergecast.report.family_summary import forecast_warnings, summarise_forecast
 
@@ -14,8 +15,7 @@ def model(predictor, mae, constant=0.08):
     return MethodModel(
         predictor=predictor,
         why="",
-        reach=0.25,
-        intercept=0.9,
+        model=LinearModel(intercept=0.9, reach=0.25, terms=[]),
         features=[],
         residual_quantiles=[],
         n_residuals=0,
@@ -26,11 +26,8 @@ def model(predictor, mae, constant=0.08):
 
 def forecaster_file(**methods):
     return ForecasterFile(
-        schema_name="mergecast.forecaster",
-        schema_version=2,
+        schema_version=3,
         mergecast_version="0.1.0",
-        target="retention",
-        protocol="l2to",
         training=Training(suites=["digits-14"], tasks=["x", "y"], notes=[]),
         tiers={"weights": methods},
     )

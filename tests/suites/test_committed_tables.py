@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mergecast.forecast.shipped import load_forecaster
+from mergecast.forecast.forecaster import Forecaster
 from mergecast.suites.folder import read_run
 from mergecast.suites.pair_table import pairs_versions
 from mergecast.tables.runs import load_run
@@ -25,7 +25,7 @@ def test_no_number_in_the_committed_tables_is_stale():
 
 def test_no_number_in_the_shipped_forecaster_is_stale():
     plan = read_run(COMMITTED)
-    _, shipped = load_forecaster("digits-14")
+    shipped = Forecaster.load("digits-14")
     versions = shipped.file.training.versions
     if not versions:
         pytest.skip("the shipped forecaster was fitted before tables carried versions")

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from mergecast.analysis.groups import groups_of
-from mergecast.forecast.estimators.linear import without_identity
 from mergecast.forecast.estimators.predictors import PREDICTORS
-from mergecast.forecast.rows import training_rows
+from mergecast.forecast.rows import without_identity
+from mergecast.forecast.training import training_rows
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
 from mergecast.forecast.validation.scoring import scores
 from mergecast.runtime.progress import Progress, Silent

@@ -22,7 +22,7 @@ from mergecast.analysis.signatures import (
 )
 from mergecast.analysis.variance import metric_shares, outcome_shares, residual_correlations
 from mergecast.forecast.estimators.predictors import PREDICTORS
-from mergecast.forecast.rows import TrainingRows, training_rows
+from mergecast.forecast.training import TrainingRows, training_rows
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.tables.outcomes import OutcomesLike, as_outcomes
 from mergecast.tables.pairs import PairsLike, as_pairs

@@ -16,7 +16,9 @@ import pandas as pd
 from sklearn.base import clone
 
 from mergecast.errors import UndefinedError, UsageError
-from mergecast.forecast.rows import IDENTITY, TrainingRows
+from mergecast.forecast.estimators.predictors import seeded
+from mergecast.forecast.rows import IDENTITY
+from mergecast.forecast.training import TrainingRows
 from mergecast.forecast.validation.protocols import PROTOCOLS
 
 TOP_K = 5
@@ -117,8 +119,8 @@ def fold_coefficients(
         The fitted estimator has no coefficient a metric.
     """
     template = clone(estimator)
-    if seed is not None and "random_state" in template.get_params():
-        template.set_params(random_state=seed)
+    if seed is not None:
+        template = seeded(template, seed)
     metrics = [column for column in rows.X.columns if column not in IDENTITY]
     by_fold = {}
     for fold, train, _ in PROTOCOLS.get(protocol).folds(rows):

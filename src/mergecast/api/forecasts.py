@@ -13,7 +13,6 @@ from mergecast.family.family import Family, Models
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.result import Forecast
 from mergecast.forecast.sets import check_size, rank_all_sets
-from mergecast.forecast.shipped import load_forecaster
 from mergecast.report.family_summary import forecast_warnings
 from mergecast.runtime.progress import Progress
 from mergecast.tables.columns import Column
@@ -105,11 +104,13 @@ def forecast(
     Examples
     --------
     >>> import mergecast as mc
-    >>> print(mc.forecast("base/", ["a/", "b/"], forecaster="mine.json"))  # doctest: +SKIP
+    >>> forecast = mc.forecast("base.safetensors", ["a.safetensors", "b.safetensors"])
+    >>> forecast.tier, len(forecast.pairs)
+    ('weights', 1)
     """
     if set_size is not None:
         check_size(set_size, _count(family, models))
-    name, chosen = load_forecaster(forecaster)
+    chosen = forecaster if isinstance(forecaster, Forecaster) else Forecaster.load(forecaster)
     if methods:
         chosen = chosen.only(listed(methods))
     gathered, warm = _tier(chosen, tier, tasks is not None), suite is not None
@@ -142,13 +143,12 @@ def forecast(
         check_size(set_size, len(usable))
     made = chosen.forecast(measured.table(usable), suite=suite)
     if forecaster is None:
-        warnings.insert(0, _stranger(name))
+        warnings.insert(0, _stranger(chosen.name))
     if gathered in chosen.file.tiers and made.tier != gathered:
         warnings.append(_why_less(chosen, made, gathered))
     models_opened = measured.family.models
     return replace(
         made,
-        name=name,
         base=str(measured.family.base.path),
         models={label: str(model.path) for label, model in models_opened.items()},
         refused=refused,

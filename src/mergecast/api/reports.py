@@ -78,7 +78,9 @@ def report(
     Examples
     --------
     >>> import mergecast as mc
-    >>> mc.report("runs/digits", "digits.html")  # doctest: +SKIP
+    >>> summary = mc.report("runs/toy", "toy.html")
+    >>> summary["kind"], Path("toy.html").is_file()
+    ('run', True)
     """
     if out is not None:
         refuse_table(out)

@@ -95,8 +95,8 @@ class Checkpoint(ABC):
 
         Examples
         --------
-        >>> Checkpoint.open("model.safetensors").names  # doctest: +SKIP
-        ['embed.weight', 'head.weight']
+        >>> Checkpoint.open("base.safetensors").info("layer.weight")
+        TensorInfo(name='layer.weight', shape=(12, 40), dtype=dtype('float32'))
         """
         return open_path(Path(path), base)
 

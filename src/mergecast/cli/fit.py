@@ -90,12 +90,7 @@ def _parts(file: ForecasterFile, path: Path) -> Iterator[Table | str]:
     richest = next(reversed(file.tiers))
     yield (f"strongest metrics ({richest}; retention per standard deviation):")
     for method, model in file.methods.items():
-        if model.additive is not None:
-            yield f"  {method}: {', '.join(model.additive.metrics)}, and models like them"
-            continue
-        used = sorted(model.features, key=lambda feature: -abs(feature.coefficient))[:3]
-        named = ", ".join(f"{f.name} {f.coefficient:+.3f}" for f in used if f.coefficient)
-        yield f"  {method}: {named or 'none'}"
+        yield f"  {method}: {model.model.summary}"
     yield from (f"note: {note}" for note in file.training.notes)
 
 

@@ -74,6 +74,20 @@ class Family:
         ------
         CheckpointError, FamilyError
             The base is unusable; a model is (``on_error="raise"``); no model is left.
+
+        Examples
+        --------
+        >>> Family.open("base.safetensors", ["a.safetensors", "b.safetensors"])
+        Family of 2 models
+          base     base.safetensors
+          models   2
+                   a
+                   b
+          shared   5 parameters, 925 elements
+          private  1
+                   head.weight: not in the base; in all models
+          buffer   1
+                   position_ids: int64 values, kept from the base
         """
         if not isinstance(base, Checkpoint):
             base = Checkpoint.open(base)

@@ -8,36 +8,51 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import (
+    Field,
+    PlainValidator,
+    SerializeAsAny,
+    ValidationError,
+    model_validator,
+)
 
-from mergecast.errors import ResourceError, UsageError
-from mergecast.forecast.additive_schema import AdditiveModel
-from mergecast.forecast.strict import Count, NonNegative, Strict
+from mergecast.errors import MergecastError, ResourceError, UsageError
+from mergecast.forecast.estimators.predictors import stored_form
+from mergecast.forecast.estimators.stored import Count, NonNegative, StoredModel, Strict
+from mergecast.forecast.older_files import from_version_2
 from mergecast.runtime.files import write_text
 from mergecast.tables.columns import Column
 
 SCHEMA: Final = "mergecast.forecaster"
-VERSION: Final = 2
+VERSION: Final = 3
 # A list of nothing but numbers and nulls; no text of JSON holds a raw line break.
 _NUMBERS: Final = re.compile(r"\[\n([-+.,\seE0-9nul]*)\]")
-ADDITIVE: Final = "additive_plus"
-_REMEDY = "write one with `mergecast fit`"
+_REMEDY: Final = "write one with `mergecast fit`"
+
+
+def _of_kind(data: Any) -> StoredModel:
+    """The member of the union that `kind` names; predictors of other packages extend it."""
+    if isinstance(data, StoredModel):
+        return data
+    kind = data.get("kind") if isinstance(data, dict) else None
+    if not isinstance(kind, str):
+        raise ValueError("is no stored model: it has no kind")
+    return stored_form(kind).model_validate(data)
+
+
+#: A discriminated union on `kind` of the forms that registered predictors are stored in.
+AnyStoredModel = Annotated[SerializeAsAny[StoredModel], PlainValidator(_of_kind)]
 
 
 class Feature(Strict):
-    """A metric of a fit: its effect, and where it lay in training."""
+    """A metric of the training rows, and where it lay."""
 
     name: str
-    coefficient: float = Field(description="retention per standard deviation of the metric")
-    mean: float
-    scale: NonNegative = Field(description="standard deviation; 0 if constant in training")
     low: float
     high: float
 
     @model_validator(mode="after")
     def _consistent(self) -> Feature:
-        if self.coefficient != 0 and self.scale == 0:
-            raise ValueError(f"feature {self.name!r} has an effect but no spread")
         if self.low > self.high:
             raise ValueError(f"feature {self.name!r} has low above high")
         return self
@@ -58,48 +73,45 @@ class Score(Strict):
 
 
 class MethodModel(Strict):
-    """The forecast of one merging method: intercept + Σ coefficient (metric − mean) / scale.
+    """The forecast of one merging method: a fit of one predictor, and how far it is to be trusted.
 
-    A metric counts up to `reach` widths of its training range beyond that range, and no further.
-    Where `additive` is there, it is the forecast, and `features` say only where metrics lay.
+    Attributes
+    ----------
+    predictor : str
+        What was fitted.
+    why : str
+        Why it was chosen.
+    model : StoredModel
+        The fit.
+    features : list of Feature
+        Ranges outside which a metric is reported.
+    residual_quantiles, known_quantiles : list of Quantile
+        Intervals; the second of members with known outcomes, where the first are of new ones.
+    n_residuals, n_pairs : int
+        Behind the quantiles and behind the fit.
+    validation : dict of str to Score
+        Errors of the predictor and of those it was chosen from.
     """
 
     predictor: str
     why: str
-    reach: NonNegative
-    intercept: float
+    model: AnyStoredModel
     features: list[Feature]
     residual_quantiles: list[Quantile]
+    known_quantiles: list[Quantile] = Field(default=[])
     n_residuals: Count
     validation: dict[str, Score]
     n_pairs: Count
-    additive: AdditiveModel | None = None
-    known_quantiles: list[Quantile] = Field(
-        default=[],
-        description="of members with known outcomes, where `residual_quantiles` are of new ones",
-    )
-
-    @model_validator(mode="after")
-    def _one_form(self) -> MethodModel:
-        if self.predictor.startswith(ADDITIVE) and self.additive is None:
-            raise ValueError(f"additive is missing, which {self.predictor!r} needs")
-        if self.additive is not None and not self.predictor.startswith(ADDITIVE):
-            raise ValueError(f"additive is not the form of {self.predictor!r}")
-        return self
 
     @property
-    def needs(self) -> set[str]:
+    def needs(self) -> list[str]:
         """Names of the metrics that move the number."""
-        if self.additive is not None:
-            return set(self.additive.metrics)
-        return {feature.name for feature in self.features if feature.coefficient != 0}
+        return self.model.needs
 
     @property
     def known_models(self) -> set[tuple[str, str]]:
         """(suite, label) of the models whose outcomes it knows by name."""
-        if self.additive is None or not self.additive.by_name:
-            return set()
-        return set(self.additive.models)
+        return self.model.known_models
 
 
 class Training(Strict):
@@ -117,11 +129,11 @@ class Training(Strict):
 class ForecasterFile(Strict):
     """The whole file."""
 
-    schema_name: Literal["mergecast.forecaster"]
-    schema_version: Literal[2]
+    schema_name: Literal["mergecast.forecaster"] = SCHEMA
+    schema_version: Literal[3]
     mergecast_version: str
-    target: Literal["retention"]
-    protocol: Literal["l2to"]
+    target: Literal["retention"] = "retention"
+    protocol: Literal["l2to"] = "l2to"
     training: Training
     tiers: dict[str, Annotated[dict[str, MethodModel], Field(min_length=1)]] = Field(
         min_length=1,
@@ -154,11 +166,12 @@ class ForecasterFile(Strict):
 
         Parameters
         ----------
-        columns : metric columns of a pair table.
+        columns : iterable of str
+            Metric columns of a pair table.
         """
-        known = {Column.parse(column).name for column in columns}
+        names = {Column.parse(column).name for column in columns}
         for tier, models in reversed(self.tiers.items()):
-            if all(model.needs <= known for model in models.values()):
+            if all(names.issuperset(model.needs) for model in models.values()):
                 return tier
         return next(iter(self.tiers))
 
@@ -171,13 +184,13 @@ def write_forecaster(file: ForecasterFile, path: str | Path) -> Path:
 
 
 def read_forecaster(path: str | Path) -> ForecasterFile:
-    """Read and check a forecaster file.
+    """Read and check a forecaster file, of this schema version or the one before.
 
     Raises
     ------
     UsageError
-        No such file, not JSON, another schema, a newer version, NaN or a field that breaks the
-        schema.
+        No such file, not JSON, another schema, a newer version, a stored model of a kind that no
+        predictor here has, NaN or a field that breaks the schema.
     ResourceError
         The file cannot be read.
     """
@@ -190,33 +203,43 @@ def read_forecaster(path: str | Path) -> ForecasterFile:
         raise ResourceError(path, f"cannot be read: {error.strerror}", "check the file") from error
     except (ValueError, RecursionError) as error:  # JSON, UTF-8, NaN, nested too deep
         raise UsageError(path, f"not valid JSON: {error}", _REMEDY) from error
-    _check_version(path, data)
     try:
-        return ForecasterFile.model_validate(data)
+        return ForecasterFile.model_validate(_of_this_version(path, data))
     except ValidationError as error:
         first = error.errors()[0]
+        cause = first.get("ctx", {}).get("error")
         where = ".".join(map(str, first["loc"])) or "the file"
+        if isinstance(cause, MergecastError):
+            raise cause.about(f"{path}: field {where}") from error
         raise UsageError(path, f"field {where}: {first['msg']}", _REMEDY) from error
 
 
-def _check_version(path: Path, data: Any) -> None:
+def _of_this_version(path: Path, data: Any) -> Any:
+    """The content as this version writes it; raises UsageError where that cannot be had."""
     name = data.get("schema_name") if isinstance(data, dict) else None
     if name != SCHEMA:
         raise UsageError(path, f"not a forecaster file: schema_name is {name!r}", _REMEDY)
     version = data.get("schema_version")
+    if version == 2:
+        try:
+            return from_version_2(data)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            problem = f"damaged: no forecaster file of schema version 2 ({error!r})"
+            raise UsageError(path, problem, _REMEDY) from error
     if isinstance(version, int) and version != VERSION:
         made = data.get("mergecast_version", "unknown")
         newer = version > VERSION
-        age = f"newer than {VERSION}, the last known" if newer else f"older than {VERSION}"
+        age = f"newer than {VERSION}, the last known" if newer else "older than 2"
         raise UsageError(
             path,
             f"schema version {version} (mergecast {made}) is {age}",
             "upgrade mergecast" if newer else "fit it again with `mergecast fit`",
         )
+    return data
 
 
-def _on_one_line(found: re.Match[str]) -> str:
-    return "[" + " ".join(found.group(1).split()) + "]"
+def _on_one_line(match: re.Match[str]) -> str:
+    return "[" + " ".join(match.group(1).split()) + "]"
 
 
 def _no_constant(text: str) -> NoReturn:

@@ -3,98 +3,87 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from mergecast.errors import UsageError
-from mergecast.forecast.additive_schema import AdditiveModel
-from mergecast.forecast.estimators.additive_plus import AdditivePlus
-from mergecast.forecast.estimators.linear import Floats, without_identity
 from mergecast.forecast.estimators.predictors import PREDICTORS
-from mergecast.forecast.file import ADDITIVE, Feature, MethodModel, Quantile, Score
+from mergecast.forecast.estimators.stored import StoredModel
+from mergecast.forecast.file import Feature, MethodModel, Quantile, Score
 from mergecast.forecast.intervals import LEVEL, conformal_half_width
-from mergecast.forecast.rows import ROW_KEYS, TrainingRows
-from mergecast.forecast.validation.evaluation import Evaluation, scores
+from mergecast.forecast.rows import IDENTITY, ROW_KEYS
+from mergecast.forecast.training import TrainingRows
+from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
+from mergecast.forecast.validation.scoring import scores
+from mergecast.typing import Floats
 
+AUTO: Final = "auto"
 # From the plainest on: a tie goes to the earlier one. Those that lack their metrics sit out.
 CANDIDATES: Final = ["constant", "retention", "retention_unlabelled", "ridge", "lasso"]
-#: The model of pairs with known outcomes, stored beside the chosen one.
-WARM: Final = "additive_plus_warm"
+#: What pairs with known outcomes are forecast by, unless another warm predictor is asked for.
+WARM_PREDICTOR: Final = "additive_plus_warm"
 LEVELS: Final = [0.5, 0.8, LEVEL, 0.95]
 
 
-def candidates(predictor: str) -> list[str]:
-    """Names to validate for a predictor asked for; raises UsageError for one that has no file form.
+@dataclass(frozen=True)
+class Choice:
+    """The predictors that a fit chooses from.
 
-    Two new models need a forecast too, so that a file with the warm model as asked has the others
-    chosen as by ``auto``.
+    Attributes
+    ----------
+    cold : list of str
+        Validated with both tasks unseen.
+    best : bool
+        Whether the one of least error is taken; else the last.
+    warm : str
+        The predictor stored beside it for pairs with a known member; empty for none.
+    always : bool
+        Take the warm one whatever its error.
     """
-    if predictor in ("auto", WARM):
-        return CANDIDATES
-    known = [*CANDIDATES, ADDITIVE]
-    if predictor not in known:
-        raise UsageError.unknown("predictor", predictor, ["auto", *known, WARM])
-    # The constant stays in: its numbers stand beside those of any other.
-    return list(dict.fromkeys(["constant", predictor]))
+
+    cold: list[str]
+    best: bool
+    warm: str
+    always: bool
 
 
-def fit_method(
-    method: str, rows: TrainingRows, predictors: list[str], validation: Evaluation | None
-) -> MethodModel:
-    """The best of `predictors` with both tasks unseen (L2TO), fitted on all rows.
+def choice(predictor: str, warm: bool = True) -> Choice:
+    """What a predictor asked for stands for.
+
+    Two new models need a forecast too, so that a file with a warm model as asked has the others
+    chosen as by ``auto``.
 
     Parameters
     ----------
-    predictors : as `candidates` gives them.
-    validation : an ``l2to`` evaluation of the same rows, whose forecasts need not be made again.
+    predictor : str
+        ``auto``, or the name of a predictor that can be stored.
+    warm : bool
+        Whether to store a warm model where it helps.
 
     Raises
     ------
     UsageError
-        The predictor asked for lacks its metrics, too few tasks, a validation of other pairs.
+        A predictor without a stored form.
     """
-    names = [name for name in predictors if not PREDICTORS.get(name).lacks(rows.X.columns)]
-    if len(names) == 1 and len(predictors) > 1:
-        raise UsageError(
-            f"predictor {predictors[-1]!r}, method {method!r}",
-            PREDICTORS.get(predictors[-1]).lacks(rows.X.columns),
-            "compute those metrics, or use auto",
+    beside = WARM_PREDICTOR if warm else ""
+    if predictor == AUTO:
+        return Choice(CANDIDATES, best=True, warm=beside, always=False)
+    storable = [entry.name for entry in PREDICTORS if entry.stored is not None]
+    if predictor not in storable:
+        raise UsageError.unknown(
+            "predictor", predictor, dict.fromkeys([AUTO, *CANDIDATES, *storable])
         )
-    held_out = {name: _held_out(method, rows, name, validation) for name in names}
-    found = {name: scores(table) for name, table in held_out.items()}
-    # `predictors` is ["constant", x] for a given predictor x, which is taken whatever its error.
-    auto = predictors == CANDIDATES
-    best = min(names, key=lambda name: found[name]["mae"]) if auto else names[-1]
-    estimator = PREDICTORS.get(best).make().fit(rows.X, rows.y)
-    X = without_identity(rows.X)
-    coef = getattr(estimator, "coef_", np.zeros(X.shape[1]))
-    if isinstance(estimator, AdditivePlus):
-        X, coef = X[estimator.feature_names_in_], np.zeros(estimator.n_features_in_)
-        why = f"{best}, as asked"
-    elif best != "constant" and not np.any(coef):
-        why = f"{best} kept no metric"
-    elif best == "constant" and auto:
-        why = "no metric beat the constant"
-    else:
-        why = f"{best}, least error of {', '.join(names)}" if auto else f"{best}, as asked"
-    errors = ", ".join(f"{name} {found[name]['mae']:.4f}" for name in names)
-    residuals = _residuals(held_out[best])
-    return MethodModel(
-        predictor=best,
-        why=f"{why} (L2TO mean absolute error: {errors})",
-        reach=float(getattr(estimator, "reach", 0.0)),
-        intercept=float(rows.y.mean()),
-        features=_features(X, coef),
-        residual_quantiles=_quantiles(residuals),
-        n_residuals=len(residuals),
-        validation=_validation(found),
-        n_pairs=rows.n_pairs,
-        additive=_additive(estimator),
-    )
+    if PREDICTORS.get(predictor).warm:
+        return Choice(CANDIDATES, best=True, warm=predictor, always=True)
+    # The constant stays in: its numbers stand beside those of any other.
+    cold = list(dict.fromkeys(["constant", predictor]))
+    return Choice(cold, best=False, warm=beside, always=False)
 
 
 @dataclass(frozen=True)
@@ -103,26 +92,62 @@ class FitUnit:
 
     Attributes
     ----------
-    tier, method, rows : which, and its training rows.
-    predictors, validation : as `fit_method` takes them.
-    warm : ``""`` for no warm model, `WARM` for one whatever its error; otherwise where it helps.
+    tier, method : str
+        Which.
+    rows : TrainingRows
+        Of the method.
+    choice : Choice
+        Predictors.
+    validation : Evaluation, optional
+        An ``l2to`` evaluation of the same rows, whose forecasts need not be made again.
     """
 
     tier: str
     method: str
     rows: TrainingRows
-    predictors: list[str]
+    choice: Choice
     validation: Evaluation | None
-    warm: str
 
 
 def fit_unit(unit: FitUnit) -> tuple[MethodModel, MethodModel | None]:
     """The model of two new models, and the one beside known ones where there is one."""
-    cold = fit_method(unit.method, unit.rows, unit.predictors, unit.validation)
-    return cold, fit_warm(unit.rows, cold, unit.warm == WARM) if unit.warm else None
+    cold = fit_cold(unit)
+    return cold, fit_warm(unit, cold) if unit.choice.warm else None
 
 
-def fit_warm(rows: TrainingRows, cold: MethodModel, always: bool = False) -> MethodModel | None:
+def fit_cold(unit: FitUnit) -> MethodModel:
+    """The predictor chosen with both tasks unseen (L2TO), fitted on all rows.
+
+    Raises
+    ------
+    UsageError
+        The predictor asked for lacks its metrics, too few tasks, a validation of other pairs.
+    """
+    asked, rows = unit.choice.cold, unit.rows
+    lacking = {name: PREDICTORS.get(name).lacks(rows.X.columns) for name in asked}
+    names = [name for name in asked if not lacking[name]]
+    if asked[-1] not in names and not unit.choice.best:
+        raise UsageError(
+            f"predictor {asked[-1]!r}, method {unit.method!r}",
+            lacking[asked[-1]],
+            "compute those metrics, or use auto",
+        )
+    held_out = {name: _held_out(unit, name) for name in names}
+    errors = {name: scores(table)["mae"] for name, table in held_out.items()}
+    name = min(names, key=lambda name: errors[name]) if unit.choice.best else names[-1]
+    fit = _fit(name, rows)
+    if not fit[0].needs and name != "constant":
+        why = f"{name} kept no metric"
+    elif name == "constant" and unit.choice.best:
+        why = "no metric beat the constant"
+    else:
+        why = f"{name}, " + (
+            f"least error of {', '.join(names)}" if unit.choice.best else "as asked"
+        )
+    return _with_errors(fit, rows, name, f"{why} (L2TO", held_out)
+
+
+def fit_warm(unit: FitUnit, cold: MethodModel) -> MethodModel | None:
     """The model of pairs with a known member, or None where it does not help.
 
     It helps where its mean absolute error with one task unseen (LOTO) is below that of the chosen
@@ -131,80 +156,94 @@ def fit_warm(rows: TrainingRows, cold: MethodModel, always: bool = False) -> Met
 
     Parameters
     ----------
-    cold : the model chosen for the same rows.
-    always : take it whatever its error.
+    unit : FitUnit
+        What to fit.
+    cold : MethodModel
+        The model chosen for the same rows.
     """
-    names = list(dict.fromkeys(["constant", cold.predictor, WARM]))
-    loto = PROTOCOLS.get("loto")
-    held_out = {name: out_of_fold(rows, PREDICTORS.get(name), loto) for name in names}
-    found = {name: scores(table) for name, table in held_out.items()}
-    if not always and not found[WARM]["mae"] < found[cold.predictor]["mae"]:
+    warm, loto = unit.choice.warm, PROTOCOLS.get("loto")
+    names = dict.fromkeys(["constant", cold.predictor, warm])
+    held_out = {name: out_of_fold(unit.rows, PREDICTORS.get(name), loto) for name in names}
+    errors = {name: scores(table)["mae"] for name, table in held_out.items()}
+    if not unit.choice.always and not errors[warm] < errors[cold.predictor]:
         return None
-    table = held_out[WARM]
-    new = (table["member"] == table["fold"]).to_numpy()
-    residuals = _residuals(table)
-    estimator = PREDICTORS.get(WARM).make().fit(rows.X, rows.y)
-    X = rows.X[estimator.feature_names_in_]
-    errors = ", ".join(f"{name} {found[name]['mae']:.4f}" for name in names)
-    why = "as asked" if always else f"less error than {cold.predictor} with one task unseen"
+    new = (held_out[warm]["member"] == held_out[warm]["fold"]).to_numpy()
+    less = f"less error than {cold.predictor} with one task unseen"
+    why = f"{warm}, {'as asked' if unit.choice.always else less} (LOTO"
+    return _with_errors(_fit(warm, unit.rows), unit.rows, warm, why, held_out, new)
+
+
+def _fit(name: str, rows: TrainingRows) -> tuple[StoredModel, list[Feature]]:
+    """One predictor fitted on all rows as it is stored, and the ranges of what it was given."""
+    entry = PREDICTORS.get(name)
+    if entry.stored is None:
+        raise UsageError(f"predictor {name!r}", "has no stored form", "ask for another one")
+    estimator = entry.make().fit(rows.X, rows.y)
+    metrics = getattr(estimator, "feature_names_in_", rows.X.columns)
+    columns = {str(metric): rows.X[metric] for metric in metrics if metric not in IDENTITY}
+    ranges = [
+        Feature(name=metric, low=float(column.min()), high=float(column.max()))
+        for metric, column in columns.items()
+    ]
+    return entry.stored.of(estimator, rows), ranges
+
+
+def _with_errors(
+    fit: tuple[StoredModel, list[Feature]],
+    rows: TrainingRows,
+    name: str,
+    why: str,
+    held_out: Mapping[str, pd.DataFrame],
+    new: npt.NDArray[np.bool_] | None = None,
+) -> MethodModel:
+    """A fit with what validation said of it.
+
+    Parameters
+    ----------
+    why : str
+        Why this predictor, and in brackets, not closed, by which protocol.
+    held_out : mapping of str to DataFrame
+        Out-of-fold forecasts of this predictor and of those beside it.
+    new : ndarray of shape (n,), optional
+        Which of its forecasts are of members without known outcomes, whose intervals differ.
+    """
+    numbers = {other: scores(table) for other, table in held_out.items()}
+    errors = ", ".join(f"{other} {score['mae']:.4f}" for other, score in numbers.items())
+    residuals = (held_out[name]["predicted"] - held_out[name]["measured"]).abs().to_numpy()
     return MethodModel(
-        predictor=WARM,
-        why=f"{WARM}, {why} (LOTO mean absolute error: {errors})",
-        reach=float(estimator.reach),
-        intercept=float(rows.y.mean()),
-        features=_features(X, np.zeros(X.shape[1])),
-        residual_quantiles=_quantiles(residuals[new]),
-        known_quantiles=_quantiles(residuals[~new]),
+        predictor=name,
+        why=f"{why} mean absolute error: {errors})",
+        model=fit[0],
+        features=fit[1],
+        residual_quantiles=_quantiles(residuals if new is None else residuals[new]),
+        known_quantiles=[] if new is None else _quantiles(residuals[~new]),
         n_residuals=len(residuals),
-        validation=_validation(found),
+        validation={
+            other: Score(mae=score["mae"], pooled_r=_or_none(score["pooled_r"]))
+            for other, score in numbers.items()
+        },
         n_pairs=rows.n_pairs,
-        additive=_additive(estimator),
     )
 
 
-def _held_out(
-    method: str, rows: TrainingRows, predictor: str, validation: Evaluation | None
-) -> pd.DataFrame:
+def _held_out(unit: FitUnit, predictor: str) -> pd.DataFrame:
     """Forecasts of each pair by fits that saw neither of its tasks, made or taken over."""
+    rows, validation = unit.rows, unit.validation
     if validation is None:
         return out_of_fold(rows, PREDICTORS.get(predictor), PROTOCOLS.get("l2to"))
     table = validation.predictions
-    mine = table[(table["method"] == method) & (table["predictor"] == predictor)]
+    table = table[(table["method"] == unit.method) & (table["predictor"] == predictor)]
     if (
         validation.protocol != "l2to"
-        or len(mine) != len(rows.y)
-        or not mine[ROW_KEYS].merge(rows.keys, on=ROW_KEYS).shape[0] == len(rows.y)
+        or len(table) != len(rows.y)
+        or not table[ROW_KEYS].merge(rows.keys, on=ROW_KEYS).shape[0] == len(rows.y)
     ):
         raise UsageError(
-            f"validation ({validation.protocol}), {predictor} of {method}",
-            f"holds {len(mine)} forecasts for {len(rows.y)} training rows",
+            f"validation ({validation.protocol}), {predictor} of {unit.method}",
+            f"holds {len(table)} forecasts for {len(rows.y)} training rows",
             "evaluate the same tables under l2to",
         )
-    return mine
-
-
-def _additive(estimator: object) -> AdditiveModel | None:
-    if not isinstance(estimator, AdditivePlus):
-        return None
-    return AdditiveModel.model_validate(estimator.to_dict())
-
-
-def _features(X: pd.DataFrame, coef: Floats) -> list[Feature]:
-    return [
-        Feature(
-            name=str(key),
-            coefficient=float(weight),
-            mean=float(X[key].mean()),
-            scale=float(X[key].std(ddof=0)),
-            low=float(X[key].min()),
-            high=float(X[key].max()),
-        )
-        for key, weight in zip(X.columns, coef, strict=True)
-    ]
-
-
-def _residuals(table: pd.DataFrame) -> Floats:
-    return np.asarray((table["predicted"] - table["measured"]).abs(), dtype=np.float64)
+    return table
 
 
 def _quantiles(residuals: Floats) -> list[Quantile]:
@@ -212,13 +251,6 @@ def _quantiles(residuals: Floats) -> list[Quantile]:
         Quantile(level=level, half_width=_or_none(conformal_half_width(residuals, level)))
         for level in LEVELS
     ]
-
-
-def _validation(found: dict[str, dict[str, float]]) -> dict[str, Score]:
-    return {
-        name: Score(mae=score["mae"], pooled_r=_or_none(score["pooled_r"]))
-        for name, score in found.items()
-    }
 
 
 def _or_none(value: float) -> float | None:

@@ -10,7 +10,6 @@ import pandas as pd
 
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.forecast.file import (
-    SCHEMA,
     VERSION,
     ForecasterFile,
     MethodModel,
@@ -18,11 +17,13 @@ from mergecast.forecast.file import (
     read_forecaster,
     write_forecaster,
 )
-from mergecast.forecast.fit import CANDIDATES, WARM, FitUnit, candidates, fit_unit
+from mergecast.forecast.fit import AUTO, FitUnit, choice, fit_unit
 from mergecast.forecast.intervals import LEVEL
 from mergecast.forecast.method_forecast import forecast_method, where_known
-from mergecast.forecast.result import THRESHOLD, Forecast, recommend
-from mergecast.forecast.rows import training_rows
+from mergecast.forecast.recommend import THRESHOLD, recommend
+from mergecast.forecast.result import Forecast
+from mergecast.forecast.shipped import find_forecaster
+from mergecast.forecast.training import training_rows
 from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.workers import Workers
@@ -30,8 +31,6 @@ from mergecast.tables.outcomes import OutcomesLike, as_outcomes
 from mergecast.tables.pairs import PairsLike, as_pairs
 from mergecast.tables.table import joined_versions
 from mergecast.version import __version__
-
-__all__ = ["CANDIDATES", "Forecaster"]
 
 
 class Forecaster:
@@ -41,26 +40,34 @@ class Forecaster:
     the richest tier whose metrics it has. Beside it there may be a *warm* one, for pairs with a
     model whose merges with others were measured.
 
-    Attributes
+    Parameters
     ----------
-    file : everything it knows, as it is stored.
+    file : ForecasterFile
+        Everything it knows, as it is stored.
+    name : str
+        What it is called: its file, or its shipped name.
 
     Examples
     --------
-    >>> pairs, outcomes = load_run("runs/digits")                              # doctest: +SKIP
-    >>> Forecaster.fit(pairs, outcomes).save("digits.json")                    # doctest: +SKIP
-    >>> Forecaster.load("digits.json").forecast(new_pairs).pairs               # doctest: +SKIP
+    >>> import mergecast as mc
+    >>> sorted(Forecaster.load("digits-14").file.methods)[:3]
+    ['dare', 'isotropic', 'task_arithmetic']
+    >>> pairs, outcomes = mc.load_run("runs/toy")
+    >>> path = Forecaster.fit(pairs, outcomes, "ridge").save("toy.json")
+    >>> len(Forecaster.load(path).forecast(pairs).pairs)
+    15
     """
 
-    def __init__(self, file: ForecasterFile) -> None:
+    def __init__(self, file: ForecasterFile, name: str = "forecaster in memory") -> None:
         self.file = file
+        self.name = name
 
     @classmethod
     def fit(
         cls,
         pairs: PairsLike,
         outcomes: OutcomesLike,
-        predictor: str = "auto",
+        predictor: str = AUTO,
         progress: Progress | None = None,
         validation: Evaluation | None = None,
         cheaper: bool = True,
@@ -71,19 +78,28 @@ class Forecaster:
 
         Parameters
         ----------
-        pairs, outcomes : tables as in `mergecast.tables`.
-        predictor : one of `CANDIDATES`, or ``auto``: for each method the one of least mean absolute
-            error with both tasks left out (L2TO), since a forecast is asked for models that were
-            never seen; or ``additive_plus``; or ``additive_plus_warm``: ``auto``, and the warm
+        pairs : PairTable or DataFrame
+            Metrics.
+        outcomes : OutcomeTable or DataFrame
+            What the merges did.
+        predictor : str
+            ``auto``: for each method the one of least mean absolute error with both tasks left out
+            (L2TO), since a forecast is asked for models that were never seen; or the name of one
+            that can be stored; or of a warm one, as ``additive_plus_warm``: ``auto``, and the warm
             models whatever their error.
-        progress : told of every method and tier done.
-        validation : an ``l2to`` evaluation of the same tables, by the same predictors at least;
-            its held-out forecasts are used for the richest tier and not made again, which takes
-            most of the time.
-        cheaper : fit the cheaper tiers of the table too, for forecasts from less evidence.
-        warm : store, beside each chosen model, the one for pairs with a model whose outcomes are
+        progress : Progress, optional
+            Told of every method and tier done.
+        validation : Evaluation, optional
+            An ``l2to`` evaluation of the same tables, by the same predictors at least; its held-out
+            forecasts are used for the richest tier and not made again, which takes most of the
+            time.
+        cheaper : bool
+            Fit the cheaper tiers of the table too, for forecasts from less evidence.
+        warm : bool
+            Store, beside each chosen model, the one for pairs with a model whose outcomes are
             known (see `forecast`), where it has the lower error with one task left out (LOTO).
-        workers : processes; the numbers do not depend on it.
+        workers : int
+            Processes; the numbers do not depend on it.
 
         Raises
         ------
@@ -91,39 +107,36 @@ class Forecaster:
             As `training_rows`; an unknown predictor; fewer than four tasks; a validation that is
             not of these pairs.
         """
-        names = candidates(predictor)
+        predictors = choice(predictor, warm)
         pairs, outcomes = as_pairs(pairs), as_outcomes(outcomes)
-        there = pairs.tier_names if cheaper else pairs.tier_names[-1:]
-        data = {tier: training_rows(pairs.up_to(tier), outcomes) for tier in there}
-        beside = WARM if predictor == WARM else "where it helps" if warm else ""
+        names = pairs.tier_names if cheaper else pairs.tier_names[-1:]
+        data = {tier: training_rows(pairs.up_to(tier), outcomes) for tier in names}
         units = [
-            FitUnit(tier, method, rows, names, validation if tier == there[-1] else None, beside)
+            FitUnit(tier, method, rows, predictors, validation if tier == names[-1] else None)
             for tier, methods in data.items()
             for method, rows in methods.items()
         ]
         with Workers(workers) as pool:
-            found = pool.map(fit_unit, units, (progress or Silent()).stage("fitting", len(units)))
-        tiers: dict[str, dict[str, MethodModel]] = {tier: {} for tier in there}
+            fits = pool.map(fit_unit, units, (progress or Silent()).stage("fitting", len(units)))
+        tiers: dict[str, dict[str, MethodModel]] = {tier: {} for tier in names}
         warm_tiers: dict[str, dict[str, MethodModel]] = {}
-        for unit, (chosen, known) in zip(units, found, strict=True):
-            tiers[unit.tier][unit.method] = chosen
-            if known is not None:
-                warm_tiers.setdefault(unit.tier, {})[unit.method] = known
+        for unit, (cold, beside) in zip(units, fits, strict=True):
+            tiers[unit.tier][unit.method] = cold
+            if beside is not None:
+                warm_tiers.setdefault(unit.tier, {})[unit.method] = beside
         notes = dict.fromkeys(note for unit in units for note in unit.rows.notes)
         keys = pd.concat([unit.rows.keys for unit in units])
+        training = Training(
+            suites=sorted(keys["suite"].unique()),
+            tasks=sorted(keys["member"].unique()),
+            notes=list(notes),
+            versions=joined_versions([pairs, outcomes]),
+        )
         return cls(
             ForecasterFile(
-                schema_name=SCHEMA,
                 schema_version=VERSION,
                 mergecast_version=__version__,
-                target="retention",
-                protocol="l2to",
-                training=Training(
-                    suites=sorted(keys["suite"].unique()),
-                    tasks=sorted(keys["member"].unique()),
-                    notes=list(notes),
-                    versions=joined_versions([pairs, outcomes]),
-                ),
+                training=training,
                 tiers=tiers,
                 warm=warm_tiers,
             )
@@ -141,13 +154,17 @@ class Forecaster:
 
         Parameters
         ----------
-        pairs : a pair table of new models.
-        level : nominal level of the intervals, one that the file has (0.5, 0.8, 0.9, 0.95).
-        threshold : advise against merging where the best method's worst member keeps less.
-        suite : a training suite: a model of the table whose label is that of a model of this suite
-            *is* that model, and what its merges did is used for its other pairs, where the file
-            has a warm model. For rows whose suite is this one, or ``""``. Without it no outcome of
-            a single model is used, whatever the labels: only the caller can know.
+        pairs : PairTable or DataFrame
+            Metrics of new models.
+        level : float
+            Nominal level of the intervals, one that the file has (0.5, 0.8, 0.9, 0.95).
+        threshold : float
+            Advise against merging where the best method's worst member keeps less.
+        suite : str, optional
+            A training suite: a model of the table whose label is that of a model of this suite *is*
+            that model, and what its merges did is used for its other pairs, where the file has a
+            warm model. For rows whose suite is this one, or ``""``. Without it no outcome of a
+            single model is used, whatever the labels: only the caller can know.
 
         Raises
         ------
@@ -166,11 +183,11 @@ class Forecaster:
         tier = self.file.tier_for(c for c in checked.metrics if checked.frame[c].notna().any())
         warm = self.file.warm.get(tier, {})
         tables = []
-        for method, model in sorted(self.file.tiers[tier].items()):
-            table = forecast_method(method, model, checked, level, suite)
+        for method, entry in sorted(self.file.tiers[tier].items()):
+            table = forecast_method(method, entry, checked, level, suite)
             if suite is not None and method in warm:
-                known = forecast_method(method, warm[method], checked, level, suite)
-                table = where_known(table, known, warm[method], suite)
+                beside = forecast_method(method, warm[method], checked, level, suite)
+                table = where_known(table, beside, warm[method], suite)
             tables.append(table)
         rows = pd.concat(tables, ignore_index=True)
         rows = rows.sort_values(["suite", "left", "right", "method"], kind="stable")
@@ -182,7 +199,7 @@ class Forecaster:
                 "compute the metrics that the forecaster was fitted on",
             )
         advice = recommend(rows, threshold)
-        return Forecast(rows, advice, level, threshold, tier, checked, self.file, suite)
+        return Forecast(rows, advice, level, threshold, tier, checked, self.file, suite, self.name)
 
     def only(self, methods: Sequence[str]) -> Self:
         """The forecaster of these merging methods alone; raises UsageError for one it lacks."""
@@ -196,14 +213,17 @@ class Forecaster:
             }
             for side in (self.file.tiers, self.file.warm)
         )
-        return type(self)(self.file.model_copy(update={"tiers": tiers, "warm": warm}))
+        return type(self)(self.file.model_copy(update={"tiers": tiers, "warm": warm}), self.name)
 
     def reads(self, tier: str, *, warm: bool = False) -> set[str]:
         """Names of the metrics that forecasts from a tier read; from any where it has no such tier.
 
         Parameters
         ----------
-        warm : count in those of the models that know outcomes.
+        tier : str
+            The evidence.
+        warm : bool
+            Count in those of the models that know outcomes.
         """
         sides = [self.file.tiers, *([self.file.warm] if warm else [])]
         read = [
@@ -218,6 +238,21 @@ class Forecaster:
         return write_forecaster(self.file, path)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a forecaster; a file that is none raises UsageError."""
-        return cls(read_forecaster(path))
+    def load(cls, source: str | Path | None = None) -> Self:
+        """Read a forecaster.
+
+        Parameters
+        ----------
+        source : str or Path, optional
+            A file, or the name of one that comes with the package; by default ``digits-14``. What
+            exists, has a suffix or a folder in it is a file; all else is a name.
+
+        Raises
+        ------
+        UsageError
+            A file that is none, a name that is unknown.
+        ResourceError
+            The file cannot be read.
+        """
+        name, path = find_forecaster(source)
+        return cls(read_forecaster(path), name)

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from mergecast.errors import UsageError
-from mergecast.forecast.additive_forecast import Reasons, additive_numbers, sorted_reasons
-from mergecast.forecast.estimators.linear import Floats, within
+from mergecast.forecast.estimators.predictors import checked_numbers
 from mergecast.forecast.file import Feature, MethodModel, Quantile
 from mergecast.forecast.result import COLD, ROW_COLUMNS, WARM
 from mergecast.forecast.rows import member_rows, reason_missing
 from mergecast.tables.pairs import PairTable
+from mergecast.typing import Floats
 
 N_REASONS = 3
 
@@ -22,50 +22,60 @@ _RANGE_SLACK = 1e-9
 
 
 def forecast_method(
-    method: str, model: MethodModel, pairs: PairTable, level: float, suite: str | None = None
+    method: str, entry: MethodModel, pairs: PairTable, level: float, suite: str | None = None
 ) -> pd.DataFrame:
-    """Forecast member rows under one method; columns as `Forecast.rows`, `basis` ``cold``.
+    """Forecast member rows under one method.
 
     Parameters
     ----------
-    method, model : the method's name, and its part of the forecaster file.
-    pairs : the pair table.
-    level : nominal level of the intervals; one that the file lacks raises UsageError.
-    suite : the suite whose labels name models of the forecaster.
+    method : str
+        The method's name.
+    entry : MethodModel
+        Its part of the forecaster file.
+    pairs : DataFrame
+        The validated pair table.
+    level : float
+        Nominal level of the intervals.
+    suite : str, optional
+        The suite whose labels name models of the forecaster.
+
+    Returns
+    -------
+    DataFrame
+        As `Forecast.rows`, `basis` ``cold``.
+
+    Raises
+    ------
+    UsageError
+        A level that the file lacks; a stored model that gives no number for each row.
     """
-    half = np.full(2 * len(pairs), _half_width(model.residual_quantiles, level))
-    seen = member_rows(pairs, method)
-    table = seen[["suite", "left", "right", "member"]].copy()
-    table["method"], table["basis"] = method, COLD
-    if model.additive is None:
-        names = [feature.name for feature in model.features if feature.coefficient != 0]
-        retention, reasons = _linear(model, seen)
-    else:
-        names = model.additive.metrics
-        retention, reasons, known = additive_numbers(model.additive, seen, suite)
-        if model.known_quantiles:
-            half = np.where(known, _half_width(model.known_quantiles, level), half)
-    retention = np.maximum(retention, 0.0)
-    table["retention"] = retention
-    outside = _out_of_range(model.features, seen)
+    rows = member_rows(pairs, method)
+    numbers, reasons = entry.model.predict(rows, suite)
+    retention = np.maximum(checked_numbers(numbers, len(rows), entry.predictor), 0.0)
+    outside = _out_of_range(entry.features, rows)
     # Nothing was tested out there: an interval grows with the distance of the farthest metric that
     # moves the number, in widths of its training range.
-    excess = np.array(
-        [max((d for d, name in row if name in names), default=0.0) for row in outside]
+    needs = set(entry.needs)
+    excess = [max((d for d, name in row if name in needs), default=0.0) for row in outside]
+    half = _half_widths(entry, rows, level, suite) * (1 + np.array(excess))
+    table = rows[["suite", "left", "right", "member"]].assign(
+        method=method,
+        basis=COLD,
+        retention=retention,
+        lower=np.maximum(retention - half, 0.0),
+        upper=retention + half,
+        note=[_note(method, entry, pairs, rows.iloc[row]) for row in range(len(rows))],
     )
-    table["lower"] = np.maximum(retention - half * (1 + excess), 0.0)
-    table["upper"] = retention + half * (1 + excess)
+    # As Series, since lists of one length would make a table of their own.
     farthest = [[name for _, name in row] for row in outside]
-    table["out_of_range"] = pd.Series(farthest, index=table.index)
-    table["reasons"] = pd.Series(
-        [row[:N_REASONS] for row in reasons], index=table.index, dtype=object
-    )
-    table["note"] = [_note(method, model, pairs, seen.iloc[row], names) for row in range(len(seen))]
+    table["out_of_range"] = pd.Series(farthest, index=table.index, dtype=object)
+    shown = [row[:N_REASONS] for row in reasons]
+    table["reasons"] = pd.Series(shown, index=table.index, dtype=object)
     return table[ROW_COLUMNS]
 
 
 def where_known(
-    cold: pd.DataFrame, warm: pd.DataFrame, model: MethodModel, suite: str
+    cold: pd.DataFrame, warm: pd.DataFrame, entry: MethodModel, suite: str
 ) -> pd.DataFrame:
     """The cold rows, but the warm ones for pairs with a model whose outcomes are known.
 
@@ -73,50 +83,47 @@ def where_known(
 
     Parameters
     ----------
-    cold, warm : rows of the same pairs in the same order, as `forecast_method` returns them.
-    model : the warm model.
-    suite : the suite that the caller named; rows of any other stay cold, also where the model knows
+    cold, warm : DataFrame
+        Rows of the same pairs in the same order, as `forecast_method` returns them.
+    entry : MethodModel
+        The warm model.
+    suite : str
+        The suite that the caller named; rows of any other stay cold, also where the model knows
         that suite too.
     """
-    known = {label for owner, label in model.known_models if owner == suite}
+    labels = {label for owner, label in entry.known_models if owner == suite}
     pair = cold.groupby(["suite", "left", "right"], sort=False).ngroup()
     defined = warm["retention"].notna().groupby(pair).transform("all")
     sides = zip(cold["suite"], cold["left"], cold["right"], strict=True)
-    there = np.array([here == suite and bool({a, b} & known) for here, a, b in sides])
-    return cold.where(~(defined & there), warm.assign(basis=WARM))
+    known = np.array([owner == suite and bool({a, b} & labels) for owner, a, b in sides])
+    return cold.where(~(defined & known), warm.assign(basis=WARM))
 
 
-def _linear(model: MethodModel, seen: pd.DataFrame) -> tuple[Floats, list[Reasons]]:
-    """Forecasts (n,), and what moved each, by a sum of metrics."""
-    used = [feature for feature in model.features if feature.coefficient != 0]
-    names = [feature.name for feature in used]
-    values = seen.reindex(columns=names).to_numpy(dtype="float64")
-    weights = np.array([feature.coefficient for feature in used])
-    means = np.array([feature.mean for feature in used])
-    scales = np.array([feature.scale for feature in used])
-    # Beyond the range of training the effect of a metric was never tested: it goes no further.
-    low, high = (np.array([getattr(feature, end) for feature in used]) for end in ("low", "high"))
-    contributions = weights * (within(values, low, high, model.reach) - means) / scales
-    # NaN in any needed metric makes the sum, hence the row, NaN.
-    reasons = [sorted_reasons(names, *row) for row in zip(values, contributions, strict=True)]
-    return model.intercept + contributions.sum(axis=1), reasons
+def _half_widths(entry: MethodModel, rows: pd.DataFrame, level: float, suite: str | None) -> Floats:
+    """Half the width of each row's interval within the training range, (n,)."""
+    half = np.full(len(rows), _half_width(entry.residual_quantiles, level))
+    if suite is None or not entry.known_quantiles:
+        return half
+    models, members = entry.known_models, zip(rows["suite"], rows["member"], strict=True)
+    known = [owner == suite and (owner, name) in models for owner, name in members]
+    return np.where(known, _half_width(entry.known_quantiles, level), half)
 
 
 def _half_width(quantiles: list[Quantile], level: float) -> float:
     for quantile in quantiles:
         if math.isclose(quantile.level, level):
             return math.inf if quantile.half_width is None else quantile.half_width
-    known = ", ".join(f"{quantile.level:g}" for quantile in quantiles)
-    raise UsageError(f"level {level:g}", "not stored in the forecaster", f"use one of {known}")
+    levels = ", ".join(f"{quantile.level:g}" for quantile in quantiles)
+    raise UsageError(f"level {level:g}", "not stored in the forecaster", f"use one of {levels}")
 
 
-def _out_of_range(features: list[Feature], seen: pd.DataFrame) -> list[list[tuple[float, str]]]:
+def _out_of_range(features: list[Feature], rows: pd.DataFrame) -> list[list[tuple[float, str]]]:
     """For each row (distance in widths, metric) outside the training range, the farthest first."""
-    outside: list[list[tuple[float, str]]] = [[] for _ in range(len(seen))]
+    outside: list[list[tuple[float, str]]] = [[] for _ in range(len(rows))]
     for feature in features:
-        if feature.name not in seen.columns:
+        if feature.name not in rows.columns:
             continue
-        column = seen[feature.name].to_numpy(dtype="float64")
+        column = rows[feature.name].to_numpy(dtype="float64")
         width = feature.high - feature.low
         slack = _RANGE_SLACK * max(width, abs(feature.low), abs(feature.high))
         excess = np.maximum(column - feature.high, feature.low - column)
@@ -126,12 +133,10 @@ def _out_of_range(features: list[Feature], seen: pd.DataFrame) -> list[list[tupl
     return [sorted(row, key=lambda entry: (-entry[0], entry[1])) for row in outside]
 
 
-def _note(
-    method: str, model: MethodModel, pairs: PairTable, row: pd.Series, needed: list[str]
-) -> str:
-    if not needed:
-        return f"{model.why}: the mean retention of the {model.n_pairs} training pairs of {method}"
-    for key in needed:
+def _note(method: str, entry: MethodModel, pairs: PairTable, row: pd.Series) -> str:
+    if not entry.needs:
+        return f"{entry.why}: the mean retention of the {entry.n_pairs} training pairs of {method}"
+    for key in entry.needs:
         if key not in row.index:
             return f"metric {key} missing: not in the pair table"
         if pd.isna(row[key]):

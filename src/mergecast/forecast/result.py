@@ -27,27 +27,8 @@ ROW_COLUMNS = [
     "reasons",
     "note",
 ]
-PAIR_COLUMNS = [
-    "suite",
-    "left",
-    "right",
-    "method",
-    "retention",
-    "lower",
-    "worst_member",
-    "worst_retention",
-    "advice",
-]
 # What a row rests on.
 COLD, WARM = "cold", "warm"
-DO_NOT_MERGE = "do not merge"
-MERGE = "merge"
-
-# A member below nine tenths of its own score has lost what fine-tuning usually gains.
-THRESHOLD = 0.9
-
-# Methods whose means differ by less than this are equal for any purpose.
-_TIE_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -104,49 +85,6 @@ class Forecast:
             "rows": _records(self.rows),
             "pairs": _records(self.pairs),
         }
-
-
-def recommend(rows: pd.DataFrame, threshold: float = THRESHOLD) -> pd.DataFrame:
-    """The best method for each pair, and whether to merge at all.
-
-    Best is the highest mean retention of the two members; among equal means (to 1e-6) the higher
-    `lower` of the worst member, then the name. `advice` is ``do not merge`` where even so the worst
-    member's retention is below `threshold`. `lower` is the worst member's lower bound. A method
-    whose forecast is missing takes no part; a pair without any keeps NaN and an empty method.
-
-    Parameters
-    ----------
-    rows : member rows as in `Forecast.rows`.
-    """
-    found = []
-    for (suite, left, right), pair in rows.groupby(["suite", "left", "right"], sort=True):
-        head = {"suite": suite, "left": left, "right": right}
-        candidates = []
-        for method, members in pair.groupby("method", sort=True):
-            if members["retention"].isna().any():
-                continue
-            worst = members.iloc[int(members["retention"].argmin())]
-            mean = float(members["retention"].mean())
-            order = (-round(mean, _TIE_DIGITS), -float(worst["lower"]), str(method))
-            candidates.append((order, mean, worst))
-        if not candidates:
-            found.append({**head, "method": "", "advice": "no forecast"})
-            continue
-        (_, _, method), mean, worst = min(candidates, key=lambda candidate: candidate[0])
-        found.append(
-            {
-                **head,
-                "method": method,
-                "retention": mean,
-                "lower": float(worst["lower"]),
-                "worst_member": worst["member"],
-                "worst_retention": float(worst["retention"]),
-                "advice": DO_NOT_MERGE if worst["retention"] < threshold else MERGE,
-            }
-        )
-    table = pd.DataFrame(found, columns=PAIR_COLUMNS)
-    table["worst_member"] = [m if isinstance(m, str) else "" for m in table["worst_member"]]
-    return table
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

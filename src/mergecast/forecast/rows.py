@@ -1,4 +1,4 @@
-"""Training rows: one row a (suite, pair, member), each metric as that member sees it.
+"""Member rows: one row a (suite, pair, member), each metric as that member sees it.
 
 The frame X that estimators get has three identity columns, `suite, member, partner` (text), and
 one float column a metric. A symmetric metric has the same value in both rows of a pair; of a
@@ -6,57 +6,25 @@ directed one, each member sees the effect *on itself*. Metrics about another mer
 rows' own are left out. The prediction for a pair is the mean over its two members, as its outcome
 is.
 
-Missing values, in this order, each reported as a note and never imputed:
-
-1. a metric missing in more than a tenth of the pairs is left out for all of them;
-2. a pair that still misses a metric, or has no (or no defined) outcome, is left out.
+Estimators also take arrays, as scikit-learn's do. Nothing then says which rows share a model: each
+row counts as a pair of its own.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mergecast.errors import TableError
-from mergecast.tables.outcomes import OutcomesLike, as_outcomes
-from mergecast.tables.pairs import NO_REASON, PAIR_KEYS, PairsLike, PairTable, as_pairs
-from mergecast.tables.runs import check_match
+from mergecast.tables.pairs import NO_REASON, PAIR_KEYS, PairTable
+from mergecast.typing import Floats
 
 IDENTITY = ["suite", "member", "partner"]
 ROW_KEYS = ["suite", "left", "right", "member"]
-MAX_MISSING_SHARE = 0.1
 
-
-@dataclass(frozen=True)
-class TrainingRows:
-    """Rows of one merging method, ready for scikit-learn.
-
-    Attributes
-    ----------
-    X : frame (n, 3 + p): identity columns, then metrics sorted by name.
-    y : (n,) retention of the row's member.
-    keys : frame (n, 4): suite, left, right, member. Both rows of a pair stand together.
-    notes : what was left out, and why.
-    """
-
-    X: pd.DataFrame
-    y: npt.NDArray[np.float64]
-    keys: pd.DataFrame
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def groups(self) -> npt.NDArray[np.str_]:
-        """The two tasks of each row, (n, 2): what the task-aware splitters take."""
-        return self.keys[["left", "right"]].to_numpy(dtype=str)
-
-    @property
-    def n_pairs(self) -> int:
-        """Number of pairs, half the number of rows."""
-        return len(self.y) // 2
+Codes = npt.NDArray[np.intp]
 
 
 def member_rows(pairs: PairTable, method: str) -> pd.DataFrame:
@@ -88,112 +56,53 @@ def reason_missing(
     return next((reason for reason in reasons if reason != NO_REASON), NO_REASON)
 
 
-def training_rows(
-    pairs: PairsLike,
-    outcomes: OutcomesLike,
-    methods: list[str] | None = None,
-) -> dict[str, TrainingRows]:
-    """Join metrics with what the merges did, method by method.
+def without_identity(X: Any) -> Any:
+    """X without its identity columns (arrays have none)."""
+    if isinstance(X, pd.DataFrame):
+        return X.drop(columns=[column for column in IDENTITY if column in X.columns])
+    return X
 
-    Parameters
-    ----------
-    pairs, outcomes : tables as in `mergecast.tables`.
-    methods : merging methods, by default all of the outcome table, sorted.
 
-    Raises
-    ------
-    TableError
-        A table breaks its schema, a method has no outcomes, nothing is left to learn from.
+def with_identity(X: Any, values: Floats) -> Any:
+    """`values` (n, p) beside the identity columns of X (n rows), where X has any."""
+    if not isinstance(X, pd.DataFrame):
+        return values
+    named = X[[column for column in IDENTITY if column in X.columns]]
+    columns = [f"x{k}" for k in range(values.shape[1])]
+    return pd.concat([named, pd.DataFrame(values, X.index, columns)], axis=1)
+
+
+def names_models(X: Any) -> bool:
+    """Whether rows say which models they are of."""
+    return isinstance(X, pd.DataFrame) and set(IDENTITY) <= set(X.columns)
+
+
+def task_groups(X: Any, n: int) -> npt.NDArray[np.str_]:
+    """The two tasks of each of n rows, from the identity columns; else two tasks of its own."""
+    if isinstance(X, pd.DataFrame) and {"member", "partner"} <= set(X.columns):
+        return X[["member", "partner"]].to_numpy(dtype=str)
+    return np.arange(2 * n).reshape(n, 2).astype(str)
+
+
+def pair_codes(X: Any, n: int) -> Codes:
+    """Which pair each of n rows belongs to, (n,), counted from 0 in sorted order.
+
+    From the identity columns where X has them; otherwise each row is a pair of its own.
     """
-    pairs, outcomes = as_pairs(pairs), as_outcomes(outcomes)
-    check_match(pairs, outcomes)
-    measured = outcomes.members()
-    there = sorted(measured["method"].unique())
-    for method in methods or []:
-        if method not in there:
-            raise TableError(
-                f"outcomes table, column 'method': {method!r}",
-                "no pair was merged by it",
-                f"methods there: {', '.join(there) or 'none'}",
-            )
-    if not there:
-        raise TableError(
-            "outcomes table, column 'members'", "no merged pair in it", "merge and evaluate pairs"
-        )
-    known = set(pairs.frame[PAIR_KEYS].itertuples(index=False, name=None))
-    return {method: _join(pairs, measured, method, known) for method in methods or there}
+    if not names_models(X):
+        return np.arange(n)
+    member, partner = X["member"].to_numpy(dtype=str), X["partner"].to_numpy(dtype=str)
+    swap = member > partner
+    first, second = np.where(swap, partner, member), np.where(swap, member, partner)
+    frame = pd.DataFrame({"suite": X["suite"].to_numpy(dtype=str), "left": first, "right": second})
+    return np.asarray(frame.groupby(["suite", "left", "right"], sort=True).ngroup(), dtype=np.intp)
 
 
-def _without_missing(pairs: PairTable, method: str) -> tuple[pd.DataFrame, list[str]]:
-    rows = member_rows(pairs, method)
-    metrics = list(rows.columns.drop([*ROW_KEYS, "partner"]))
-    absent = rows[metrics].isna()
-    pair = np.arange(len(rows)) // 2
-    in_pairs = absent.groupby(pair).any().sum()
-    # A directed metric that one model lacks is missing in all of that model's pairs.
-    sparse = [key for key in metrics if in_pairs[key] > MAX_MISSING_SHARE * len(pairs)]
-    notes = [
-        f"metric {key} left out: missing in {in_pairs[key]} of {len(pairs)} pairs "
-        f"({_usual_reason(pairs, rows, key, method)})"
-        for key in sparse
-    ]
-    kept = [key for key in metrics if key not in sparse]
-    if not kept:
-        raise TableError(
-            "pairs table",
-            "no metric is present in nine tenths of the pairs" if metrics else "no metric column",
-            "compute metrics with `mergecast metrics`",
-        )
-    gaps = absent[kept]
-    incomplete = gaps.any(axis=1).groupby(pair).transform("any").to_numpy()
-    for first in np.flatnonzero(incomplete)[::2]:
-        suite, left, right = rows.loc[first, ["suite", "left", "right"]]
-        missing = [key for key in kept if gaps.loc[first : first + 1, key].any()]
-        reason = reason_missing(pairs, suite, left, right, missing[0], method)
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        notes.append(
-            f"pair {left} + {right} of suite {suite!r} left out: "
-            f"metric {missing[0]}{more} missing ({reason})"
-        )
-    return rows.loc[~incomplete, [*ROW_KEYS, "partner", *kept]].reset_index(drop=True), notes
-
-
-def _usual_reason(pairs: PairTable, rows: pd.DataFrame, key: str, method: str) -> str:
-    gone = rows[rows[key].isna()]
-    reasons = Counter(
-        reason_missing(pairs, suite, left, right, key, method)
-        for suite, left, right in zip(gone["suite"], gone["left"], gone["right"], strict=True)
-    )
-    return reasons.most_common(1)[0][0]
-
-
-def _join(
-    pairs: PairTable, measured: pd.DataFrame, method: str, known: set[tuple[str, ...]]
-) -> TrainingRows:
-    rows, notes = _without_missing(pairs, method)
-    mine = measured[measured["method"] == method]
-    joined = rows.merge(mine.drop(columns="method"), on=ROW_KEYS, how="left", validate="1:1")
-    undefined = joined["retention"].isna().groupby(np.arange(len(joined)) // 2).transform("any")
-    own = [
-        f"{method}: pair {left} + {right} of suite {suite!r} left out: no defined outcome"
-        for suite, left, right in joined.loc[undefined, PAIR_KEYS].drop_duplicates().to_numpy()
-    ]
-    own += [
-        f"{method}: pair {left} + {right} of suite {suite!r} left out: not in the pair table"
-        for suite, left, right in mine[PAIR_KEYS].drop_duplicates().to_numpy()
-        if (suite, left, right) not in known
-    ]
-    kept = joined[~undefined].reset_index(drop=True)
-    if kept.empty:
-        raise TableError(
-            f"outcomes table, method {method!r}",
-            "no pair has both metrics and a defined outcome",
-            "check that both tables name the same pairs",
-        )
-    metrics = [c for c in rows.columns if c not in (*ROW_KEYS, "partner")]
-    return TrainingRows(
-        X=kept[[*IDENTITY, *metrics]],
-        y=kept["retention"].to_numpy(dtype="float64"),
-        keys=kept[ROW_KEYS],
-        notes=[*notes, *own],
-    )
+def mean_by_code(values: Floats, codes: Codes) -> Floats:
+    """Mean of the rows of each code: (n,) to (n_codes,), (n, p) to (n_codes, p)."""
+    count = np.bincount(codes)
+    if values.ndim == 1:
+        return np.asarray(np.bincount(codes, weights=values) / count)
+    sums = np.zeros((len(count), values.shape[1]))
+    np.add.at(sums, codes, values)
+    return np.asarray(sums / count[:, None])

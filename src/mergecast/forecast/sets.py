@@ -18,16 +18,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from mergecast.errors import TableError, UsageError
-from mergecast.forecast.validation.scoring import pearson, spearman
 from mergecast.tables.outcomes import OutcomesLike, as_outcomes
 from mergecast.tables.sets import join_members, split_members
-
-Floats = npt.NDArray[np.float64]
+from mergecast.typing import Floats
 
 MOST_VALUES = 20_000_000
 """Sets times squared size that are ranked at most: what fits half a gigabyte."""
-
-SET_COLUMNS = ["method", "size", "rule", "n_sets", "r", "rho", "mae"]
 
 
 def mean_of_pairs(beside: Floats) -> Floats:
@@ -99,25 +95,6 @@ def set_forecasts(directed: pd.DataFrame, sets: OutcomesLike) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def set_scores(forecasts: pd.DataFrame) -> pd.DataFrame:
-    """How well each rule does: one row a (method, size, rule) with r, ρ and absolute error.
-
-    `forecasts` as `set_forecasts` returns them; sets without forecast or outcome stay out, and
-    `n_sets` says how many are left.
-    """
-    found = []
-    for (method, size), table in forecasts.groupby(["method", "size"], sort=True):
-        for rule in RULES:
-            both = table[[rule, "measured"]].dropna()
-            x, y = both[rule].to_numpy(), both["measured"].to_numpy()
-            error = float(np.abs(x - y).mean()) if len(both) else np.nan
-            scores = {"r": pearson(x, y), "rho": spearman(x, y), "mae": error}
-            found.append(
-                {"method": method, "size": size, "rule": rule, "n_sets": len(both), **scores}
-            )
-    return pd.DataFrame(found, columns=SET_COLUMNS)
 
 
 def check_size(size: int, n_models: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import pandas as pd
 from mergecast.analysis.audit import raw_outcomes
 from mergecast.errors import MergecastError
 from mergecast.forecast.estimators.predictors import BASELINES, PREDICTORS, Predictor
-from mergecast.forecast.rows import TrainingRows, training_rows
+from mergecast.forecast.training import TrainingRows, training_rows
 from mergecast.forecast.validation.evaluation import applies
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
 from mergecast.forecast.validation.scoring import mean_defined, paired_predictions, pearson, scores
@@ -166,8 +166,7 @@ def _units(
 ) -> Iterator[_Unit]:
     for target, protocol in SCHEMES:
         for predictor in predictors:
-            random = "random_state" in predictor.make().get_params()
-            count = seeds if random and protocol == "loto" else 1
+            count = seeds if predictor.draws and protocol == "loto" else 1
             for method, rows in data[target].items():
                 if protocol == "l2to" and method in others:
                     continue
@@ -181,11 +180,8 @@ def _validate(unit: _Unit) -> _Result:
     undefined = dict.fromkeys(NUMBERS, np.nan)
     if not applies(predictor, protocol):
         return _Result(undefined)
-    estimator = predictor.make()
-    if "random_state" in estimator.get_params():
-        estimator.set_params(random_state=unit.seed)
     try:
-        table = out_of_fold(unit.rows, replace(predictor, make=lambda: estimator), protocol)
+        table = out_of_fold(unit.rows, predictor.seeded(unit.seed), protocol)
     except MergecastError as error:
         return _Result(undefined, failure=str(error))
     numbers = scores(table)

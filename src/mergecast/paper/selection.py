@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from mergecast.analysis.groups import PAPER_KEYS
 from mergecast.errors import TableError
-from mergecast.forecast.rows import MAX_MISSING_SHARE
+from mergecast.forecast.training import MAX_MISSING_SHARE
 from mergecast.paper.fits import ReleasedFit
 from mergecast.paper.results import PublishedSetting
 from mergecast.tables.outcomes import OutcomeTable

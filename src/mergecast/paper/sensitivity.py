@@ -19,7 +19,7 @@ from mergecast.analysis.audit import WARNING, AuditFinding
 from mergecast.analysis.variance import keyed_metrics
 from mergecast.errors import TableError, UsageError
 from mergecast.forecast.estimators.predictors import PREDICTORS
-from mergecast.forecast.rows import training_rows
+from mergecast.forecast.training import training_rows
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
 from mergecast.forecast.validation.scoring import pearson, scores, spearman
 from mergecast.forecast.validation.uncertainty import seed_spread

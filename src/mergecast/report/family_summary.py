@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from mergecast.forecast.file import MethodModel
-from mergecast.forecast.result import DO_NOT_MERGE, MERGE, Forecast
+from mergecast.forecast.recommend import DO_NOT_MERGE, MERGE
+from mergecast.forecast.result import Forecast
 from mergecast.report import known_outcomes
-from mergecast.report.advice import advice_rows
+from mergecast.report.advice import advice_records
 from mergecast.report.model import (
     FamilyMethod,
     FamilySummary,
@@ -50,7 +51,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
         _method(name, models_of[name], warm.get(name), forecaster.protocol) for name in names
     ]
     rows = forecast.rows.rename(columns={"retention": "predicted"}).assign(measured=np.nan)
-    advice = cast("list[PairAdvice]", advice_rows(rows, forecast.threshold))
+    advice = advice_records(forecast.pairs)
     outside = _out_of_range(forecast.rows)
     summary: FamilySummary = {
         "kind": "forecast",

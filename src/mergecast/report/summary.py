@@ -12,14 +12,15 @@ import numpy as np
 import pandas as pd
 
 from mergecast.forecast.intervals import LEVEL
-from mergecast.forecast.result import THRESHOLD, Forecast
+from mergecast.forecast.recommend import THRESHOLD, recommend
+from mergecast.forecast.result import Forecast
+from mergecast.forecast.validation.decisions import advice_scores, with_hindsight
 from mergecast.forecast.validation.evaluation import Evaluation
-from mergecast.report.advice import PAIR, advice_rows, advice_scores
+from mergecast.report.advice import advice_records
 from mergecast.report.inputs import RunInputs
 from mergecast.report.model import (
     AdviceScores,
     MemberRow,
-    PairAdvice,
     RunHeader,
     RunSummary,
     TaskRow,
@@ -27,9 +28,10 @@ from mergecast.report.model import (
 from mergecast.report.plain import number, plain, records
 from mergecast.report.scores import chosen_predictors, main_evaluation, method_scores
 from mergecast.report.verdicts import run_verdict, run_warnings
+from mergecast.tables.pairs import PAIR_KEYS
 from mergecast.version import __version__
 
-_ROW = [*PAIR, "method", "member"]
+_ROW = [*PAIR_KEYS, "method", "member"]
 
 
 def summarise_run(
@@ -62,9 +64,8 @@ def summarise_run(
     methods = method_scores(inputs.outcomes, evaluations)
     rows = _held_out(main, chosen_predictors(main))
     constant = _held_out(main, dict.fromkeys((m["method"] for m in methods), "constant"))
-    pairs = advice_rows(rows, THRESHOLD)
-    scores = advice_scores(pairs, advice_rows(constant, THRESHOLD), THRESHOLD)
-    advice = cast("AdviceScores", scores)
+    judged, baseline = _judged(rows), _judged(constant)
+    advice = cast("AdviceScores", advice_scores(judged, baseline, THRESHOLD))
     tasks = _tasks(inputs.tasks)
     names = inputs.pairs.models
     seeds = sorted({int(seed) for seed in inputs.outcomes.frame["seed"]})
@@ -78,7 +79,7 @@ def summarise_run(
         "verdict": list(run_verdict(methods, main.protocol, advice)),
         "methods": methods,
         "rows": _with_reasons(rows, forecast),
-        "pairs": cast("list[PairAdvice]", pairs),
+        "pairs": advice_records(judged),
         "advice": advice,
         "tasks": tasks,
         "missing": [asdict(entry) for entry in inputs.pairs.missing],
@@ -99,6 +100,12 @@ def _held_out(evaluation: Evaluation, predictors: dict[str, str]) -> pd.DataFram
     table["predicted"] = table["predicted"].clip(lower=0.0)
     numbers = ["predicted", "lower", "upper", "measured"]
     return table.groupby(_ROW, sort=True)[numbers].mean().reset_index()
+
+
+def _judged(rows: pd.DataFrame) -> pd.DataFrame:
+    """The advice that forecasts lead to, beside what the merges did."""
+    forecast = rows.rename(columns={"predicted": "retention"})
+    return with_hindsight(recommend(forecast), rows)
 
 
 def _with_reasons(rows: pd.DataFrame, forecast: Forecast | None) -> list[MemberRow]:

@@ -1,13 +1,13 @@
-"""Adam with patience, in NumPy: how the paper's linear fits stop."""
+"""Adam, in NumPy, with the patience by which the paper's linear fits stop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from mergecast.typing import Floats
+
 Objective = Callable[[Floats], tuple[float, Floats]]
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
@@ -19,19 +19,36 @@ def adam(
     *,
     learning_rate: float,
     max_iter: int,
-    patience: int,
-    tol: float,
+    patience: int | None = None,
+    tol: float = 0.0,
     project: Callable[[Floats], Floats] = lambda w: w,
 ) -> tuple[Floats, int]:
-    """Minimise from `start`; return the *last* iterate, as the published fits do, and its number.
+    """Minimise from `start`; the *last* iterate counts, as in the published fits.
 
     Parameters
     ----------
-    objective : w (p,) to (value, gradient (p,)).
-    learning_rate, max_iter : step size; the most steps to take.
-    patience, tol : stop after `patience` steps in a row that did not lower the best value by
-        more than `tol`.
-    project : applied to the start and after each step.
+    objective : callable
+        w (p,) to (value, gradient (p,)).
+    start : ndarray of shape (p,)
+        Where to begin.
+    learning_rate : float
+        Step size.
+    max_iter : int
+        The most steps to take.
+    patience : int, optional
+        Stop after so many steps in a row that did not lower the best value by more than `tol`;
+        never by default.
+    tol : float
+        See `patience`.
+    project : callable
+        Applied to the start and after each step.
+
+    Returns
+    -------
+    w : ndarray of shape (p,)
+        The last iterate.
+    n_iter : int
+        Steps begun.
 
     References
     ----------
@@ -46,7 +63,7 @@ def adam(
             best, waited = value, 0
         else:
             waited += 1
-            if waited >= patience:
+            if patience is not None and waited >= patience:
                 break
         first = _BETA1 * first + (1 - _BETA1) * gradient
         second = _BETA2 * second + (1 - _BETA2) * gradient**2

@@ -22,8 +22,8 @@ from mergecast.forecast.estimators.effects import (
     Effects,
     Shares,
 )
-from mergecast.forecast.estimators.linear import Floats, within, without_identity
 from mergecast.forecast.estimators.retention_linear import few_metrics
+from mergecast.forecast.estimators.scaling import within
 from mergecast.forecast.estimators.variance_components import (
     Components,
     Mask,
@@ -31,6 +31,8 @@ from mergecast.forecast.estimators.variance_components import (
     leave_out_residuals,
     worth_adding,
 )
+from mergecast.forecast.rows import without_identity
+from mergecast.typing import Floats
 
 FEW = "few"
 

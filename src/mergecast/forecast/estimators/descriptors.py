@@ -18,10 +18,10 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from mergecast.forecast.estimators.linear import Floats, standardisation
-from mergecast.forecast.rows import IDENTITY
+from mergecast.forecast.estimators.scaling import standardisation
+from mergecast.forecast.rows import names_models
+from mergecast.typing import Floats
 
 Names = npt.NDArray[np.str_]
 
@@ -156,7 +156,7 @@ class Descriptors:
 
 def model_names(X: Any, n: int) -> tuple[Names, Names]:
     """Member and partner of each of n rows, suite in front; ``""`` without identity columns."""
-    if not isinstance(X, pd.DataFrame) or not set(IDENTITY) <= set(X.columns):
+    if not names_models(X):
         return np.full(n, ""), np.full(n, "")
     suite = X["suite"].to_numpy(dtype=str)
     names = [

@@ -21,13 +21,14 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import QuantileRegressor
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from mergecast.forecast.estimators.linear import Floats, standardisation, without_identity
-from mergecast.forecast.pair_rows import mean_by_code, pair_codes
+from mergecast.forecast.estimators.pairs import PairRegressor
+from mergecast.forecast.estimators.predictors import predictor
+from mergecast.forecast.estimators.scaling import standardisation
+from mergecast.typing import Floats
 
 # Every distance among the paper's metrics; none is left out for what it does in some suite.
 DISTANCES = (
@@ -43,28 +44,31 @@ class DistanceIndex(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    metrics : columns of the index; those that X lacks are passed over, and without any the forecast
-        is the median. Of an array, which names no metrics, every column is a distance.
+    metrics : sequence of str
+        Columns of the index; those that X lacks are passed over, and without any the forecast is
+        the median. Of an array, which names no metrics, every column is a distance.
 
     Attributes
     ----------
-    coef_ : (p,) outcome per standard deviation of each metric: equal and not positive for those of
-        the index, 0 for the others and for a constant one.
-    intercept_ : outcome where every distance has its training mean.
-    mean_, scale_ : (p,) of the training pairs; a constant column has scale inf.
+    coef_ : ndarray of shape (p,)
+        Outcome per standard deviation of each metric: equal and not positive for those of the
+        index, 0 for the others and for a constant one.
+    intercept_ : float
+        Outcome where every distance has its training mean.
+    mean_, scale_ : ndarray of shape (p,)
+        Of the training pairs; a constant column has scale inf.
     """
 
     def __init__(self, metrics: Sequence[str] = DISTANCES) -> None:
         self.metrics = metrics
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Fit on pairs; X (n, p) or a frame that also has identity columns, y (n,) outcomes."""
-        frame = X
-        X, y = validate_data(self, without_identity(X), y, dtype=np.float64, y_numeric=True)
-        codes = pair_codes(frame, len(y))
-        X, y = mean_by_code(X, codes), mean_by_code(y, codes)
+        """Fit on pairs; X (n, p), y (n,) outcomes."""
+        X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
         self.mean_, self.scale_ = standardisation(X)
-        index = self._members(frame) & np.isfinite(self.scale_)
+        names = getattr(self, "feature_names_in_", None)
+        distances = np.isin(names, list(self.metrics)) if names is not None else True
+        index = distances & np.isfinite(self.scale_)
         self.coef_ = np.zeros(X.shape[1])
         self.intercept_ = float(np.median(y))
         if index.any():
@@ -76,18 +80,11 @@ class DistanceIndex(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: Any) -> Floats:
         """Predicted outcome, (n,); not clipped."""
         check_is_fitted(self)
-        X = validate_data(self, without_identity(X), dtype=np.float64, reset=False)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
         return np.asarray(self._standardised(X) @ self.coef_ + self.intercept_)
 
     def _standardised(self, X: Floats) -> Floats:
         return (X - self.mean_) / self.scale_
-
-    def _members(self, frame: Any) -> Any:
-        """(p,) which columns belong to the index."""
-        columns = without_identity(frame)
-        if isinstance(columns, pd.DataFrame):
-            return columns.columns.isin(list(self.metrics))
-        return np.ones(len(self.mean_), dtype=bool)
 
     def __sklearn_tags__(self) -> Any:
         """Declare that its score on columns that are no distances is not the point."""
@@ -107,3 +104,9 @@ def _falling_median(x: Floats, y: Floats) -> tuple[float, float]:
     slope = float(fit.coef_[0]) * spread / float(x.std())
     # The error is convex in the slope: where the best one rises, the best that may not is flat.
     return (level, 0.0) if slope >= 0 else (level + spread * float(fit.intercept_), slope)
+
+
+@predictor("distance_index", "equal weights on distances, median effect")
+def distance_index() -> PairRegressor:
+    """`DistanceIndex` on pairs."""
+    return PairRegressor(DistanceIndex())

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mergecast.forecast.estimators.descriptors import Names, Parts
-
-Floats = npt.NDArray[np.float64]
+from mergecast.typing import Floats
 
 OWN, PARTNER = "own", "partner"
 PARTNER_METRICS, OWN_METRICS = "partner metrics", "own metrics"

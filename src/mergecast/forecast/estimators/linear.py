@@ -16,35 +16,52 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import lasso_path, ridge_regression
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from mergecast.forecast.rows import IDENTITY
-from mergecast.forecast.validation.splitters import TaskKFold
-
-Floats = npt.NDArray[np.float64]
-
-#: How far beyond its training range a metric still counts, in widths of that range.
-REACH = 0.25
-
-
-def without_identity(X: Any) -> Any:
-    """X without its identity columns (arrays have none)."""
-    if isinstance(X, pd.DataFrame):
-        return X.drop(columns=[column for column in IDENTITY if column in X.columns])
-    return X
+from mergecast.forecast.estimators.predictors import predictor
+from mergecast.forecast.estimators.scaling import REACH, standardisation, within
+from mergecast.forecast.estimators.stored_linear import LinearModel
+from mergecast.forecast.rows import task_groups, without_identity
+from mergecast.forecast.splitters import TaskKFold
+from mergecast.typing import Floats
 
 
-def task_groups(X: Any, n: int) -> npt.NDArray[np.str_]:
-    """The two tasks of each of n rows, from the identity columns; else two tasks of its own."""
-    if isinstance(X, pd.DataFrame) and {"member", "partner"} <= set(X.columns):
-        return X[["member", "partner"]].to_numpy(dtype=str)
-    return np.arange(2 * n).reshape(n, 2).astype(str)
+class LimitedLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """A linear model of metrics that count no further than they were tested; abstract.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (p,)
+        Effect of one standard deviation of each metric.
+    intercept_ : float
+        Mean of the outcomes.
+    mean_, scale_ : ndarray of shape (p,)
+        Of the training rows; a constant column has scale inf, hence no effect.
+    low_, high_ : ndarray of shape (p,)
+        Range of the training rows.
+    """
+
+    reach: float
+
+    def predict(self, X: Any) -> Floats:
+        """Predicted retention, (n,); not clipped."""
+        check_is_fitted(self)
+        X = validate_data(self, without_identity(X), dtype=np.float64, reset=False)
+        return np.asarray(self._standardised(X) @ self.coef_ + self.intercept_)
+
+    def _learn_scale(self, X: Floats) -> Floats:
+        """Standardised training metrics."""
+        self.mean_, self.scale_ = standardisation(X)
+        self.low_, self.high_ = X.min(axis=0), X.max(axis=0)
+        return self._standardised(X)
+
+    def _standardised(self, X: Floats) -> Floats:
+        return (within(X, self.low_, self.high_, self.reach) - self.mean_) / self.scale_
 
 
-class _PenalisedLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class _PenalisedLinear(LimitedLinear):
     """A linear model with one penalty; abstract over the solver of its path."""
 
     def __init__(self, n_penalties: int = 20, n_folds: int = 10, reach: float = REACH) -> None:
@@ -57,29 +74,20 @@ class _PenalisedLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : (n, p) finite numbers, or a frame that also has identity columns.
-        y : (n,) retention.
+        X : array-like of shape (n, p), or DataFrame
+            Finite numbers; a frame may also have identity columns.
+        y : array-like of shape (n,)
+            Retention.
         """
         frame = X
         X, y = validate_data(self, without_identity(X), y, dtype=np.float64, y_numeric=True)
         groups = task_groups(frame, len(y))
-        self.mean_, self.scale_ = standardisation(X)
-        self.low_, self.high_ = X.min(axis=0), X.max(axis=0)
-        Z, centre = self._standardised(X), float(y.mean())
+        Z, centre = self._learn_scale(X), float(y.mean())
         grid = self._grid(Z, y - centre)
         self.penalty_ = self._choose(X, y, groups, grid)
         self.coef_ = self._path(Z, y - centre, np.array([self.penalty_]))[0]
         self.intercept_ = centre
         return self
-
-    def predict(self, X: Any) -> Floats:
-        """Predicted retention, (n,); not clipped."""
-        check_is_fitted(self)
-        X = validate_data(self, without_identity(X), dtype=np.float64, reset=False)
-        return np.asarray(self._standardised(X) @ self.coef_ + self.intercept_)
-
-    def _standardised(self, X: Floats) -> Floats:
-        return (within(X, self.low_, self.high_, self.reach) - self.mean_) / self.scale_
 
     def _choose(self, X: Floats, y: Floats, groups: npt.NDArray[np.str_], grid: Floats) -> float:
         """The penalty that tells the pairs of held-out tasks apart best; the largest of equals.
@@ -111,22 +119,23 @@ class _PenalisedLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
 
+@predictor("ridge", "ridge regression on standardised metrics", stored=LinearModel)
 class TaskRidge(_PenalisedLinear):
     """Ridge regression: min ‖y − Zw‖² / n + penalty ‖w‖², Z standardised.
 
     Parameters
     ----------
-    n_penalties : length of the grid, from 1000 (all but constant) down to 0.001.
-    n_folds : blocks of tasks held out to choose the penalty.
-    reach : how far beyond its training range a metric still counts, in widths of that range.
+    n_penalties : int
+        Length of the grid, from 1000 (all but constant) down to 0.001.
+    n_folds : int
+        Blocks of tasks held out to choose the penalty.
+    reach : float
+        How far beyond its training range a metric still counts, in widths of that range.
 
     Attributes
     ----------
-    coef_ : (p,) effect of one standard deviation of each metric.
-    mean_, scale_ : (p,) of the training rows; a constant column has scale inf, hence no effect.
-    low_, high_ : (p,) range of the training rows.
-    intercept_ : mean of y.
-    penalty_ : the chosen penalty.
+    penalty_ : float
+        The chosen penalty. Beside it, those of `LimitedLinear`.
     """
 
     def _grid(self, Z: Floats, y: Floats) -> Floats:  # fixed
@@ -139,6 +148,7 @@ class TaskRidge(_PenalisedLinear):
         return np.asarray(coefs).reshape(len(penalties), -1)
 
 
+@predictor("lasso", "Lasso on standardised metrics", stored=LinearModel)
 class TaskLasso(_PenalisedLinear):
     """The Lasso: min ‖y − Zw‖² / 2n + penalty ‖w‖₁, Z standardised.
 
@@ -147,13 +157,16 @@ class TaskLasso(_PenalisedLinear):
 
     Parameters
     ----------
-    n_penalties : length of the grid, from the least penalty that leaves no coefficient down to a
-        hundredth of it.
-    n_folds, reach : as in `TaskRidge`.
+    n_penalties : int
+        Length of the grid, from the least penalty that leaves no coefficient down to a hundredth
+        of it.
+    n_folds, reach
+        As in `TaskRidge`.
 
     Attributes
     ----------
-    coef_, mean_, scale_, low_, high_, intercept_, penalty_ : as in `TaskRidge`.
+    penalty_ : float
+        The chosen penalty. Beside it, those of `LimitedLinear`.
     """
 
     def _grid(self, Z: Floats, y: Floats) -> Floats:
@@ -180,17 +193,3 @@ class TaskLasso(_PenalisedLinear):
             max_iter=100_000,
         )
         return np.asarray(coefs).T
-
-
-def within(X: Floats, low: Floats, high: Floats, reach: float) -> Floats:
-    """X (n, p), limited to `reach` widths beyond the range [low, high] (p,) of each column."""
-    room = reach * (high - low)
-    return np.asarray(np.clip(X, low - room, high + room))
-
-
-def standardisation(X: Floats) -> tuple[Floats, Floats]:
-    """Mean and standard deviation of each column; a constant one gets scale inf (effect 0)."""
-    mean, scale = X.mean(axis=0), X.std(axis=0)
-    # Rounding leaves a constant column a spread of some units in the last place.
-    constant = scale <= 1e-12 * np.abs(X).max(axis=0, initial=0.0)
-    return mean, np.where(constant, np.inf, scale)

@@ -18,31 +18,28 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mergecast.forecast.estimators.adam import adam
-from mergecast.forecast.estimators.linear import Floats, without_identity
-from mergecast.forecast.pair_rows import mean_by_code, pair_codes
+from mergecast.forecast.estimators.pairs import PairRegressor
+from mergecast.forecast.estimators.predictors import predictor
 from mergecast.runtime.seeds import derived_seed
+from mergecast.typing import Floats
 
 # Standard deviation of the initial weights.
 _START = 0.1
 
 
 class _PublishedLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Min-max scaled metrics, one row a pair, weights from a random start; abstract."""
+    """Min-max scaled metrics, one row a pair, weights from a random start; abstract.
+
+    The scaling is not scikit-learn's `MinMaxScaler`, which multiplies by 1 / width: thousands of
+    steps on an objective with corners carry the last digit to the first.
+    """
 
     random_state: int
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Fit on pairs: the two rows of a pair count once, by their mean.
-
-        Parameters
-        ----------
-        X : (n, p) finite numbers, or a frame that also has identity columns.
-        y : (n,) outcome.
-        """
-        frame = X
-        X, y = validate_data(self, without_identity(X), y, dtype=np.float64, y_numeric=True)
-        codes = pair_codes(frame, len(y))
-        X, y = mean_by_code(X, codes), mean_by_code(y, codes)
+        """Fit on pairs; X (n, p), y (n,) outcomes."""
+        X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
+        y = np.asarray(y, dtype=np.float64)
         self.low_ = X.min(axis=0)
         width = X.max(axis=0) - self.low_
         # A constant column is nowhere on its range: it gets no effect. Rounding is no range: the
@@ -58,7 +55,7 @@ class _PublishedLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: Any) -> Floats:
         """Predicted outcome, (n,)."""
         check_is_fitted(self)
-        X = validate_data(self, without_identity(X), dtype=np.float64, reset=False)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
         scaled = (X - self.low_) / self.width_
         return np.asarray(scaled @ self.coef_ * self.slope_ + self.intercept_)
 
@@ -82,16 +79,25 @@ class PearsonL1(_PublishedLinear):
 
     Parameters
     ----------
-    penalty : λ; 0 is the unregularised Pearson objective.
-    learning_rate, max_iter, patience, tol : of `adam`.
-    cutoff : weights smaller than this end as 0.
-    random_state : seed of the start, with the outcomes fitted. The result depends on it.
+    penalty : float
+        λ; 0 is the unregularised Pearson objective.
+    learning_rate, max_iter, patience, tol
+        Of `adam`.
+    cutoff : float
+        Weights smaller than this end as 0.
+    random_state : int
+        Seed of the start, with the outcomes fitted. The result depends on it.
 
     Attributes
     ----------
-    coef_ : (p,) weights w, as published.
-    slope_, intercept_ : of the line. low_, width_ : (p,) of the min-max scaling.
-    n_iter_ : steps taken.
+    coef_ : ndarray of shape (p,)
+        Weights w, as published.
+    slope_, intercept_ : float
+        Of the line.
+    low_, width_ : ndarray of shape (p,)
+        Of the min-max scaling.
+    n_iter_ : int
+        Steps taken.
 
     References
     ----------
@@ -156,12 +162,15 @@ class PublishedMSE(_PublishedLinear):
 
     Parameters
     ----------
-    learning_rate, max_iter, patience, tol : of `adam`.
-    random_state : seed of the start.
+    learning_rate, max_iter, patience, tol
+        Of `adam`.
+    random_state : int
+        Seed of the start.
 
     Attributes
     ----------
-    coef_, low_, width_, n_iter_ : as in `PearsonL1`; slope_ is 1 and intercept_ 0.
+    coef_, low_, width_, n_iter_
+        As in `PearsonL1`; slope_ is 1 and intercept_ 0.
     """
 
     def __init__(
@@ -193,3 +202,16 @@ class PublishedMSE(_PublishedLinear):
             project=lambda w: w / w.sum(),
         )
         self.slope_, self.intercept_ = 1.0, 0.0
+
+
+@predictor("paper", "the paper's fit: -r + λ‖w‖₁, λ = 1")
+@predictor("pearson", "the paper's fit without penalty", penalty=0.0)
+def pearson_l1(penalty: float = 1.0) -> PairRegressor:
+    """`PearsonL1` on pairs."""
+    return PairRegressor(PearsonL1(penalty))
+
+
+@predictor("paper_mse", "the paper's squared-error baseline")
+def published_mse() -> PairRegressor:
+    """`PublishedMSE` on pairs."""
+    return PairRegressor(PublishedMSE())

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from mergecast.errors import UsageError
-from mergecast.forecast.estimators.linear import Floats, standardisation, within, without_identity
+from mergecast.forecast.estimators.linear import LimitedLinear
+from mergecast.forecast.estimators.predictors import predictor
+from mergecast.forecast.estimators.stored_linear import LinearModel
+from mergecast.forecast.rows import without_identity
 
 #: Forms of retention, the best first (`benchmarks/tiers.py`); the labelled one needs labels.
 LABELLED = ("retention_scrambled_kept_labelled", "retention_kept_labelled")
@@ -28,12 +30,25 @@ def few_metrics(columns: Iterable[str]) -> list[str] | None:
     and the overlap of right subspaces. Beside random effects of models that is enough: with more
     metrics, forecasts of `digits-14` with one task unseen become worse.
     """
-    there = set(columns)
-    own = [name for name in (*LABELLED, *UNLABELLED, NORM_SHARE) if name in there][:1]
-    return own + [name for name in PAIR if name in there] if own else None
+    metrics = set(columns)
+    apart = [name for name in (*LABELLED, *UNLABELLED, NORM_SHARE) if name in metrics][:1]
+    return apart + [name for name in PAIR if name in metrics] if apart else None
 
 
-class RetentionLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+@predictor(
+    "retention_unlabelled",
+    "the same without labels",
+    needs=UNLABELLED,
+    stored=LinearModel,
+    own=UNLABELLED,
+)
+@predictor(
+    "retention",
+    "what a model keeps alone, and the overlap of the pair's right subspaces",
+    needs=(*LABELLED, *UNLABELLED),
+    stored=LinearModel,
+)
+class RetentionLinear(LimitedLinear):
     """y(i | j) = c + α · retention of i alone + β · overlap of i and j, by least squares.
 
     Retention says what a method costs a model whoever its partner is, which is most of an outcome;
@@ -47,15 +62,18 @@ class RetentionLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    own : names of retention metrics in order of preference; the first that X has is used.
-    pair : names of metrics of the pair; those that X has are used.
-    reach : how far beyond the training range a metric still counts, in widths of that range.
+    own : sequence of str
+        Names of retention metrics in order of preference; the first that X has is used.
+    pair : sequence of str
+        Names of metrics of the pair; those that X has are used.
+    reach : float
+        How far beyond the training range a metric still counts, in widths of that range.
 
     Attributes
     ----------
-    coef_ : (p,) effect of one standard deviation of each metric of X; 0 for those not used.
-    used_ : names of the metrics used.
-    intercept_ : mean of y. mean_, scale_, low_, high_ : (p,) of the training rows.
+    used_ : list of str
+        Names of the metrics used; the others of X have `coef_` 0. Beside it, those of
+        `LimitedLinear`.
     """
 
     def __init__(
@@ -73,8 +91,10 @@ class RetentionLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : frame with the metrics by name, or an array (n, p), all of whose columns are used.
-        y : (n,) retention of each row's member.
+        X : DataFrame, or array-like of shape (n, p)
+            Metrics by name; of an array all columns are used.
+        y : array-like of shape (n,)
+            Retention of each row's member.
 
         Raises
         ------
@@ -86,29 +106,18 @@ class RetentionLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         names = self.feature_names_in_.tolist() if named else list(map(str, range(X.shape[1])))
         self.used_ = self._choose(names) if named else names
         columns = [names.index(name) for name in self.used_]
-        self.mean_, self.scale_ = standardisation(X)
-        self.low_, self.high_ = X.min(axis=0), X.max(axis=0)
+        Z = self._learn_scale(X)[:, columns]
         self.intercept_ = float(y.mean())
         self.coef_ = np.zeros(X.shape[1])
-        Z = self._standardised(X)[:, columns]
         self.coef_[columns] = np.linalg.lstsq(Z, y - self.intercept_, rcond=None)[0]
         return self
 
-    def predict(self, X: Any) -> Floats:
-        """Predicted retention, (n,); not clipped."""
-        check_is_fitted(self)
-        X = validate_data(self, without_identity(X), dtype=np.float64, reset=False)
-        return np.asarray(self._standardised(X) @ self.coef_ + self.intercept_)
-
     def _choose(self, names: list[str]) -> list[str]:
-        own = [name for name in self.own if name in names][:1]
-        if not own:
+        retention = [name for name in self.own if name in names][:1]
+        if not retention:
             raise UsageError(
                 "retention metrics",
                 f"none of {', '.join(self.own)} is in the pair table",
                 "compute them with `mergecast metrics --tasks FILE --tier activations`",
             )
-        return own + [name for name in self.pair if name in names]
-
-    def _standardised(self, X: Floats) -> Floats:
-        return (within(X, self.low_, self.high_, self.reach) - self.mean_) / self.scale_
+        return retention + [name for name in self.pair if name in names]

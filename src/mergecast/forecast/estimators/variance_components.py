@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg.lapack import dpotrf, dpotri
 
-Floats = npt.NDArray[np.float64]
+from mergecast.typing import Floats
+
 Mask = npt.NDArray[np.bool_]
 
 _TOLERANCE = 0.02

@@ -6,17 +6,20 @@ outcome table that has some.
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
-from mergecast.forecast.result import THRESHOLD
+from mergecast.forecast.recommend import THRESHOLD
 from mergecast.forecast.rows import ROW_KEYS
-from mergecast.forecast.sets import SET_COLUMNS, set_forecasts, set_scores
+from mergecast.forecast.sets import RULES, set_forecasts
 from mergecast.forecast.validation.decisions import Choices, method_regret, partner_regret
 from mergecast.forecast.validation.evaluation import Evaluation
+from mergecast.forecast.validation.scoring import pearson, spearman
 from mergecast.tables.outcomes import OutcomesLike, OutcomeTable, as_outcomes
 
 # The rules applied to what the pairs in a set really kept: what no forecast of pairs can improve.
 MEASURED_PAIRS = "measured pairs"
+SET_COLUMNS = ["method", "size", "rule", "n_sets", "r", "rho", "mae"]
 
 
 def choices(
@@ -42,6 +45,25 @@ def choices(
         sets=_sets(predictions, as_outcomes(outcomes)),
         threshold=threshold,
     )
+
+
+def set_scores(forecasts: pd.DataFrame) -> pd.DataFrame:
+    """How well each rule does: one row a (method, size, rule) with r, ρ and absolute error.
+
+    `forecasts` as `set_forecasts` returns them; sets without forecast or outcome stay out, and
+    `n_sets` says how many are left.
+    """
+    scores = []
+    for (method, size), table in forecasts.groupby(["method", "size"], sort=True):
+        for rule in RULES:
+            both = table[[rule, "measured"]].dropna()
+            x, y = both[rule].to_numpy(), both["measured"].to_numpy()
+            error = float(np.abs(x - y).mean()) if len(both) else np.nan
+            numbers = {"r": pearson(x, y), "rho": spearman(x, y), "mae": error}
+            scores.append(
+                {"method": method, "size": size, "rule": rule, "n_sets": len(both), **numbers}
+            )
+    return pd.DataFrame(scores, columns=SET_COLUMNS)
 
 
 def _sets(predictions: pd.DataFrame, outcomes: OutcomeTable) -> pd.DataFrame:

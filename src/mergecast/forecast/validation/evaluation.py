@@ -10,7 +10,8 @@ import pandas as pd
 
 from mergecast.forecast.estimators.predictors import BASELINES, PREDICTORS, Predictor
 from mergecast.forecast.intervals import add_intervals
-from mergecast.forecast.rows import ROW_KEYS, TrainingRows, training_rows
+from mergecast.forecast.rows import ROW_KEYS
+from mergecast.forecast.training import TrainingRows, training_rows
 from mergecast.forecast.validation.decisions import Choices
 from mergecast.forecast.validation.protocols import PROTOCOLS, Protocol, out_of_fold
 from mergecast.forecast.validation.scoring import fold_scores, is_constant, pearson, scores

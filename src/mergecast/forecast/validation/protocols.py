@@ -12,8 +12,8 @@ from sklearn.base import clone
 
 from mergecast.errors import UsageError
 from mergecast.forecast.estimators.predictors import Predictor
-from mergecast.forecast.rows import TrainingRows
-from mergecast.forecast.validation.splitters import Indices, LeaveOneTaskOut, LeaveTwoTasksOut
+from mergecast.forecast.splitters import Indices, LeaveOneTaskOut, LeaveTwoTasksOut
+from mergecast.forecast.training import TrainingRows
 from mergecast.registry import Registry
 
 Fold = tuple[str, Indices, Indices]

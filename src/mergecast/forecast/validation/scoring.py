@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.stats import rankdata
 
-Floats = npt.NDArray[np.float64]
+from mergecast.typing import Floats
 
 # Correlation of fewer pairs is undefined, or ±1.
 MIN_PAIRS = 3
@@ -84,7 +84,7 @@ def spearman(x: Floats, y: Floats) -> float:
     return float("nan") if np.isnan(pearson(x, y)) else pearson(rankdata(x), rankdata(y))
 
 
-def mean_defined(values: list[float]) -> float:
+def mean_defined(values: Sequence[float]) -> float:
     """The mean of the values that are no NaN; NaN where none is."""
     defined = [value for value in values if not np.isnan(value)]
     return float(np.mean(defined)) if defined else np.nan

@@ -6,7 +6,6 @@ Pairs share tasks, so neither pairs nor rows are independent: tasks are what is 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,12 +15,12 @@ import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
 
 from mergecast.forecast.estimators.predictors import Predictor
-from mergecast.forecast.rows import ROW_KEYS, TrainingRows
+from mergecast.forecast.rows import ROW_KEYS
+from mergecast.forecast.training import TrainingRows
 from mergecast.forecast.validation.protocols import Protocol, out_of_fold
 from mergecast.forecast.validation.scoring import MIN_PAIRS, paired_predictions, scores
 from mergecast.runtime.seeds import derived_seed
-
-Floats = npt.NDArray[np.float64]
+from mergecast.typing import Floats
 
 INTERVAL = (0.05, 0.95)
 _SCORES = ("per_fold_r", "pooled_r", "mae")
@@ -140,20 +139,12 @@ def seed_spread(
     rows: TrainingRows, predictor: Predictor, protocol: Protocol, seeds: int
 ) -> dict[str, float]:
     """Standard deviation of the scores over seeds 0, 1, …; 0 for a deterministic predictor."""
-    if seeds < 2 or "random_state" not in predictor.make().get_params():
+    if seeds < 2 or not predictor.draws:
         return {f"{score}_seed_sd": 0.0 for score in _SCORES}
-    found = [
-        scores(out_of_fold(rows, replace(predictor, make=_seeded(predictor, seed)), protocol))
-        for seed in range(seeds)
-    ]
+    runs = [scores(out_of_fold(rows, predictor.seeded(seed), protocol)) for seed in range(seeds)]
     return {
-        f"{score}_seed_sd": float(np.std([one[score] for one in found], ddof=1))
-        for score in _SCORES
+        f"{score}_seed_sd": float(np.std([run[score] for run in runs], ddof=1)) for score in _SCORES
     }
-
-
-def _seeded(predictor: Predictor, seed: int) -> Callable[[], Any]:
-    return lambda: predictor.make().set_params(random_state=seed)
 
 
 def _common_task(left: npt.NDArray[np.intp], right: npt.NDArray[np.intp]) -> int | None:

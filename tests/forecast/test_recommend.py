@@ -1,6 +1,6 @@
 import pandas as pd
 
-from mergecast.forecast.result import recommend
+from mergecast.forecast.recommend import recommend
 
 
 def rows(*methods):

@@ -1,14 +1,30 @@
-"""A stored `AdditivePlus`: effects of models and metrics, with every shape checked."""
+"""`AdditivePlus` as a predictor, and how it is stored: effects, with every shape checked."""
 
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
-from mergecast.forecast.estimators.additive_plus import AdditivePlus
-from mergecast.forecast.strict import NonNegative, Positive, Strict
+from mergecast.forecast.estimators.additive_plus import FEW, AdditivePlus
+from mergecast.forecast.estimators.predictors import predictor
+from mergecast.forecast.estimators.stored import (
+    NonNegative,
+    Positive,
+    Reasons,
+    StoredModel,
+    Strict,
+    sorted_reasons,
+)
+from mergecast.forecast.rows import IDENTITY
+from mergecast.typing import Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mergecast.forecast.training import TrainingRows
 
 Vector = list[float]
 Matrix = list[list[float]]
@@ -17,6 +33,9 @@ Scales = list[Positive | None]
 
 # Names of the two lengths, in errors.
 _M, _P = "model", "metric"
+
+# No training suite begins with it: models of a suite so called are known by nobody.
+_STRANGER = "\t"
 
 
 class EffectsPart(Strict):
@@ -46,12 +65,13 @@ class DescriptorsPart(Strict):
     other_scale: Scales
 
 
-class AdditiveModel(Strict):
+class AdditiveModel(StoredModel):
     """All that `AdditivePlus.predict` needs; see there for what the terms are.
 
     A metric counts up to `reach` widths of its training range [low, high] beyond that range.
     """
 
+    kind: Literal["additive"] = "additive"
     by_name: bool = Field(description="whether effects belong to models by (suite, label)")
     length: Positive
     metrics: list[str] = Field(min_length=1, description="p names")
@@ -76,9 +96,57 @@ class AdditiveModel(Strict):
                 raise ValueError(f"metric {name!r} has low above high")
         return self
 
+    @classmethod
+    def of(cls, estimator: Any, rows: TrainingRows) -> Self:
+        """The stored form of an `AdditivePlus`; see `StoredModel.of`."""
+        del rows
+        return cls.model_validate(estimator.to_dict())
+
     def estimator(self) -> AdditivePlus:
         """The fitted estimator."""
         return AdditivePlus.from_dict(self.model_dump())
+
+    @property
+    def needs(self) -> list[str]:
+        """Names of the metrics read."""
+        return self.metrics
+
+    @property
+    def known_models(self) -> set[tuple[str, str]]:
+        """(suite, label) of the training models, where effects belong to them by name."""
+        return set(self.models) if self.by_name else set()
+
+    @property
+    def summary(self) -> str:
+        """The metrics; beside them, models that are alike in them."""
+        return f"{', '.join(self.metrics)}, and models like them"
+
+    def predict(self, rows: pd.DataFrame, suite: str | None = None) -> tuple[Floats, list[Reasons]]:
+        """See `StoredModel.predict`; the rows of one call are read as one family."""
+        values = rows.reindex(columns=self.metrics).to_numpy(dtype="float64")
+        complete = np.flatnonzero(~np.isnan(values).any(axis=1))
+        retention = np.full(len(rows), np.nan)
+        reasons: list[Reasons] = [[] for _ in range(len(rows))]
+        if not len(complete):
+            return retention, reasons
+        estimator = self.estimator()
+        X = rows.reindex(columns=[*IDENTITY, *self.metrics]).iloc[complete].reset_index(drop=True)
+        X["suite"] = X["suite"].where(X["suite"] == suite, _STRANGER + X["suite"])
+        shares = estimator.shares(X)
+        retention[complete] = (
+            estimator.mean_ + shares.member + shares.partner + shares.metrics.sum(axis=1)
+        )
+        # What the name of an effect rests on: outcomes of the model itself, or of models like it.
+        effect = "known outcomes of {}" if self.by_name else "models like {}"
+        for k, row in enumerate(complete):
+            effects = [float(shares.member[k]), float(shares.partner[k])]
+            labels = [effect.format(X[side].iloc[k]) for side in ("member", "partner")]
+            reasons[row] = sorted_reasons(
+                [*self.metrics, *labels],
+                np.append(values[row], effects),
+                np.append(shares.metrics[k], effects),
+            )
+        return retention, reasons
 
 
 _SHAPES: dict[str, tuple[str, ...]] = {
@@ -109,3 +177,21 @@ def _check(name: str, rows: list[Any], shape: list[tuple[int, str]]) -> None:
         raise ValueError(f"{name} has {len(rows)} entries, expected {length}, one for each {axis}")
     for k, row in enumerate(rows if rest else []):
         _check(f"{name}[{k}]", row, rest)
+
+
+predictor(
+    "additive_plus",
+    "own + partner + interaction, models known by their metrics",
+    stored=AdditiveModel,
+    by_name=False,
+    metrics=FEW,
+    reach=1.0,
+)(AdditivePlus)
+predictor(
+    "additive_plus_warm",
+    "own + partner + interaction, models known by their outcomes",
+    warm=True,
+    stored=AdditiveModel,
+    metrics=FEW,
+    reach=1.0,
+)(AdditivePlus)

@@ -18,7 +18,8 @@ from sklearn.model_selection import BaseCrossValidator
 from mergecast.errors import UsageError
 
 Indices = npt.NDArray[np.intp]
-Split = tuple[Indices, Indices]
+#: Row indices to train on and to test on.
+TrainTest = tuple[Indices, Indices]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -28,7 +29,7 @@ class _TaskSplitter(BaseCrossValidator):  # type: ignore[misc]  # scikit-learn h
     # The documented way to have `cross_validate` hand `groups` to a splitter.
     __metadata_request__split: ClassVar[dict[str, bool]] = {"groups": True}
 
-    def split(self, X: Any = None, y: Any = None, groups: Any = None) -> Iterator[Split]:
+    def split(self, X: Any = None, y: Any = None, groups: Any = None) -> Iterator[TrainTest]:
         """Yield (train, test) row indices, folds in order of sorted task names.
 
         Parameters

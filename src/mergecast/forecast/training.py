@@ -1,0 +1,163 @@
+"""Training rows: metrics joined with what the merges did, method by method.
+
+Missing values, in this order, each reported as a note and never imputed:
+
+1. a metric missing in more than a tenth of the pairs is left out for all of them;
+2. a pair that still misses a metric, or has no (or no defined) outcome, is left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mergecast.errors import TableError
+from mergecast.forecast.rows import IDENTITY, ROW_KEYS, member_rows, reason_missing
+from mergecast.tables.outcomes import OutcomesLike, as_outcomes
+from mergecast.tables.pairs import PAIR_KEYS, PairsLike, PairTable, as_pairs
+from mergecast.tables.runs import check_match
+
+MAX_MISSING_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Rows of one merging method, ready for scikit-learn.
+
+    Attributes
+    ----------
+    X : frame (n, 3 + p): identity columns, then metrics sorted by name.
+    y : (n,) retention of the row's member.
+    keys : frame (n, 4): suite, left, right, member. Both rows of a pair stand together.
+    notes : what was left out, and why.
+    """
+
+    X: pd.DataFrame
+    y: npt.NDArray[np.float64]
+    keys: pd.DataFrame
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def groups(self) -> npt.NDArray[np.str_]:
+        """The two tasks of each row, (n, 2): what the task-aware splitters take."""
+        return self.keys[["left", "right"]].to_numpy(dtype=str)
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of pairs, half the number of rows."""
+        return len(self.y) // 2
+
+
+def training_rows(
+    pairs: PairsLike,
+    outcomes: OutcomesLike,
+    methods: list[str] | None = None,
+) -> dict[str, TrainingRows]:
+    """Join metrics with what the merges did, method by method.
+
+    Parameters
+    ----------
+    pairs, outcomes : tables as in `mergecast.tables`.
+    methods : merging methods, by default all of the outcome table, sorted.
+
+    Raises
+    ------
+    TableError
+        A table breaks its schema, a method has no outcomes, nothing is left to learn from.
+    """
+    pairs, outcomes = as_pairs(pairs), as_outcomes(outcomes)
+    check_match(pairs, outcomes)
+    measured = outcomes.members()
+    there = sorted(measured["method"].unique())
+    for method in methods or []:
+        if method not in there:
+            raise TableError(
+                f"outcomes table, column 'method': {method!r}",
+                "no pair was merged by it",
+                f"methods there: {', '.join(there) or 'none'}",
+            )
+    if not there:
+        raise TableError(
+            "outcomes table, column 'members'", "no merged pair in it", "merge and evaluate pairs"
+        )
+    known = set(pairs.frame[PAIR_KEYS].itertuples(index=False, name=None))
+    return {method: _join(pairs, measured, method, known) for method in methods or there}
+
+
+def _without_missing(pairs: PairTable, method: str) -> tuple[pd.DataFrame, list[str]]:
+    rows = member_rows(pairs, method)
+    metrics = list(rows.columns.drop([*ROW_KEYS, "partner"]))
+    absent = rows[metrics].isna()
+    pair = np.arange(len(rows)) // 2
+    in_pairs = absent.groupby(pair).any().sum()
+    # A directed metric that one model lacks is missing in all of that model's pairs.
+    sparse = [key for key in metrics if in_pairs[key] > MAX_MISSING_SHARE * len(pairs)]
+    notes = [
+        f"metric {key} left out: missing in {in_pairs[key]} of {len(pairs)} pairs "
+        f"({_usual_reason(pairs, rows, key, method)})"
+        for key in sparse
+    ]
+    kept = [key for key in metrics if key not in sparse]
+    if not kept:
+        raise TableError(
+            "pairs table",
+            "no metric is present in nine tenths of the pairs" if metrics else "no metric column",
+            "compute metrics with `mergecast metrics`",
+        )
+    gaps = absent[kept]
+    incomplete = gaps.any(axis=1).groupby(pair).transform("any").to_numpy()
+    for first in np.flatnonzero(incomplete)[::2]:
+        suite, left, right = rows.loc[first, ["suite", "left", "right"]]
+        missing = [key for key in kept if gaps.loc[first : first + 1, key].any()]
+        reason = reason_missing(pairs, suite, left, right, missing[0], method)
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        notes.append(
+            f"pair {left} + {right} of suite {suite!r} left out: "
+            f"metric {missing[0]}{more} missing ({reason})"
+        )
+    return rows.loc[~incomplete, [*ROW_KEYS, "partner", *kept]].reset_index(drop=True), notes
+
+
+def _usual_reason(pairs: PairTable, rows: pd.DataFrame, key: str, method: str) -> str:
+    gone = rows[rows[key].isna()]
+    reasons = Counter(
+        reason_missing(pairs, suite, left, right, key, method)
+        for suite, left, right in zip(gone["suite"], gone["left"], gone["right"], strict=True)
+    )
+    return reasons.most_common(1)[0][0]
+
+
+def _join(
+    pairs: PairTable, measured: pd.DataFrame, method: str, known: set[tuple[str, ...]]
+) -> TrainingRows:
+    rows, notes = _without_missing(pairs, method)
+    mine = measured[measured["method"] == method]
+    joined = rows.merge(mine.drop(columns="method"), on=ROW_KEYS, how="left", validate="1:1")
+    undefined = joined["retention"].isna().groupby(np.arange(len(joined)) // 2).transform("any")
+    own = [
+        f"{method}: pair {left} + {right} of suite {suite!r} left out: no defined outcome"
+        for suite, left, right in joined.loc[undefined, PAIR_KEYS].drop_duplicates().to_numpy()
+    ]
+    own += [
+        f"{method}: pair {left} + {right} of suite {suite!r} left out: not in the pair table"
+        for suite, left, right in mine[PAIR_KEYS].drop_duplicates().to_numpy()
+        if (suite, left, right) not in known
+    ]
+    kept = joined[~undefined].reset_index(drop=True)
+    if kept.empty:
+        raise TableError(
+            f"outcomes table, method {method!r}",
+            "no pair has both metrics and a defined outcome",
+            "check that both tables name the same pairs",
+        )
+    metrics = [c for c in rows.columns if c not in (*ROW_KEYS, "partner")]
+    return TrainingRows(
+        X=kept[[*IDENTITY, *metrics]],
+        y=kept["retention"].to_numpy(dtype="float64"),
+        keys=kept[ROW_KEYS],
+        notes=[*notes, *own],
+    )
