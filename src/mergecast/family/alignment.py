@@ -18,9 +18,12 @@ class Exclusion:
 
     Attributes
     ----------
-    name : the parameter.
-    kind : ``private`` (a head, or a mismatch that was allowed) or ``buffer`` (integers).
-    reason : why, with the shapes or the models concerned.
+    name : str
+        The parameter.
+    kind : str
+        ``private`` (a head, or a mismatch that was allowed) or ``buffer`` (integers).
+    reason : str
+        Why, with the shapes or the models concerned.
     """
 
     name: str
@@ -34,9 +37,12 @@ class Alignment:
 
     Attributes
     ----------
-    shared : floating-point parameters of the same shape in base and all models, sorted.
-    excluded : everything else, sorted by name, each with its reason.
-    aliases : model label to {shared name: the name this model has it under}, for tied tensors.
+    shared : tuple of str
+        Floating-point parameters of the same shape in base and all models, sorted.
+    excluded : tuple of Exclusion
+        Everything else, sorted by name, each with its reason.
+    aliases : mapping of str to mapping of str to str
+        Model label to {shared name: the name this model has it under}, for tied tensors.
     """
 
     shared: tuple[str, ...]

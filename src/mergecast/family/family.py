@@ -27,10 +27,14 @@ class Family:
 
     Attributes
     ----------
-    base : the base checkpoint.
-    models : label to checkpoint, in the order given.
-    alignment : shared and excluded parameters, with reasons.
-    refused : label to error of the models left out (``on_error="refuse"``).
+    base : Checkpoint
+        The base checkpoint.
+    models : mapping of str to Checkpoint
+        Label to checkpoint, in the order given.
+    alignment : Alignment
+        Shared and excluded parameters, with reasons.
+    refused : mapping of str to MergecastError
+        Label to error of the models left out (``on_error="refuse"``).
     """
 
     def __init__(

@@ -55,14 +55,17 @@ def set_forecasts(directed: pd.DataFrame, sets: OutcomesLike) -> pd.DataFrame:
 
     Parameters
     ----------
-    directed : DataFrame[suite, left, right, method, member, retention], forecasts of member rows,
-        as `Forecast.rows`; or measured ones.
-    sets : an outcome table; its sets of three and more members are forecast.
+    directed : DataFrame
+        DataFrame[suite, left, right, method, member, retention], forecasts of member rows, as
+        `Forecast.rows`; or measured ones.
+    sets : OutcomeTable or DataFrame
+        An outcome table; its sets of three and more members are forecast.
 
     Returns
     -------
-    DataFrame[suite, method, members, size, *RULES, measured], a set's retention being the mean
-    over its members; a set with a pair without forecast gets NaN.
+    DataFrame
+        DataFrame[suite, method, members, size, *RULES, measured], a set's retention being the mean
+        over its members; a set with a pair without forecast gets NaN.
 
     Raises
     ------
@@ -117,16 +120,20 @@ def rank_sets(
 
     Parameters
     ----------
-    directed : as in `set_forecasts`.
-    models : names of `suite`, each once.
-    size : members of a set; with 2 the pairs themselves are ranked.
+    directed : DataFrame
+        As in `set_forecasts`.
+    models : iterable of str
+        Names of `suite`, each once.
+    size : int
+        Members of a set; with 2 the pairs themselves are ranked.
 
     Returns
     -------
-    DataFrame[members, retention, pair_mean, worst_member, worst_retention]: `retention` by
-    `RULE`, the mean over members, and the member forecast to keep least by it; `pair_mean` is the
-    paper's rule. Equal sets go by name; one with a pair without forecast is last, with NaN and an
-    empty `worst_member`.
+    DataFrame
+        DataFrame[members, retention, pair_mean, worst_member, worst_retention]: `retention` by
+        `RULE`, the mean over members, and the member forecast to keep least by it; `pair_mean` is
+        the paper's rule. Equal sets go by name; one with a pair without forecast is last, with NaN
+        and an empty `worst_member`.
 
     Raises
     ------

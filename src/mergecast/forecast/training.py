@@ -30,10 +30,14 @@ class TrainingRows:
 
     Attributes
     ----------
-    X : frame (n, 3 + p): identity columns, then metrics sorted by name.
-    y : (n,) retention of the row's member.
-    keys : frame (n, 4): suite, left, right, member. Both rows of a pair stand together.
-    notes : what was left out, and why.
+    X : DataFrame
+        Of shape (n, 3 + p): identity columns, then metrics sorted by name.
+    y : ndarray of shape (n,)
+        Retention of the row's member.
+    keys : DataFrame
+        Of shape (n, 4): suite, left, right, member. Both rows of a pair stand together.
+    notes : list of str
+        What was left out, and why.
     """
 
     X: pd.DataFrame
@@ -61,8 +65,10 @@ def training_rows(
 
     Parameters
     ----------
-    pairs, outcomes : tables as in `mergecast.tables`.
-    methods : merging methods, by default all of the outcome table, sorted.
+    pairs, outcomes : table or DataFrame
+        Tables as in `mergecast.tables`.
+    methods : list of str, optional
+        Merging methods, by default all of the outcome table, sorted.
 
     Raises
     ------

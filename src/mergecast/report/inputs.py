@@ -24,11 +24,12 @@ class RunInputs:
 
     Attributes
     ----------
-    pairs, outcomes : tables as in `mergecast.tables`.
+    pairs, outcomes : PairTable, OutcomeTable
+        Tables as in `mergecast.tables`.
     tasks : DataFrame or None
-        `task, base_score, single_score, majority, ...`, scores in [0, 1]; None where the run did
-        not write one.
-    suite : dict[str, Any]
+        DataFrame[task, base_score, single_score, majority, ...], scores in [0, 1]; None where the
+        run did not write one.
+    suite : dict of str to object
         Content of ``suite.json`` (suite, seed, recipe, versions); empty where there is none.
     """
 

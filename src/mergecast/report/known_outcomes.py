@@ -43,10 +43,10 @@ def sentences(
     Parameters
     ----------
     rows : DataFrame
-        As `Forecast.rows`.
-    warm : Mapping[str, MethodModel]
+        `Forecast.rows`.
+    warm : mapping of str to MethodModel
         The warm models of the tier that was read, by method.
-    suite : str, optional
+    suite : str or None
         As given to `Forecaster.forecast`.
     """
     if suite is None:

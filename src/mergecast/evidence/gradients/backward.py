@@ -23,9 +23,12 @@ class Backward:
 
     Attributes
     ----------
-    parameters : shared name to the gradient of the mean loss, in the parameter's shape.
-    inputs : (k, …), each sample's gradient of its own loss by its pixels or input embeddings.
-    loss : the mean loss, nats.
+    parameters : dict of str to Tensor
+        Shared name to the gradient of the mean loss, in the parameter's shape.
+    inputs : Tensor
+        (k, …), each sample's gradient of its own loss by its pixels or input embeddings.
+    loss : float
+        The mean loss, nats.
     """
 
     parameters: dict[str, Tensor]
@@ -38,8 +41,9 @@ def backward(probe: Probe, samples: Samples, shared: Sequence[str], batch_size: 
 
     Parameters
     ----------
-    shared : parameter names of the family; those that are buffers of the module (running
-        statistics) have no gradient and are left out.
+    shared : sequence of str
+        Parameter names of the family; those that are buffers of the module (running statistics)
+        have no gradient and are left out.
 
     Raises
     ------

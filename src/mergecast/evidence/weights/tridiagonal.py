@@ -25,13 +25,17 @@ def symmetric_ends(matrix: Array, k: int) -> tuple[Array, Array]:
 
     Parameters
     ----------
-    matrix : shape (n, n); only one triangle is read.
-    k : vectors wanted at each end; 2k ≤ n.
+    matrix : ndarray of shape (n, n)
+        Only one triangle is read.
+    k : int
+        Vectors wanted at each end; 2k ≤ n.
 
     Returns
     -------
-    values : all n, descending.
-    vectors : shape (2k, n): of the first k values, then of the last k, as rows.
+    values : ndarray of shape (n,)
+        All of them, descending.
+    vectors : ndarray of shape (2k, n)
+        Of the first k values, then of the last k, as rows.
     """
     n = matrix.shape[0]
     packed = np.array(matrix, dtype=np.float64, order="F")

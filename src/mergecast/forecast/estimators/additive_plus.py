@@ -53,24 +53,33 @@ class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    by_name : whether effects belong to models by name (*warm*: a model has its effects wherever it
-        has outcomes), or to a model's descriptors (metrics only: models with like descriptors have
-        like effects, and no identity is read beyond which rows share a model).
-    length : by descriptors, the distance at which likeness ends, in standard deviations of a
-        descriptor.
-    max_iter : REML steps.
-    metrics : names of the metrics to read; None for all; ``"few"`` for those of `few_metrics` where
-        the rows have them, else all. Where metrics were chosen, α enters by its likelihood alone.
-    reach : how far beyond its training range a metric still counts, in widths of that range; None
-        for any distance.
+    by_name : bool
+        Whether effects belong to models by name (*warm*: a model has its effects wherever it has
+        outcomes), or to a model's descriptors (metrics only: models with like descriptors have like
+        effects, and no identity is read beyond which rows share a model).
+    length : float
+        By descriptors, the distance at which likeness ends, in standard deviations of a descriptor.
+    max_iter : int
+        REML steps.
+    metrics : sequence of str or "few", optional
+        Names of the metrics to read; None for all; ``"few"`` for those of `few_metrics` where the
+        rows have them, else all. Where metrics were chosen, α enters by its likelihood alone.
+    reach : float, optional
+        How far beyond its training range a metric still counts, in widths of that range; None for
+        any distance.
 
     Attributes
     ----------
-    variances_ : {term: variance explained}, with ``noise``.
-    mean_ : of the training rows, by generalised least squares.
-    low_, high_ : (p,) range of each metric read.
-    own_metrics_ : whether α is in the model.
-    n_iter_ : REML steps of the variant that was chosen.
+    variances_ : dict of str to float
+        Term to the variance that it explains, with ``noise``.
+    mean_ : float
+        Of the training rows, by generalised least squares.
+    low_, high_ : ndarray of shape (p,)
+        Range of each metric read.
+    own_metrics_ : bool
+        Whether α is in the model.
+    n_iter_ : int
+        REML steps of the variant that was chosen.
     """
 
     def __init__(
@@ -92,9 +101,11 @@ class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : frame with the identity columns and p metrics. An array (n, p) names no models: what
+        X : DataFrame or ndarray of shape (n, p)
+            A frame with the identity columns and p metrics. An array names no models: what
             remains is ridge regression with its penalty by REML.
-        y : (n,) retention of each row's member.
+        y : array-like of shape (n,)
+            Retention of each row's member.
         """
         frame = X
         X, y = validate_data(self, self._chosen(X), y, dtype=np.float64, y_numeric=True)

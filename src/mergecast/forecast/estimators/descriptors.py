@@ -38,8 +38,10 @@ class Parts:
 
     Attributes
     ----------
-    member, partner : (n,) names, with the suite in front; ``""`` where rows do not name models.
-    own, other : (n, p) descriptors of the member and of the partner.
+    member, partner : str or sequence of str
+        (n,) names, with the suite in front; ``""`` where rows do not name models.
+    own, other : ndarray of shape (n, p)
+        Descriptors of the member and of the partner.
     """
 
     member: Names

@@ -28,8 +28,10 @@ class Shares:
 
     Attributes
     ----------
-    member, partner : (n,) effects of the two models, whatever their metrics.
-    metrics : (n, p) what each metric adds.
+    member, partner : ndarray of shape (n,)
+        Effects of the two models, whatever their metrics.
+    metrics : ndarray of shape (n, p)
+        What each metric adds.
     """
 
     member: Floats
@@ -43,11 +45,16 @@ class Effects:
 
     Attributes
     ----------
-    mean : of the training rows, by generalised least squares.
-    member, partner : (m,) effect of each model as member, and on its partners.
-    own_metrics, partner_metrics : (p,) effect of one unit of a member's and a partner's descriptor.
-    member_slopes : (m, p) how each model answers to partners of a kind.
-    partner_slopes : (m, p) how each model hits members of a kind.
+    mean : float
+        Of the training rows, by generalised least squares.
+    member, partner : ndarray of shape (m,)
+        Effect of each model as member, and on its partners.
+    own_metrics, partner_metrics : ndarray of shape (p,)
+        Effect of one unit of a member's and a partner's descriptor.
+    member_slopes : ndarray of shape (m, p)
+        How each model answers to partners of a kind.
+    partner_slopes : ndarray of shape (m, p)
+        How each model hits members of a kind.
     """
 
     mean: float
@@ -71,10 +78,14 @@ class Effects:
 
         Parameters
         ----------
-        mean, weights : of `Components`, weights (n,).
-        variances : term to its variance; a term that is not in the fit has none.
-        train : the n training rows.
-        models : (m,) names; empty where rows name none.
+        mean, weights : float, ndarray
+            Of `Components`, weights (n,).
+        variances : mapping of str to float
+            Term to its variance; a term that is not in the fit has none.
+        train : Parts
+            The n training rows.
+        models : str or sequence of str
+            (m,) names; empty where rows name none.
         """
         p = max(train.own.shape[1], 1)
         own, other = weights[:, None] * train.own / p, weights[:, None] * train.other / p
@@ -95,9 +106,10 @@ class Effects:
 
         Parameters
         ----------
-        rows : n rows.
-        like_member, like_partner : (n, m) likeness of each row's member and partner with each model
-            of the fit.
+        rows : Parts
+            The n rows.
+        like_member, like_partner : ndarray of shape (n, m)
+            Likeness of each row's member and partner with each model of the fit.
         """
         own = self.own_metrics + like_partner @ self.partner_slopes
         other = self.partner_metrics + like_member @ self.member_slopes

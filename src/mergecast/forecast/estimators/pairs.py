@@ -22,12 +22,12 @@ class PairRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):  # type:
 
     Parameters
     ----------
-    regressor : sklearn regressor
+    regressor : sklearn.base.RegressorMixin
         Of metrics alone; it gets a frame where `fit` does.
 
     Attributes
     ----------
-    regressor_ : sklearn regressor
+    regressor_ : sklearn.base.RegressorMixin
         The fitted one.
     coef_ : ndarray of shape (p,)
         Its coefficients, or those of its last step; only there where it has them.

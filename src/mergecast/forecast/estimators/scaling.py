@@ -64,7 +64,7 @@ class OnMetrics(MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # type: i
 
     Parameters
     ----------
-    transformer : sklearn transformer
+    transformer : sklearn.base.TransformerMixin
         Of arrays (n, p).
     """
 

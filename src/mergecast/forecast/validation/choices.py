@@ -31,10 +31,13 @@ def choices(
 
     Parameters
     ----------
-    evaluation : of two merging methods at least for a choice between them.
-    outcomes : the outcome table that was validated on; its merges of three and more models are
-        forecast from the predictions of their pairs.
-    threshold : retention below which the worst member of a pair speaks against merging it.
+    evaluation : Evaluation
+        Of two merging methods at least for a choice between them.
+    outcomes : OutcomeTable or DataFrame
+        The outcome table that was validated on; its merges of three and more models are forecast
+        from the predictions of their pairs.
+    threshold : float
+        Retention below which the worst member of a pair speaks against merging it.
     """
     predictions = evaluation.predictions
     several = len(predictions["method"].unique()) > 1

@@ -25,11 +25,15 @@ class Protocol:
 
     Attributes
     ----------
-    name : its key.
-    folds : training rows to (what is held out, train indices, test indices).
-    partners_known : whether each test pair has one task with outcomes in the training rows. Warm
-        predictors do not apply otherwise.
-    summary : one line for tables and help.
+    name : str
+        Its key.
+    folds : callable
+        Training rows to (what is held out, train indices, test indices).
+    partners_known : bool
+        Whether each test pair has one task with outcomes in the training rows. Warm predictors do
+        not apply otherwise.
+    summary : str
+        One line for tables and help.
     """
 
     name: str

@@ -35,9 +35,12 @@ def bootstrap_interval(predictions: pd.DataFrame, n: int, seed: int = 0) -> dict
 
     Parameters
     ----------
-    predictions : as `out_of_fold` returns them.
-    n : number of draws.
-    seed : of the draws.
+    predictions : DataFrame
+        As `out_of_fold` returns them.
+    n : int
+        Number of draws.
+    seed : int
+        Of the draws.
     """
     paired = paired_predictions(predictions)
     pairs = [paired["suite"].str.cat(paired[side], sep="\t") for side in ("left", "right")]
