@@ -188,7 +188,7 @@ def test_a_plug_in_metric_joins_the_table_and_is_held_to_its_range(family_paths)
         mc.metric("broken", range=(0, 1), **declared)(lambda pair: 2.0)
         with pytest.raises(MergecastError, match=r"'broken' of a and b: is 2.0, not in its range"):
             mc.metrics(family)
-    with pytest.raises(UsageError, match="by package 'mergecast' .* and again by package 'test_"):
+    with pytest.raises(UsageError, match="by package 'mergecast' .* and again by package 'test"):
         mc.metric("effective_rank", range=(0, 1), **declared)(lambda pair: 0.0)
     with pytest.raises(UsageError, match="give .low, high. with low < high"):
         mc.metric("empty", range=(1, 1), **declared)

@@ -161,7 +161,8 @@ def test_a_method_that_returns_no_delta_is_named_with_its_package(
     family_paths, registry, kernel, problem
 ):
     mc.merging_method("wrong", reference="test")(kernel)
-    match = f"merge wrong: merging method 'wrong' of package 'test_run': {problem}"
+    package = __name__.partition(".")[0]
+    match = f"merge wrong: merging method 'wrong' of package '{package}': {problem}"
     with pytest.raises(UsageError, match=match):
         mc.merge(mc.Family.open(*family_paths), "wrong")
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,7 +19,7 @@ from mergecast.testing import check_checkpoint_format, checks
 
 pytestmark = pytest.mark.usefixtures("example")
 
-METHOD, SUITE = "example_median", "example-angles"
+METHOD, PREDICTOR, SUITE = "example_median", "example_nearest", "example-angles"
 HEADS = ["--private", "readout.*"]
 #: Metrics of the package's own, and some of ours about its method.
 COLUMNS = {
@@ -46,7 +50,7 @@ def test_every_law_holds():
     for check in checks("mergecast_example"):
         check()
         names.add(check.name)
-    assert names >= {METHOD, SUITE, "example_norm_ratio", "example_confidence"}
+    assert names == {METHOD, PREDICTOR, SUITE, "example_norm_ratio", "example_confidence"}
 
 
 def test_names_are_listed_beside_ours(capsys):
@@ -106,6 +110,25 @@ def test_a_method_is_forecast_fitted_and_validated(paths, folder, tmp_path, caps
     assert rows["retention"].notna().all()
     assert run(["evaluate", str(folder), "--predictor", "constant", "--predictor", "ridge"]) == 0
     assert METHOD in capsys.readouterr().out
+
+
+def test_a_predictor_is_validated_stored_and_read_again(paths, folder, tmp_path, capsys):
+    assert run(["evaluate", str(folder), "--predictor", PREDICTOR, "--protocol", "l2to"]) == 0
+    assert PREDICTOR in capsys.readouterr().out
+    file = tmp_path / "forecaster.json"
+    assert run(["fit", str(folder), "-o", str(file), "--predictor", PREDICTOR]) == 0
+    models = json.loads(file.read_text())["tiers"]["weights"]
+    assert models[METHOD]["model"]["kind"] == PREDICTOR
+    arguments = ["forecast", *paths, *HEADS, "--forecaster", str(file), "--json"]
+    capsys.readouterr()
+    assert run(arguments) == 0
+    assert METHOD in capsys.readouterr().out
+    without = {**os.environ, "PYTHONPATH": str(Path(mc.__file__).parents[1])}
+    program = [sys.executable, "-m", "mergecast", *arguments]
+    done = subprocess.run(program, env=without, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"kind '{PREDICTOR}' of stored models" in done.stderr
+    assert "install the package that brings it" in done.stderr
 
 
 @pytest.fixture

@@ -19,17 +19,19 @@ from __future__ import annotations
 from typing import Any
 
 from mergecast.errors import UsageError
-from mergecast.testing import evidence, merging_methods, suites
+from mergecast.testing import evidence, merging_methods, predictors, suites
 from mergecast.testing.check import Check, Laws
 from mergecast.testing.checkpoint_formats import check_checkpoint_format
 from mergecast.testing.evidence import check_evidence_kind, check_metric
 from mergecast.testing.merging_methods import check_merging_method
+from mergecast.testing.predictors import check_predictor
 from mergecast.testing.suites import check_suite
 
 _LAWS: tuple[Laws[Any, Any], ...] = (
     merging_methods.LAWS,
     evidence.METRIC_LAWS,
     evidence.KIND_LAWS,
+    predictors.LAWS,
     suites.LAWS,
 )
 
@@ -39,6 +41,7 @@ __all__ = [
     "check_evidence_kind",
     "check_merging_method",
     "check_metric",
+    "check_predictor",
     "check_suite",
     "checks",
 ]
