@@ -15,7 +15,7 @@ from mergecast.errors import FamilyError, MergecastError, UsageError
 from mergecast.evidence import EVIDENCE
 from mergecast.evidence.table import columns_of
 from mergecast.evidence.weights.effective_rank import effective_rank_of, stack_singular_values
-from mergecast.evidence.weights.fingerprints import WeightFingerprints, WeightPair
+from mergecast.evidence.weights.fingerprints import WeightFingerprints
 from mergecast.family import Family
 from tiny_family import arrays
 
@@ -157,7 +157,7 @@ def test_a_single_model_has_no_pairs(tmp_path):
 def pair_of(gram):
     gram = np.asarray(gram, dtype=np.float64)
     fingerprints = WeightFingerprints(("a", "b"), {"w": gram}, (), 1.0)
-    return WeightPair(fingerprints, 0, 1, gram)
+    return fingerprints.pair("a", "b")
 
 
 @settings(max_examples=60, deadline=None)

@@ -68,23 +68,11 @@ class LayerMoments:
     output_energy: float = 0.0
     transposed: bool = False
 
-    @property
-    def inputs(self) -> Tensor:
-        """(in, in), float64: mean over samples and positions of x xᵀ."""
-        return self.input_rows.matrix().double() / self.input_rows.rows
-
-    @property
-    def curvature(self) -> Tensor:
-        """(out, out), float64: Gauss-Newton matrix of the loss in the layer's outputs, a mean
-        over samples of sums over positions; zero without draws.
-        """
-        if not self.output_rows.rows:
-            return torch.zeros(self.output_rows.width, self.output_rows.width).double()
-        return self.output_rows.matrix().double() / self.draws
-
     def factors(self) -> tuple[Tensor, Tensor]:
-        """F (k, out) and X (l, in) with curvature FᵀF and inputs XᵀX: the cost of a change D of
-        the weights is ‖F D Xᵀ‖².
+        """F (k, out) and X (l, in): the cost of a change D of the weights is ‖F D Xᵀ‖².
+
+        XᵀX is the mean over samples and positions of x xᵀ; FᵀF the Gauss-Newton matrix of the loss
+        in the layer's outputs, a mean over samples of sums over positions.
         """
         left = self.output_rows.factor() / max(1, self.draws) ** 0.5
         return left, self.input_rows.factor() / self.input_rows.rows**0.5

@@ -6,13 +6,13 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-from mergecast.forecast.estimators.scaling import MetricsOnly, Standardise
-from mergecast.forecast.estimators.stored import Reasons, StoredModel
-from mergecast.forecast.training import TrainingRows
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from mergecast.forecast.estimators.predictors import predictor
+from mergecast.forecast.estimators.scaling import MetricsOnly, Standardise
+from mergecast.forecast.estimators.stored import Reasons, StoredModel
+from mergecast.forecast.training import TrainingRows
 from mergecast.typing import Floats
 
 NEIGHBOURS = 3
