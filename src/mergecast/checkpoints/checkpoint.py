@@ -144,11 +144,11 @@ class Checkpoint(ABC):
         ndarray
             Of ``base``'s length, float32 unless either side is stored in float64.
         """
-        own = self.floats(name, start, start + base.size)
+        values = self.floats(name, start, start + base.size)
         with np.errstate(over="ignore", invalid="ignore"):  # readers look for what is not finite
-            if own.dtype == base.dtype:
-                return np.subtract(own, base, out=own)
-            return own - base
+            if values.dtype == base.dtype:
+                return np.subtract(values, base, out=values)
+            return values - base
 
     def equal(self, one: str, other: str) -> bool:
         """Whether two of its tensors have the same dtype, shape and bytes."""
