@@ -15,6 +15,7 @@ import pytest
 import mergecast as mc
 from mergecast.checkpoints import Checkpoint
 from mergecast.cli.main import run
+from mergecast.tables.columns import ON_LEFT, ON_RIGHT
 from mergecast.testing import check_checkpoint_format, checks
 
 pytestmark = pytest.mark.usefixtures("example")
@@ -77,13 +78,15 @@ def test_a_suite_is_run_by_a_method(folder, capsys):
 
 def test_metrics_of_files_have_the_metrics_and_those_about_the_method(paths, folder, tmp_path):
     table = tmp_path / "pairs.parquet"
-    assert run(["metrics", *paths, "--tasks", str(folder), "-o", str(table)]) == 0
+    metrics = ["metrics", *paths, "--tasks", str(folder), "--calibration", "20"]
+    assert run([*metrics, "--tier", "probe", "-o", str(table)]) == 0
     frame = pd.read_parquet(table)
-    assert set(frame.columns) >= COLUMNS
-    assert frame[sorted(COLUMNS)].notna().all(axis=None)
+    probes = {f"probe_probability_unlabelled@{METHOD}:{side}" for side in (ON_LEFT, ON_RIGHT)}
+    assert set(frame.columns) >= COLUMNS | probes
+    assert frame[sorted(COLUMNS | probes)].notna().all(axis=None)
     suite = pd.read_parquet(folder / "pairs.parquet")
     np.testing.assert_allclose(frame["example_norm_ratio"], suite["example_norm_ratio"])
-    assert run(["metrics", *paths, "--tasks", str(folder), "--plan", "-o", str(table)]) == 0
+    assert run([*metrics, "--plan", "-o", str(table)]) == 0
 
 
 def test_a_method_merges_files_and_validates_its_parameters(paths, tmp_path, capsys):
