@@ -144,11 +144,11 @@ class Checkpoint(ABC):
         ndarray
             Of ``base``'s length, float32 unless either side is stored in float64.
         """
-        own = self.floats(name, start, start + base.size)
+        values = self.floats(name, start, start + base.size)
         with np.errstate(over="ignore", invalid="ignore"):  # readers look for what is not finite
-            if own.dtype == base.dtype:
-                return np.subtract(own, base, out=own)
-            return own - base
+            if values.dtype == base.dtype:
+                return np.subtract(values, base, out=values)
+            return values - base
 
     def equal(self, one: str, other: str) -> bool:
         """Whether two of its tensors have the same dtype, shape and bytes."""
@@ -213,14 +213,17 @@ def open_path(path: Path, base: Checkpoint | None) -> Checkpoint:
     Raises
     ------
     CheckpointError
-        The path does not exist, or no format claims it.
+        The path does not exist, or no format or more than one claims it.
     """
     if not path.exists():
         raise CheckpointError(path, "does not exist", f"give {expected()}")
-    for one in FORMATS:
-        if one.claims(path):
-            return one.open(path, base)
-    raise CheckpointError(path, f"format {path.suffix or '(none)'!r} is not read", expected())
+    claims = [name for name in FORMATS.names() if FORMATS.get(name).claims(path)]
+    if not claims:
+        raise CheckpointError(path, f"format {path.suffix or '(none)'!r} is not read", expected())
+    if len(claims) > 1:
+        formats = " and ".join(f"{name!r} of package {FORMATS.package(name)!r}" for name in claims)
+        raise CheckpointError(path, f"is claimed by formats {formats}", "uninstall one of them")
+    return FORMATS.get(claims[0]).open(path, base)
 
 
 def expected() -> str:

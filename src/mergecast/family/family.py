@@ -163,10 +163,10 @@ class Family:
 
     def blocks(self, names: Sequence[str] | None = None) -> Iterator[ParamBlock]:
         """Shared parameters (or those in `names`) as blocks, the next one read ahead."""
-        chosen = self.shared if names is None else names
+        wanted = self.shared if names is None else names
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
             ahead = None
-            for name in chosen:
+            for name in wanted:
                 following = pool.submit(self._loaded_block, name)
                 if ahead is not None:
                     yield ahead.result()
@@ -181,9 +181,9 @@ class Family:
 
         def read_delta(i: int, base: Array, start: int) -> Array:
             label = labels[i]
-            own = self.alignment.aliases.get(label, {}).get(name, name)
+            alias = self.alignment.aliases.get(label, {}).get(name, name)
             try:
-                return self.models[label].delta(own, base, start)
+                return self.models[label].delta(alias, base, start)
             except MergecastError as error:
                 raise error.about(f"model {label!r}") from error
 

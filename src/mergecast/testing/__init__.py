@@ -63,8 +63,8 @@ def checks(package: str | None = None) -> list[Check]:
         Call each; it raises AssertionError where a law is broken. Raises UsageError where the
         package registers nothing.
     """
-    found = [check for laws in _LAWS for check in laws.of_package(package)]
-    if not found:
+    collected = [check for laws in _LAWS for check in laws.of_package(package)]
+    if not collected:
         remedy = "give an import name, and see that the package is installed with its entry points"
         raise UsageError(f"package {package!r}", "registers nothing to check", remedy)
-    return found
+    return collected
