@@ -22,6 +22,7 @@ pytestmark = pytest.mark.usefixtures("example")
 
 METHOD, PREDICTOR, SUITE = "example_median", "example_nearest", "example-angles"
 HEADS = ["--private", "readout.*"]
+QUICK = ["--bootstrap", "0", "--workers", "1"]
 #: Metrics of the package's own, and some of ours about its method.
 COLUMNS = {
     "example_norm_ratio",
@@ -111,15 +112,17 @@ def test_a_method_is_forecast_fitted_and_validated(paths, folder, tmp_path, caps
     rows = found.rows[found.rows["method"] == METHOD]
     assert len(rows) == 20
     assert rows["retention"].notna().all()
-    assert run(["evaluate", str(folder), "--predictor", "constant", "--predictor", "ridge"]) == 0
+    assert run(["evaluate", str(folder), "--predictor", "ridge", *QUICK]) == 0
     assert METHOD in capsys.readouterr().out
 
 
 def test_a_predictor_is_validated_stored_and_read_again(paths, folder, tmp_path, capsys):
-    assert run(["evaluate", str(folder), "--predictor", PREDICTOR, "--protocol", "l2to"]) == 0
+    evaluate = ["evaluate", str(folder), "--predictor", PREDICTOR, *QUICK]
+    assert run([*evaluate, "--protocol", "l2to"]) == 0
     assert PREDICTOR in capsys.readouterr().out
     file = tmp_path / "forecaster.json"
-    assert run(["fit", str(folder), "-o", str(file), "--predictor", PREDICTOR]) == 0
+    fit = ["fit", str(folder), "-o", str(file), "--predictor", PREDICTOR]
+    assert run([*fit, "--workers", "1"]) == 0
     models = json.loads(file.read_text())["tiers"]["weights"]
     assert models[METHOD]["model"]["kind"] == PREDICTOR
     arguments = ["forecast", *paths, *HEADS, "--forecaster", str(file), "--json"]

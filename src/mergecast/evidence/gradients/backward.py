@@ -67,11 +67,11 @@ def backward(probe: Probe, samples: Samples, shared: Sequence[str], batch_size: 
             with _input_leaves(probe, batch) as (given, watched):
                 losses = _losses(probe, given)
             wanted = [*leaves.values(), *watched]
-            found = torch.autograd.grad(losses.sum(), wanted, allow_unused=True)
-            for name, part in zip(leaves, found, strict=False):
+            parts = torch.autograd.grad(losses.sum(), wanted, allow_unused=True)
+            for name, part in zip(leaves, parts, strict=False):
                 if part is not None:
                     total[name] = total[name] + part if name in total else part
-            by_input.append(_per_sample(found[len(leaves) :], watched, len(batch)))
+            by_input.append(_per_sample(parts[len(leaves) :], watched, len(batch)))
             loss += float(losses.detach().sum())
     gradients = {}
     for name, target in targets.items():
@@ -130,25 +130,27 @@ def _input_leaves(probe: Probe, batch: Samples) -> Iterator[tuple[Samples, list[
 def _embedding(probe: Probe) -> nn.Module:
     """The input embedding of tokens: what transformers names so, or the first of its kind."""
     ask = getattr(probe.module, "get_input_embeddings", None)
-    found = ask() if callable(ask) else None
-    for part in probe.module.modules() if found is None else ():
+    embedding = ask() if callable(ask) else None
+    for part in probe.module.modules() if embedding is None else ():
         if isinstance(part, nn.Embedding):
-            found = part
+            embedding = part
             break
-    if not isinstance(found, nn.Module):
+    if not isinstance(embedding, nn.Module):
         raise UsageError(
             f"task {probe.task.name!r}",
             "its model has neither floating-point inputs nor an embedding of tokens",
             "give one of them: input gradients are taken by it",
         )
-    return found
+    return embedding
 
 
-def _per_sample(found: Sequence[Tensor | None], watched: Sequence[Tensor], count: int) -> Tensor:
+def _per_sample(
+    gradients: Sequence[Tensor | None], watched: Sequence[Tensor], count: int
+) -> Tensor:
     """(count, …) on the CPU: one input's gradient, or several flattened side by side."""
     parts = [
         torch.zeros_like(value) if part is None else part
-        for part, value in zip(found, watched, strict=True)
+        for part, value in zip(gradients, watched, strict=True)
     ]
     if not parts or any(len(part) != count for part in parts):
         raise UsageError("input gradient", "has not one row a sample", "put the batch first")

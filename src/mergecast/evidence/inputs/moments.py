@@ -128,10 +128,10 @@ def layer_moments(
         draw = generator(seed, "output curvature", probe.task.name, number)
         for left in range(draws - 1, -1, -1):
             sweep.send_back(logits, draw, last=left == 0)
-    for moments in sweep.found.values():
+    for moments in sweep.moments.values():
         moments.output_energy /= moments.input_rows.rows
         moments.draws = len(samples) * draws
-    return dict(sorted(sweep.found.items()))
+    return dict(sorted(sweep.moments.items()))
 
 
 def _check_finite(logits: Tensor, batch: Samples) -> None:
@@ -150,7 +150,7 @@ class _Sweep:
         self.layers = layers
         self.signs = signs
         self.limit = limit
-        self.found: dict[str, LayerMoments] = {}
+        self.moments: dict[str, LayerMoments] = {}
         self.with_history = False
         self.outputs: list[tuple[str, Tensor]] = []
         # Queries, keys and values read one tensor: its second moment is taken once.
@@ -160,13 +160,13 @@ class _Sweep:
         """Take the moments of a call; the output that gradients will be taken by is kept."""
         layer = self.layers[name]
         x, y = rows_in(layer, inputs.detach()), rows_out(layer, output.detach())
-        if name not in self.found:
-            self.found[name] = LayerMoments(
+        if name not in self.moments:
+            self.moments[name] = LayerMoments(
                 SecondMoment(x.shape[1], self.limit, self.signs),
                 SecondMoment(y.shape[1], self.limit, self.signs),
                 transposed=is_transposed(layer),
             )
-        moments = self.found[name]
+        moments = self.moments[name]
         patches = isinstance(layer, nn.Conv2d)  # which depend on the layer as well
         same = None
         if self._last is not None and not patches:
@@ -195,4 +195,4 @@ class _Sweep:
         sent = torch.autograd.grad(logits, outputs, v, retain_graph=not last, allow_unused=True)
         for (name, _), back in zip(self.outputs, sent, strict=True):
             if back is not None:
-                self.found[name].output_rows.add(rows_out(self.layers[name], back))
+                self.moments[name].output_rows.add(rows_out(self.layers[name], back))

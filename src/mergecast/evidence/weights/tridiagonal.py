@@ -55,13 +55,13 @@ def _tridiagonal_vectors(diagonal: Array, off: Array, first: int, last: int) -> 
     """Eigenvectors number `first` to `last` (ascending, from 1) as columns."""
     n, count = diagonal.size, last - first + 1
     vectors = np.empty((n, count), order="F")
-    found = np.zeros(1, dtype=np.intc)
+    how_many = np.zeros(1, dtype=np.intc)
     support, integers = np.empty(2 * count, dtype=np.intc), np.empty(10 * n, dtype=np.intc)
     values, work = np.empty(n), np.empty(18 * n)
     accurate = np.ones(1, dtype=np.intc)
     limits = (0.0, 0.0, first, last)
     _call(
-        *("dstemr", b"V", b"I", n, diagonal.copy(), off.copy(), *limits, found, values, vectors),
+        *("dstemr", b"V", b"I", n, diagonal.copy(), off.copy(), *limits, how_many, values, vectors),
         *(n, count, support, accurate, work, work.size, integers, integers.size),
     )
     return vectors
