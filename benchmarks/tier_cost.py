@@ -32,7 +32,7 @@ import json, resource, sys, time
 from pathlib import Path
 from mergecast.family import Family
 from mergecast.evidence import EVIDENCE, ProbeSettings, Session
-from mergecast.evidence.plan import plan
+from mergecast.evidence.plan import cost
 from mergecast.tasks.load import load_tasks
 
 folder, kind, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
@@ -52,7 +52,7 @@ if sys.argv[4] == "plan":
         return (time.perf_counter() - start) / len(few)
 
     with Session(family, tasks, settings) as session:
-        row = next(row for row in plan(session, found.tier, "all") if row.kind == kind)
+        row = cost(found, session)
         probe, few = session.load("m00"), next(session.samples("m00").batches(4))
         with torch.no_grad():
             forward = min(timed(lambda: probe.forward(few)) for _ in range(2))

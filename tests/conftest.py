@@ -8,11 +8,23 @@ import numpy as np
 import pytest
 
 from mergecast.checkpoints.writer import write_safetensors
+from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.pairs import PairTable
 from published_folder import write_results
+from synthetic_suite import build_suite
 from tiny_family import arrays
 
 REFERENCE = Path(__file__).parents[1].parent / "shared" / "reference"
 PAPER_RESULTS = REFERENCE.parent / "paper-results" / "results"
+
+TASKS = """
+defaults:
+  model: {build: "my_models:network"}
+  private: ["head.*"]
+tasks:
+  a: {data: {file: a.npz, inputs: [pixels], labels: digit}}
+  b: {data: {file: b.npz, inputs: [pixels], labels: digit}}
+"""
 
 
 @pytest.fixture
@@ -65,3 +77,15 @@ def paper_results() -> Path:
 def results(tmp_path: Path) -> Path:
     """A results folder in the authors' layout with one setting: six tasks, two methods, fits."""
     return write_results(tmp_path / "results")
+
+
+@pytest.fixture
+def example_folder(family_paths: tuple[Path, list[Path]], monkeypatch) -> Path:
+    """The folder that examples run in: a family, a file of tasks, a suite that was run."""
+    folder = family_paths[0].parent
+    pairs, outcomes = build_suite(n_tasks=6)
+    PairTable(pairs).write(folder / "runs/toy/pairs.parquet")
+    OutcomeTable(outcomes).write(folder / "runs/toy/outcomes.parquet")
+    (folder / "tasks.yaml").write_text(TASKS, encoding="utf-8")
+    monkeypatch.chdir(folder)
+    return folder

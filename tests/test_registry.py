@@ -12,6 +12,8 @@ from mergecast.errors import UsageError
 from mergecast.registry import Registry
 from plug_ins import imports_forgotten, write_distribution
 
+PACKAGE = __name__.partition(".")[0]
+
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
@@ -33,12 +35,12 @@ def test_a_name_can_be_registered_once():
     registry.add("ties", 1)
     with pytest.raises(
         UsageError,
-        match=r"thing 'ties': registered by package 'test_registry' .*and again by package 'other'"
+        match=rf"thing 'ties': registered by package '{PACKAGE}' .*and again by package 'other'"
         r" \(in other.mod\); choose another name",
     ):
         registry.add("ties", 2, module="other.mod")
     assert registry.get("ties") == 1
-    assert registry.package("ties") == "test_registry"
+    assert registry.package("ties") == PACKAGE
 
 
 def test_an_entry_of_another_type_is_refused_with_its_package():

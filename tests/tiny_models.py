@@ -22,3 +22,13 @@ def tiny_session(
     family = tiny_family(folder, labels, order=order, batchnorm=batchnorm)
     settings = ProbeSettings(calibration=10, seed=0, cache=Path(mkdtemp(dir=folder)))
     return Session(family, tiny_tasks(labels, **task), settings, merges or MergeSettings())
+
+
+def inputs_of(moments):
+    """(in, in): mean over samples and positions of x xᵀ."""
+    return moments.input_rows.matrix().double() / moments.input_rows.rows
+
+
+def curvature_of(moments):
+    """(out, out): Gauss-Newton matrix of the loss in the layer's outputs."""
+    return moments.output_rows.matrix().double() / moments.draws

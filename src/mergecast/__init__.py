@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mergecast.version import __version__
 
@@ -116,25 +116,25 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'mergecast' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+class _Package(ModuleType):
+    """The package's own type: what it holds is loaded by name.
 
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
-
-
-class _Verbs(ModuleType):
-    """`mergecast.forecast` and `mergecast.report` are functions, whatever has been imported.
-
-    Importing a module of a package of that name would bind the package in their place.
+    `forecast` and `report` are names of functions *and* of packages: importing a module of such a
+    package would bind the package in the function's place.
     """
+
+    def __getattr__(self, name: str) -> object:
+        if name not in _HOMES:
+            problem = f"module {self.__name__!r} has no attribute {name!r}"
+            raise AttributeError(problem, name=name, obj=self)
+        return getattr(import_module(_HOMES[name]), name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*vars(self), *__all__})
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (name in _HOMES and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 
 
-sys.modules[__name__].__class__ = _Verbs
+sys.modules[__name__].__class__ = _Package

@@ -172,8 +172,8 @@ class Registry(Generic[T]):
     def _load_own(self) -> None:
         if self._own_loaded:
             return
-        found = (name for pattern in self._patterns for name in _matching(pattern))
-        self._modules = list(dict.fromkeys(found))
+        names = (name for pattern in self._patterns for name in _matching(pattern))
+        self._modules = list(dict.fromkeys(names))
         for name in self._modules:
             import_module(name)
         self._own_loaded = True

@@ -21,6 +21,13 @@ def test_groups_and_ranges_agree_with_the_registered_metrics():
         assert range_of(spec.key) == spec.range
 
 
+def test_a_metric_about_a_method_is_grouped_and_bounded_as_itself():
+    name = "retention_accuracy_labelled"
+    assert group_of(f"{name}@ties") == group_of(name) == "retention"
+    assert range_of(f"{name}@ties") == range_of(name)
+    assert range_of(name)[0] == 0.0
+
+
 def test_an_unknown_metric_is_other_and_unbounded():
     assert groups_of(["mine", "stable_rank"]) == {"effective_rank": ["stable_rank"],
                                                   "other": ["mine"]}  # fmt: skip

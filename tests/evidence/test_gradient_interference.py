@@ -15,7 +15,7 @@ from mergecast.evidence.gradients.interference import collect
 from mergecast.evidence.inputs.moments import layer_moments
 from mergecast.tasks.probe import Probe
 from mergecast.testing.tiny import Net, tiny_states, tiny_tasks
-from tiny_models import tiny_session
+from tiny_models import curvature_of, inputs_of, tiny_session
 
 SHARED = ("down.bias", "down.weight", "up.bias", "up.weight")
 
@@ -90,7 +90,7 @@ def test_displacement_is_the_quadratic_form_at_the_fine_tuned_weights(tmp_path):
     expected = 0.0
     for name, moments in layers.items():
         moved = 0.5 * own[name] + 0.5 * other[name] - own[name]
-        expected += float(torch.trace(moments.curvature @ moved @ moments.inputs @ moved.T))
+        expected += float(torch.trace(curvature_of(moments) @ moved @ inputs_of(moments) @ moved.T))
     assert found.value("a", "b", "displacement", "weight_avg") == pytest.approx(expected, rel=1e-5)
 
 

@@ -13,7 +13,7 @@ from mergecast.evidence.inputs.moments import layer_moments
 from mergecast.tasks.probe import Probe
 from mergecast.tasks.task import Samples
 from mergecast.testing.tiny import CLASSES, Net, tiny_family, tiny_states, tiny_tasks
-from tiny_models import tiny_session
+from tiny_models import curvature_of, inputs_of, tiny_session
 
 MERGES = MergeSettings(samples=9)
 SHARED = ("down.bias", "down.weight", "up.bias", "up.weight")
@@ -54,7 +54,7 @@ def test_output_curvature_converges_to_the_gauss_newton_matrix(tmp_path):
     head = state["head.weight"].double()
     expected = head.T @ inner @ head
     # 9 samples with 400 random signs each: about 3 % of the largest entry.
-    assert float((moments.curvature - expected).abs().max()) < 0.1 * float(expected.abs().max())
+    assert float((curvature_of(moments) - expected).abs().max()) < 0.1 * float(expected.abs().max())
 
 
 def test_convolutions_multiply_their_patches():
@@ -74,14 +74,14 @@ def test_convolutions_multiply_their_patches():
     moved = functional.conv2d(images, delta, stride=2, padding=1).double()
     matrix = delta.double().reshape(4, -1)
     expected = float(moved.square().sum(1).mean())
-    assert float(((matrix @ found["0.weight"].inputs) * matrix).sum()) == pytest.approx(
+    assert float(((matrix @ inputs_of(found["0.weight"])) * matrix).sum()) == pytest.approx(
         expected, rel=1e-5
     )
     inside = conv(images).detach()
     delta = torch.randn_like(same.weight)
     moved = functional.conv2d(inside, delta, padding="same").double()
     matrix = delta.double().reshape(2, -1)
-    assert float(((matrix @ found["1.weight"].inputs) * matrix).sum()) == pytest.approx(
+    assert float(((matrix @ inputs_of(found["1.weight"])) * matrix).sum()) == pytest.approx(
         float(moved.square().sum(1).mean()), rel=1e-5
     )
 
@@ -116,8 +116,8 @@ def test_activations_that_work_in_place_change_nothing():
         probe = Probe(task, module=net)
         found.append(layer_moments(probe, state, samples, SHARED, draws=2))
     for name, moments in found[0].items():
-        assert torch.equal(found[1][name].curvature, moments.curvature)
-        assert torch.equal(found[1][name].inputs, moments.inputs)
+        assert torch.equal(curvature_of(found[1][name]), curvature_of(moments))
+        assert torch.equal(inputs_of(found[1][name]), inputs_of(moments))
         assert found[1][name].output_energy == moments.output_energy
 
 

@@ -15,7 +15,7 @@ from mergecast.errors import FamilyError, MergecastError, UsageError
 from mergecast.evidence import EVIDENCE
 from mergecast.evidence.table import columns_of
 from mergecast.evidence.weights.effective_rank import effective_rank_of, stack_singular_values
-from mergecast.evidence.weights.fingerprints import WeightFingerprints, WeightPair
+from mergecast.evidence.weights.fingerprints import WeightFingerprints
 from mergecast.family import Family
 from tiny_family import arrays
 
@@ -157,7 +157,7 @@ def test_a_single_model_has_no_pairs(tmp_path):
 def pair_of(gram):
     gram = np.asarray(gram, dtype=np.float64)
     fingerprints = WeightFingerprints(("a", "b"), {"w": gram}, (), 1.0)
-    return WeightPair(fingerprints, 0, 1, gram)
+    return fingerprints.pair("a", "b")
 
 
 @settings(max_examples=60, deadline=None)
@@ -188,7 +188,7 @@ def test_a_plug_in_metric_joins_the_table_and_is_held_to_its_range(family_paths)
         mc.metric("broken", range=(0, 1), **declared)(lambda pair: 2.0)
         with pytest.raises(MergecastError, match=r"'broken' of a and b: is 2.0, not in its range"):
             mc.metrics(family)
-    with pytest.raises(UsageError, match="by package 'mergecast' .* and again by package 'test_"):
+    with pytest.raises(UsageError, match="by package 'mergecast' .* and again by package 'test"):
         mc.metric("effective_rank", range=(0, 1), **declared)(lambda pair: 0.0)
     with pytest.raises(UsageError, match="give .low, high. with low < high"):
         mc.metric("empty", range=(1, 1), **declared)

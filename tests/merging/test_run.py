@@ -161,7 +161,8 @@ def test_a_method_that_returns_no_delta_is_named_with_its_package(
     family_paths, registry, kernel, problem
 ):
     mc.merging_method("wrong", reference="test")(kernel)
-    match = f"merge wrong: merging method 'wrong' of package 'test_run': {problem}"
+    package = __name__.partition(".")[0]
+    match = f"merge wrong: merging method 'wrong' of package '{package}': {problem}"
     with pytest.raises(UsageError, match=match):
         mc.merge(mc.Family.open(*family_paths), "wrong")
 
@@ -193,3 +194,14 @@ def test_a_single_file_model_folder_keeps_everything_but_weights(tmp_path):
         "config.json", "tokenizer.json", "vocab.bpe", "modeling_own.py", "mergecast.json",
         "model.safetensors",
     }  # fmt: skip
+
+
+def test_a_text_of_members_is_one_member(family_paths):
+    family = mc.Family.open(*family_paths)
+    one = mc.merge(family, "weight_avg", members="b")
+    assert all(
+        torch.equal(value, mc.merge(family, "weight_avg", members=["b"])[name])
+        for name, value in one.items()
+    )
+    with pytest.raises(UsageError, match="model 'ab': unknown"):
+        mc.merge(family, "weight_avg", members="ab")

@@ -78,6 +78,18 @@ def test_a_broken_metric_stops_the_pair_table(install, paths, tmp_path, capsys):
     assert not table.exists()
 
 
+def test_a_format_that_claims_the_files_of_another_is_named(install, paths, capsys):
+    source = """
+from mergecast.checkpoints.checkpoint import FORMATS, CheckpointFormat
+
+FORMATS.add("greedy", CheckpointFormat("greedy", lambda path: True, lambda path, base: None))
+"""
+    install("bad-formats", {"bad": source}, {"mergecast.checkpoint_formats:worst": "bad"})
+    assert run(["check", *paths]) == 4
+    error = capsys.readouterr().err
+    assert "is claimed by formats 'safetensors' of package 'mergecast' and 'greedy' of" in error
+
+
 @pytest.mark.parametrize(
     ("result", "problem"),
     [

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,12 +15,14 @@ import pytest
 import mergecast as mc
 from mergecast.checkpoints import Checkpoint
 from mergecast.cli.main import run
+from mergecast.tables.columns import ON_LEFT, ON_RIGHT
 from mergecast.testing import check_checkpoint_format, checks
 
 pytestmark = pytest.mark.usefixtures("example")
 
-METHOD, SUITE = "example_median", "example-angles"
+METHOD, PREDICTOR, SUITE = "example_median", "example_nearest", "example-angles"
 HEADS = ["--private", "readout.*"]
+QUICK = ["--bootstrap", "0", "--workers", "1"]
 #: Metrics of the package's own, and some of ours about its method.
 COLUMNS = {
     "example_norm_ratio",
@@ -46,7 +52,7 @@ def test_every_law_holds():
     for check in checks("mergecast_example"):
         check()
         names.add(check.name)
-    assert names >= {METHOD, SUITE, "example_norm_ratio", "example_confidence"}
+    assert names == {METHOD, PREDICTOR, SUITE, "example_norm_ratio", "example_confidence"}
 
 
 def test_names_are_listed_beside_ours(capsys):
@@ -73,13 +79,15 @@ def test_a_suite_is_run_by_a_method(folder, capsys):
 
 def test_metrics_of_files_have_the_metrics_and_those_about_the_method(paths, folder, tmp_path):
     table = tmp_path / "pairs.parquet"
-    assert run(["metrics", *paths, "--tasks", str(folder), "-o", str(table)]) == 0
+    metrics = ["metrics", *paths, "--tasks", str(folder), "--calibration", "20"]
+    assert run([*metrics, "--tier", "probe", "-o", str(table)]) == 0
     frame = pd.read_parquet(table)
-    assert set(frame.columns) >= COLUMNS
-    assert frame[sorted(COLUMNS)].notna().all(axis=None)
+    probes = {f"probe_probability_unlabelled@{METHOD}:{side}" for side in (ON_LEFT, ON_RIGHT)}
+    assert set(frame.columns) >= COLUMNS | probes
+    assert frame[sorted(COLUMNS | probes)].notna().all(axis=None)
     suite = pd.read_parquet(folder / "pairs.parquet")
     np.testing.assert_allclose(frame["example_norm_ratio"], suite["example_norm_ratio"])
-    assert run(["metrics", *paths, "--tasks", str(folder), "--plan", "-o", str(table)]) == 0
+    assert run([*metrics, "--plan", "-o", str(table)]) == 0
 
 
 def test_a_method_merges_files_and_validates_its_parameters(paths, tmp_path, capsys):
@@ -104,8 +112,29 @@ def test_a_method_is_forecast_fitted_and_validated(paths, folder, tmp_path, caps
     rows = found.rows[found.rows["method"] == METHOD]
     assert len(rows) == 20
     assert rows["retention"].notna().all()
-    assert run(["evaluate", str(folder), "--predictor", "constant", "--predictor", "ridge"]) == 0
+    assert run(["evaluate", str(folder), "--predictor", "ridge", *QUICK]) == 0
     assert METHOD in capsys.readouterr().out
+
+
+def test_a_predictor_is_validated_stored_and_read_again(paths, folder, tmp_path, capsys):
+    evaluate = ["evaluate", str(folder), "--predictor", PREDICTOR, *QUICK]
+    assert run([*evaluate, "--protocol", "l2to"]) == 0
+    assert PREDICTOR in capsys.readouterr().out
+    file = tmp_path / "forecaster.json"
+    fit = ["fit", str(folder), "-o", str(file), "--predictor", PREDICTOR]
+    assert run([*fit, "--workers", "1"]) == 0
+    models = json.loads(file.read_text())["tiers"]["weights"]
+    assert models[METHOD]["model"]["kind"] == PREDICTOR
+    arguments = ["forecast", *paths, *HEADS, "--forecaster", str(file), "--json"]
+    capsys.readouterr()
+    assert run(arguments) == 0
+    assert METHOD in capsys.readouterr().out
+    without = {**os.environ, "PYTHONPATH": str(Path(mc.__file__).parents[1])}
+    program = [sys.executable, "-m", "mergecast", *arguments]
+    done = subprocess.run(program, env=without, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"kind '{PREDICTOR}' of stored models" in done.stderr
+    assert "install the package that brings it" in done.stderr
 
 
 @pytest.fixture

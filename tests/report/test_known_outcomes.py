@@ -17,14 +17,14 @@ def rows(*pairs, basis="warm"):
 
 
 def test_nothing_is_said_where_no_suite_was_named(fitted):
-    assert sentences(rows(("t00", "x")), fitted.warm["all"], None) == []
+    assert list(sentences(rows(("t00", "x")), fitted.warm["all"], None)) == []
 
 
 def test_it_says_whose_outcomes_were_used_by_which_methods(fitted):
     told = rows(("t00", "x"), ("x", "y"))
     told.loc[1, "basis"] = "cold"
     other = told.assign(method="tsv", basis="cold")
-    assert sentences(pd.concat([told, other]), fitted.warm["all"], "toy") == [
+    assert list(sentences(pd.concat([told, other]), fitted.warm["all"], "toy")) == [
         "Known outcomes of t00 (suite toy) were used for 1 of 2 pairs, by ties; not by tsv."
     ]
 

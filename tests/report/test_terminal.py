@@ -2,7 +2,7 @@ import io
 
 import pytest
 from rich.console import Console
-from test_report_html import forecast_summary, run_summary
+from test_html import forecast_summary, run_summary
 
 from mergecast.report.table import show
 from mergecast.report.terminal import forecast_parts, run_parts

@@ -9,18 +9,20 @@ import pytest
 import torch
 
 from mergecast.errors import ResourceError, UsageError
-from mergecast.runtime.workers import Workers, map_units
+from mergecast.runtime.workers import Workers
 
 
 def test_results_come_in_the_order_of_the_specs_and_progress_counts_them():
     finished = []
-    assert map_units(abs, [-3, -1, -2], 1, finished.append) == [3, 1, 2]
+    with Workers(1) as pool:
+        assert pool.map(abs, [-3, -1, -2], finished.append) == [3, 1, 2]
     assert finished == [1, 1, 1]
 
 
 def test_this_process_computes_with_one_thread_only_while_it_maps():
     before = torch.get_num_threads()
-    assert map_units(_threads, [None]) == [1]
+    with Workers(1) as pool:
+        assert pool.map(_threads, [None]) == [1]
     assert torch.get_num_threads() == before
 
 
@@ -40,7 +42,7 @@ def test_processes_keep_order_use_one_thread_raise_errors_and_stay_for_the_next_
 
 def test_no_workers_is_a_usage_error():
     with pytest.raises(UsageError, match="workers: 0 is not a number of processes"):
-        map_units(abs, [1], 0)
+        Workers(0)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,7 @@ def test_a_signal_ends_everything_without_a_traceback(tmp_path, sent, code):
         textwrap.dedent(
             """
             import os, pathlib, sys, time
-            from mergecast.runtime.workers import map_units
+            from mergecast.runtime.workers import Workers
 
             def work(folder):
                 (pathlib.Path(folder) / f"{os.getpid()}.pid").touch()
@@ -61,7 +63,8 @@ def test_a_signal_ends_everything_without_a_traceback(tmp_path, sent, code):
 
             if __name__ == "__main__":
                 try:
-                    map_units(work, [sys.argv[1]] * 2, 2)
+                    with Workers(2) as pool:
+                        pool.map(work, [sys.argv[1]] * 2)
                 except KeyboardInterrupt:
                     sys.exit(130)
             """

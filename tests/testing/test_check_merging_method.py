@@ -81,7 +81,7 @@ def test_a_broken_law_is_named(kernel, problem):
     with METHODS.isolated():
         merging_method("broken", reference="a test", max_members=2)(kernel)
         problems = []
-        for check in checks("test_check_merging_method"):
+        for check in checks(__name__.partition(".")[0]):
             try:
                 check()
             except AssertionError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Protocol
 
 from mergecast.analysis.variance import keyed_metrics
 from mergecast.forecast.validation.scoring import pearson
@@ -19,21 +18,9 @@ from mergecast.tables.pairs import PairTable
 OUTCOME, METRIC = "outcome", "metric"
 
 
-class HasTables(Protocol):
-    """Anything with a pair and an outcome table of one suite, such as a `PublishedSetting`."""
-
-    @property
-    def pairs(self) -> PairTable:
-        """A pair table."""
-
-    @property
-    def outcomes(self) -> OutcomeTable:
-        """Its outcome table."""
-
-
 @dataclass(frozen=True)
 class Tables:
-    """The two tables of one suite."""
+    """The two tables of one suite or setting."""
 
     pairs: PairTable
     outcomes: OutcomeTable
@@ -64,7 +51,7 @@ class Comparison:
     n_identical: int
 
 
-def compare_settings(first: HasTables, second: HasTables) -> list[Comparison]:
+def compare_settings(first: Tables, second: Tables) -> list[Comparison]:
     """What two settings say of the same pairs of tasks, by outcome and metric that both have."""
     return [*_outcomes(first, second), *_metrics(first, second)]
 
@@ -83,7 +70,7 @@ def compare_suites(
     return {(a, b): compare_settings(suites[a], suites[b]) for a, b in combinations(suites, 2)}
 
 
-def _outcomes(a: HasTables, b: HasTables) -> Iterator[Comparison]:
+def _outcomes(a: Tables, b: Tables) -> Iterator[Comparison]:
     means = [x.outcomes.pairs().drop(columns="suite") for x in (a, b)]
     joined = means[0].merge(means[1], on=["method", "left", "right"]).dropna()
     scores = [x.outcomes.frame[["method", "members", "task", "score"]] for x in (a, b)]
@@ -97,7 +84,7 @@ def _outcomes(a: HasTables, b: HasTables) -> Iterator[Comparison]:
         yield Comparison(OUTCOME, str(method), len(pairs), r, identical)
 
 
-def _metrics(a: HasTables, b: HasTables) -> Iterator[Comparison]:
+def _metrics(a: Tables, b: Tables) -> Iterator[Comparison]:
     first, second = (keyed_metrics(x.pairs).drop(columns="suite") for x in (a, b))
     joined = first.merge(second, on=["left", "right"])
     for key in first.columns.drop(["left", "right"]).intersection(second.columns, sort=False):

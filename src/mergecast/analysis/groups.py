@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mergecast.tables.columns import Column
+
 OTHER = "other"
 
 # Keys of the published tables. Those of the weights tier are registered with mergecast's own
@@ -55,9 +57,10 @@ def group_of(key: str) -> str:
     """The group of a metric: as registered, else as published, else ``other``."""
     from mergecast.evidence import METRICS
 
-    if key in METRICS:
-        return METRICS.get(key).family
-    return next((group for group, keys in PAPER_GROUPS.items() if key in keys), OTHER)
+    name = Column.parse(key).name
+    if name in METRICS:
+        return METRICS.get(name).family
+    return next((group for group, keys in PAPER_GROUPS.items() if name in keys), OTHER)
 
 
 def groups_of(keys: Iterable[str]) -> dict[str, list[str]]:
@@ -77,13 +80,14 @@ def range_of(key: str) -> tuple[float, float]:
     """
     from mergecast.evidence import METRICS
 
-    if key in METRICS:
-        return METRICS.get(key).range
+    name = Column.parse(key).name
+    if name in METRICS:
+        return METRICS.get(name).range
     infinity = float("inf")
-    if key.endswith("_cosine_similarity"):
+    if name.endswith("_cosine_similarity"):
         return (-1.0, 1.0)
-    if key.endswith("_magnitude_ratio"):
+    if name.endswith("_magnitude_ratio"):
         return (0.0, 1.0)
-    if key.endswith("_l2_distance"):
+    if name.endswith("_l2_distance"):
         return (0.0, infinity)
     return (-infinity, infinity)

@@ -104,7 +104,9 @@ def forecast(
     Examples
     --------
     >>> import mergecast as mc
-    >>> print(mc.forecast("base/", ["a/", "b/"], forecaster="mine.json"))  # doctest: +SKIP
+    >>> forecast = mc.forecast("base.safetensors", ["a.safetensors", "b.safetensors"])
+    >>> forecast.tier, len(forecast.pairs)
+    ('weights', 1)
     """
     if sets is not None:
         check_size(sets, _count(family, models))

@@ -35,8 +35,9 @@ def load_tasks(path: str | Path) -> dict[str, Task]:
 
     Examples
     --------
-    >>> load_tasks("tasks.yaml")  # doctest: +SKIP
-    >>> load_tasks("runs/digits")  # doctest: +SKIP
+    >>> tasks = load_tasks("tasks.yaml")
+    >>> sorted(tasks), tasks["a"].private
+    (['a', 'b'], ('head.*',))
     """
     if Path(path).is_dir():
         from mergecast.suites.folder import run_tasks

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mergecast.errors import UsageError
 from mergecast.forecast.forecaster import Forecaster
-from mergecast.forecast.validation import evaluation as validation
+from mergecast.forecast.validation import evaluate as validation
 from mergecast.forecast.validation.choices import choices
 from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.report.inputs import read_tasks
@@ -63,7 +63,9 @@ def fit(
     Examples
     --------
     >>> import mergecast as mc
-    >>> mc.fit("runs/digits").save("digits.json")  # doctest: +SKIP
+    >>> forecaster = mc.fit("runs/toy", "ridge")
+    >>> list(forecaster.file.methods), forecaster.save("toy.json").name
+    (['ties'], 'toy.json')
     """
     pairs, outcomes = open_tables(runs)
     return Forecaster.fit(pairs, outcomes, predictor, workers=workers, progress=progress)
@@ -122,7 +124,10 @@ def evaluate(
     Examples
     --------
     >>> import mergecast as mc
-    >>> mc.evaluate("runs/digits", "l2to", methods="ties").results  # doctest: +SKIP
+    >>> evaluation = mc.evaluate("runs/toy", "l2to", methods="ties", bootstrap=0)
+    >>> scores = evaluation.results.set_index("predictor")["mae"]
+    >>> scores.idxmin(), bool(scores["ridge"] < scores["constant"])
+    ('ridge', True)
     """
     pairs, outcomes = open_tables(runs)
     found = validation.evaluate(

@@ -9,7 +9,7 @@ from mergecast.api.inputs import refuse_table
 from mergecast.forecast.fit import CANDIDATES
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.result import Forecast
-from mergecast.forecast.validation.evaluation import evaluate
+from mergecast.forecast.validation.evaluate import evaluate
 from mergecast.report.family_summary import summarise_forecast
 from mergecast.report.html import write_html
 from mergecast.report.inputs import RunInputs, read_inputs
@@ -78,7 +78,9 @@ def report(
     Examples
     --------
     >>> import mergecast as mc
-    >>> mc.report("runs/digits", "digits.html")  # doctest: +SKIP
+    >>> summary = mc.report("runs/toy", "toy.html")
+    >>> summary["kind"], Path("toy.html").is_file()
+    ('run', True)
     """
     if out is not None:
         refuse_table(out)

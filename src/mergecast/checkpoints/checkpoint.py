@@ -24,9 +24,12 @@ class TensorInfo:
 
     Attributes
     ----------
-    name : the parameter's name.
-    shape : its dimensions; ``()`` for a scalar.
-    dtype : the stored element type (``ml_dtypes`` for bfloat16 and 8-bit floats).
+    name : str
+        The parameter's name.
+    shape : tuple of int
+        Its dimensions; ``()`` for a scalar.
+    dtype : dtype
+        The stored element type (``ml_dtypes`` for bfloat16 and 8-bit floats).
     """
 
     name: str
@@ -58,11 +61,15 @@ class Checkpoint(ABC):
 
     Attributes
     ----------
-    path : the file or folder it was opened from.
-    infos : name to `TensorInfo`, in sorted order of names; tied tensors appear once, under the
-        first of their names in sorted order.
-    tied : every other name of a tied tensor, to the name it is kept under.
-    notes : what was decided while opening it, for people: which of several files, which names.
+    path : Path
+        The file or folder it was opened from.
+    infos : dict of str to TensorInfo
+        Name to `TensorInfo`, in sorted order of names; tied tensors appear once, under the first of
+        their names in sorted order.
+    tied : dict of str to str
+        Every other name of a tied tensor, to the name it is kept under.
+    notes : tuple of str
+        What was decided while opening it, for people: which of several files, which names.
     """
 
     def __init__(
@@ -84,9 +91,11 @@ class Checkpoint(ABC):
 
         Parameters
         ----------
-        path : a ``.safetensors`` file; a ``.pt``, ``.pth`` or ``.bin`` file (tensors only, no
-            code is run); a Hugging Face folder, single or sharded; a PEFT LoRA adapter folder.
-        base : the base model, needed for a LoRA adapter only.
+        path : str or Path
+            A ``.safetensors`` file; a ``.pt``, ``.pth`` or ``.bin`` file (tensors only, no code is
+            run); a Hugging Face folder, single or sharded; a PEFT LoRA adapter folder.
+        base : Checkpoint, optional
+            The base model, needed for a LoRA adapter only.
 
         Raises
         ------
@@ -95,8 +104,8 @@ class Checkpoint(ABC):
 
         Examples
         --------
-        >>> Checkpoint.open("model.safetensors").names  # doctest: +SKIP
-        ['embed.weight', 'head.weight']
+        >>> Checkpoint.open("base.safetensors").info("layer.weight")
+        TensorInfo(name='layer.weight', shape=(12, 40), dtype=dtype('float32'))
         """
         return open_path(Path(path), base)
 
@@ -127,17 +136,19 @@ class Checkpoint(ABC):
 
         Parameters
         ----------
-        base : flat float32 or float64 elements of the base model's tensor.
+        base : ndarray
+            Flat float32 or float64 elements of the base model's tensor.
 
         Returns
         -------
-        Array of ``base``'s length, float32 unless either side is stored in float64.
+        ndarray
+            Of ``base``'s length, float32 unless either side is stored in float64.
         """
-        own = self.floats(name, start, start + base.size)
+        values = self.floats(name, start, start + base.size)
         with np.errstate(over="ignore", invalid="ignore"):  # readers look for what is not finite
-            if own.dtype == base.dtype:
-                return np.subtract(own, base, out=own)
-            return own - base
+            if values.dtype == base.dtype:
+                return np.subtract(values, base, out=values)
+            return values - base
 
     def equal(self, one: str, other: str) -> bool:
         """Whether two of its tensors have the same dtype, shape and bytes."""
@@ -202,14 +213,17 @@ def open_path(path: Path, base: Checkpoint | None) -> Checkpoint:
     Raises
     ------
     CheckpointError
-        The path does not exist, or no format claims it.
+        The path does not exist, or no format or more than one claims it.
     """
     if not path.exists():
         raise CheckpointError(path, "does not exist", f"give {expected()}")
-    for one in FORMATS:
-        if one.claims(path):
-            return one.open(path, base)
-    raise CheckpointError(path, f"format {path.suffix or '(none)'!r} is not read", expected())
+    claims = [name for name in FORMATS.names() if FORMATS.get(name).claims(path)]
+    if not claims:
+        raise CheckpointError(path, f"format {path.suffix or '(none)'!r} is not read", expected())
+    if len(claims) > 1:
+        formats = " and ".join(f"{name!r} of package {FORMATS.package(name)!r}" for name in claims)
+        raise CheckpointError(path, f"is claimed by formats {formats}", "uninstall one of them")
+    return FORMATS.get(claims[0]).open(path, base)
 
 
 def expected() -> str:

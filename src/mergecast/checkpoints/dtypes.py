@@ -38,9 +38,9 @@ _FLOATING = {"float64", "float32"} | _LOW_PRECISION
 def from_safetensors(code: str, where: str) -> np.dtype[np.generic]:
     """The NumPy dtype of a safetensors dtype code; raises CheckpointError for unknown ones."""
     if code not in SAFETENSORS:
-        known = ", ".join(SAFETENSORS)
+        codes = ", ".join(SAFETENSORS)
         raise CheckpointError(
-            where, f"dtype {code} is not supported", f"convert it to one of {known}"
+            where, f"dtype {code} is not supported", f"convert it to one of {codes}"
         )
     return SAFETENSORS[code]
 

@@ -27,16 +27,24 @@ class FolderWriter:
 
     Parameters
     ----------
-    folder : where the folder appears once complete; a symbolic link is followed.
-    infos : every tensor that will be written.
-    shards : tensor name to file name; None, or one file for all, writes ``model.safetensors``.
-    tied : other names of tensors, to the name each is written as; both names are stored with
-        equal values, as strict loading wants them (`Checkpoint.tied` of the base).
-    side_files : files and folders to copy beside the weights (config, tokenizer).
-    record : what is kept in ``mergecast.json``: how this folder was made. The names of the files
-        written are added to it as ``files``.
-    inputs : files and folders that are read; the output may not be, hold or lie in one of them.
-    overwrite : replace a folder that mergecast did not write, or that holds other files too.
+    folder : Path
+        Where the folder appears once complete; a symbolic link is followed.
+    infos : sequence of TensorInfo
+        Every tensor that will be written.
+    shards : mapping of str to str, optional
+        Tensor name to file name; None, or one file for all, writes ``model.safetensors``.
+    tied : mapping of str to str, optional
+        Other names of tensors, to the name each is written as; both names are stored with equal
+        values, as strict loading wants them (`Checkpoint.tied` of the base).
+    side_files : sequence of Path
+        Files and folders to copy beside the weights (config, tokenizer).
+    record : mapping of str to object, optional
+        What is kept in ``mergecast.json``: how this folder was made. The names of the files written
+        are added to it as ``files``.
+    inputs : sequence of Path
+        Files and folders that are read; the output may not be, hold or lie in one of them.
+    overwrite : bool
+        Replace a folder that mergecast did not write, or that holds other files too.
 
     Raises
     ------

@@ -150,11 +150,11 @@ def _suffix(file: Path) -> str:
     return next((s for s in weight_suffixes() if file.name.endswith(s)), file.suffix)
 
 
-def _left_out(chosen: Path, rest: list[Path]) -> tuple[str, ...]:
+def _left_out(weights: Path, rest: list[Path]) -> tuple[str, ...]:
     if not rest:
         return ()
     listing = ", ".join(file.name for file in rest[:_SHOWN])
-    return (f"{chosen.name} is read, as its loader does; beside it: {listing}",)
+    return (f"{weights.name} is read, as its loader does; beside it: {listing}",)
 
 
 def _why_none(folder: Path) -> str:

@@ -112,8 +112,8 @@ class LoraCheckpoint(Checkpoint):
 
     def _taken_out(self, name: str, update: Update) -> tuple[Array, Array]:
         """What the initialisation subtracted; kept while one parameter is read in parts."""
-        known, factors = self._taken
-        if known != name or factors is None:
+        taken, factors = self._taken
+        if taken != name or factors is None:
             weight = self._base.floats(name).reshape(self._base.info(name).shape)
             matrix = weight.T if update.transposed else weight
             rank = self._adapter.info(update.factor_a).shape[0]

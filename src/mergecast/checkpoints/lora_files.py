@@ -114,8 +114,8 @@ def _target(module: str, base: Checkpoint, flat: dict[str, str]) -> str | None:
     for candidate in (plain, f"{plain}.0", module):
         if f"{candidate}.weight" in base.infos:
             return f"{candidate}.weight"
-    found = flat.get(plain.replace(".", "_"))
-    return found if found and base.infos[found].is_floating else None
+    name = flat.get(plain.replace(".", "_"))
+    return name if name and base.infos[name].is_floating else None
 
 
 def _update(

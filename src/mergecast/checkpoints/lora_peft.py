@@ -82,8 +82,8 @@ def _is_base(adapter: Checkpoint, name: str, base: Checkpoint, names: BaseNames)
     target = names.get(name, new=True)
     if target not in base.infos or base.info(target).shape != adapter.info(name).shape:
         return False
-    own, stored = base.info(target).dtype, adapter.info(name).dtype
-    coarse = min(own, stored, key=lambda dtype: dtype.itemsize)
+    exact, stored = base.info(target).dtype, adapter.info(name).dtype
+    coarse = min(exact, stored, key=lambda dtype: dtype.itemsize)
     one, other = (c.array(n).astype(coarse) for c, n in ((base, target), (adapter, name)))
     return bool(np.array_equal(one.view(np.uint8), other.view(np.uint8)))
 
@@ -213,7 +213,7 @@ class BaseNames:
             if "." not in candidate:
                 break
             candidate = candidate.partition(".")[2]
-        wrapped = [known for known in base.infos if known.endswith("." + plain)]
+        wrapped = [inner for inner in base.infos if inner.endswith("." + plain)]
         return wrapped[0] if len(wrapped) == 1 else None
 
     def _renamed(self, plain: str) -> str | None:

@@ -97,10 +97,10 @@ def module_names(folder: Path, classes: Iterable[str], stored: Iterable[str]) ->
     for name in (*classes, *architectures):
         module = _built(getattr(transformers, str(name), None), folder)
         if module is not None:
-            known = ModuleNames(module)
-            found = {own: old for old in names if (own := known.get(old)) is not None}
-            if found:
-                return found
+            current = ModuleNames(module)
+            renamed = {new: old for old in names if (new := current.get(old)) is not None}
+            if renamed:
+                return renamed
     return {}
 
 

@@ -79,11 +79,11 @@ def _refuse_codes(checkpoint: Checkpoint, config: Mapping[str, Any]) -> None:
             raise _refusal(checkpoint.path, f"quantised ({named})")
     for name in checkpoint.names:
         parts = name.split(".")
-        known = _CODES.get(parts[-1])
-        if known is None and "quant_state" in parts:
-            known = _CODES["absmax"]
-        if known is not None:
-            raise _refusal(checkpoint.path, f"quantised ({known}: it holds {name!r})")
+        how = _CODES.get(parts[-1])
+        if how is None and "quant_state" in parts:
+            how = _CODES["absmax"]
+        if how is not None:
+            raise _refusal(checkpoint.path, f"quantised ({how}: it holds {name!r})")
 
 
 def _holds_codes(checkpoint: Checkpoint) -> bool:
@@ -194,7 +194,7 @@ class WidenedCheckpoint(Checkpoint):
 def _scaled_floats(checkpoint: Checkpoint, config: Mapping[str, Any]) -> dict[str, _Scaled]:
     quantization = config.get("quantization_config")
     declared = quantization.get("weight_block_size") if isinstance(quantization, Mapping) else None
-    found: dict[str, _Scaled] = {}
+    weights: dict[str, _Scaled] = {}
     for name, info in checkpoint.infos.items():
         if info.dtype.name not in _FP8 or not name.endswith("weight"):
             continue
@@ -209,8 +209,8 @@ def _scaled_floats(checkpoint: Checkpoint, config: Mapping[str, Any]) -> dict[st
                     f"holds scales {list(other.shape)} for {name!r} of {list(info.shape)}",
                     _REMEDY,
                 )
-            found[name] = _Scaled(info, other, block)
-    return found
+            weights[name] = _Scaled(info, other, block)
+    return weights
 
 
 def _block(
@@ -232,7 +232,7 @@ def _block(
 
 
 def _microscaled(checkpoint: Checkpoint) -> dict[str, _Microscaled]:
-    found: dict[str, _Microscaled] = {}
+    weights: dict[str, _Microscaled] = {}
     for name, info in checkpoint.infos.items():
         scales = checkpoint.infos.get(f"{name.removesuffix('_blocks')}_scales")
         if not name.endswith("_blocks") or scales is None or info.dtype != np.uint8:
@@ -244,5 +244,5 @@ def _microscaled(checkpoint: Checkpoint) -> dict[str, _Microscaled]:
                 _REMEDY,
             )
         plain = name.removesuffix("_blocks")
-        found[plain] = _Microscaled(plain, info, scales)
-    return found
+        weights[plain] = _Microscaled(plain, info, scales)
+    return weights

@@ -91,9 +91,9 @@ def open_torch_sharded(index: Path) -> TorchCheckpoint:
     tensors: dict[str, torch.Tensor] = {}
     unlisted: list[str] = []
     for shard in sorted(set(weight_map.values())):
-        found, _ = load_tensors(index.parent / shard)
-        unlisted += check_shard(index, weight_map, shard, found)
-        tensors.update(found)
+        part, _ = load_tensors(index.parent / shard)
+        unlisted += check_shard(index, weight_map, shard, part)
+        tensors.update(part)
     checkpoint = TorchCheckpoint(index.parent, tensors)
     checkpoint.notes = note_unlisted(index, unlisted)
     return checkpoint
@@ -155,8 +155,8 @@ def _load(path: Path) -> Any:
     except CheckpointError:
         raise
     except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL (\S+)", str(error))
-        code = found.group(1) if found else _pickled_global(path)
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        code = named.group(1) if named else _pickled_global(path)
         if code or "Unsupported class" in str(error):
             raise CheckpointError(
                 path,

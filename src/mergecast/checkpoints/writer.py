@@ -33,7 +33,9 @@ class SafetensorsWriter:
 
     Examples
     --------
-    >>> with SafetensorsWriter(path, infos) as writer:  # doctest: +SKIP
+    >>> array = np.ones(3, dtype=np.float32)
+    >>> infos = [TensorInfo("weight", array.shape, array.dtype)]
+    >>> with SafetensorsWriter(Path("new.safetensors"), infos) as writer:
     ...     writer.write("weight", array)
     """
 

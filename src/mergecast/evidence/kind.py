@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast
 
 from mergecast.evidence.metric import METRIC_MODULES, METRICS, MetricSpec, metric_specs
 from mergecast.evidence.session import Session
+from mergecast.family.family import Family
 from mergecast.registry import Registry
 from mergecast.runtime.stage import Stage
 from mergecast.tables.tiers import TIERS, Tier, known_tier
@@ -39,7 +40,7 @@ class Step:
     Attributes
     ----------
     run : callable
-        Does it once: for one model, or one merge by one method.
+        Does it once: for one model, or one parameter of one merge.
     times : float
         How often it is done in all.
     forward, backward : int
@@ -53,6 +54,14 @@ class Step:
     forward: int = 0
     backward: int = 0
     memory: int = 0
+
+
+def one_of_each_shape(family: Family) -> dict[str, int]:
+    """A shared parameter of each shape, with how many have it: a plan merges these alone."""
+    names: dict[tuple[int, ...], list[str]] = {}
+    for name in family.shared:
+        names.setdefault(family.base.info(name).shape, []).append(name)
+    return {alike[0]: len(alike) for alike in names.values()}
 
 
 class Collector(Protocol):

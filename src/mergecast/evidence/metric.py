@@ -120,17 +120,9 @@ def metric(
         raise UsageError(f"metric {key!r}", f"range is {range}", "give (low, high) with low < high")
 
     def register(function: F) -> F:
+        kind = evidence or tier
         spec = MetricSpec(
-            key,
-            family,
-            tier,
-            evidence or tier,
-            symmetric,
-            range,
-            source,
-            sets,
-            function,
-            per_method,
+            key, family, tier, kind, symmetric, range, source, sets, function, per_method
         )
         METRICS.add(key, spec, module=function.__module__)
         return function

@@ -53,10 +53,11 @@ def plan(session: Session, tier: str, metric_set: str | None = None) -> list[Pla
         if tier != "weights":
             label = trial.family.names[0]
             trial.load(label).forward(next(trial.samples(label).batches(_FIRST_SAMPLES)))
-        return [_row(kind, trial) for kind in kinds_of(metrics)]
+        return [cost(kind, trial) for kind in kinds_of(metrics)]
 
 
-def _row(kind: EvidenceKind, trial: Session) -> PlanRow:
+def cost(kind: EvidenceKind, trial: Session) -> PlanRow:
+    """What a kind costs, from doing its steps in a session whose store is thrown away."""
     seconds, kept, forward, backward, memory = 0.0, 0.0, 0.0, 0.0, 0
     for step in kind.collector.steps(trial):
         written, start = _bytes_in(trial.store.folder), time.perf_counter()

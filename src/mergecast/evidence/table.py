@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import combinations, groupby
 from numbers import Real
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
@@ -76,10 +77,11 @@ class Evidence:
         columns = {str(column): (column, spec) for column, spec in self.columns()}
         for left, right in combinations(sorted(members), 2):
             row: dict[str, object] = {"suite": suite, "left": left, "right": right}
-            pairs = _Pairs(self.kinds, (left, right))
+            read = cache(lambda kind, first, second: self.kinds[kind].pair(first, second))
             for name, (column, spec) in columns.items():
+                labels = (right, left) if column.direction == ON_RIGHT else (left, right)
                 try:
-                    row[name] = pairs.value(column, spec)
+                    row[name] = _value(column, spec, read(spec.evidence, *labels), labels)
                 except UndefinedError as reason:
                     row[name] = math.nan
                     missing.append(MissingMetric(suite, left, right, name, str(reason)))
@@ -215,30 +217,16 @@ def columns_of(
                     yield column, spec
 
 
-class _Pairs:
-    """What metrics read of one pair, both ways round; looked up once a kind."""
-
-    def __init__(self, kinds: Mapping[str, FamilyEvidence], labels: tuple[str, str]) -> None:
-        self.kinds = kinds
-        self.labels = labels
-        self._found: dict[tuple[str, bool], Any] = {}
-
-    def value(self, column: Column, spec: MetricSpec) -> float:
-        """One value, held to the metric's declared range; raises UndefinedError."""
-        swapped = column.direction == ON_RIGHT
-        labels = self.labels[::-1] if swapped else self.labels
-        key = spec.evidence, swapped
-        if key not in self._found:
-            self._found[key] = self.kinds[spec.evidence].pair(*labels)
-        about = (column.method,) if spec.per_method else ()
-        value = spec.function(self._found[key], *about)
-        low, high = spec.range
-        if isinstance(value, Real):
-            room = _ROUNDING * max(1.0, abs(value))
-            if math.isfinite(value) and low - room <= value <= high + room:
-                return min(max(float(value), low), high)
-        raise MergecastError(
-            f"metric {column.key!r} of {labels[0]} and {labels[1]}",
-            f"is {value!r}, not in its range [{low}, {high}]",
-            f"report this defect of the metric to package {spec.package!r}",
-        )
+def _value(column: Column, spec: MetricSpec, pair: object, labels: tuple[str, str]) -> float:
+    """One value, held to the metric's declared range; raises UndefinedError."""
+    value = spec.function(pair, *((column.method,) if spec.per_method else ()))
+    low, high = spec.range
+    if isinstance(value, Real):
+        room = _ROUNDING * max(1.0, abs(value))
+        if math.isfinite(value) and low - room <= value <= high + room:
+            return min(max(float(value), low), high)
+    raise MergecastError(
+        f"metric {column.key!r} of {labels[0]} and {labels[1]}",
+        f"is {value!r}, not in its range [{low}, {high}]",
+        f"report this defect of the metric to package {spec.package!r}",
+    )

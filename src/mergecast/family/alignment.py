@@ -18,9 +18,12 @@ class Exclusion:
 
     Attributes
     ----------
-    name : the parameter.
-    kind : ``private`` (a head, or a mismatch that was allowed) or ``buffer`` (integers).
-    reason : why, with the shapes or the models concerned.
+    name : str
+        The parameter.
+    kind : str
+        ``private`` (a head, or a mismatch that was allowed) or ``buffer`` (integers).
+    reason : str
+        Why, with the shapes or the models concerned.
     """
 
     name: str
@@ -34,9 +37,12 @@ class Alignment:
 
     Attributes
     ----------
-    shared : floating-point parameters of the same shape in base and all models, sorted.
-    excluded : everything else, sorted by name, each with its reason.
-    aliases : model label to {shared name: the name this model has it under}, for tied tensors.
+    shared : tuple of str
+        Floating-point parameters of the same shape in base and all models, sorted.
+    excluded : tuple of Exclusion
+        Everything else, sorted by name, each with its reason.
+    aliases : mapping of str to mapping of str to str
+        Model label to {shared name: the name this model has it under}, for tied tensors.
     """
 
     shared: tuple[str, ...]
@@ -75,19 +81,19 @@ def align(
             excluded.append(exclusion)
         else:
             shared.append(name)
-    known = set(base.infos) | set(base.tied)
+    in_base = set(base.infos) | set(base.tied)
     extras: dict[str, list[str]] = {}
     for label, model in models.items():
         used = set(aliases[label].values())
         for name in model.names:
-            if name not in known and name not in used:
+            if name not in in_base and name not in used:
                 extras.setdefault(name, []).append(label)
     for name, owners in extras.items():
         whose = "all models" if len(owners) == len(models) else ", ".join(owners)
         kind = "buffer" if is_buffer(name, models[owners[0]].infos[name]) else "private"
         excluded.append(Exclusion(name, kind, f"not in the base; in {whose}"))
-    for name in sorted({name for found in apart.values() for name in found}):
-        owners = [label for label, found in apart.items() if name in found]
+    for name in sorted({name for names in apart.values() for name in names}):
+        owners = [label for label, names in apart.items() if name in names]
         reason = f"tied to {base.tied.get(name, name)} in the base, trained apart in "
         excluded.append(Exclusion(name, "private", reason + ", ".join(owners)))
     if not shared:
@@ -126,8 +132,8 @@ def _exclusion(
     private: Sequence[str],
 ) -> Exclusion | None:
     name = info.name
-    found = {label: find(model, aliases[label], name) for label, model in models.items()}
-    absent = [label for label, other in found.items() if other is None]
+    infos = {label: find(model, aliases[label], name) for label, model in models.items()}
+    absent = [label for label, other in infos.items() if other is None]
     if not info.is_floating:
         return Exclusion(name, "buffer", f"{info.dtype.name} values, kept from the base")
     if info.size == 0:
@@ -140,7 +146,7 @@ def _exclusion(
         return Exclusion(name, "private", f"missing in {', '.join(absent)}")
     other_shape = [
         f"{label} {list(other.shape)}"
-        for label, other in found.items()
+        for label, other in infos.items()
         if other is not None and other.shape != info.shape
     ]
     if other_shape:
@@ -148,7 +154,7 @@ def _exclusion(
             name, "private", f"shape {list(info.shape)} in the base, {', '.join(other_shape)}"
         )
     integers = [
-        label for label, other in found.items() if other is not None and not other.is_floating
+        label for label, other in infos.items() if other is not None and not other.is_floating
     ]
     if integers:
         return Exclusion(name, "private", f"integer values in {', '.join(integers)}")

@@ -23,12 +23,18 @@ class ParamBlock:
 
     Parameters
     ----------
-    name : the parameter.
-    shape : its dimensions.
-    members : labels of the N models, in order.
-    dtype : the base's stored dtype.
-    read_base : ``(start, stop) ->`` flat base elements, float32 or float64.
-    read_delta : ``(member index, base part, start) ->`` flat delta elements.
+    name : str
+        The parameter.
+    shape : tuple of int
+        Its dimensions.
+    members : sequence of str
+        Labels of the N models, in order.
+    dtype : dtype
+        The base's stored dtype.
+    read_base : callable
+        ``(start, stop) ->`` flat base elements, float32 or float64.
+    read_delta : callable
+        ``(member index, base part, start) ->`` flat delta elements.
     """
 
     def __init__(

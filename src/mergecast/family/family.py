@@ -27,10 +27,14 @@ class Family:
 
     Attributes
     ----------
-    base : the base checkpoint.
-    models : label to checkpoint, in the order given.
-    alignment : shared and excluded parameters, with reasons.
-    refused : label to error of the models left out (``on_error="refuse"``).
+    base : Checkpoint
+        The base checkpoint.
+    models : mapping of str to Checkpoint
+        Label to checkpoint, in the order given.
+    alignment : Alignment
+        Shared and excluded parameters, with reasons.
+    refused : mapping of str to MergecastError
+        Label to error of the models left out (``on_error="refuse"``).
     """
 
     def __init__(
@@ -74,6 +78,20 @@ class Family:
         ------
         CheckpointError, FamilyError
             The base is unusable; a model is (``on_error="raise"``); no model is left.
+
+        Examples
+        --------
+        >>> Family.open("base.safetensors", ["a.safetensors", "b.safetensors"])
+        Family of 2 models
+          base     base.safetensors
+          models   2
+                   a
+                   b
+          shared   5 parameters, 925 elements
+          private  1
+                   head.weight: not in the base; in all models
+          buffer   1
+                   position_ids: int64 values, kept from the base
         """
         if not isinstance(base, Checkpoint):
             base = Checkpoint.open(base)
@@ -145,10 +163,10 @@ class Family:
 
     def blocks(self, names: Sequence[str] | None = None) -> Iterator[ParamBlock]:
         """Shared parameters (or those in `names`) as blocks, the next one read ahead."""
-        chosen = self.shared if names is None else names
+        wanted = self.shared if names is None else names
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
             ahead = None
-            for name in chosen:
+            for name in wanted:
                 following = pool.submit(self._loaded_block, name)
                 if ahead is not None:
                     yield ahead.result()
@@ -163,9 +181,9 @@ class Family:
 
         def read_delta(i: int, base: Array, start: int) -> Array:
             label = labels[i]
-            own = self.alignment.aliases.get(label, {}).get(name, name)
+            alias = self.alignment.aliases.get(label, {}).get(name, name)
             try:
-                return self.models[label].delta(own, base, start)
+                return self.models[label].delta(alias, base, start)
             except MergecastError as error:
                 raise error.about(f"model {label!r}") from error
 

@@ -27,12 +27,18 @@ class Finding:
 
     Attributes
     ----------
-    severity : ``error`` (this model should not be used), ``warning`` or ``note``.
-    rule : a short name of the rule.
-    about : the model's label; ``base`` or ``family`` where `subject` is.
-    message : what was found, with the value.
-    remedy : what to do.
-    subject : whether it is about one model, the base, or the family; a label may be any word.
+    severity : Severity
+        ``error`` (this model should not be used), ``warning`` or ``note``.
+    rule : str
+        A short name of the rule.
+    about : str
+        The model's label; ``base`` or ``family`` where `subject` is.
+    message : str
+        What was found, with the value.
+    remedy : str
+        What to do.
+    subject : Subject
+        Whether it is about one model, the base, or the family; a label may be any word.
     """
 
     severity: Severity

@@ -55,13 +55,13 @@ def _opened(family: Family) -> Iterator[Finding]:
 def _dtypes(family: Family) -> Iterator[Finding]:
     stored = dtype_names(family.base, family.shared)
     for label, model in family.models.items():
-        own = dtype_names(model, family.shared)
-        if own != stored:
+        names = dtype_names(model, family.shared)
+        if names != stored:
             yield Finding(
                 "warning",
                 "dtype",
                 label,
-                f"is stored as {', '.join(own)}, the base as {', '.join(stored)}",
+                f"is stored as {', '.join(names)}, the base as {', '.join(stored)}",
                 "the difference holds the rounding of both",
             )
 

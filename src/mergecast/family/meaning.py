@@ -144,16 +144,16 @@ def _config_findings(label: str, base: Path, folder: Path) -> Iterator[Finding]:
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested keys joined by dots; the rotary base under one name, wherever a version put it."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, dict) and key not in _IGNORED:
-            found |= _flat(value, f"{prefix}{key}.")
+            flat |= _flat(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = value
+            flat[f"{prefix}{key}"] = value
     for key in ("rope_parameters.rope_theta", "rotary_emb_base"):
-        if prefix + key in found:
-            found[f"{prefix}rope_theta"] = found.pop(prefix + key)
-    return found
+        if prefix + key in flat:
+            flat[f"{prefix}rope_theta"] = flat.pop(prefix + key)
+    return flat
 
 
 def _tokenizer_findings(label: str, base: Path, folder: Path) -> Iterator[Finding]:

@@ -41,10 +41,10 @@ def mismatch(
                 f"the base ties {kept!r} and {name!r}, this model trained them apart",
                 f"leave {name!r} out with --private {name} or --no-strict",
             )
-    found = _differences(base, model, private)
-    if not (found.missing or found.extra or found.shapes):
+    differences = _differences(base, model, private)
+    if not (differences.missing or differences.extra or differences.shapes):
         return None
-    return _other_architecture(base, model, found) or _error(model, found)
+    return _other_architecture(base, model, differences) or _error(model, differences)
 
 
 @dataclass(frozen=True)
@@ -89,41 +89,43 @@ def _differences(base: Checkpoint, model: Checkpoint, private: Sequence[str]) ->
 
 
 def _other_architecture(
-    base: Checkpoint, model: Checkpoint, found: _Differences
+    base: Checkpoint, model: Checkpoint, differences: _Differences
 ) -> FamilyError | None:
-    floats = [name for name in found.compared if base.infos[name].is_floating]
-    bad = {name for name, *_ in found.shapes} | set(found.missing)
-    if not floats or sum(name in bad for name in floats) <= len(floats) / 2:
+    floats = [name for name in differences.compared if base.infos[name].is_floating]
+    differing = {name for name, *_ in differences.shapes} | set(differences.missing)
+    if not floats or sum(name in differing for name in floats) <= len(floats) / 2:
         return None
-    shared = len(floats) - sum(name in bad for name in floats)
+    shared = len(floats) - sum(name in differing for name in floats)
     return FamilyError(
         model.path,
         f"is of another architecture: it has {shared} of the base's {len(floats)} parameters"
-        f"{_nearest(found)}",
+        f"{_nearest(differences)}",
         "use the base model this checkpoint was fine-tuned from",
     )
 
 
-def _error(model: Checkpoint, found: _Differences) -> FamilyError:
-    for name, want, got in found.shapes:
+def _error(model: Checkpoint, differences: _Differences) -> FamilyError:
+    for name, want, got in differences.shapes:
         if len(want) == 2 and want[1] == got[1] and any(m in name for m in _EMBEDDING_MARKS):
             return FamilyError(
                 model.path,
                 f"vocabulary of {got[0]} rows in {name!r}, the base has {want[0]}",
                 "resize the embeddings to the base's vocabulary, or pass --no-strict",
             )
-    if found.shapes:
-        name, want, got = found.shapes[0]
-        problem = f"{len(found.shapes)} parameter(s) of another shape, first {name!r}: "
+    if differences.shapes:
+        name, want, got = differences.shapes[0]
+        problem = f"{len(differences.shapes)} parameter(s) of another shape, first {name!r}: "
         return FamilyError(model.path, f"{problem}{list(got)}, the base has {list(want)}", _REMEDY)
-    which, names = ("missing", found.missing) if found.missing else ("extra", found.extra)
+    which, names = (
+        ("missing", differences.missing) if differences.missing else ("extra", differences.extra)
+    )
     problem = f"{len(names)} {which} parameter(s), first {names[0]!r}"
-    return FamilyError(model.path, f"{problem}{_nearest(found)}", _REMEDY)
+    return FamilyError(model.path, f"{problem}{_nearest(differences)}", _REMEDY)
 
 
-def _nearest(found: _Differences) -> str:
+def _nearest(differences: _Differences) -> str:
     """The name in the model that comes nearest to the first that is missing."""
-    if not (found.missing and found.extra):
+    if not (differences.missing and differences.extra):
         return ""
-    near = get_close_matches(found.missing[0], found.extra, n=1, cutoff=0.0)
-    return f"; nearest names: {found.missing[0]!r} here, {near[0]!r} there" if near else ""
+    near = get_close_matches(differences.missing[0], differences.extra, n=1, cutoff=0.0)
+    return f"; nearest names: {differences.missing[0]!r} here, {near[0]!r} there" if near else ""

@@ -28,12 +28,12 @@ def named_as(base: Checkpoint, model: Checkpoint) -> Checkpoint:
 
     What was done is in the `notes` of the checkpoint returned.
     """
-    found = match_names(base.infos, model.infos)
-    taken = {name for name in found.names if name in model.infos}
-    if found.is_identity or taken - set(found.names.values()):
+    match = match_names(base.infos, model.infos)
+    taken = {name for name in match.names if name in model.infos}
+    if match.is_identity or taken - set(match.names.values()):
         return model
-    renamed = RenamedCheckpoint(model, found.names)
-    renamed.notes = (*model.notes, f"aligned by name: {'; '.join(found.rules)}")
+    renamed = RenamedCheckpoint(model, match.names)
+    renamed.notes = (*model.notes, f"aligned by name: {'; '.join(match.rules)}")
     return renamed
 
 

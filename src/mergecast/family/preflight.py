@@ -26,9 +26,12 @@ class Preflight:
 
     Attributes
     ----------
-    family : the aligned models that could be opened.
-    relative_norms : label to ‖τ‖/‖θ₀‖ over the shared parameters.
-    findings : errors first, then warnings and notes.
+    family : Family
+        The aligned models that could be opened.
+    relative_norms : dict of str to float
+        Label to ‖τ‖/‖θ₀‖ over the shared parameters.
+    findings : tuple of Finding
+        Errors first, then warnings and notes.
     """
 
     family: Family

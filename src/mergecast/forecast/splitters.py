@@ -34,8 +34,10 @@ class _TaskSplitter(BaseCrossValidator):  # type: ignore[misc]  # scikit-learn h
 
         Parameters
         ----------
-        X, y : ignored; they exist for scikit-learn.
-        groups : array-like (n_rows, 2), the two tasks of each row.
+        X, y : object
+            Ignored; they exist for scikit-learn.
+        groups : array-like of shape (n_rows, 2)
+            The two tasks of each row.
 
         Raises
         ------

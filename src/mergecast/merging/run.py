@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from mergecast.family.heads import is_statistic
 from mergecast.merging.method import METHODS, MergingMethod, TensorBlock
 from mergecast.runtime.devices import check_device
 from mergecast.runtime.stage import Stage
-from mergecast.typing import Array
+from mergecast.typing import Array, Names, listed
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +36,7 @@ def merge(
     family: Family,
     method: str,
     *,
-    members: Sequence[str] | None = None,
+    members: Names | None = None,
     params: Mapping[str, object] | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -49,7 +49,7 @@ def merge(
         Base and models.
     method : str
         A name in `METHODS`.
-    members : sequence of str, optional
+    members : str or sequence of str, optional
         Labels of the models to merge; all by default. Their order does not matter.
     params : mapping of str to object, optional
         The method's parameters; defaults for the rest.
@@ -162,7 +162,7 @@ def _is_finite(tensor: torch.Tensor) -> bool:
 def merged_blocks(
     family: Family,
     method_name: str,
-    members: Sequence[str] | None,
+    members: Names | None,
     params: Mapping[str, object] | None,
     seed: int,
     device: str,
@@ -198,9 +198,9 @@ def merged_blocks(
     return method, stream()
 
 
-def chosen_members(family: Family, members: Sequence[str] | None) -> tuple[str, ...]:
+def chosen_members(family: Family, members: Names | None) -> tuple[str, ...]:
     """Members in sorted order, so that the order given changes nothing, not even rounding."""
-    return tuple(sorted(family.names if members is None else family.subset(members).names))
+    return tuple(sorted(family.names if members is None else family.subset(listed(members)).names))
 
 
 @contextmanager

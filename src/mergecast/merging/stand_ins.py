@@ -51,19 +51,29 @@ def merge_alone(
 
     Parameters
     ----------
-    family : base and models.
-    member : label of the model.
-    method : a name in `METHODS`.
-    size : number of models merged, the stand-ins included.
-    partner : what stands in for each partner.
-    draw : number of the shuffle, for ``scrambled``.
-    params : the method's parameters; defaults for the rest.
-    seed : seed of random masks, the same as a merge's: masks follow (seed, label, parameter).
-    device : where the method runs.
+    family : Family
+        Base and models.
+    member : str
+        Label of the model.
+    method : str
+        A name in `METHODS`.
+    size : int
+        Number of models merged, the stand-ins included.
+    partner : str
+        What stands in for each partner.
+    draw : int
+        Number of the shuffle, for ``scrambled``.
+    params : mapping of str to object, optional
+        The method's parameters; defaults for the rest.
+    seed : int
+        Seed of random masks, the same as a merge's: masks follow (seed, label, parameter).
+    device : str
+        Where the method runs.
 
     Returns
     -------
-    Every parameter of the base, as `merge` returns it.
+    dict of str to Tensor
+        Every parameter of the base, as `merge` returns it.
 
     Raises
     ------

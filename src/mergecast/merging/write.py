@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from mergecast.checkpoints.checkpoint import Checkpoint
@@ -15,6 +15,7 @@ from mergecast.family.light import refuse_unusable
 from mergecast.merging.method import METHODS
 from mergecast.merging.run import chosen_members, merged_blocks
 from mergecast.runtime.progress import Progress, Silent
+from mergecast.typing import Names
 from mergecast.version import __version__
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ def write_merge(
     method: str,
     out: str | Path,
     *,
-    members: Sequence[str] | None = None,
+    members: Names | None = None,
     params: Mapping[str, object] | None = None,
     seed: int = 0,
     device: str = "cpu",

@@ -15,7 +15,7 @@ listed in `PublishedSetting.failures` with the error that the file holds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
 from math import isnan, nan
@@ -24,11 +24,11 @@ from typing import Any
 
 import pandas as pd
 
+from mergecast.analysis.comparison import Tables
 from mergecast.errors import TableError, UsageError
 from mergecast.paper.json_file import Number, Strict, checked, read_json
 from mergecast.paper.metrics import metric_file, numbered_file
 from mergecast.tables.outcomes import OutcomeTable
-from mergecast.tables.pairs import PairTable
 from mergecast.tables.schema import about
 from mergecast.tables.sets import join_members
 
@@ -50,30 +50,28 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class PublishedSetting:
+class PublishedSetting(Tables):
     """The tables of one setting.
 
     Attributes
     ----------
-    name : str
-        The setting; it is the `suite` of both tables.
-    tasks : list[str]
-        Names, sorted.
     pairs : PairTable
         All n(n-1)/2 pairs, and the reason where a metric is missing.
     outcomes : OutcomeTable
         The merges that succeeded. `score` is raw accuracy, `retention` the paper's normalized
         accuracy. The files do not tell the number of test samples (`n_eval` is 1) nor a loss of the
         single model (NaN).
+    name : str
+        The setting; it is the `suite` of both tables.
+    tasks : list[str]
+        Names, sorted.
     failures : list[Failure]
         Merges without an outcome.
     """
 
     name: str
     tasks: list[str]
-    pairs: PairTable
-    outcomes: OutcomeTable
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[Failure]
 
     @property
     def methods(self) -> list[str]:
@@ -147,7 +145,7 @@ def read_setting(results: str | Path, setting: str) -> PublishedSetting:
         )
     with about(setting):
         outcomes = OutcomeTable(pd.DataFrame(rows).assign(suite=setting))
-    return PublishedSetting(setting, tasks, pairs, outcomes, failures)
+    return PublishedSetting(pairs, outcomes, setting, tasks, failures)
 
 
 def _single_scores(results: Path, model: str) -> dict[str, float]:

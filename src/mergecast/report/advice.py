@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 import pandas as pd
 
-from mergecast.report.plain import records
+from mergecast.report.model import PairAdvice
+from mergecast.tables.plain import records
 
 _NAMES = {"retention": "predicted", "worst_retention": "worst_predicted"}
 _MEASURED = ["measured", "worst_measured", "best_method", "best_measured", "regret"]
 
 
-def advice_records(advice: pd.DataFrame) -> list[dict[str, Any]]:
+def advice_records(advice: pd.DataFrame) -> list[PairAdvice]:
     """One dict a pair.
 
     Parameters
@@ -22,10 +23,9 @@ def advice_records(advice: pd.DataFrame) -> list[dict[str, Any]]:
 
     Returns
     -------
-    list of dict
-        `suite, left, right, method, predicted, lower, worst_member, worst_predicted, advice,
-        measured, worst_measured` (of the advised method), `best_method, best_measured` (in
-        hindsight) and `regret`; what was not measured is None.
+    list of PairAdvice
+        What was not measured is None.
     """
-    unknown = dict.fromkeys(_MEASURED, None) | {"best_method": ""}
-    return [{**unknown, **row} for row in records(advice.rename(columns=_NAMES))]
+    unmeasured = dict.fromkeys(_MEASURED, None) | {"best_method": ""}
+    rows = records(advice.rename(columns=_NAMES))
+    return [cast("PairAdvice", {**unmeasured, **row}) for row in rows]

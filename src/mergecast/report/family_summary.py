@@ -15,11 +15,17 @@ from mergecast.forecast.recommend import DO_NOT_MERGE, MERGE
 from mergecast.forecast.result import Forecast
 from mergecast.report import known_outcomes
 from mergecast.report.advice import advice_records
-from mergecast.report.model import FamilyMethod, FamilySummary, MemberRow, PairAdvice, Scores
-from mergecast.report.plain import records
-from mergecast.report.scores import LEAST_GAIN
+from mergecast.report.model import (
+    FamilyMethod,
+    FamilySummary,
+    MemberRow,
+    PairAdvice,
+    ProtocolScores,
+    Scores,
+)
 from mergecast.report.set_summary import summarise_sets
-from mergecast.report.verdicts import method_sentence
+from mergecast.report.verdicts import judged
+from mergecast.tables.plain import records
 from mergecast.version import __version__
 
 
@@ -45,7 +51,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
         _method(name, models_of[name], warm.get(name), forecaster.protocol) for name in names
     ]
     rows = forecast.rows.rename(columns={"retention": "predicted"}).assign(measured=np.nan)
-    advice = cast("list[PairAdvice]", advice_records(forecast.pairs))
+    advice = advice_records(forecast.pairs)
     outside = _out_of_range(forecast.rows)
     summary: FamilySummary = {
         "kind": "forecast",
@@ -104,24 +110,20 @@ def forecast_warnings(forecast: Forecast) -> list[str]:
 
 
 def _method(name: str, model: MethodModel, warm: MethodModel | None, protocol: str) -> FamilyMethod:
-    scores = {key: cast("Scores", dict(score)) for key, score in model.validation.items()}
-    forecast, constant = scores.get(model.predictor), scores.get("constant")
-    gain = None
-    if forecast and constant and constant["mae"] > 0:
-        gain = 1 - forecast["mae"] / constant["mae"]
-    entry: FamilyMethod = {
+    validation = {key: cast("Scores", dict(score)) for key, score in model.validation.items()}
+    scores: ProtocolScores = {
+        "forecast": validation.get(model.predictor),
+        "constant": validation.get("constant"),
+        "partner_mean": None,
+    }
+    return {
         "method": name,
         "predictor": model.predictor,
         "n_pairs": model.n_pairs,
-        "protocols": {protocol: {"forecast": forecast, "constant": constant, "partner_mean": None}},
-        "gain": gain,
-        "better": gain is not None and gain >= LEAST_GAIN,
-        "sentence": "The forecaster's file does not hold its error.",
+        "protocols": {protocol: scores},
         "warm": known_outcomes.of_method(warm, model.predictor),
+        **judged(model.predictor, scores),
     }
-    if forecast is not None:
-        entry["sentence"] = method_sentence(entry, protocol)
-    return entry
 
 
 def _verdict(advice: list[PairAdvice], threshold: float) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from mergecast.report import plots
 from mergecast.report.model import Summary
-from mergecast.report.scores import LEAST_GAIN
 from mergecast.report.table import number, percent
+from mergecast.report.verdicts import LEAST_GAIN
 from mergecast.report.views import PairEntry, pair_entries
 from mergecast.runtime.files import write_text
 

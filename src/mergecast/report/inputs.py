@@ -24,10 +24,13 @@ class RunInputs:
 
     Attributes
     ----------
-    pairs, outcomes : tables as in `mergecast.tables`.
-    tasks : DataFrame[task, base_score, single_score, majority, ...], scores in [0, 1]; None where
-        the run did not write one.
-    suite : content of ``suite.json`` (suite, seed, recipe, versions); empty where there is none.
+    pairs, outcomes : PairTable, OutcomeTable
+        Tables as in `mergecast.tables`.
+    tasks : DataFrame or None
+        DataFrame[task, base_score, single_score, majority, ...], scores in [0, 1]; None where the
+        run did not write one.
+    suite : dict of str to object
+        Content of ``suite.json`` (suite, seed, recipe, versions); empty where there is none.
     """
 
     pairs: PairTable

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
 from mergecast.forecast.file import MethodModel
 from mergecast.forecast.result import WARM
 from mergecast.report.model import Warm
+from mergecast.tables.pairs import PAIR_KEYS
 
 
 def of_method(model: MethodModel | None, cold: str) -> Warm | None:
@@ -34,44 +35,47 @@ def of_method(model: MethodModel | None, cold: str) -> Warm | None:
     }
 
 
-def sentences(rows: pd.DataFrame, warm: Mapping[str, MethodModel], suite: str | None) -> list[str]:
+def sentences(
+    rows: pd.DataFrame, warm: Mapping[str, MethodModel], suite: str | None
+) -> Iterator[str]:
     """What was made of the suite that the models were declared to be of; nothing without one.
 
     Parameters
     ----------
-    rows : `Forecast.rows`.
-    warm : the warm models of the tier that was read, by method.
-    suite : as given to `Forecaster.forecast`.
+    rows : DataFrame
+        `Forecast.rows`.
+    warm : mapping of str to MethodModel
+        The warm models of the tier that was read, by method.
+    suite : str or None
+        As given to `Forecaster.forecast`.
     """
     if suite is None:
-        return []
-    if not warm:
-        return [
-            f"No outcome of a known model was used: the forecaster has no model for them, as they "
-            f"did not lower its error (suite {suite})."
-        ]
+        return
     labels = {
         label for model in warm.values() for owner, label in model.known_models if owner == suite
     }
     models = sorted({*rows["left"], *rows["right"]} & labels)
-    if not models:
-        return [
-            f"No outcome of a known model was used: none of these models has the label of one of "
-            f"suite {suite} ({', '.join(sorted(labels))})."
-        ]
+    known = f"Known outcomes of {', '.join(models)} (suite {suite}) were"
     used = rows[rows["basis"] == WARM]
-    if used.empty:
+    if not warm:
+        yield (
+            "No outcome of a known model was used: the forecaster has no model for them, as they "
+            f"did not lower its error (suite {suite})."
+        )
+    elif not models:
+        yield (
+            "No outcome of a known model was used: none of these models has the label of one of "
+            f"suite {suite} ({', '.join(sorted(labels))})."
+        )
+    elif used.empty:
         needed = sorted(set().union(*(model.needs for model in warm.values())))
-        return [
-            f"Known outcomes of {', '.join(models)} (suite {suite}) were not used: the pairs lack "
-            f"one of the metrics that go with them ({', '.join(needed)})."
-        ]
-    pairs = used[["left", "right"]].drop_duplicates()
-    n = len(rows[["suite", "left", "right"]].drop_duplicates())
-    methods = sorted(used["method"].unique())
-    rest = sorted(set(rows["method"]) - set(methods))
-    text = (
-        f"Known outcomes of {', '.join(models)} (suite {suite}) were used for {len(pairs)} of {n} "
-        f"pairs, by {', '.join(methods)}"
-    )
-    return [f"{text}; not by {', '.join(rest)}." if rest else f"{text}."]
+        yield (
+            f"{known} not used: the pairs lack one of the metrics that go with them "
+            f"({', '.join(needed)})."
+        )
+    else:
+        pairs, n = (len(table[PAIR_KEYS].drop_duplicates()) for table in (used, rows))
+        methods = sorted(used["method"].unique())
+        others = sorted(set(rows["method"]) - set(methods))
+        text = f"{known} used for {pairs} of {n} pairs, by {', '.join(methods)}"
+        yield f"{text}; not by {', '.join(others)}." if others else f"{text}."

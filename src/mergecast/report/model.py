@@ -57,16 +57,20 @@ class Warm(TypedDict):
     sentence: str
 
 
-class Method(TypedDict):
+class Judgement(TypedDict):
+    """A forecast beside the constant: 1 - error / the constant's error; is it worth speaking of?"""
+
+    gain: Number
+    better: bool
+    sentence: str
+
+
+class Method(Judgement):
     """How far to trust the forecast of one merging method."""
 
     method: str
     predictor: str
     protocols: dict[str, ProtocolScores]
-    # 1 - error / the constant's error under the summary's protocol; is it worth speaking of?
-    gain: Number
-    better: bool
-    sentence: str
 
 
 class RunMethod(Method):

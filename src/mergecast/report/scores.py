@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 import numpy as np
+import pandas as pd
 
 from mergecast.errors import UsageError
 from mergecast.forecast.validation.evaluation import Evaluation
-from mergecast.report.plain import number
+from mergecast.report.model import ProtocolScores, RunMethod, Scores, Spread
+from mergecast.report.verdicts import judged
 from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.plain import number
 
-#: A forecast whose error is not at least this share below the constant's is called no better.
-LEAST_GAIN = 0.05
 #: The hardest protocol first: the forecast shown is the one that had seen neither task.
 _PROTOCOLS = ["suite", "l2to", "loto"]
 _NUMBERS = ["per_fold_r", "pooled_r", "mae", "coverage"]
@@ -21,10 +22,10 @@ _NUMBERS = ["per_fold_r", "pooled_r", "mae", "coverage"]
 
 def main_evaluation(evaluations: Sequence[Evaluation]) -> Evaluation:
     """The evaluation that forecasts are taken from: ``suite``, then ``l2to``, then ``loto``."""
-    found = {evaluation.protocol: evaluation for evaluation in evaluations}
+    by_protocol = {evaluation.protocol: evaluation for evaluation in evaluations}
     for protocol in _PROTOCOLS:
-        if protocol in found:
-            return found[protocol]
+        if protocol in by_protocol:
+            return by_protocol[protocol]
     raise UsageError("evaluations", "none given", "evaluate the run under l2to or loto")
 
 
@@ -41,56 +42,31 @@ def chosen_predictors(evaluation: Evaluation) -> dict[str, str]:
     return {str(method): str(predictor) for method, predictor in best.items()}
 
 
-def method_scores(
-    outcomes: OutcomeTable, evaluations: Sequence[Evaluation]
-) -> list[dict[str, Any]]:
-    """Per merging method, sorted by name: measured retention and the errors of its forecast.
-
-    Returns dicts of `method, predictor, forecast` (mean, std over pairs, under the main protocol),
-    `measured` (mean, std, min, n_pairs, sampling_error: of pairs, in retention), `protocols`
-    (protocol to `forecast`, `constant`, `partner_mean`, each `per_fold_r, pooled_r, mae, coverage`
-    or None where it does not apply), `gain` (1 − mae / constant's mae under the main protocol) and
-    `better` (gain of at least `LEAST_GAIN`).
-    """
+def method_scores(outcomes: OutcomeTable, evaluations: Sequence[Evaluation]) -> list[RunMethod]:
+    """Per merging method, sorted by name: measured retention and the errors of its forecast."""
     main = main_evaluation(evaluations)
-    chosen = chosen_predictors(main)
-    pairs = outcomes.pairs()
-    errors = sampling_errors(outcomes)
-    found = []
-    for method, predictor in chosen.items():
+    pairs, errors = outcomes.pairs(), sampling_errors(outcomes)
+    methods: list[RunMethod] = []
+    for method, predictor in chosen_predictors(main).items():
         protocols = {e.protocol: _scores_of(e, method, predictor) for e in evaluations}
-        mine = protocols[main.protocol]
-        gain = _gain(mine["forecast"]["mae"], mine["constant"]["mae"])
         measured = pairs.loc[pairs["method"] == method, "retention"]
-        found.append(
+        methods.append(
             {
                 "method": method,
                 "predictor": predictor,
-                "forecast": _forecast_spread(main, method, predictor),
+                "forecast": _spread(_forecasts(main, method, predictor)),
                 "measured": {
-                    "mean": number(measured.mean()),
-                    "std": number(measured.std(ddof=1)),
+                    **_spread(measured),
                     "min": number(measured.min()),
                     "n_pairs": int(measured.notna().sum()),
                     "n_undefined": int(measured.isna().sum()),
                     "sampling_error": errors.get(method),
                 },
                 "protocols": protocols,
-                "gain": gain,
-                "better": gain is not None and gain >= LEAST_GAIN,
+                **judged(predictor, protocols[main.protocol]),
             }
         )
-    return found
-
-
-def _forecast_spread(
-    evaluation: Evaluation, method: str, predictor: str
-) -> dict[str, float | None]:
-    """Mean and standard deviation over pairs of what one predictor forecast for a method."""
-    table = evaluation.predictions
-    own = table[(table["method"] == method) & (table["predictor"] == predictor)]
-    pairs = own.groupby(["suite", "left", "right"])["predicted"].mean()
-    return {"mean": number(pairs.mean()), "std": number(pairs.std(ddof=1))}
+    return methods
 
 
 def sampling_errors(outcomes: OutcomeTable) -> dict[str, float]:
@@ -115,20 +91,27 @@ def sampling_errors(outcomes: OutcomeTable) -> dict[str, float]:
     return {str(method): float(value) for method, value in means.items()}
 
 
-def _scores_of(evaluation: Evaluation, method: str, predictor: str) -> dict[str, Any]:
+def _scores_of(evaluation: Evaluation, method: str, predictor: str) -> ProtocolScores:
     rows = evaluation.results[evaluation.results["method"] == method].set_index("predictor")
-    found: dict[str, Any] = {}
-    for label, name in (
-        ("forecast", predictor),
-        ("constant", "constant"),
-        ("partner_mean", "partner_mean"),
-    ):
-        scores = {key: number(rows[key].get(name)) for key in _NUMBERS}
-        found[label] = None if scores["mae"] is None else scores
-    return found
+
+    def scores(name: str) -> Scores | None:
+        if name not in rows.index or number(rows["mae"][name]) is None:
+            return None
+        return cast("Scores", {key: number(rows[key][name]) for key in _NUMBERS})
+
+    return {
+        "forecast": scores(predictor),
+        "constant": scores("constant"),
+        "partner_mean": scores("partner_mean"),
+    }
 
 
-def _gain(mae: float | None, constant: float | None) -> float | None:
-    if mae is None or constant is None or constant == 0:
-        return None
-    return 1 - mae / constant
+def _forecasts(evaluation: Evaluation, method: str, predictor: str) -> pd.Series:
+    """What one predictor forecast for each pair under a method."""
+    rows = evaluation.predictions
+    rows = rows[(rows["method"] == method) & (rows["predictor"] == predictor)]
+    return rows.groupby(["suite", "left", "right"])["predicted"].mean()
+
+
+def _spread(values: pd.Series) -> Spread:
+    return {"mean": number(values.mean()), "std": number(values.std(ddof=1))}

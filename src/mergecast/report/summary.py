@@ -21,16 +21,14 @@ from mergecast.report.inputs import RunInputs
 from mergecast.report.model import (
     AdviceScores,
     MemberRow,
-    PairAdvice,
     RunHeader,
-    RunMethod,
     RunSummary,
     TaskRow,
 )
-from mergecast.report.plain import number, plain, records
 from mergecast.report.scores import chosen_predictors, main_evaluation, method_scores
-from mergecast.report.verdicts import method_sentence, run_verdict, run_warnings
+from mergecast.report.verdicts import run_verdict, run_warnings
 from mergecast.tables.pairs import PAIR_KEYS
+from mergecast.tables.plain import number, plain, records
 from mergecast.version import __version__
 
 _ROW = [*PAIR_KEYS, "method", "member"]
@@ -63,9 +61,7 @@ def summarise_run(
     RunSummary
     """
     main = main_evaluation(evaluations)
-    methods = cast("list[RunMethod]", method_scores(inputs.outcomes, evaluations))
-    for entry in methods:
-        entry["sentence"] = method_sentence(entry, main.protocol)
+    methods = method_scores(inputs.outcomes, evaluations)
     rows = _held_out(main, chosen_predictors(main))
     constant = _held_out(main, dict.fromkeys((m["method"] for m in methods), "constant"))
     judged, baseline = _judged(rows), _judged(constant)
@@ -83,7 +79,7 @@ def summarise_run(
         "verdict": list(run_verdict(methods, main.protocol, advice)),
         "methods": methods,
         "rows": _with_reasons(rows, forecast),
-        "pairs": cast("list[PairAdvice]", advice_records(judged)),
+        "pairs": advice_records(judged),
         "advice": advice,
         "tasks": tasks,
         "missing": [asdict(entry) for entry in inputs.pairs.missing],

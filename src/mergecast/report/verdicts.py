@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mergecast.report.model import AdviceScores, Method, ProtocolScores, RunMethod, TaskRow
-from mergecast.report.scores import LEAST_GAIN
+from mergecast.report.model import (
+    AdviceScores,
+    Judgement,
+    Number,
+    ProtocolScores,
+    RunMethod,
+    TaskRow,
+)
 
 UNSEEN = {
     "l2to": "With both tasks unseen",
     "loto": "With one task unseen",
     "suite": "On a suite never seen",
 }
+#: A forecast whose error is not at least this share below the constant's is called no better.
+LEAST_GAIN = 0.05
 #: Fewer tasks than this: a correlation or a coverage over them says little.
 FEW_TASKS = 10
 #: A fine-tuned model this little above its base or the commonest class has nothing to retain.
@@ -20,17 +28,27 @@ LEAST_SKILL = 0.02
 _COVERAGE_SLACK = 0.03
 
 
-def method_sentence(entry: Method, protocol: str) -> str:
-    """One method's verdict: the forecast's error beside the constant's."""
-    scores = entry["protocols"][protocol]
-    if scores["forecast"] is None or scores["constant"] is None:
+def judged(predictor: str, scores: ProtocolScores) -> Judgement:
+    """One method's forecast beside the constant."""
+    forecast, constant = scores["forecast"], scores["constant"]
+    gain = None
+    if forecast and constant and constant["mae"] > 0:
+        gain = 1 - forecast["mae"] / constant["mae"]
+    better = gain is not None and gain >= LEAST_GAIN
+    return {"gain": gain, "better": better, "sentence": _sentence(predictor, scores, gain)}
+
+
+def _sentence(predictor: str, scores: ProtocolScores, gain: Number) -> str:
+    if scores["forecast"] is None:
+        return "The forecaster's file does not hold its error."
+    if scores["constant"] is None:
         return "Not compared with the constant: its error is undefined."
-    mae, constant = scores["forecast"]["mae"], scores["constant"]["mae"]
-    if entry["predictor"] == "constant":
-        return f"No metric beat the constant (error {constant:.3f})."
-    if not entry["better"]:
-        return f"No better than the constant: error {mae:.3f} beside {constant:.3f}."
-    return f"Error {mae:.3f} beside the constant's {constant:.3f}: {entry['gain']:.0%} less."
+    error, constant = f"{scores['forecast']['mae']:.3f}", f"{scores['constant']['mae']:.3f}"
+    if predictor == "constant":
+        return f"No metric beat the constant (error {constant})."
+    if gain is None or gain < LEAST_GAIN:
+        return f"No better than the constant: error {error} beside {constant}."
+    return f"Error {error} beside the constant's {constant}: {gain:.0%} less."
 
 
 def run_verdict(methods: Sequence[RunMethod], protocol: str, advice: AdviceScores) -> Iterator[str]:

@@ -42,7 +42,8 @@ class Store:
 
     Parameters
     ----------
-    folder : the run folder; created at the first write.
+    folder : Path
+        The run folder; created at the first write.
     """
 
     def __init__(self, folder: Path) -> None:

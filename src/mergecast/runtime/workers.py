@@ -35,7 +35,19 @@ class Workers:
     A context manager: processes start at the first `map` that needs them, stay for the next one
     (starting one costs seconds of imports), and are stopped at the end.
 
-    Raises UsageError when `count` is below 1.
+    SIGINT raises KeyboardInterrupt and SIGTERM SystemExit(143), or what the program's own handler
+    raises, after the workers have been stopped. Workers end by themselves when this process is
+    killed.
+
+    Parameters
+    ----------
+    count : int
+        Processes; the results are the same for any number of them.
+
+    Raises
+    ------
+    UsageError
+        The number is below 1.
     """
 
     def __init__(self, count: int) -> None:
@@ -60,7 +72,25 @@ class Workers:
         specs: Sequence[S],
         progress: Advance | None = None,
     ) -> list[R]:
-        """`function` of every spec, in the order of `specs`; see `map_units`."""
+        """The function of every spec, in the order of the specs.
+
+        Parameters
+        ----------
+        function : callable
+            Defined at module level, since workers import it; it stores what must outlive a kill
+            by itself.
+        specs : sequence
+            What it is called with, one at a time.
+        progress : Advance, optional
+            Called in this process with the number of units that just finished.
+
+        Raises
+        ------
+        MergecastError
+            Or whatever a unit raised, as it was raised there; units not yet started are dropped.
+        ResourceError
+            A worker was killed, or ran out of memory.
+        """
         if self.count == 1:
             return [_advance(function(spec), progress) for spec in specs]
         if self._executor is None:
@@ -86,30 +116,6 @@ class Workers:
         for process in list((self._executor._processes or {}).values()):
             process.terminate()
         self._executor.shutdown(wait=True, cancel_futures=True)
-
-
-def map_units(
-    function: Callable[[S], R],
-    specs: Sequence[S],
-    workers: int = 1,
-    progress: Advance | None = None,
-) -> list[R]:
-    """`function` of every spec, in the order of `specs`, by at most `workers` processes.
-
-    Parameters
-    ----------
-    function : defined at module level, since workers import it; it stores what must outlive a
-        kill by itself.
-    workers : 1 runs everything in this process, one thread; the results are the same.
-    progress : called in this process with the number of units that just finished.
-
-    An error of a unit is raised here as it was raised there, and units not yet started are
-    dropped. SIGINT raises KeyboardInterrupt and SIGTERM SystemExit(143), or what the program's
-    own handler raises, after the workers have been stopped. Workers end by themselves when this
-    process is killed.
-    """
-    with Workers(workers) as pool:
-        return pool.map(function, specs, progress)
 
 
 def _advance(result: R, progress: Advance | None) -> R:

@@ -103,7 +103,7 @@ def write_table(frame: pd.DataFrame, path: str | Path, metadata: Metadata | None
 
 def _typed(column: pd.Series, kind: str, path: Path) -> pd.Series:
     """A CSV column of text as what it was when it was written; as numbers where nothing says."""
-    if kind == "str":
+    if kind in {"str", "object"}:  # as pandas calls text since version 3, and did before
         return column
     if kind == "bool" and column.isin(list(_FLAGS)).all():
         return column.map(_FLAGS).astype("bool")

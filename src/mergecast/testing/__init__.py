@@ -19,17 +19,19 @@ from __future__ import annotations
 from typing import Any
 
 from mergecast.errors import UsageError
-from mergecast.testing import evidence, merging_methods, suites
+from mergecast.testing import evidence, merging_methods, predictors, suites
 from mergecast.testing.check import Check, Laws
 from mergecast.testing.checkpoint_formats import check_checkpoint_format
 from mergecast.testing.evidence import check_evidence_kind, check_metric
 from mergecast.testing.merging_methods import check_merging_method
+from mergecast.testing.predictors import check_predictor
 from mergecast.testing.suites import check_suite
 
 _LAWS: tuple[Laws[Any, Any], ...] = (
     merging_methods.LAWS,
     evidence.METRIC_LAWS,
     evidence.KIND_LAWS,
+    predictors.LAWS,
     suites.LAWS,
 )
 
@@ -39,6 +41,7 @@ __all__ = [
     "check_evidence_kind",
     "check_merging_method",
     "check_metric",
+    "check_predictor",
     "check_suite",
     "checks",
 ]
@@ -60,8 +63,8 @@ def checks(package: str | None = None) -> list[Check]:
         Call each; it raises AssertionError where a law is broken. Raises UsageError where the
         package registers nothing.
     """
-    found = [check for laws in _LAWS for check in laws.of_package(package)]
-    if not found:
+    collected = [check for laws in _LAWS for check in laws.of_package(package)]
+    if not collected:
         remedy = "give an import name, and see that the package is installed with its entry points"
         raise UsageError(f"package {package!r}", "registers nothing to check", remedy)
-    return found
+    return collected

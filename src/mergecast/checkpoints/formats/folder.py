@@ -21,11 +21,11 @@ def _open(path: Path, base: Checkpoint | None) -> Checkpoint:
     folder = model_folder(path)
     if (folder / ADAPTER_CONFIG).is_file():
         return open_path(folder, base)
-    chosen = choose_weights(folder)
+    weights = choose_weights(folder)
     config = read_json(folder / "config.json")
-    checkpoint = widened(_weights(chosen.file), config)
+    checkpoint = widened(_weights(weights.file), config)
     checkpoint.path = folder  # what its config and tokenizer are read from
-    checkpoint.notes = (*checkpoint.notes, *chosen.notes)
+    checkpoint.notes = (*checkpoint.notes, *weights.notes)
     ties = tied_embeddings(checkpoint, config)
     return checkpoint.with_ties(ties) if ties else checkpoint
 

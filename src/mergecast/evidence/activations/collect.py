@@ -111,8 +111,8 @@ def activations(probe: Probe, samples: Samples, layer: str, batch_size: int) -> 
             probe.forward(batch)
             if not outputs:
                 raise UsageError(f"layer {layer!r}", "does not run in a forward pass", "name one")
-            found = _mean_over_positions(outputs[-1], batch, layer)
-            rows.append(found.double().cpu().numpy())
+            pooled = _mean_over_positions(outputs[-1], batch, layer)
+            rows.append(pooled.double().cpu().numpy())
     joined = np.concatenate(rows)
     finite = np.isfinite(joined).all(axis=1)
     if not finite.all():
@@ -129,12 +129,12 @@ def _captured(module: nn.Module, layer: str) -> Iterator[list[Tensor]]:
     def keep(_module: nn.Module, _inputs: object, output: object) -> None:
         while isinstance(output, tuple | list) and output:
             output = output[0]
-        found = getattr(output, "last_hidden_state", output)
-        if not isinstance(found, Tensor):
+        hidden = getattr(output, "last_hidden_state", output)
+        if not isinstance(hidden, Tensor):
             raise UsageError(
                 f"layer {layer!r}", f"returns {type(output).__name__}, not a tensor", "name another"
             )
-        outputs.append(found)
+        outputs.append(hidden)
 
     handle = module.get_submodule(layer).register_forward_hook(keep)
     try:

@@ -57,16 +57,16 @@ def find_layer(module: nn.Module, name: str | None, private: Sequence[str] = ())
     """
     if name is None:
         return last_block(module, private)
-    names = [known for known, _ in module.named_modules() if known]
+    names = [inside for inside, _ in module.named_modules() if inside]
     if name not in names:
-        near = [known for known in names if known.count(".") <= 2][:20]
+        near = [inside for inside in names if inside.count(".") <= 2][:20]
         raise UsageError.unknown("layer", name, [*near, f"… ({len(names)} in all)"])
     return name
 
 
 def _block_lists(module: nn.Module, private: Sequence[str]) -> list[tuple[int, int, str]]:
     """Outermost lists of blocks: (parameters, position, name of the last block)."""
-    found: list[tuple[int, int, str]] = []
+    blocks: list[tuple[int, int, str]] = []
     inside: list[str] = []
     for position, (name, part) in enumerate(module.named_modules()):
         if not isinstance(part, nn.ModuleList) or not len(part) or _hits(name, private):
@@ -76,13 +76,13 @@ def _block_lists(module: nn.Module, private: Sequence[str]) -> list[tuple[int, i
         size = sum(parameter.numel() for parameter in part.parameters())
         if size and all(type(block).forward is not nn.Module.forward for block in part):
             inside.append(name)
-            found.append((size, position, f"{name}.{len(part) - 1}"))
-    return found
+            blocks.append((size, position, f"{name}.{len(part) - 1}"))
+    return blocks
 
 
 def _stage(layer: str, module: nn.Module, has_conv: bool, private: Sequence[str]) -> str:
     parts = layer.split(".")
-    chosen = layer
+    stage = layer
     for depth in range(len(parts) - 1, 0, -1):
         outer = ".".join(parts[:depth])
         part = module.get_submodule(outer)
@@ -91,11 +91,11 @@ def _stage(layer: str, module: nn.Module, has_conv: bool, private: Sequence[str]
         linear_after = has_conv and any(isinstance(p, nn.Linear) for p in part.children())
         if reaches_head or linear_after:
             break
-        chosen = outer
-    parent_name, _, key = chosen.rpartition(".")
+        stage = outer
+    parent_name, _, key = stage.rpartition(".")
     parent = module.get_submodule(parent_name)
     if not isinstance(parent, nn.Sequential):
-        return chosen
+        return stage
     following = list(parent.named_children())
     start = [name for name, _ in following].index(key)
     for name, part in following[start + 1 :]:
@@ -103,8 +103,8 @@ def _stage(layer: str, module: nn.Module, has_conv: bool, private: Sequence[str]
         activation = type(part).__module__ == "torch.nn.modules.activation"
         if _hits(full, private) or not (isinstance(part, _TAILS) or activation):
             break
-        chosen = full
-    return chosen
+        stage = full
+    return stage
 
 
 def _hits(module_name: str, patterns: Sequence[str]) -> bool:

@@ -23,9 +23,12 @@ class Backward:
 
     Attributes
     ----------
-    parameters : shared name to the gradient of the mean loss, in the parameter's shape.
-    inputs : (k, …), each sample's gradient of its own loss by its pixels or input embeddings.
-    loss : the mean loss, nats.
+    parameters : dict of str to Tensor
+        Shared name to the gradient of the mean loss, in the parameter's shape.
+    inputs : Tensor
+        (k, …), each sample's gradient of its own loss by its pixels or input embeddings.
+    loss : float
+        The mean loss, nats.
     """
 
     parameters: dict[str, Tensor]
@@ -38,8 +41,9 @@ def backward(probe: Probe, samples: Samples, shared: Sequence[str], batch_size: 
 
     Parameters
     ----------
-    shared : parameter names of the family; those that are buffers of the module (running
-        statistics) have no gradient and are left out.
+    shared : sequence of str
+        Parameter names of the family; those that are buffers of the module (running statistics)
+        have no gradient and are left out.
 
     Raises
     ------
@@ -63,11 +67,11 @@ def backward(probe: Probe, samples: Samples, shared: Sequence[str], batch_size: 
             with _input_leaves(probe, batch) as (given, watched):
                 losses = _losses(probe, given)
             wanted = [*leaves.values(), *watched]
-            found = torch.autograd.grad(losses.sum(), wanted, allow_unused=True)
-            for name, part in zip(leaves, found, strict=False):
+            parts = torch.autograd.grad(losses.sum(), wanted, allow_unused=True)
+            for name, part in zip(leaves, parts, strict=False):
                 if part is not None:
                     total[name] = total[name] + part if name in total else part
-            by_input.append(_per_sample(found[len(leaves) :], watched, len(batch)))
+            by_input.append(_per_sample(parts[len(leaves) :], watched, len(batch)))
             loss += float(losses.detach().sum())
     gradients = {}
     for name, target in targets.items():
@@ -146,11 +150,13 @@ def _embeddings(probe: Probe) -> list[nn.Module]:
     return parts[:1]
 
 
-def _per_sample(found: Sequence[Tensor | None], watched: Sequence[Tensor], count: int) -> Tensor:
+def _per_sample(
+    gradients: Sequence[Tensor | None], watched: Sequence[Tensor], count: int
+) -> Tensor:
     """(count, …) on the CPU: one input's gradient, or several flattened side by side."""
     parts = [
         torch.zeros_like(value) if part is None else part
-        for part, value in zip(found, watched, strict=True)
+        for part, value in zip(gradients, watched, strict=True)
     ]
     if not parts or any(len(part) != count for part in parts):
         raise UsageError("input gradient", "has not one row a sample", "put the batch first")

@@ -40,8 +40,8 @@ def fisher(session: Session, family: Family, member: str) -> tuple[Tensor, Tenso
 
     Returns
     -------
-    tuple of two (N,) tensors
-        Float64.
+    tuple of (Tensor, Tensor)
+        Both of shape (N,), float64.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def reduce_gradients(
 
     Returns
     -------
-    tuple of two tensors
+    tuple of (Tensor, Tensor)
         ⟨g_s, τⱼ⟩ (count, N) and Σ_k F_kk τⱼ,k² (N,), both float64.
     """
     rows: list[Tensor] = []

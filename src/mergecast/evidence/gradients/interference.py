@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from mergecast.evidence.gradients.curvature import CURVATURE, Curvature, curvatu
 from mergecast.evidence.gradients.fisher import FISHER, fisher
 from mergecast.evidence.inputs.collect import inner, matrices
 from mergecast.evidence.inputs.moments import CURVATURE_DRAWS
-from mergecast.evidence.kind import Step
+from mergecast.evidence.kind import Step, one_of_each_shape
 from mergecast.evidence.readings import PairSums, Readings
 from mergecast.evidence.session import Session
 from mergecast.family.blocks import ParamBlock
@@ -83,22 +84,14 @@ def steps(session: Session) -> Iterator[Step]:
         forward=2,
         backward=1 + CURVATURE_DRAWS,
     )
-    one = session.narrowed(members[:1])
-    yield Step(lambda: _merge_all(one, replace(measured[0], curvature=None)), n)
-    yield Step(lambda: _view_all(one, measured[0]), n * n * len(session.methods))
-
-
-def _merge_all(session: Session, measured: Measured) -> None:
-    for block in session.family.blocks():
-        _add(session, PairSums(session.family.names), block, [measured])
-
-
-def _view_all(session: Session, measured: Measured) -> None:
-    for block in session.family.blocks():
-        factors = measured.factors(block.name)
-        if factors is not None:
-            transposed = block.name in measured.transposed
-            _seen(factors, matrices(torch.from_numpy(block.deltas), transposed))
+    one, methods = session.narrowed(members[:1]), len(session.methods)
+    merged = [replace(measured[0], curvature=None)]
+    for name, count in one_of_each_shape(session.family).items():
+        block, sums = one.family.block(name), PairSums(members[:1])
+        yield Step(partial(_add, one, sums, block, merged), n * count)
+        if factors := measured[0].factors(name):
+            deltas = matrices(torch.from_numpy(block.deltas), name in measured[0].transposed)
+            yield Step(partial(_seen, factors, deltas), n * n * methods * count)
 
 
 def _measure(session: Session, sums: PairSums, i: int) -> Measured:

@@ -69,23 +69,11 @@ class LayerMoments:
     output_energy: float = 0.0
     transposed: bool = False
 
-    @property
-    def inputs(self) -> Tensor:
-        """(in, in), float64: mean over samples and positions of x xᵀ."""
-        return self.input_rows.matrix().double() / self.input_rows.rows
-
-    @property
-    def curvature(self) -> Tensor:
-        """(out, out), float64: Gauss-Newton matrix of the loss in the layer's outputs, a mean
-        over samples of sums over positions; zero without draws.
-        """
-        if not self.output_rows.rows:
-            return torch.zeros(self.output_rows.width, self.output_rows.width).double()
-        return self.output_rows.matrix().double() / self.draws
-
     def factors(self) -> tuple[Tensor, Tensor]:
-        """F (k, out) and X (l, in) with curvature FᵀF and inputs XᵀX: the cost of a change D of
-        the weights is ‖F D Xᵀ‖².
+        """F (k, out) and X (l, in): the cost of a change D of the weights is ‖F D Xᵀ‖².
+
+        XᵀX is the mean over samples and positions of x xᵀ; FᵀF the Gauss-Newton matrix of the loss
+        in the layer's outputs, a mean over samples of sums over positions.
         """
         left = self.output_rows.factor() / max(1, self.draws) ** 0.5
         return left, self.input_rows.factor() / self.input_rows.rows**0.5
@@ -142,10 +130,10 @@ def layer_moments(
         draw = generator(seed, "output curvature", probe.task.name, number)
         for left in range(draws - 1, -1, -1):
             sweep.send_back(logits, draw, last=left == 0)
-    for moments in sweep.found.values():
+    for moments in sweep.moments.values():
         moments.output_energy /= moments.input_rows.rows
         moments.draws = len(samples) * draws
-    return dict(sorted(sweep.found.items()))
+    return dict(sorted(sweep.moments.items()))
 
 
 def _check_finite(logits: Tensor, batch: Samples) -> None:
@@ -164,7 +152,7 @@ class _Sweep:
         self.layers = layers
         self.signs = signs
         self.limit = limit
-        self.found: dict[str, LayerMoments] = {}
+        self.moments: dict[str, LayerMoments] = {}
         self.with_history = False
         self.outputs: list[tuple[str, Tensor]] = []
         self.batch: Samples | None = None
@@ -179,13 +167,13 @@ class _Sweep:
         kept = self._tokens(name, inputs)
         if kept is not None:
             x, y = x[kept], y[kept]
-        if name not in self.found:
-            self.found[name] = LayerMoments(
+        if name not in self.moments:
+            self.moments[name] = LayerMoments(
                 SecondMoment(x.shape[1], self.limit, self.signs),
                 SecondMoment(y.shape[1], self.limit, self.signs),
                 transposed=is_transposed(layer),
             )
-        moments = self.found[name]
+        moments = self.moments[name]
         patches = isinstance(layer, nn.Conv2d)  # which depend on the layer as well
         same = None
         if self._last is not None and not patches:
@@ -215,7 +203,7 @@ class _Sweep:
         for (name, _), back in zip(self.outputs, sent, strict=True):
             if back is not None:
                 rows, kept = rows_out(self.layers[name], back), self._tokens(name, back)
-                self.found[name].output_rows.add(rows if kept is None else rows[kept])
+                self.moments[name].output_rows.add(rows if kept is None else rows[kept])
 
     def _signs(self, p: Tensor, draw: torch.Generator) -> Tensor:
         """Random signs in the shape of p; 0 on padding, which takes none of the stream."""

@@ -48,7 +48,8 @@ def reestimated(
 
     Returns
     -------
-    The tensors under the module's names; `parameters`' own are not touched.
+    dict of str to Tensor
+        The tensors under the module's names; `parameters`' own are not touched.
     """
     probe.load(parameters)
     layers = batchnorm_layers(probe.module)

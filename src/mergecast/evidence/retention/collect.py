@@ -10,11 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import product
 
-from mergecast.evidence.kind import Step
+from mergecast.evidence.kind import Step, one_of_each_shape
 from mergecast.evidence.readings import Readings
 from mergecast.evidence.retention.batchnorm import BATCHNORM
-from mergecast.evidence.retention.merges import RETENTION, alone, one_draw, readings_of
+from mergecast.evidence.retention.merges import (
+    RETENTION,
+    alone,
+    compare,
+    merge_parameter,
+    readings_of,
+)
 from mergecast.evidence.session import Session
 from mergecast.merging.decompositions import Decompositions, remembered
 
@@ -39,12 +46,14 @@ def collect(session: Session) -> Readings:
 
 
 def steps(session: Session) -> Iterator[Step]:
-    """One model's own answers, then one merge of it by every method and with every stand-in."""
-    n, member = session.family.size, min(session.family.names)
-    yield Step(lambda: session.logits(member), n, forward=1)
+    """One model's answers, and by every method and stand-in its merge of each shape."""
+    n, member, merges = session.family.size, min(session.family.names), session.merges
+    draws = {stand_in: 1 if stand_in == "base" else merges.draws for stand_in in merges.partners}
     with remembered(Decompositions()):
-        for method in session.methods:
-            for stand_in in session.merges.partners:
-                draws = 1 if stand_in == "base" else session.merges.draws
-                run = partial(one_draw, session, member, method, stand_in)
-                yield Step(run, n * draws, forward=1)
+        for method, stand_in in product(session.methods, draws):
+            for name, count in one_of_each_shape(session.family).items():
+                run = partial(merge_parameter, session, [member], method, name, stand_in)
+                yield Step(run, n * draws[stand_in] * count)
+    evaluated = n * len(session.methods) * sum(draws.values())
+    yield Step(lambda: session.logits(member), n, forward=1)
+    yield Step(lambda: compare(session, member, session.state(member)), evaluated, forward=1)

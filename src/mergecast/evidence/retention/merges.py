@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 from torch import Tensor
 
-from mergecast.errors import CheckpointError, FamilyError, UndefinedError, UsageError
+from mergecast.errors import (
+    CheckpointError,
+    FamilyError,
+    MergecastError,
+    UndefinedError,
+    UsageError,
+)
 from mergecast.evidence.readings import Key, Readings
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.batchnorm import BATCHNORM, batchnorm_layers, reestimated
 from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.session import Session
+from mergecast.merging.decompositions import current
 from mergecast.merging.method import METHODS
-from mergecast.merging.run import MERGE, merge
-from mergecast.merging.stand_ins import ALONE, merge_alone, private_parameters
+from mergecast.merging.run import MERGE, apply, merge
+from mergecast.merging.stand_ins import (
+    ALONE,
+    merge_alone,
+    private_parameters,
+    with_stand_ins,
+)
 from mergecast.runtime.seeds import derived_seed
 from mergecast.runtime.stage import Stage
 from mergecast.tasks.probe import FORWARD
@@ -49,14 +62,12 @@ def alone(session: Session, member: str, method: str, stand_in: str) -> Comparis
         session,
         spec,
         lambda: forms.mean_of(
-            [one_draw(session, member, method, stand_in, draw) for draw in range(draws)]
+            [_one_draw(session, member, method, stand_in, draw) for draw in range(draws)]
         ),
     )
 
 
-def one_draw(
-    session: Session, member: str, method: str, stand_in: str, draw: int = 0
-) -> Comparison:
+def _one_draw(session: Session, member: str, method: str, stand_in: str, draw: int) -> Comparison:
     """A model merged with one draw of its stand-ins, not kept."""
     merges, settings = session.merges, session.settings
     try:
@@ -125,6 +136,22 @@ def compare(session: Session, member: str, merged: Mapping[str, Tensor]) -> Comp
     padded = probe.has_encoder_and_decoder
     tokens = samples.tokens(logits.shape[1], decoder=padded) if logits.dim() == 3 else None
     return forms.compare(logits, single, samples.labels, tokens)
+
+
+def merge_parameter(
+    session: Session, members: Sequence[str], method: str, name: str, stand_in: str = ""
+) -> None:
+    """What a merge does to one parameter; its result is of no interest, what it takes is."""
+    merges, kernel = session.merges, METHODS.get(method)
+    block = session.family.subset(members).block(name)
+    if stand_in:
+        if (decompositions := current()) is not None:
+            decompositions.expect(block.delta(0))
+        block = with_stand_ins(block, merges.size, stand_in, merges.merge_seed)
+    with suppress(MergecastError):  # which a merge that is kept has as its reason
+        kernel.check_members(block.members)
+        params = kernel.validate(merges.params.get(method))
+        apply(block, kernel, params, seed=merges.merge_seed, device=session.settings.device)
 
 
 def batchnorm_words(session: Session) -> str:

@@ -9,11 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from itertools import combinations
+from math import comb
 
-from mergecast.evidence.kind import Step
+from mergecast.evidence.kind import Step, one_of_each_shape
 from mergecast.evidence.readings import Readings
 from mergecast.evidence.retention.batchnorm import BATCHNORM
-from mergecast.evidence.retention.merges import PROBE, readings_of, together
+from mergecast.evidence.retention.merges import (
+    PROBE,
+    compare,
+    merge_parameter,
+    readings_of,
+    together,
+)
 from mergecast.evidence.session import Session
 
 #: Whether statistics are measured anew is a setting: what is kept of a merge depends on it.
@@ -35,8 +42,12 @@ def collect(session: Session) -> Readings:
 
 
 def steps(session: Session) -> Iterator[Step]:
-    """One merge of one pair by every method, evaluated on the samples of both."""
-    names = sorted(session.family.names)
-    pairs = len(names) * (len(names) - 1) // 2
-    for method in session.methods if pairs else ():
-        yield Step(partial(together, session, names[:2], method), pairs, forward=2)
+    """Of one pair the merge of each shape by every method, and the answers of one member."""
+    members = sorted(session.family.names)[:2]
+    merges = comb(session.family.size, 2) * len(session.methods)
+    for method in session.methods if merges else ():
+        for name, count in one_of_each_shape(session.family).items():
+            run = partial(merge_parameter, session, members, method, name)
+            yield Step(run, merges / len(session.methods) * count)
+    state = session.state(members[0])
+    yield Step(lambda: compare(session, members[0], state), 2 * merges, forward=1)

@@ -98,7 +98,7 @@ def energies(
         return [np.add.reduceat(square, starts) for square in squares]
 
     with np.errstate(invalid="ignore", divide="ignore"):
-        for j, found in enumerate(pool.map(of_model, range(len(block.members)))):
-            for side, energy in zip(shares, found, strict=True):
+        for j, energies_of_j in enumerate(pool.map(of_model, range(len(block.members)))):
+            for side, energy in zip(shares, energies_of_j, strict=True):
                 shares[side][given, j] = np.minimum(energy / gram[j, j], 1)
     return shares

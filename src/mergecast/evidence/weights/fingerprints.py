@@ -83,12 +83,13 @@ class WeightFingerprints:
     def pair(self, first: str, second: str) -> WeightPair:
         """Two models, in order."""
         i, j = (self.members.index(label) for label in (first, second))
-        return WeightPair(self, i, j, self.gram[np.ix_((i, j), (i, j))])
+        gram = self.gram[np.ix_((i, j), (i, j))]
+        return WeightPair((first, second), gram, "equals its base (zero task vector)", self, i, j)
 
 
 @dataclass(frozen=True)
-class WeightPair:
-    """Two models of a family, in order.
+class WeightPair(VectorPair):
+    """Two models of a family, in order: their task vectors, and what is known by parameter.
 
     Attributes
     ----------
@@ -96,39 +97,11 @@ class WeightPair:
         Of the whole family.
     i, j : int
         Positions of the two models in ``fingerprints.members``.
-    gram : (2, 2) array
-        Gram matrix of the two task vectors.
     """
 
     fingerprints: WeightFingerprints
     i: int
     j: int
-    gram: Array
-
-    @property
-    def labels(self) -> tuple[str, str]:
-        """Labels of the two models."""
-        return self.fingerprints.members[self.i], self.fingerprints.members[self.j]
-
-    @cached_property
-    def vectors(self) -> VectorPair:
-        """The two task vectors."""
-        return VectorPair(self.labels, self.gram, "equals its base (zero task vector)")
-
-    @property
-    def norms(self) -> tuple[float, float]:
-        """Norms of the two task vectors; raises UndefinedError if one is zero."""
-        return self.vectors.norms
-
-    @property
-    def dot(self) -> float:
-        """⟨τᵢ, τⱼ⟩."""
-        return self.vectors.dot
-
-    @property
-    def cosine(self) -> float:
-        """Cosine of the two task vectors, within [-1, 1]."""
-        return self.vectors.cosine
 
     def parameter_grams(self) -> Iterator[Array]:
         """2 × 2 Gram matrices of every shared parameter that both models changed."""

@@ -33,13 +33,19 @@ class Spectrum:
 
     Attributes
     ----------
-    values : all singular values, descending, shape (r,), float64.
-    rank : how many of them are above the tolerance.
-    left : strongest left singular vectors as rows, shape (min(k, rank), m).
-    right : strongest right singular vectors as rows, shape (min(k, rank), n).
-    weak : weakest right singular vectors of the thin SVD as rows, shape (min(k, r), n); None
-        where they are not defined.
-    weak_undefined : why `weak` is None; empty otherwise.
+    values : ndarray
+        All singular values, descending, shape (r,), float64.
+    rank : int
+        How many of them are above the tolerance.
+    left : ndarray
+        Strongest left singular vectors as rows, shape (min(k, rank), m).
+    right : ndarray
+        Strongest right singular vectors as rows, shape (min(k, rank), n).
+    weak : ndarray or None
+        Weakest right singular vectors of the thin SVD as rows, shape (min(k, r), n); None where
+        they are not defined.
+    weak_undefined : str
+        Why `weak` is None; empty otherwise.
     """
 
     values: Array
@@ -55,7 +61,8 @@ def rounding_floor(base_norm: float, shape: tuple[int, int]) -> float:
 
     Parameters
     ----------
-    base_norm : Frobenius norm of the base's matrix of `shape`.
+    base_norm : float
+        Frobenius norm of the base's matrix of `shape`.
     """
     m, n = shape
     return _ROUNDING * base_norm / sqrt(m * n) * (sqrt(m) + sqrt(n))
@@ -66,9 +73,12 @@ def spectrum(delta: Array, k: int = 10, floor: float = 0.0) -> Spectrum:
 
     Parameters
     ----------
-    delta : shape (m, n), float32 or float64, finite.
-    k : directions kept at each end.
-    floor : singular values up to this size are noise (`rounding_floor`).
+    delta : ndarray of shape (m, n)
+        Float32 or float64, finite.
+    k : int
+        Directions kept at each end.
+    floor : float
+        Singular values up to this size are noise (`rounding_floor`).
 
     Raises
     ------

@@ -26,7 +26,7 @@ def task_vector_cosine_similarity(pair: WeightPair) -> float:
 def task_vector_l2_distance(pair: WeightPair) -> float:
     """‖τᵢ - τⱼ‖."""
     _ = pair.norms
-    return pair.vectors.distance
+    return pair.distance
 
 
 @_paper("task_vector_dot_product", range=(-inf, inf))
@@ -45,7 +45,7 @@ def weight_space_angle(pair: WeightPair) -> float:
 @_paper("task_vector_magnitude_ratio", range=(0, 1))
 def task_vector_magnitude_ratio(pair: WeightPair) -> float:
     """The smaller of the two norms over the larger."""
-    return pair.vectors.magnitude_ratio
+    return pair.magnitude_ratio
 
 
 @metric(

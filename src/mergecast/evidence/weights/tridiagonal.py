@@ -25,13 +25,17 @@ def symmetric_ends(matrix: Array, k: int) -> tuple[Array, Array]:
 
     Parameters
     ----------
-    matrix : shape (n, n); only one triangle is read.
-    k : vectors wanted at each end; 2k ≤ n.
+    matrix : ndarray of shape (n, n)
+        Only one triangle is read.
+    k : int
+        Vectors wanted at each end; 2k ≤ n.
 
     Returns
     -------
-    values : all n, descending.
-    vectors : shape (2k, n): of the first k values, then of the last k, as rows.
+    values : ndarray of shape (n,)
+        All of them, descending.
+    vectors : ndarray of shape (2k, n)
+        Of the first k values, then of the last k, as rows.
     """
     n = matrix.shape[0]
     packed = np.array(matrix, dtype=np.float64, order="F")
@@ -51,13 +55,13 @@ def _tridiagonal_vectors(diagonal: Array, off: Array, first: int, last: int) -> 
     """Eigenvectors number `first` to `last` (ascending, from 1) as columns."""
     n, count = diagonal.size, last - first + 1
     vectors = np.empty((n, count), order="F")
-    found = np.zeros(1, dtype=np.intc)
+    how_many = np.zeros(1, dtype=np.intc)
     support, integers = np.empty(2 * count, dtype=np.intc), np.empty(10 * n, dtype=np.intc)
     values, work = np.empty(n), np.empty(18 * n)
     accurate = np.ones(1, dtype=np.intc)
     limits = (0.0, 0.0, first, last)
     _call(
-        *("dstemr", b"V", b"I", n, diagonal.copy(), off.copy(), *limits, found, values, vectors),
+        *("dstemr", b"V", b"I", n, diagonal.copy(), off.copy(), *limits, how_many, values, vectors),
         *(n, count, support, accurate, work, work.size, integers, integers.size),
     )
     return vectors

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -28,8 +27,10 @@ class Shares:
 
     Attributes
     ----------
-    member, partner : (n,) effects of the two models, whatever their metrics.
-    metrics : (n, p) what each metric adds.
+    member, partner : ndarray of shape (n,)
+        Effects of the two models, whatever their metrics.
+    metrics : ndarray of shape (n, p)
+        What each metric adds.
     """
 
     member: Floats
@@ -43,11 +44,14 @@ class Effects:
 
     Attributes
     ----------
-    mean : of the training rows, by generalised least squares.
-    member, partner : (m,) effect of each model as member, and on its partners.
-    own_metrics, partner_metrics : (p,) effect of one unit of a member's and a partner's descriptor.
-    member_slopes : (m, p) how each model answers to partners of a kind.
-    partner_slopes : (m, p) how each model hits members of a kind.
+    mean : float
+        Of the training rows, by generalised least squares.
+    member, partner : ndarray of shape (m,)
+        Effect of each model as member, and on its partners.
+    own_metrics, partner_metrics : ndarray of shape (p,)
+        Effect of one unit of a member's and of a partner's descriptor.
+    member_slopes, partner_slopes : ndarray of shape (m, p)
+        How each model answers to partners of a kind, and how it hits members of a kind.
     """
 
     mean: float
@@ -71,10 +75,14 @@ class Effects:
 
         Parameters
         ----------
-        mean, weights : of `Components`, weights (n,).
-        variances : term to its variance; a term that is not in the fit has none.
-        train : the n training rows.
-        models : (m,) names; empty where rows name none.
+        mean, weights : float, ndarray of shape (n,)
+            Of `Components`.
+        variances : mapping of str to float
+            Term to its variance; a term that is not in the fit has none.
+        train : Parts
+            The n training rows.
+        models : ndarray of shape (m,)
+            Names; empty where rows name none.
         """
         p = max(train.own.shape[1], 1)
         own, other = weights[:, None] * train.own / p, weights[:, None] * train.other / p
@@ -95,9 +103,10 @@ class Effects:
 
         Parameters
         ----------
-        rows : n rows.
-        like_member, like_partner : (n, m) likeness of each row's member and partner with each model
-            of the fit.
+        rows : Parts
+            n rows.
+        like_member, like_partner : ndarray of shape (n, m)
+            Likeness of each row's member and partner with each model of the fit.
         """
         own = self.own_metrics + like_partner @ self.partner_slopes
         other = self.partner_metrics + like_member @ self.member_slopes
@@ -106,21 +115,3 @@ class Effects:
             like_partner @ self.partner,
             rows.own * own + rows.other * other,
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        values = vars(self).items()
-        return {k: v.tolist() if isinstance(v, np.ndarray) else float(v) for k, v in values}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any], m: int, p: int) -> Effects:
-        """The effects of m models and p metrics that `to_dict` gave."""
-        slopes = {key: matrix(data[key], m, p) for key in ("member_slopes", "partner_slopes")}
-        vectors = ("member", "partner", "own_metrics", "partner_metrics")
-        rest = {key: np.asarray(data[key], dtype=np.float64) for key in vectors}
-        return cls(mean=float(data["mean"]), **rest, **slopes)
-
-
-def matrix(rows: Any, m: int, p: int) -> Floats:
-    """Nested lists as (m, p) floats; no rows at all keep their p columns."""
-    return np.asarray(rows, dtype=np.float64).reshape(m, p)

@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from mergecast.forecast.estimators.scaling import metrics_of
 from mergecast.forecast.rows import mean_by_code, pair_codes, without_identity
 from mergecast.typing import Floats
 
@@ -22,12 +23,12 @@ class PairRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):  # type:
 
     Parameters
     ----------
-    regressor : sklearn regressor
+    regressor : sklearn.base.RegressorMixin
         Of metrics alone; it gets a frame where `fit` does.
 
     Attributes
     ----------
-    regressor_ : sklearn regressor
+    regressor_ : sklearn.base.RegressorMixin
         The fitted one.
     coef_ : ndarray of shape (p,)
         Its coefficients, or those of its last step; only there where it has them.
@@ -60,8 +61,7 @@ class PairRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):  # type:
     def predict(self, X: Any) -> Floats:
         """Predicted outcome of each row, (n,); not clipped."""
         check_is_fitted(self)
-        X = validate_data(self, without_identity(X), dtype=np.float64, reset=False)
-        return np.asarray(self.regressor_.predict(self._named(X)))
+        return np.asarray(self.regressor_.predict(self._named(metrics_of(self, X))))
 
     def _named(self, X: Floats) -> Floats | pd.DataFrame:
         names = getattr(self, "feature_names_in_", None)

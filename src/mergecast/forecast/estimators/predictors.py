@@ -90,7 +90,7 @@ def predictor(
         What it is called in commands, tables and files.
     summary, warm, needs, stored
         See `Predictor`.
-    **parameters
+    **parameters : object
         Given to the decorated class or function when an estimator is made.
 
     Returns

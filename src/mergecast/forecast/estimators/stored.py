@@ -50,7 +50,7 @@ class StoredModel(Strict, ABC):
 
         Parameters
         ----------
-        estimator : sklearn regressor
+        estimator : sklearn.base.RegressorMixin
             Fitted on `rows`.
         rows : TrainingRows
             What it was fitted on.
@@ -88,7 +88,7 @@ class StoredModel(Strict, ABC):
         -------
         numbers : ndarray of shape (n,)
             Retention.
-        reasons : list of n lists
+        reasons : list of list of str
             See `sorted_reasons`.
         """
 

@@ -28,11 +28,16 @@ class Components:
 
     Attributes
     ----------
-    mean : generalised least-squares mean of y.
-    theta : (k + 1,) variances, the noise last.
-    weights : (n,) so that the prediction for new rows is mean + Σ θ_k K_k(new, train) @ weights.
-    projection : (n, n) REML's P, for `leave_out_residuals`.
-    n_iter : steps taken.
+    mean : float
+        Generalised least-squares mean of y.
+    theta : ndarray of shape (k + 1,)
+        Variances, the noise last.
+    weights : ndarray of shape (n,)
+        The prediction for new rows is mean + Σ θ_k K_k(new, train) @ weights.
+    projection : ndarray of shape (n, n)
+        REML's P, for `leave_out_residuals`.
+    n_iter : int
+        Steps taken.
     """
 
     mean: float
@@ -47,10 +52,13 @@ def fit_components(kernels: list[Floats], y: Floats, max_iter: int = 10) -> Comp
 
     Parameters
     ----------
-    kernels : k positive semi-definite (n, n) matrices.
-    y : (n,) outcomes.
-    max_iter : steps; ended earlier when no variance that matters (explains a thousandth)
-        changes by more than 2 %.
+    kernels : list of ndarray of shape (n, n)
+        Positive semi-definite.
+    y : ndarray of shape (n,)
+        Outcomes.
+    max_iter : int
+        Steps; ended earlier when no variance that matters (explains a thousandth) changes by more
+        than 2 %.
 
     References
     ----------

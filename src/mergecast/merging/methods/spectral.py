@@ -126,7 +126,8 @@ def directions(
 
     Returns
     -------
-    u (m, k), s (k,) descending, vh (k, n) with k ≤ count, the numerical rank.
+    tuple of (Tensor, Tensor, Tensor)
+        u (m, k), s (k,) descending, vh (k, n) with k ≤ count, the numerical rank.
     """
     if not bool(matrix.any()):
         # A base's copy among the members: no direction has weight, whatever LAPACK would return.
