@@ -28,7 +28,7 @@ from mergecast.evidence import (
 )
 from mergecast.family import Family
 from mergecast.forecast.splitters import LeaveTwoTasksOut
-from mergecast.forecast.validation.evaluation import pearson
+from mergecast.forecast.validation.scoring import pearson
 from mergecast.suites.folder import run_tasks
 from mergecast.suites.run import run_suite
 from mergecast.tables.columns import Column

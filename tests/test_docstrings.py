@@ -7,9 +7,6 @@ import pytest
 from imports import modules, room_of
 from numpydoc_grammar import Docstring, docstrings, is_type, problems
 
-#: Rooms that are not converted yet. This list only shrinks.
-WAITING = {"forecast"}
-
 ROOMS = sorted({room_of(module) for module in modules()})
 
 
@@ -22,10 +19,7 @@ def test_every_docstring_of_a_room_gives_types_and_describes_below_them(room):
         for docstring in docstrings(file, module)
         for problem in problems(docstring)
     ]
-    if room in WAITING:
-        assert found, "the room is converted: take it off the list"
-    else:
-        assert found == []
+    assert found == []
 
 
 @pytest.mark.parametrize(

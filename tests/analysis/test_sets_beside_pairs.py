@@ -9,7 +9,7 @@ import pytest
 from mergecast.analysis.analyse import analyse
 from mergecast.analysis.audit import audit
 from mergecast.forecast.forecaster import Forecaster
-from mergecast.forecast.validation.evaluation import evaluate
+from mergecast.forecast.validation.evaluate import evaluate
 from mergecast.report.inputs import RunInputs
 from mergecast.report.scores import sampling_errors
 from mergecast.report.summary import summarise_run

@@ -132,7 +132,7 @@ def test_metrics_are_split_into_own_partner_and_rest():
     X, _ = directed(n=10)
     member, partner = (X[side].to_numpy(dtype=str) for side in ("member", "partner"))
     metrics = X[["reach", "keep"]].to_numpy()
-    parts = Descriptors(metrics, member, partner).parts(metrics, member, partner)
+    parts = Descriptors.of_rows(metrics, member, partner).parts(metrics, member, partner)
     assert r(parts.other[:, 0], metrics[:, 0]) > 0.99
     assert r(parts.own[:, 1], metrics[:, 1]) > 0.99
     assert parts.own[:, 0].std() == pytest.approx(1.0)

@@ -2,7 +2,7 @@ import pytest
 
 from mergecast.errors import UsageError
 from mergecast.forecast.validation.choices import MEASURED_PAIRS, choices
-from mergecast.forecast.validation.evaluation import evaluate
+from mergecast.forecast.validation.evaluate import evaluate
 from mergecast.tables.outcomes import OutcomeTable
 from synthetic_suite import build_suite
 

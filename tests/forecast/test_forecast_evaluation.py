@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from mergecast.errors import UsageError
-from mergecast.forecast.validation.evaluation import evaluate, pearson
+from mergecast.forecast.validation.evaluate import evaluate
+from mergecast.forecast.validation.scoring import pearson
 from recorded_progress import RecordedProgress
 
 
@@ -133,3 +134,12 @@ def test_unknown_names_say_what_exists(make_suite):
         evaluate(*make_suite(n_tasks=4), "lot")
     with pytest.raises(UsageError, match=r"predictor 'rigde': unknown; did you mean 'ridge'\?"):
         evaluate(*make_suite(n_tasks=4), predictors=["rigde"])
+
+
+def test_one_screen_has_a_row_a_predictor(make_suite):
+    evaluation = evaluate(*make_suite("metric", methods=("dare", "ties")), predictors=["ridge"])
+    lines = repr(evaluation).splitlines()
+    assert lines[0] == "Evaluation under loto: 2 merging methods, 3 predictors, 28 pairs"
+    assert [line.split()[0] for line in lines[3:]] == ["constant", "partner_mean", "ridge"]
+    assert max(map(len, lines)) <= 100
+    assert "<table" in evaluation._repr_html_()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mergecast.forecast.intervals import conformal_half_width
-from mergecast.forecast.validation.evaluation import evaluate
+from mergecast.forecast.validation.evaluate import evaluate
 
 
 @pytest.mark.parametrize(("n", "rank"), [(9, 9), (19, 18), (99, 90), (100, 91)])

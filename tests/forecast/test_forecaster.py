@@ -231,3 +231,25 @@ def test_advice_follows_the_worst_member_of_the_best_method(forecaster, new_pair
     assert set(merge["advice"]) == {"merge"}
     refuse = forecaster.forecast(new_pairs, threshold=math.inf).pairs
     assert set(refuse["advice"]) == {"do not merge"}
+
+
+def test_one_screen_says_how_to_merge_each_pair(forecaster, make_suite):
+    pairs = make_suite("metric", n_tasks=7, seed=9, suite="")[0]
+    forecast = forecaster.forecast(pairs)
+    lines = repr(forecast).splitlines()
+    assert len(lines) <= 20
+    assert max(map(len, lines)) <= 100
+    assert lines[0].startswith("Forecast: 21 pairs, 2 merging methods, by forecaster in memory")
+    assert "interval (90%)" in lines[1]
+    best = forecast.pairs.iloc[0]
+    assert f"t00 + t01 {best['advice']}" in " ".join(lines[3].split())
+    assert f"{best['lower']:.3f} to " in lines[3]
+    assert lines[-1] == "… 9 more rows"
+    assert "<table" in forecast._repr_html_()
+
+
+def test_a_pair_without_a_forecast_is_on_the_screen_too(forecaster, new_pairs):
+    new_pairs.loc[0, "reach:left<-right"] = np.nan
+    text = repr(forecaster.forecast(new_pairs))
+    assert "t00 + t01 no forecast" in " ".join(text.split())
+    assert "nan" not in text.lower()

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from mergecast.errors import UsageError
-from mergecast.forecast.estimators.additive_plus import AdditivePlus
+from mergecast.forecast.estimators.stored_additive import AdditiveModel
 from mergecast.forecast.forecaster import Forecaster
 
 #: A cut of the forecaster that came with the package: one method, two tiers, both sides.
@@ -61,7 +61,7 @@ def test_a_warm_method_knows_its_models_by_name_still(old):
     )
     for metric in block["metrics"]:
         X[metric] = pairs[metric].iloc[0]
-    assert np.array_equal(rows["retention"], AdditivePlus.from_dict(block).predict(X))
+    assert np.array_equal(rows["retention"], AdditiveModel(**block).estimator().predict(X))
 
 
 def test_written_again_it_is_a_file_of_this_version_that_says_the_same(old, tmp_path):

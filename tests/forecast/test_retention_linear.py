@@ -5,7 +5,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from mergecast.errors import UsageError
 from mergecast.forecast.estimators.retention_linear import LABELLED, UNLABELLED, RetentionLinear
 from mergecast.forecast.training import training_rows
-from mergecast.forecast.validation.evaluation import evaluate
+from mergecast.forecast.validation.evaluate import evaluate
 
 
 @pytest.fixture

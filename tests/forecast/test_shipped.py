@@ -3,7 +3,7 @@ import pytest
 from mergecast.errors import UsageError
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.shipped import find_forecaster, shipped_forecasters
-from mergecast.forecast.validation.evaluation import evaluate
+from mergecast.forecast.validation.evaluate import evaluate
 from synthetic_suite import build_suite
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mergecast.forecast.training import training_rows
-from mergecast.forecast.validation.evaluation import evaluate
+from mergecast.forecast.validation.evaluate import evaluate
 from mergecast.forecast.validation.uncertainty import permuted_outcomes
 
 

@@ -11,8 +11,8 @@ from mergecast.cli import reproduce as command
 from mergecast.errors import TableError, UsageError
 from mergecast.forecast.estimators.predictors import PREDICTORS, Predictor
 from mergecast.forecast.training import training_rows
-from mergecast.forecast.validation.evaluation import scores
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
+from mergecast.forecast.validation.scoring import scores
 from mergecast.paper.fits import released_fits
 from mergecast.paper.refits import (
     NUMBERS,

@@ -5,7 +5,8 @@ import pandas as pd
 
 from mergecast.forecast.recommend import recommend
 from mergecast.forecast.result import Forecast
-from mergecast.forecast.validation.evaluation import NOT_APPLICABLE, RESULT_COLUMNS, Evaluation
+from mergecast.forecast.validation.evaluate import NOT_APPLICABLE
+from mergecast.forecast.validation.evaluation import RESULT_COLUMNS, Evaluation
 from mergecast.report.inputs import RunInputs
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable

@@ -33,7 +33,7 @@ def ablate(
     ----------
     pairs, outcomes : table or DataFrame
     predictor, protocol, methods
-        As in `mergecast.forecast.validation.evaluation.evaluate`.
+        As in `mergecast.forecast.validation.evaluate.evaluate`.
     progress : Progress, optional
         Told of every group of metrics done.
 

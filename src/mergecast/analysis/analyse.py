@@ -136,7 +136,7 @@ def analyse(
     Raises
     ------
     TableError, UsageError
-        As `mergecast.forecast.validation.evaluation.evaluate`.
+        As `mergecast.forecast.validation.evaluate.evaluate`.
     """
     pairs, outcomes = as_pairs(pairs), as_outcomes(outcomes)
     data = training_rows(pairs, outcomes, list(methods) if methods else None)

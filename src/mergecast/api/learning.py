@@ -11,7 +11,7 @@ import pandas as pd
 
 from mergecast.errors import UsageError
 from mergecast.forecast.forecaster import Forecaster
-from mergecast.forecast.validation import evaluation as validation
+from mergecast.forecast.validation import evaluate as validation
 from mergecast.forecast.validation.choices import choices
 from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.report.inputs import read_tasks

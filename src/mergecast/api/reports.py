@@ -9,7 +9,7 @@ from mergecast.api.inputs import refuse_table
 from mergecast.forecast.fit import CANDIDATES
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.result import Forecast
-from mergecast.forecast.validation.evaluation import evaluate
+from mergecast.forecast.validation.evaluate import evaluate
 from mergecast.report.family_summary import summarise_forecast
 from mergecast.report.html import write_html
 from mergecast.report.inputs import RunInputs, read_inputs

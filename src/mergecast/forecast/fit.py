@@ -32,61 +32,6 @@ LEVELS: Final = [0.5, 0.8, LEVEL, 0.95]
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The predictors that a fit chooses from.
-
-    Attributes
-    ----------
-    cold : list of str
-        Validated with both tasks unseen.
-    best : bool
-        Whether the one of least error is taken; else the last.
-    warm : str
-        The predictor stored beside it for pairs with a known member; empty for none.
-    always : bool
-        Take the warm one whatever its error.
-    """
-
-    cold: list[str]
-    best: bool
-    warm: str
-    always: bool
-
-
-def choice(predictor: str, warm: bool = True) -> Choice:
-    """What a predictor asked for stands for.
-
-    Two new models need a forecast too, so that a file with a warm model as asked has the others
-    chosen as by ``auto``.
-
-    Parameters
-    ----------
-    predictor : str
-        ``auto``, or the name of a predictor that can be stored.
-    warm : bool
-        Whether to store a warm model where it helps.
-
-    Raises
-    ------
-    UsageError
-        A predictor without a stored form.
-    """
-    beside = WARM_PREDICTOR if warm else ""
-    if predictor == AUTO:
-        return Choice(CANDIDATES, best=True, warm=beside, always=False)
-    storable = [entry.name for entry in PREDICTORS if entry.stored is not None]
-    if predictor not in storable:
-        raise UsageError.unknown(
-            "predictor", predictor, dict.fromkeys([AUTO, *CANDIDATES, *storable])
-        )
-    if PREDICTORS.get(predictor).warm:
-        return Choice(CANDIDATES, best=True, warm=predictor, always=True)
-    # The constant stays in: its numbers stand beside those of any other.
-    cold = list(dict.fromkeys(["constant", predictor]))
-    return Choice(cold, best=False, warm=beside, always=False)
-
-
-@dataclass(frozen=True)
 class FitUnit:
     """One merging method at one tier of evidence: what a worker fits.
 
@@ -96,8 +41,11 @@ class FitUnit:
         Which.
     rows : TrainingRows
         Of the method.
-    choice : Choice
-        Predictors.
+    predictor : str
+        What was asked for: ``auto``, or the name of a predictor that can be stored.
+    warm : bool
+        Store a warm model beside the chosen one where it helps. One that was asked for by name is
+        stored in any case.
     validation : Evaluation, optional
         An ``l2to`` evaluation of the same rows, whose forecasts need not be made again.
     """
@@ -105,14 +53,36 @@ class FitUnit:
     tier: str
     method: str
     rows: TrainingRows
-    choice: Choice
+    predictor: str
+    warm: bool
     validation: Evaluation | None
+
+    @property
+    def warm_asked(self) -> bool:
+        """Whether a warm predictor was asked for by name."""
+        return self.predictor != AUTO and PREDICTORS.get(self.predictor).warm
+
+
+def candidates(predictor: str) -> list[str]:
+    """Predictors to choose from with both tasks unseen, the plainest first.
+
+    Two new models need a forecast too, so that with a warm predictor as asked the others are chosen
+    as by ``auto``. Raises UsageError for one that has no stored form.
+    """
+    storable = {entry.name: entry for entry in PREDICTORS if entry.stored is not None}
+    if predictor == AUTO or (predictor in storable and storable[predictor].warm):
+        return CANDIDATES
+    if predictor not in storable:
+        names = dict.fromkeys([AUTO, *CANDIDATES, *storable])
+        raise UsageError.unknown("predictor", predictor, names)
+    # The constant stays in: its numbers stand beside those of any other.
+    return list(dict.fromkeys(["constant", predictor]))
 
 
 def fit_unit(unit: FitUnit) -> tuple[MethodModel, MethodModel | None]:
     """The model of two new models, and the one beside known ones where there is one."""
     cold = fit_cold(unit)
-    return cold, fit_warm(unit, cold) if unit.choice.warm else None
+    return cold, fit_warm(unit, cold) if unit.warm or unit.warm_asked else None
 
 
 def fit_cold(unit: FitUnit) -> MethodModel:
@@ -123,27 +93,26 @@ def fit_cold(unit: FitUnit) -> MethodModel:
     UsageError
         The predictor asked for lacks its metrics, too few tasks, a validation of other pairs.
     """
-    asked, rows = unit.choice.cold, unit.rows
+    asked, rows = candidates(unit.predictor), unit.rows
+    auto = asked == CANDIDATES
     lacking = {name: PREDICTORS.get(name).lacks(rows.X.columns) for name in asked}
-    names = [name for name in asked if not lacking[name]]
-    if asked[-1] not in names and not unit.choice.best:
+    if lacking[asked[-1]] and not auto:
         raise UsageError(
             f"predictor {asked[-1]!r}, method {unit.method!r}",
             lacking[asked[-1]],
             "compute those metrics, or use auto",
         )
+    names = [name for name in asked if not lacking[name]]
     held_out = {name: _held_out(unit, name) for name in names}
     errors = {name: scores(table)["mae"] for name, table in held_out.items()}
-    name = min(names, key=lambda name: errors[name]) if unit.choice.best else names[-1]
+    name = min(names, key=lambda name: errors[name]) if auto else names[-1]
     fit = _fit(name, rows)
     if not fit[0].needs and name != "constant":
         why = f"{name} kept no metric"
-    elif name == "constant" and unit.choice.best:
+    elif name == "constant" and auto:
         why = "no metric beat the constant"
     else:
-        why = f"{name}, " + (
-            f"least error of {', '.join(names)}" if unit.choice.best else "as asked"
-        )
+        why = f"{name}, least error of {', '.join(names)}" if auto else f"{name}, as asked"
     return _with_errors(fit, rows, name, f"{why} (L2TO", held_out)
 
 
@@ -161,16 +130,18 @@ def fit_warm(unit: FitUnit, cold: MethodModel) -> MethodModel | None:
     cold : MethodModel
         The model chosen for the same rows.
     """
-    warm, loto = unit.choice.warm, PROTOCOLS.get("loto")
-    names = dict.fromkeys(["constant", cold.predictor, warm])
+    warm = unit.predictor if unit.warm_asked else WARM_PREDICTOR
+    names, loto = dict.fromkeys(["constant", cold.predictor, warm]), PROTOCOLS.get("loto")
     held_out = {name: out_of_fold(unit.rows, PREDICTORS.get(name), loto) for name in names}
     errors = {name: scores(table)["mae"] for name, table in held_out.items()}
-    if not unit.choice.always and not errors[warm] < errors[cold.predictor]:
+    if not unit.warm_asked and not errors[warm] < errors[cold.predictor]:
         return None
     new = (held_out[warm]["member"] == held_out[warm]["fold"]).to_numpy()
-    less = f"less error than {cold.predictor} with one task unseen"
-    why = f"{warm}, {'as asked' if unit.choice.always else less} (LOTO"
-    return _with_errors(_fit(warm, unit.rows), unit.rows, warm, why, held_out, new)
+    why = (
+        "as asked" if unit.warm_asked else f"less error than {cold.predictor} with one task unseen"
+    )
+    fit = _fit(warm, unit.rows)
+    return _with_errors(fit, unit.rows, warm, f"{warm}, {why} (LOTO", held_out, new)
 
 
 def _fit(name: str, rows: TrainingRows) -> tuple[StoredModel, list[Feature]]:

@@ -17,7 +17,7 @@ from mergecast.forecast.file import (
     read_forecaster,
     write_forecaster,
 )
-from mergecast.forecast.fit import AUTO, FitUnit, choice, fit_unit
+from mergecast.forecast.fit import AUTO, FitUnit, candidates, fit_unit
 from mergecast.forecast.intervals import LEVEL
 from mergecast.forecast.method_forecast import forecast_method, where_known
 from mergecast.forecast.recommend import THRESHOLD, recommend
@@ -107,12 +107,12 @@ class Forecaster:
             As `training_rows`; an unknown predictor; fewer than four tasks; a validation that is
             not of these pairs.
         """
-        predictors = choice(predictor, warm)
+        candidates(predictor)  # an unknown name is told before any work
         pairs, outcomes = as_pairs(pairs), as_outcomes(outcomes)
         names = pairs.tier_names if cheaper else pairs.tier_names[-1:]
         data = {tier: training_rows(pairs.up_to(tier), outcomes) for tier in names}
         units = [
-            FitUnit(tier, method, rows, predictors, validation if tier == names[-1] else None)
+            FitUnit(tier, method, rows, predictor, warm, validation if tier == names[-1] else None)
             for tier, methods in data.items()
             for method, rows in methods.items()
         ]

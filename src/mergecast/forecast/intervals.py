@@ -6,15 +6,14 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
+
+from mergecast.typing import Floats
 
 LEVEL = 0.9
 
 
-def conformal_half_width(
-    residuals: Sequence[float] | npt.NDArray[np.float64], level: float
-) -> float:
+def conformal_half_width(residuals: Sequence[float] | Floats, level: float) -> float:
     """Half the width of an interval that a new, exchangeable residual falls in with `level`.
 
     The ⌈(n + 1) level⌉-th smallest of the n absolute residuals; infinite where n is too small for

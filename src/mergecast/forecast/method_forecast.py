@@ -95,8 +95,8 @@ def where_known(
     pair = cold.groupby(["suite", "left", "right"], sort=False).ngroup()
     defined = warm["retention"].notna().groupby(pair).transform("all")
     sides = zip(cold["suite"], cold["left"], cold["right"], strict=True)
-    known = np.array([owner == suite and bool({a, b} & labels) for owner, a, b in sides])
-    return cold.where(~(defined & known), warm.assign(basis=WARM))
+    one_known = np.array([owner == suite and bool({a, b} & labels) for owner, a, b in sides])
+    return cold.where(~(defined & one_known), warm.assign(basis=WARM))
 
 
 def _half_widths(entry: MethodModel, rows: pd.DataFrame, level: float, suite: str | None) -> Floats:
@@ -105,8 +105,8 @@ def _half_widths(entry: MethodModel, rows: pd.DataFrame, level: float, suite: st
     if suite is None or not entry.known_quantiles:
         return half
     models, members = entry.known_models, zip(rows["suite"], rows["member"], strict=True)
-    known = [owner == suite and (owner, name) in models for owner, name in members]
-    return np.where(known, _half_width(entry.known_quantiles, level), half)
+    has_outcomes = [owner == suite and (owner, name) in models for owner, name in members]
+    return np.where(has_outcomes, _half_width(entry.known_quantiles, level), half)
 
 
 def _half_width(quantiles: list[Quantile], level: float) -> float:

@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
+
+from mergecast.forecast.recommend import MERGE
+from mergecast.tables.pairs import PAIR_KEYS
+from mergecast.tables.plain import records
+from mergecast.tables.show import as_html, as_text
 
 if TYPE_CHECKING:
     from mergecast.forecast.file import ForecasterFile
@@ -29,15 +33,18 @@ ROW_COLUMNS = [
 ]
 # What a row rests on.
 COLD, WARM = "cold", "warm"
+# Pairs on one screen.
+_SHOWN = 12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Forecast:
     """What a forecaster says about a family.
 
     Attributes
     ----------
-    rows : one row a (pair, method, member), sorted: `basis` (``cold``: metrics only; ``warm``: also
+    rows : DataFrame
+        One row a (pair, method, member), sorted: `basis` (``cold``: metrics only; ``warm``: also
         what the merges of one of the two models with others did), `retention`, its interval
         `lower`, `upper` (upper may be infinite: too few residuals), `out_of_range` (metrics outside
         the training range, the farthest first), `reasons` (up to three dicts `metric, value,
@@ -45,20 +52,31 @@ class Forecast:
         against a pair with average metrics; a model's known outcomes stand among the metrics as
         ``known outcomes of LABEL``, their value being the contribution), `note` (why there are no
         reasons, or why the forecast is missing: its numbers are then NaN).
-    pairs : one row a pair, see `recommend`.
-    level : nominal level of the intervals.
-    threshold : retention of the worst member below which the advice is not to merge.
-    tier : the evidence that was read.
-    metrics : the pair table that was forecast.
-    forecaster : all that the forecaster knows.
-    suite : the training suite that the models were said to be of; None without one.
-    name : what the forecaster is called: its file, or its shipped name.
-    base, models : where the base and each model (by label) came from; empty where only a table
-        was given.
-    refused : label of each model left out to the reason.
-    warnings : what a reader should know first, a sentence each.
-    sets : all sets of some number of models under each method, best first, as `rank_sets` with
-        `method`; None unless they were asked for.
+    pairs : DataFrame
+        One row a pair, see `recommend`.
+    level : float
+        Nominal level of the intervals.
+    threshold : float
+        Retention of the worst member below which the advice is not to merge.
+    tier : str
+        The evidence that was read.
+    metrics : PairTable
+        What was forecast.
+    forecaster : ForecasterFile
+        All that the forecaster knows.
+    suite : str or None
+        The training suite that the models were said to be of.
+    name : str
+        What the forecaster is called: its file, or its shipped name.
+    base, models : str, mapping of str to str
+        Where the base and each model (by label) came from; empty where only a table was given.
+    refused : mapping of str to str
+        Label of each model left out to the reason.
+    warnings : tuple of str
+        What a reader should know first, a sentence each.
+    sets : DataFrame or None
+        All sets of some number of models under each method, best first, as `rank_sets`; None unless
+        they were asked for.
     """
 
     rows: pd.DataFrame
@@ -82,16 +100,45 @@ class Forecast:
             "level": self.level,
             "threshold": self.threshold,
             "tier": self.tier,
-            "rows": _records(self.rows),
-            "pairs": _records(self.pairs),
+            "rows": records(self.rows),
+            "pairs": records(self.pairs),
         }
 
+    def __repr__(self) -> str:
+        return as_text(self._lines(), self._overview(), rows=_SHOWN)
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {
-            str(key): None if isinstance(value, float) and not np.isfinite(value) else value
-            for key, value in row.items()
-        }
-        for row in table.to_dict("records")
-    ]
+    def _repr_html_(self) -> str:
+        return as_html(self._lines(), self._overview(), rows=_SHOWN)
+
+    def _lines(self) -> list[str]:
+        """What was forecast from what, and what to know before the numbers."""
+        methods = self.rows["method"].nunique()
+        advised = int((self.pairs["advice"] == MERGE).sum())
+        notes = [f"left out: {', '.join(self.refused)}"] if self.refused else []
+        notes += [f"warnings: {len(self.warnings)}"] if self.warnings else []
+        head = (
+            f"Forecast: {len(self.pairs)} pairs, {methods} merging methods, by {self.name} from "
+            f"{self.tier}; advised to merge: {advised}"
+        )
+        interval = (
+            f"best method of each pair; interval ({self.level:.0%}) of the member that keeps least"
+        )
+        return ["; ".join([head, *notes]), interval]
+
+    def _overview(self) -> pd.DataFrame:
+        """One row a pair: the best method, what it keeps, and the weaker member's interval."""
+        pairs = self.pairs.rename(columns={"worst_member": "member"})
+        keys = [*PAIR_KEYS, "method", "member"]
+        rows = pairs.merge(self.rows[[*keys, "upper"]], on=keys, how="left")
+        bounds = [rows[end].map("{:.3f}".format) for end in ("lower", "upper")]
+        return pd.DataFrame(
+            {
+                "pair": rows["left"] + " + " + rows["right"],
+                "advice": rows["advice"],
+                "method": rows["method"],
+                "retention": rows["retention"],
+                "worst member": rows["member"],
+                "keeps": rows["worst_retention"],
+                "interval": (bounds[0] + " to " + bounds[1]).where(rows["lower"].notna(), "–"),
+            }
+        )

@@ -56,16 +56,16 @@ def set_forecasts(directed: pd.DataFrame, sets: OutcomesLike) -> pd.DataFrame:
     Parameters
     ----------
     directed : DataFrame
-        DataFrame[suite, left, right, method, member, retention], forecasts of member rows, as
+        Columns `suite, left, right, method, member, retention`: forecasts of member rows, as
         `Forecast.rows`; or measured ones.
     sets : OutcomeTable or DataFrame
-        An outcome table; its sets of three and more members are forecast.
+        Its sets of three and more members are forecast.
 
     Returns
     -------
     DataFrame
-        DataFrame[suite, method, members, size, *RULES, measured], a set's retention being the mean
-        over its members; a set with a pair without forecast gets NaN.
+        `suite, method, members, size`, one column a rule and `measured`, a set's retention being
+        the mean over its members; a set with a pair without forecast gets NaN.
 
     Raises
     ------
@@ -73,20 +73,20 @@ def set_forecasts(directed: pd.DataFrame, sets: OutcomesLike) -> pd.DataFrame:
         The outcome table breaks its schema or has no set of three models.
     """
     table = as_outcomes(sets)
-    checked = table.frame[table.sizes > 2]
-    if checked.empty:
+    larger = table.frame[table.sizes > 2]
+    if larger.empty:
         raise TableError(
             "outcomes table, column 'members'",
             "no set of three or more models",
             "evaluate merges of larger sets",
         )
-    known = {key: _kept(rows) for key, rows in directed.groupby(["suite", "method"], sort=False)}
+    kept = {key: _kept(rows) for key, rows in directed.groupby(["suite", "method"], sort=False)}
     rows: list[dict[str, Any]] = []
-    for (suite, method, members), outcomes in checked.groupby(
+    for (suite, method, members), outcomes in larger.groupby(
         ["suite", "method", "members"], sort=True
     ):
         models = split_members(str(members))
-        beside = _beside(known.get((suite, method), {}), models, np.arange(len(models))[None])
+        beside = _beside(kept.get((suite, method), {}), models, np.arange(len(models))[None])
         rows.append(
             {
                 "suite": suite,
@@ -122,6 +122,8 @@ def rank_sets(
     ----------
     directed : DataFrame
         As in `set_forecasts`.
+    suite, method : str
+        Which of its rows count.
     models : iterable of str
         Names of `suite`, each once.
     size : int
@@ -130,10 +132,9 @@ def rank_sets(
     Returns
     -------
     DataFrame
-        DataFrame[members, retention, pair_mean, worst_member, worst_retention]: `retention` by
-        `RULE`, the mean over members, and the member forecast to keep least by it; `pair_mean` is
-        the paper's rule. Equal sets go by name; one with a pair without forecast is last, with NaN
-        and an empty `worst_member`.
+        `members`; `retention` by `RULE`, the mean over members; `pair_mean`, the paper's rule;
+        `worst_member` and `worst_retention`, the member forecast to keep least. Equal sets go by
+        name; one with a pair without forecast is last, with NaN and an empty `worst_member`.
 
     Raises
     ------
@@ -142,19 +143,19 @@ def rank_sets(
     """
     names = sorted(models)
     check_size(size, len(names))
-    mine = directed[(directed["suite"] == suite) & (directed["method"] == method)]
+    rows = directed[(directed["suite"] == suite) & (directed["method"] == method)]
     flat = np.fromiter(chain.from_iterable(combinations(range(len(names)), size)), dtype=np.intp)
-    chosen = flat.reshape(-1, size)
-    beside = _beside(_kept(mine), names, chosen)
+    sets = flat.reshape(-1, size)
+    beside = _beside(_kept(rows), names, sets)
     each = RULES[RULE](beside)
     # argmin takes a missing member, if there is one, and the set has no worst one then.
     worst = each.argmin(axis=1)
-    rows = np.arange(len(chosen))
-    least = each[rows, worst]
-    lowest = [names[i] for i in chosen[rows, worst]]
+    each_set = np.arange(len(sets))
+    least = each[each_set, worst]
+    lowest = [names[i] for i in sets[each_set, worst]]
     table = pd.DataFrame(
         {
-            "members": [join_members(names[i] for i in members) for members in chosen],
+            "members": [join_members(names[i] for i in members) for members in sets],
             "retention": each.mean(axis=1),
             "pair_mean": mean_of_pairs(beside).mean(axis=1),
             "worst_member": np.where(np.isnan(least), "", lowest),
@@ -200,8 +201,7 @@ def _beside(
     kept: dict[tuple[str, str], float], names: list[str], sets: npt.NDArray[np.intp]
 ) -> Floats:
     """v(i | j) for each set (rows of indices of `names`), member and partner: (n, k, k - 1)."""
-    known = np.array([[kept.get((i, j), np.nan) for j in names] for i in names])
+    values = np.array([[kept.get((i, j), np.nan) for j in names] for i in names])
     size = sets.shape[1]
     others = np.array([[j for j in range(size) if j != i] for i in range(size)])
-    found: Floats = known[sets[:, :, None], sets[:, others]]
-    return found
+    return np.asarray(values[sets[:, :, None], sets[:, others]])

@@ -20,6 +20,7 @@ from mergecast.forecast.rows import IDENTITY, ROW_KEYS, member_rows, reason_miss
 from mergecast.tables.outcomes import OutcomesLike, as_outcomes
 from mergecast.tables.pairs import PAIR_KEYS, PairsLike, PairTable, as_pairs
 from mergecast.tables.runs import check_match
+from mergecast.typing import Floats
 
 MAX_MISSING_SHARE = 0.1
 
@@ -30,18 +31,18 @@ class TrainingRows:
 
     Attributes
     ----------
-    X : DataFrame
-        Of shape (n, 3 + p): identity columns, then metrics sorted by name.
+    X : DataFrame of shape (n, 3 + p)
+        Identity columns, then metrics sorted by name.
     y : ndarray of shape (n,)
         Retention of the row's member.
-    keys : DataFrame
-        Of shape (n, 4): suite, left, right, member. Both rows of a pair stand together.
+    keys : DataFrame of shape (n, 4)
+        Suite, left, right, member. Both rows of a pair stand together.
     notes : list of str
         What was left out, and why.
     """
 
     X: pd.DataFrame
-    y: npt.NDArray[np.float64]
+    y: Floats
     keys: pd.DataFrame
     notes: list[str] = field(default_factory=list)
 
@@ -57,16 +58,14 @@ class TrainingRows:
 
 
 def training_rows(
-    pairs: PairsLike,
-    outcomes: OutcomesLike,
-    methods: list[str] | None = None,
+    pairs: PairsLike, outcomes: OutcomesLike, methods: list[str] | None = None
 ) -> dict[str, TrainingRows]:
     """Join metrics with what the merges did, method by method.
 
     Parameters
     ----------
-    pairs, outcomes : table or DataFrame
-        Tables as in `mergecast.tables`.
+    pairs, outcomes : PairTable and OutcomeTable, or DataFrame
+        Metrics, and what the merges did.
     methods : list of str, optional
         Merging methods, by default all of the outcome table, sorted.
 
@@ -78,20 +77,22 @@ def training_rows(
     pairs, outcomes = as_pairs(pairs), as_outcomes(outcomes)
     check_match(pairs, outcomes)
     measured = outcomes.members()
-    there = sorted(measured["method"].unique())
+    merged = sorted(measured["method"].unique())
     for method in methods or []:
-        if method not in there:
+        if method not in merged:
             raise TableError(
                 f"outcomes table, column 'method': {method!r}",
                 "no pair was merged by it",
-                f"methods there: {', '.join(there) or 'none'}",
+                f"methods there: {', '.join(merged) or 'none'}",
             )
-    if not there:
+    if not merged:
         raise TableError(
             "outcomes table, column 'members'", "no merged pair in it", "merge and evaluate pairs"
         )
-    known = set(pairs.frame[PAIR_KEYS].itertuples(index=False, name=None))
-    return {method: _join(pairs, measured, method, known) for method in methods or there}
+    return {
+        method: _join(pairs, measured[measured["method"] == method], method)
+        for method in methods or merged
+    }
 
 
 def _without_missing(pairs: PairTable, method: str) -> tuple[pd.DataFrame, list[str]]:
@@ -137,21 +138,19 @@ def _usual_reason(pairs: PairTable, rows: pd.DataFrame, key: str, method: str) -
     return reasons.most_common(1)[0][0]
 
 
-def _join(
-    pairs: PairTable, measured: pd.DataFrame, method: str, known: set[tuple[str, ...]]
-) -> TrainingRows:
+def _join(pairs: PairTable, measured: pd.DataFrame, method: str) -> TrainingRows:
     rows, notes = _without_missing(pairs, method)
-    mine = measured[measured["method"] == method]
-    joined = rows.merge(mine.drop(columns="method"), on=ROW_KEYS, how="left", validate="1:1")
+    joined = rows.merge(measured.drop(columns="method"), on=ROW_KEYS, how="left", validate="1:1")
     undefined = joined["retention"].isna().groupby(np.arange(len(joined)) // 2).transform("any")
-    own = [
+    notes += [
         f"{method}: pair {left} + {right} of suite {suite!r} left out: no defined outcome"
         for suite, left, right in joined.loc[undefined, PAIR_KEYS].drop_duplicates().to_numpy()
     ]
-    own += [
+    in_table = set(pairs.frame[PAIR_KEYS].itertuples(index=False, name=None))
+    notes += [
         f"{method}: pair {left} + {right} of suite {suite!r} left out: not in the pair table"
-        for suite, left, right in mine[PAIR_KEYS].drop_duplicates().to_numpy()
-        if (suite, left, right) not in known
+        for suite, left, right in measured[PAIR_KEYS].drop_duplicates().to_numpy()
+        if (suite, left, right) not in in_table
     ]
     kept = joined[~undefined].reset_index(drop=True)
     if kept.empty:
@@ -165,5 +164,5 @@ def _join(
         X=kept[[*IDENTITY, *metrics]],
         y=kept["retention"].to_numpy(dtype="float64"),
         keys=kept[ROW_KEYS],
-        notes=[*notes, *own],
+        notes=notes,
     )

@@ -12,7 +12,6 @@ from mergecast.analysis.audit import raw_outcomes
 from mergecast.errors import MergecastError
 from mergecast.forecast.estimators.predictors import BASELINES, PREDICTORS, Predictor
 from mergecast.forecast.training import TrainingRows, training_rows
-from mergecast.forecast.validation.evaluation import applies
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
 from mergecast.forecast.validation.scoring import mean_defined, paired_predictions, pearson, scores
 from mergecast.paper.replay import NORMALIZED, RAW
@@ -178,7 +177,7 @@ def _validate(unit: _Unit) -> _Result:
     """The numbers of one unit; NaN and the reason where there are none."""
     predictor, protocol = PREDICTORS.get(unit.predictor), PROTOCOLS.get(unit.protocol)
     undefined = dict.fromkeys(NUMBERS, np.nan)
-    if not applies(predictor, protocol):
+    if not protocol.applies_to(predictor):
         return _Result(undefined)
     try:
         table = out_of_fold(unit.rows, predictor.seeded(unit.seed), protocol)

@@ -27,9 +27,9 @@ from mergecast.paper.sensitivity import (
     noisy_metrics,
     published_sizes,
 )
-from mergecast.report.plain import plain
 from mergecast.runtime.progress import Progress
 from mergecast.tables.pairs import PairTable
+from mergecast.tables.plain import plain
 from mergecast.typing import Names, listed
 
 # A fit whose per-fold r moves by more than this between seeds is not a result of the data alone.

@@ -7,7 +7,7 @@ from typing import cast
 import pandas as pd
 
 from mergecast.report.model import PairAdvice
-from mergecast.report.plain import records
+from mergecast.tables.plain import records
 
 _NAMES = {"retention": "predicted", "worst_retention": "worst_predicted"}
 _MEASURED = ["measured", "worst_measured", "best_method", "best_measured", "regret"]

@@ -23,9 +23,9 @@ from mergecast.report.model import (
     ProtocolScores,
     Scores,
 )
-from mergecast.report.plain import records
 from mergecast.report.set_summary import summarise_sets
 from mergecast.report.verdicts import judged
+from mergecast.tables.plain import records
 from mergecast.version import __version__
 
 

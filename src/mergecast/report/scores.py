@@ -11,9 +11,9 @@ import pandas as pd
 from mergecast.errors import UsageError
 from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.report.model import ProtocolScores, RunMethod, Scores, Spread
-from mergecast.report.plain import number
 from mergecast.report.verdicts import judged
 from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.plain import number
 
 #: The hardest protocol first: the forecast shown is the one that had seen neither task.
 _PROTOCOLS = ["suite", "l2to", "loto"]

@@ -7,7 +7,7 @@ from typing import cast
 import pandas as pd
 
 from mergecast.report.model import MethodSets, RankedSet, SetSummary
-from mergecast.report.plain import records
+from mergecast.tables.plain import records
 from mergecast.tables.sets import split_members
 
 SHOWN = 20

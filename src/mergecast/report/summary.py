@@ -25,10 +25,10 @@ from mergecast.report.model import (
     RunSummary,
     TaskRow,
 )
-from mergecast.report.plain import number, plain, records
 from mergecast.report.scores import chosen_predictors, main_evaluation, method_scores
 from mergecast.report.verdicts import run_verdict, run_warnings
 from mergecast.tables.pairs import PAIR_KEYS
+from mergecast.tables.plain import number, plain, records
 from mergecast.version import __version__
 
 _ROW = [*PAIR_KEYS, "method", "member"]

@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from textwrap import fill
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,11 +16,7 @@ import pandas as pd
 from mergecast.tables.io import read_table, write_table
 from mergecast.tables.metadata import Metadata
 from mergecast.tables.schema import about, refuse
-
-#: Rows and metric columns of a table's one-screen view.
-_SHOWN_ROWS, _SHOWN_COLUMNS = 5, 8
-_WIDTH = 100
-
+from mergecast.tables.show import as_html, as_text
 
 #: A truth value a row.
 Mask = pd.Series | npt.NDArray[np.bool_] | Sequence[bool]
@@ -138,20 +133,10 @@ class Table(ABC):
         return self.frame.equals(other.frame) and self.metadata() == other.metadata()
 
     def __repr__(self) -> str:
-        shown = self.frame.iloc[:_SHOWN_ROWS, :_SHOWN_COLUMNS]
-        rows = shown.to_string(index=False, max_colwidth=24, line_width=_WIDTH)
-        return f"{fill(self.describe(), _WIDTH)}\n{rows}{self._more()}"
+        return as_text([self.describe()], self.frame)
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        shown = self.frame.iloc[:_SHOWN_ROWS, :_SHOWN_COLUMNS]
-        return f"<p>{escape(self.describe())}</p>{shown.to_html(index=False)}{self._more()}"
-
-    def _more(self) -> str:
-        rows = max(0, len(self.frame) - _SHOWN_ROWS)
-        columns = max(0, self.frame.shape[1] - _SHOWN_COLUMNS)
-        return f"\n… {rows} more rows, {columns} more columns" if rows or columns else ""
+        return as_html([self.describe()], self.frame)
 
 
 def plain_recipe(recipe: Mapping[str, Any], table: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -23,7 +23,7 @@ from mergecast.forecast.estimators.effects import (
     Shares,
 )
 from mergecast.forecast.estimators.retention_linear import few_metrics
-from mergecast.forecast.estimators.scaling import within
+from mergecast.forecast.estimators.scaling import PoorScore, within
 from mergecast.forecast.estimators.variance_components import (
     Components,
     Mask,
@@ -37,7 +37,7 @@ from mergecast.typing import Floats
 FEW = "few"
 
 
-class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class AdditivePlus(PoorScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A directed mixed model of the retention of member i beside partner j.
 
     y(i | j) = mean + a_i + b_j + β·partner_j (+ α·own_i) + δ_i·partner_j + ε_j·own_i + noise.
@@ -55,25 +55,25 @@ class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     by_name : bool
         Whether effects belong to models by name (*warm*: a model has its effects wherever it has
-        outcomes), or to a model's descriptors (metrics only: models with like descriptors have like
-        effects, and no identity is read beyond which rows share a model).
+        outcomes), or to a model's descriptors (metrics only: models with like descriptors have
+        like effects, and no identity is read beyond which rows share a model).
     length : float
         By descriptors, the distance at which likeness ends, in standard deviations of a descriptor.
-    max_iter : int
-        REML steps.
-    metrics : sequence of str or "few", optional
+    metrics : sequence of str, {"few"} or None
         Names of the metrics to read; None for all; ``"few"`` for those of `few_metrics` where the
         rows have them, else all. Where metrics were chosen, α enters by its likelihood alone.
-    reach : float, optional
+    reach : float or None
         How far beyond its training range a metric still counts, in widths of that range; None for
         any distance.
 
     Attributes
     ----------
+    effects_ : Effects
+        Of the training models and of metrics, and the mean of the training rows.
+    descriptors_ : Descriptors
+        The split of the metrics.
     variances_ : dict of str to float
-        Term to the variance that it explains, with ``noise``.
-    mean_ : float
-        Of the training rows, by generalised least squares.
+        Term to the variance explained, with ``noise``.
     low_, high_ : ndarray of shape (p,)
         Range of each metric read.
     own_metrics_ : bool
@@ -86,13 +86,11 @@ class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self,
         by_name: bool = True,
         length: float = 0.25,
-        max_iter: int = 10,
         metrics: Sequence[str] | str | None = None,
         reach: float | None = None,
     ) -> None:
         self.by_name = by_name
         self.length = length
-        self.max_iter = max_iter
         self.metrics = metrics
         self.reach = reach
 
@@ -101,9 +99,9 @@ class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : DataFrame or ndarray of shape (n, p)
-            A frame with the identity columns and p metrics. An array names no models: what
-            remains is ridge regression with its penalty by REML.
+        X : DataFrame, or array-like of shape (n, p)
+            Identity columns and p metrics. An array names no models: what remains is ridge
+            regression with its penalty by REML.
         y : array-like of shape (n,)
             Retention of each row's member.
         """
@@ -111,90 +109,49 @@ class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         X, y = validate_data(self, self._chosen(X), y, dtype=np.float64, y_numeric=True)
         self.low_, self.high_ = X.min(axis=0), X.max(axis=0)
         member, partner = model_names(frame, len(y))
-        self._descriptors = Descriptors(X, member, partner)
-        train = self._descriptors.parts(X, member, partner)
+        self.descriptors_ = Descriptors.of_rows(X, member, partner)
+        train = self.descriptors_.parts(X, member, partner)
         kernels = self._kernels(train)
         own = kernels.pop(OWN_METRICS)
-        fit = fit_components(list(kernels.values()), y, self.max_iter)
+        fit = fit_components(list(kernels.values()), y)
         self.own_metrics_ = False
         if worth_adding(fit, own, y):
-            larger = fit_components([*kernels.values(), own], y, self.max_iter)
+            larger = fit_components([*kernels.values(), own], y)
             # Rows without models have nothing but their metrics; and a few metrics that were
             # chosen beforehand cannot fit any own effect.
             few = self._names(frame) is not None
             self.own_metrics_ = not kernels or few or _better_unseen(larger, fit, y, train)
             if self.own_metrics_:
                 fit, kernels[OWN_METRICS] = larger, own
-        self.n_iter_, self.mean_ = fit.n_iter, fit.mean
+        self.n_iter_ = fit.n_iter
         self.variances_ = dict(zip([*kernels, "noise"], fit.theta.tolist(), strict=True))
-        self._effects = Effects.of_rows(
-            fit.mean, self.variances_, fit.weights, train, self._descriptors.models
+        self.effects_ = Effects.of_rows(
+            fit.mean, self.variances_, fit.weights, train, self.descriptors_.models
         )
         return self
 
     def predict(self, X: Any) -> Floats:
-        """Predicted retention, (n,); not clipped.
+        """Predicted retention, (n,), not clipped; the rows of one call are read as one family."""
+        return self.total(self.shares(X))
 
-        The rows of one call are read as one family: see `descriptors`.
-        """
-        shares = self.shares(X)
-        return np.asarray(self.mean_ + shares.member + shares.partner + shares.metrics.sum(axis=1))
+    def total(self, shares: Shares) -> Floats:
+        """The forecasts that shares add up to, (n,)."""
+        metrics = shares.metrics.sum(axis=1)
+        return np.asarray(self.effects_.mean + shares.member + shares.partner + metrics)
 
     def shares(self, X: Any) -> Shares:
-        """What each row's forecast is made of, beside `mean_`; X as in `predict`."""
-        return self._shares(self._rows(X))
-
-    def to_dict(self) -> dict[str, Any]:
-        """All that `predict` needs, as plain data (floats unrounded); `from_dict` is its inverse.
-
-        Raises UsageError for a fit on an array, whose metrics have no names.
-        """
-        check_is_fitted(self)
-        if not hasattr(self, "feature_names_in_"):
-            raise UsageError("additive_plus", "fitted on an array", "fit it on a frame")
-        return {
-            "by_name": self.by_name,
-            "length": self.length,
-            "metrics": self.feature_names_in_.tolist(),
-            "reach": self.reach,
-            "low": self.low_.tolist(),
-            "high": self.high_.tolist(),
-            "variances": dict(self.variances_),
-            "models": [name.split("\t", 1) for name in self._descriptors.models.tolist()],
-            "effects": self._effects.to_dict(),
-            "descriptors": self._descriptors.to_dict(),
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The fitted estimator that `to_dict` described; shapes are the caller's to check."""
-        metrics, length = list(data["metrics"]), data["length"]
-        found = cls(data["by_name"], length, metrics=metrics, reach=data["reach"])
-        models = np.array(["\t".join(name) for name in data["models"]], dtype=str)
-        found.feature_names_in_ = np.array(metrics, dtype=object)
-        found.n_features_in_ = len(metrics)
-        found.low_, found.high_ = np.array(data["low"]), np.array(data["high"])
-        found.variances_ = dict(data["variances"])
-        found.own_metrics_ = OWN_METRICS in found.variances_
-        found._descriptors = Descriptors.from_dict(data["descriptors"], models)
-        found._effects = Effects.from_dict(data["effects"], len(models), len(metrics))
-        found.mean_ = found._effects.mean
-        return found
-
-    def _rows(self, X: Any) -> Parts:
+        """What each row's forecast is made of, beside the mean; X as in `predict`."""
         check_is_fitted(self)
         frame = X
         X = validate_data(self, self._chosen(X), dtype=np.float64, reset=False)
-        return self._descriptors.parts(self._within(X), *model_names(frame, len(X)))
-
-    def _shares(self, rows: Parts) -> Shares:
-        models, (own, other) = self._descriptors.models, self._descriptors.of_models()
+        rows = self.descriptors_.parts(self._within(X), *model_names(frame, len(X)))
+        models, (own, other) = self.descriptors_.models, self.descriptors_.of_models()
         if self.by_name:
             member = (rows.member[:, None] == models[None]).astype(np.float64)
             partner = (rows.partner[:, None] == models[None]).astype(np.float64)
         else:
             member, partner = self._likeness(rows.own, own), self._likeness(rows.other, other)
-        return self._effects.shares(rows, member, partner)
+        return self.effects_.shares(rows, member, partner)
 
     def _names(self, X: Any) -> list[str] | None:
         """The metrics to read, where not all of them are."""
@@ -237,12 +194,6 @@ class AdditivePlus(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         squares = (A**2).sum(axis=1)[:, None] + (B**2).sum(axis=1)[None] - 2 * A @ B.T
         distance = np.maximum(squares, 0.0) / max(A.shape[1], 1)
         return np.asarray(np.exp(-distance / (2 * self.length**2)))
-
-    def __sklearn_tags__(self) -> Any:
-        """Declare that its score on rows without models is not the point."""
-        tags = super().__sklearn_tags__()
-        tags.regressor_tags.poor_score = True
-        return tags
 
 
 def _better_unseen(larger: Components, fit: Components, y: Floats, train: Parts) -> bool:

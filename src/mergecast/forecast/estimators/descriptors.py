@@ -12,8 +12,7 @@ The descriptors of new models therefore come from *all* rows of one call of `par
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -25,9 +24,6 @@ from mergecast.typing import Floats
 
 Names = npt.NDArray[np.str_]
 
-# Stored by name: the standardisation of the metrics, the parts of the models, their shrinkage.
-_STATE = ("mean", "scale", "own", "other", "shrink_own", "shrink_other")
-
 # Variances below this share of a standardised metric's are rounding.
 _FLOOR = 1e-9
 
@@ -38,8 +34,8 @@ class Parts:
 
     Attributes
     ----------
-    member, partner : str or sequence of str
-        (n,) names, with the suite in front; ``""`` where rows do not name models.
+    member, partner : ndarray of shape (n,)
+        Names, with the suite in front; ``""`` where rows do not name models.
     own, other : ndarray of shape (n, p)
         Descriptors of the member and of the partner.
     """
@@ -50,109 +46,101 @@ class Parts:
     other: Floats
 
 
+@dataclass(frozen=True)
 class Descriptors:
-    """The split of p metrics, learned on training rows."""
+    """The split of p metrics, learned on training rows of m models.
 
-    def __init__(self, X: Floats, member: Names, partner: Names) -> None:
+    Attributes
+    ----------
+    models : ndarray of shape (m,)
+        Names, sorted; empty where rows name none.
+    mean, scale : ndarray of shape (p,)
+        Standardisation of the metrics; the scale of a constant one is inf.
+    own, other : ndarray of shape (m, p)
+        The models' parts of the standardised metrics.
+    shrink_own, shrink_other : ndarray of shape (p,)
+        Noise by variance of a part.
+    own_mean, own_scale, other_mean, other_scale : ndarray of shape (p,)
+        Standardisation of the parts of the training rows.
+    """
+
+    models: Names
+    mean: Floats
+    scale: Floats
+    own: Floats
+    other: Floats
+    shrink_own: Floats
+    shrink_other: Floats
+    own_mean: Floats
+    own_scale: Floats
+    other_mean: Floats
+    other_scale: Floats
+
+    @classmethod
+    def of_rows(cls, X: Floats, member: Names, partner: Names) -> Self:
         """Split metrics X (n, p) by the models of each row.
 
         Without names (all ``""``) nothing can be split: a row's metrics are its own part.
         """
-        self._mean, self._scale = standardisation(X)
-        self._named = bool(np.any(member != ""))
+        mean, scale = standardisation(X)
+        Z, p = (X - mean) / scale, X.shape[1]
         models = np.unique(np.concatenate([member, partner]))
-        self._models = models if self._named else models[:0]
-        p = X.shape[1]
-        self._own: Floats = np.zeros((0, p))
-        self._other: Floats = np.zeros((0, p))
-        self._shrink_own: Floats = np.zeros(p)
-        self._shrink_other: Floats = np.zeros(p)
-        Z = (X - self._mean) / self._scale
-        if self._named:
-            self._split(Z, member, partner)
-        own, other = self._raw(Z, member, partner)
-        self._own_stats, self._other_stats = standardisation(own), standardisation(other)
+        empty, zeros = np.zeros((0, p)), np.zeros(p)
+        own, other, shrink_own, shrink_other = empty, empty, zeros, zeros
+        if np.any(member != ""):
+            own, other, shrink_own, shrink_other = _split(Z, member, partner, models)
+        else:
+            models = models[:0]
+        split = cls(
+            models, mean, scale, own, other, shrink_own, shrink_other, zeros, zeros, zeros, zeros
+        )
+        own_part, other_part = split._raw(Z, member, partner)
+        own_mean, own_scale = standardisation(own_part)
+        other_mean, other_scale = standardisation(other_part)
+        return replace(
+            split,
+            own_mean=own_mean,
+            own_scale=own_scale,
+            other_mean=other_mean,
+            other_scale=other_scale,
+        )
 
     def parts(self, X: Floats, member: Names, partner: Names) -> Parts:
         """The rows of one call, as one family; shapes as in `Parts`."""
-        own, other = self._raw((X - self._mean) / self._scale, member, partner)
-        scaled = [
-            (values - mean) / scale
-            for values, (mean, scale) in ((own, self._own_stats), (other, self._other_stats))
-        ]
-        return Parts(member, partner, scaled[0], scaled[1])
-
-    @property
-    def models(self) -> Names:
-        """(m,) names of the models of the training rows, sorted; empty where rows name none."""
-        return self._models
+        own, other = self._raw((X - self.mean) / self.scale, member, partner)
+        return self._scaled(own, other, member, partner)
 
     def of_models(self) -> tuple[Floats, Floats]:
         """Own and partner descriptors of `models`, (m, p) each, in the units of `Parts`."""
-        (own_mean, own_scale), (mean, scale) = self._own_stats, self._other_stats
-        return (self._own - own_mean) / own_scale, (self._other - mean) / scale
+        parts = self._scaled(self.own, self.other, self.models, self.models)
+        return parts.own, parts.other
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data: all that `parts` needs but the names of `models`.
-
-        Vectors of p numbers, and `own` and `other` of (m, p). The scale of a constant metric is
-        infinite, which JSON cannot hold: None.
-        """
-        state = {key: getattr(self, f"_{key}") for key in _STATE}
-        for part, stats in (("own", self._own_stats), ("other", self._other_stats)):
-            state |= {f"{part}_mean": stats[0], f"{part}_scale": stats[1]}
-        scales = {k: [_finite(s) for s in v] for k, v in state.items() if k.endswith("scale")}
-        return {key: values.tolist() for key, values in state.items()} | scales
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any], models: Names) -> Self:
-        """What `to_dict` gave, of the same models."""
-        found = cls.__new__(cls)
-        found._models, found._named = models, bool(len(models))
-        p = len(data["mean"])
-        for key in _STATE:
-            values = np.array([np.inf if v is None else v for v in data[key]], dtype=np.float64)
-            matrix = key in ("own", "other")
-            setattr(found, f"_{key}", values.reshape(len(models), p) if matrix else values)
-        for part in ("own", "other"):
-            mean, scale = data[f"{part}_mean"], data[f"{part}_scale"]
-            spread = np.array([np.inf if s is None else s for s in scale], dtype=np.float64)
-            setattr(found, f"_{part}_stats", (np.asarray(mean, dtype=np.float64), spread))
-        return found
-
-    def _split(self, Z: Floats, member: Names, partner: Names) -> None:
-        n = len(self._models)
-        design = _indicators(member, partner, self._models)
-        # A trace of a ridge: the mean of one part can move into the other.
-        gram = design.T @ design + 1e-6 * np.eye(2 * n)
-        effects = np.asarray(np.linalg.solve(gram, design.T @ Z), dtype=np.float64)
-        rest = Z - design @ effects
-        self._own, self._other = effects[:n], effects[n:]
-        freedom = max(len(Z) - 2 * n, 1)
-        noise = (rest**2).sum(axis=0) / freedom + _FLOOR
-        self._shrink_own = noise / (self._own.var(axis=0) + _FLOOR)
-        self._shrink_other = noise / (self._other.var(axis=0) + _FLOOR)
-        self._own = self._own - self._own.mean(axis=0)
-        self._other = self._other - self._other.mean(axis=0)
+    def _scaled(self, own: Floats, other: Floats, member: Names, partner: Names) -> Parts:
+        return Parts(
+            member,
+            partner,
+            (own - self.own_mean) / self.own_scale,
+            (other - self.other_mean) / self.other_scale,
+        )
 
     def _raw(self, Z: Floats, member: Names, partner: Names) -> tuple[Floats, Floats]:
-        if not self._named:
+        if not len(self.models):
             return Z, np.zeros_like(Z)
-        new = np.setdiff1d(np.concatenate([member, partner]), self._models)
-        models = np.concatenate([self._models, new])
+        new = np.setdiff1d(np.concatenate([member, partner]), self.models)
+        models = np.concatenate([self.models, new])
         order = {name: k for k, name in enumerate(models.tolist())}
         i = np.array([order[name] for name in member.tolist()])
         j = np.array([order[name] for name in partner.tolist()])
         unknown = np.zeros((len(new), Z.shape[1]))
-        own, other = np.vstack([self._own, unknown]), np.vstack([self._other, unknown])
+        own, other = np.vstack([self.own, unknown]), np.vstack([self.other, unknown])
         if len(new):
             design = _indicators(member, partner, new)
             gram, moment = design.T @ design, design.T @ (Z - own[i] - other[j])
-            ridge = np.repeat([self._shrink_own, self._shrink_other], len(new), axis=0).T
+            ridge = np.repeat([self.shrink_own, self.shrink_other], len(new), axis=0).T
             systems = gram[None] + ridge[:, :, None] * np.eye(2 * len(new))[None]
             effects = np.linalg.solve(systems, moment.T[:, :, None])[:, :, 0].T
-            own[len(self._models) :] = effects[: len(new)]
-            other[len(self._models) :] = effects[len(new) :]
+            own[len(self.models) :] = effects[: len(new)]
+            other[len(self.models) :] = effects[len(new) :]
         return own[i], other[j]
 
 
@@ -168,11 +156,24 @@ def model_names(X: Any, n: int) -> tuple[Names, Names]:
     return names[0], names[1]
 
 
+def _split(
+    Z: Floats, member: Names, partner: Names, models: Names
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Both parts of each model, and by how much those of a new one would be shrunken."""
+    n = len(models)
+    design = _indicators(member, partner, models)
+    # A trace of a ridge: the mean of one part can move into the other.
+    gram = design.T @ design + 1e-6 * np.eye(2 * n)
+    effects = np.asarray(np.linalg.solve(gram, design.T @ Z), dtype=np.float64)
+    rest = Z - design @ effects
+    own, other = effects[:n], effects[n:]
+    freedom = max(len(Z) - 2 * n, 1)
+    noise = (rest**2).sum(axis=0) / freedom + _FLOOR
+    shrink = [noise / (part.var(axis=0) + _FLOOR) for part in (own, other)]
+    return own - own.mean(axis=0), other - other.mean(axis=0), shrink[0], shrink[1]
+
+
 def _indicators(member: Names, partner: Names, models: Names) -> Floats:
     """(n, 2 m): which of m models is the member, and which is the partner, of each row."""
     sides = [side[:, None] == models[None] for side in (member, partner)]
     return np.hstack(sides).astype(np.float64)
-
-
-def _finite(scale: float) -> float | None:
-    return float(scale) if np.isfinite(scale) else None

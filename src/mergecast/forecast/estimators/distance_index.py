@@ -17,17 +17,14 @@ Dawes, "The robust beauty of improper linear models in decision making", 1979.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import QuantileRegressor
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mergecast.forecast.estimators.pairs import PairRegressor
 from mergecast.forecast.estimators.predictors import predictor
-from mergecast.forecast.estimators.scaling import standardisation
+from mergecast.forecast.estimators.scaling import PoorScore, ScaledLinear
 from mergecast.typing import Floats
 
 # Every distance among the paper's metrics; none is left out for what it does in some suite.
@@ -39,58 +36,26 @@ DISTANCES = (
 )
 
 
-class DistanceIndex(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class DistanceIndex(PoorScore, ScaledLinear):
     """Median outcome − slope · mean of the standardised distances; linear in the metrics.
 
-    Parameters
-    ----------
-    metrics : sequence of str
-        Columns of the index; those that X lacks are passed over, and without any the forecast is
-        the median. Of an array, which names no metrics, every column is a distance.
-
-    Attributes
-    ----------
-    coef_ : ndarray of shape (p,)
-        Outcome per standard deviation of each metric: equal and not positive for those of the
-        index, 0 for the others and for a constant one.
-    intercept_ : float
-        Outcome where every distance has its training mean.
-    mean_, scale_ : ndarray of shape (p,)
-        Of the training pairs; a constant column has scale inf.
+    Of the columns of X those of `DISTANCES` count; without any the forecast is the median. Of an
+    array, which names no metrics, every column is a distance. `coef_` is equal and not positive for
+    those of the index, 0 for the others and for a constant one.
     """
-
-    def __init__(self, metrics: Sequence[str] = DISTANCES) -> None:
-        self.metrics = metrics
 
     def fit(self, X: Any, y: Any) -> Self:
         """Fit on pairs; X (n, p), y (n,) outcomes."""
-        X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
-        self.mean_, self.scale_ = standardisation(X)
+        Z, y = self._learn_scale(X, y)
         names = getattr(self, "feature_names_in_", None)
-        distances = np.isin(names, list(self.metrics)) if names is not None else True
+        distances = np.isin(names, DISTANCES) if names is not None else True
         index = distances & np.isfinite(self.scale_)
-        self.coef_ = np.zeros(X.shape[1])
+        self.coef_ = np.zeros(Z.shape[1])
         self.intercept_ = float(np.median(y))
         if index.any():
-            distance = self._standardised(X)[:, index].mean(axis=1)
-            self.intercept_, slope = _falling_median(distance, y)
+            self.intercept_, slope = _falling_median(Z[:, index].mean(axis=1), y)
             self.coef_[index] = slope / index.sum()
         return self
-
-    def predict(self, X: Any) -> Floats:
-        """Predicted outcome, (n,); not clipped."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        return np.asarray(self._standardised(X) @ self.coef_ + self.intercept_)
-
-    def _standardised(self, X: Floats) -> Floats:
-        return (X - self.mean_) / self.scale_
-
-    def __sklearn_tags__(self) -> Any:
-        """Declare that its score on columns that are no distances is not the point."""
-        tags = super().__sklearn_tags__()
-        tags.regressor_tags.poor_score = True
-        return tags
 
 
 def _falling_median(x: Floats, y: Floats) -> tuple[float, float]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -50,11 +49,9 @@ class Effects:
     member, partner : ndarray of shape (m,)
         Effect of each model as member, and on its partners.
     own_metrics, partner_metrics : ndarray of shape (p,)
-        Effect of one unit of a member's and a partner's descriptor.
-    member_slopes : ndarray of shape (m, p)
-        How each model answers to partners of a kind.
-    partner_slopes : ndarray of shape (m, p)
-        How each model hits members of a kind.
+        Effect of one unit of a member's and of a partner's descriptor.
+    member_slopes, partner_slopes : ndarray of shape (m, p)
+        How each model answers to partners of a kind, and how it hits members of a kind.
     """
 
     mean: float
@@ -78,14 +75,14 @@ class Effects:
 
         Parameters
         ----------
-        mean, weights : float, ndarray
-            Of `Components`, weights (n,).
+        mean, weights : float, ndarray of shape (n,)
+            Of `Components`.
         variances : mapping of str to float
             Term to its variance; a term that is not in the fit has none.
         train : Parts
             The n training rows.
-        models : str or sequence of str
-            (m,) names; empty where rows name none.
+        models : ndarray of shape (m,)
+            Names; empty where rows name none.
         """
         p = max(train.own.shape[1], 1)
         own, other = weights[:, None] * train.own / p, weights[:, None] * train.other / p
@@ -107,7 +104,7 @@ class Effects:
         Parameters
         ----------
         rows : Parts
-            The n rows.
+            n rows.
         like_member, like_partner : ndarray of shape (n, m)
             Likeness of each row's member and partner with each model of the fit.
         """
@@ -118,21 +115,3 @@ class Effects:
             like_partner @ self.partner,
             rows.own * own + rows.other * other,
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        values = vars(self).items()
-        return {k: v.tolist() if isinstance(v, np.ndarray) else float(v) for k, v in values}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any], m: int, p: int) -> Effects:
-        """The effects of m models and p metrics that `to_dict` gave."""
-        slopes = {key: matrix(data[key], m, p) for key in ("member_slopes", "partner_slopes")}
-        vectors = ("member", "partner", "own_metrics", "partner_metrics")
-        rest = {key: np.asarray(data[key], dtype=np.float64) for key in vectors}
-        return cls(mean=float(data["mean"]), **rest, **slopes)
-
-
-def matrix(rows: Any, m: int, p: int) -> Floats:
-    """Nested lists as (m, p) floats; no rows at all keep their p columns."""
-    return np.asarray(rows, dtype=np.float64).reshape(m, p)

@@ -18,21 +18,24 @@ from mergecast.forecast.estimators.predictors import predictor
 from mergecast.forecast.estimators.scaling import MetricsOnly, OnMetrics, Standardise
 from mergecast.typing import Floats
 
+_UNITS, _DROPOUT = 8, 0.4
+_LEARNING_RATE, _WEIGHT_DECAY = 0.01, 1e-3
+
 
 @predictor("extra_trees", "extremely randomised trees")
-def extra_trees(n_trees: int = 100, min_leaf: int = 3, random_state: int = 0) -> Pipeline:
+def extra_trees(n_trees: int = 100, random_state: int = 0) -> Pipeline:
     """Extremely randomised trees on the metrics of member rows.
 
     References
     ----------
     Geurts, Ernst and Wehenkel, "Extremely randomized trees", 2006.
     """
-    trees = ExtraTreesRegressor(n_trees, min_samples_leaf=min_leaf, random_state=random_state)
+    trees = ExtraTreesRegressor(n_trees, min_samples_leaf=3, random_state=random_state)
     return make_pipeline(MetricsOnly(), trees)
 
 
 @predictor("power_ridge", "ridge on power-transformed metrics")
-def power_ridge(n_folds: int = 10) -> Pipeline:
+def power_ridge() -> Pipeline:
     """`TaskRidge` on Yeo-Johnson transformed metrics; norms and dot products are skewed.
 
     References
@@ -41,7 +44,7 @@ def power_ridge(n_folds: int = 10) -> Pipeline:
     """
     # The transform's exponent is sought numerically: give it columns of like size.
     power = make_pipeline(Standardise(), PowerTransformer(standardize=False))
-    return make_pipeline(OnMetrics(power), TaskRidge(n_folds=n_folds))
+    return make_pipeline(OnMetrics(power), TaskRidge())
 
 
 @predictor("mlp", "one hidden layer of 8 units, dropout 0.4")
@@ -60,14 +63,8 @@ class SmallNetwork(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    n_hidden : int
-        Units.
-    dropout : float
-        The share of them that is dropped in a step.
-    n_steps, learning_rate
+    n_steps : int
         Of Adam.
-    weight_decay : float
-        L2 on the weights.
     random_state : int
         Seed of the start and of dropout.
 
@@ -77,37 +74,25 @@ class SmallNetwork(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Of shapes (p, h), (h,), (h,), ().
     """
 
-    def __init__(
-        self,
-        n_hidden: int = 8,
-        dropout: float = 0.4,
-        n_steps: int = 500,
-        learning_rate: float = 0.01,
-        weight_decay: float = 1e-3,
-        random_state: int = 0,
-    ) -> None:
-        self.n_hidden = n_hidden
-        self.dropout = dropout
+    def __init__(self, n_steps: int = 500, random_state: int = 0) -> None:
         self.n_steps = n_steps
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train; X (n, p) and y (n,), both of about unit spread."""
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
         random = np.random.default_rng(self.random_state)
-        p, h = X.shape[1], self.n_hidden
+        p, h = X.shape[1], _UNITS
         self._shapes = [(p, h), (h,), (h,), ()]
         spreads = [np.sqrt(2 / p), 0.0, np.sqrt(1 / h), 0.0]
         start = [s * random.normal(size=k) for s, k in zip(spreads, self._shapes, strict=True)]
 
         def step(flat: Floats) -> tuple[float, Floats]:
             # Inverted dropout: the kept units are scaled up, so that predict needs no scaling.
-            mask = (random.random((len(X), h)) >= self.dropout) / (1 - self.dropout)
+            mask = (random.random((len(X), h)) >= _DROPOUT) / (1 - _DROPOUT)
             return 0.0, _flat(self._gradients(self._unflat(flat), X, y, mask))
 
-        last, _ = adam(step, _flat(start), learning_rate=self.learning_rate, max_iter=self.n_steps)
+        last, _ = adam(step, _flat(start), learning_rate=_LEARNING_RATE, max_iter=self.n_steps)
         self.weights_ = self._unflat(last)
         return self
 
@@ -128,7 +113,7 @@ class SmallNetwork(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         hidden = np.maximum(before, 0.0) * mask
         error = 2 * (hidden @ outer + bias - y) / len(y)
         back = np.outer(error, outer) * mask * (before > 0)
-        decay = 2 * self.weight_decay
+        decay = 2 * _WEIGHT_DECAY
         return [
             X.T @ back + decay * inner,
             back.sum(axis=0),

@@ -10,14 +10,12 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mergecast.forecast.estimators.pairs import PairRegressor
 from mergecast.forecast.estimators.predictors import predictor
-from mergecast.forecast.estimators.scaling import Standardise, standardisation
+from mergecast.forecast.estimators.scaling import ScaledLinear, Standardise
 from mergecast.typing import Floats
 
 
@@ -28,12 +26,12 @@ def least_squares() -> PairRegressor:
 
 
 @predictor("backward", "least squares on metrics that matter to r")
-def backward_elimination(max_drop: float = 1e-3) -> PairRegressor:
+def backward_elimination() -> PairRegressor:
     """`BackwardElimination` on pairs."""
-    return PairRegressor(BackwardElimination(max_drop))
+    return PairRegressor(BackwardElimination())
 
 
-class BackwardElimination(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class BackwardElimination(ScaledLinear):
     """Drop the metric whose loss costs the training r least, while it costs at most `max_drop`.
 
     scikit-learn's `SequentialFeatureSelector` always takes the first step, whatever it costs, and
@@ -47,13 +45,7 @@ class BackwardElimination(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     support_ : ndarray of shape (p,)
-        Which metrics stayed.
-    coef_ : ndarray of shape (p,)
-        Outcome per standard deviation of each metric, 0 of those dropped.
-    intercept_ : float
-        Mean outcome.
-    mean_, scale_ : ndarray of shape (p,)
-        Of the training rows.
+        Which metrics stayed; the others have `coef_` 0. Beside it, those of `ScaledLinear`.
     """
 
     def __init__(self, max_drop: float = 1e-3) -> None:
@@ -61,21 +53,13 @@ class BackwardElimination(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any) -> Self:
         """Choose and fit; X (n, p), y (n,)."""
-        X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
-        self.mean_, self.scale_ = standardisation(X)
+        Z, y = self._learn_scale(X, y)
         self.intercept_ = float(y.mean())
-        Z, y = (X - self.mean_) / self.scale_, y - self.intercept_
-        kept = self._choose(Z, y)
-        self.support_ = np.isin(np.arange(X.shape[1]), kept)
-        self.coef_ = np.zeros(X.shape[1])
-        self.coef_[kept] = _solve(Z[:, kept], y)
+        kept = self._choose(Z, y - self.intercept_)
+        self.support_ = np.isin(np.arange(Z.shape[1]), kept)
+        self.coef_ = np.zeros(Z.shape[1])
+        self.coef_[kept] = _solve(Z[:, kept], y - self.intercept_)
         return self
-
-    def predict(self, X: Any) -> Floats:
-        """Predicted outcome, (n,)."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        return np.asarray((X - self.mean_) / self.scale_ @ self.coef_ + self.intercept_)
 
     def _choose(self, Z: Floats, y: Floats) -> list[int]:
         kept: list[int] = np.flatnonzero(Z.any(axis=0)).tolist()

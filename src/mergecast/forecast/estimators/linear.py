@@ -16,58 +16,29 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import lasso_path, ridge_regression
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mergecast.forecast.estimators.predictors import predictor
-from mergecast.forecast.estimators.scaling import REACH, standardisation, within
+from mergecast.forecast.estimators.scaling import ScaledLinear, metrics_of, standardisation, within
 from mergecast.forecast.estimators.stored_linear import LinearModel
-from mergecast.forecast.rows import task_groups, without_identity
+from mergecast.forecast.rows import task_groups
 from mergecast.forecast.splitters import TaskKFold
 from mergecast.typing import Floats
 
+#: Length of the grid of penalties, and blocks of tasks held out to choose one.
+_N_PENALTIES, _N_FOLDS = 20, 10
 
-class LimitedLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """A linear model of metrics that count no further than they were tested; abstract.
+
+class _PenalisedLinear(ScaledLinear):
+    """A linear model with one penalty; abstract over the solver of its path.
 
     Attributes
     ----------
-    coef_ : ndarray of shape (p,)
-        Effect of one standard deviation of each metric.
-    intercept_ : float
-        Mean of the outcomes.
-    mean_, scale_ : ndarray of shape (p,)
-        Of the training rows; a constant column has scale inf, hence no effect.
-    low_, high_ : ndarray of shape (p,)
-        Range of the training rows.
+    penalty_ : float
+        The chosen penalty. Beside it, those of `ScaledLinear`.
     """
 
-    reach: float
-
-    def predict(self, X: Any) -> Floats:
-        """Predicted retention, (n,); not clipped."""
-        check_is_fitted(self)
-        X = validate_data(self, without_identity(X), dtype=np.float64, reset=False)
-        return np.asarray(self._standardised(X) @ self.coef_ + self.intercept_)
-
-    def _learn_scale(self, X: Floats) -> Floats:
-        """Standardised training metrics."""
-        self.mean_, self.scale_ = standardisation(X)
-        self.low_, self.high_ = X.min(axis=0), X.max(axis=0)
-        return self._standardised(X)
-
-    def _standardised(self, X: Floats) -> Floats:
-        return (within(X, self.low_, self.high_, self.reach) - self.mean_) / self.scale_
-
-
-class _PenalisedLinear(LimitedLinear):
-    """A linear model with one penalty; abstract over the solver of its path."""
-
-    def __init__(self, n_penalties: int = 20, n_folds: int = 10, reach: float = REACH) -> None:
-        self.n_penalties = n_penalties
-        self.n_folds = n_folds
-        self.reach = reach
+    reach = 0.25
 
     def fit(self, X: Any, y: Any) -> Self:
         """Choose the penalty on inner task folds, then solve on all rows.
@@ -79,14 +50,12 @@ class _PenalisedLinear(LimitedLinear):
         y : array-like of shape (n,)
             Retention.
         """
-        frame = X
-        X, y = validate_data(self, without_identity(X), y, dtype=np.float64, y_numeric=True)
-        groups = task_groups(frame, len(y))
-        Z, centre = self._learn_scale(X), float(y.mean())
-        grid = self._grid(Z, y - centre)
-        self.penalty_ = self._choose(X, y, groups, grid)
-        self.coef_ = self._path(Z, y - centre, np.array([self.penalty_]))[0]
-        self.intercept_ = centre
+        Z, y = self._learn_scale(X, y)
+        self.intercept_ = float(y.mean())
+        centred = y - self.intercept_
+        grid = self._grid(Z, centred)
+        self.penalty_ = self._choose(metrics_of(self, X), y, task_groups(X, len(y)), grid)
+        self.coef_ = self._path(Z, centred, np.array([self.penalty_]))[0]
         return self
 
     def _choose(self, X: Floats, y: Floats, groups: npt.NDArray[np.str_], grid: Floats) -> float:
@@ -99,13 +68,12 @@ class _PenalisedLinear(LimitedLinear):
         With too few tasks to hold any out nothing speaks for a weaker penalty than the largest.
         """
         errors = np.zeros(len(grid))
-        for train, test in TaskKFold(self.n_folds).split(groups=groups):
+        for train, test in TaskKFold(_N_FOLDS).split(groups=groups):
             mean, scale = standardisation(X[train])
             centre = y[train].mean()
             coefs = self._path((X[train] - mean) / scale, y[train] - centre, grid)
             inside = within(X[test], X[train].min(axis=0), X[train].max(axis=0), self.reach)
-            predicted = centre + ((inside - mean) / scale) @ coefs.T
-            missed = predicted - y[test, None]
+            missed = centre + ((inside - mean) / scale) @ coefs.T - y[test, None]
             errors += ((missed - missed.mean(axis=0)) ** 2).sum(axis=0)
         # Rounding apart, equal errors are equal.
         return float(grid[np.flatnonzero(errors <= errors.min() * (1 + 1e-9))[0]])
@@ -123,23 +91,11 @@ class _PenalisedLinear(LimitedLinear):
 class TaskRidge(_PenalisedLinear):
     """Ridge regression: min ‖y − Zw‖² / n + penalty ‖w‖², Z standardised.
 
-    Parameters
-    ----------
-    n_penalties : int
-        Length of the grid, from 1000 (all but constant) down to 0.001.
-    n_folds : int
-        Blocks of tasks held out to choose the penalty.
-    reach : float
-        How far beyond its training range a metric still counts, in widths of that range.
-
-    Attributes
-    ----------
-    penalty_ : float
-        The chosen penalty. Beside it, those of `LimitedLinear`.
+    The grid of penalties runs from 1000 (all but constant) down to 0.001.
     """
 
-    def _grid(self, Z: Floats, y: Floats) -> Floats:  # fixed
-        return np.logspace(3, -3, self.n_penalties)
+    def _grid(self, Z: Floats, y: Floats) -> Floats:
+        return np.logspace(3, -3, _N_PENALTIES)
 
     def _path(self, Z: Floats, y: Floats, penalties: Floats) -> Floats:
         # One target a penalty: scikit-learn then forms the Gram matrix once for the whole grid.
@@ -155,18 +111,7 @@ class TaskLasso(_PenalisedLinear):
     The well-posed form of the paper's objective: convex, deterministic, and free to end at the
     constant (the largest penalty of the grid leaves no coefficient).
 
-    Parameters
-    ----------
-    n_penalties : int
-        Length of the grid, from the least penalty that leaves no coefficient down to a hundredth
-        of it.
-    n_folds, reach
-        As in `TaskRidge`.
-
-    Attributes
-    ----------
-    penalty_ : float
-        The chosen penalty. Beside it, those of `LimitedLinear`.
+    The grid of penalties runs from the least that leaves no coefficient down to a hundredth of it.
     """
 
     def _grid(self, Z: Floats, y: Floats) -> Floats:
@@ -176,7 +121,7 @@ class TaskLasso(_PenalisedLinear):
             # Rounding alone correlates: the constant, by a penalty that nothing can outweigh.
             return np.array([spread or 1.0])
         # A hair above, so that the first of the grid is the constant beyond rounding.
-        return np.geomspace(top * (1 + 1e-9), top * 1e-2, self.n_penalties)
+        return np.geomspace(top * (1 + 1e-9), top * 1e-2, _N_PENALTIES)
 
     def _path(self, Z: Floats, y: Floats, penalties: Floats) -> Floats:
         # With the Gram matrix (p is small) a coordinate step does not depend on the number of rows;

@@ -7,16 +7,17 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from mergecast.forecast.estimators.descriptors import Descriptors, model_names
 from mergecast.forecast.estimators.linear import TaskRidge
 from mergecast.forecast.estimators.predictors import predictor
-from mergecast.forecast.rows import with_identity, without_identity
+from mergecast.forecast.estimators.scaling import metrics_of
+from mergecast.forecast.rows import with_identity
 
 
 @predictor("member_ridge", "ridge on own and partner parts of metrics")
-def member_ridge(n_folds: int = 10) -> Pipeline:
+def member_ridge() -> Pipeline:
     """`TaskRidge` on the own and partner parts of each metric.
 
     A symmetric metric says the same of both members of a pair; its parts do not. The weights can
@@ -24,7 +25,7 @@ def member_ridge(n_folds: int = 10) -> Pipeline:
     "what makes it a costly partner" (the others). It ranks the partners of a new model well and its
     level badly: with fewer tasks than metrics nothing holds the own part of an unseen model.
     """
-    return make_pipeline(MemberParts(), TaskRidge(n_folds=n_folds))
+    return make_pipeline(MemberParts(), TaskRidge())
 
 
 class MemberParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -41,15 +42,13 @@ class MemberParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the split; X (n, p), or a frame that also has identity columns."""
-        frame = X
-        X = validate_data(self, without_identity(X), dtype=np.float64)
-        self.descriptors_ = Descriptors(X, *model_names(frame, len(X)))
+        values = metrics_of(self, X, reset=True)
+        self.descriptors_ = Descriptors.of_rows(values, *model_names(X, len(values)))
         return self
 
     def transform(self, X: Any) -> Any:
         """(n, 2p) beside the identity columns of X, where it has any."""
         check_is_fitted(self)
-        frame = X
-        X = validate_data(self, without_identity(X), dtype=np.float64, reset=False)
-        parts = self.descriptors_.parts(X, *model_names(frame, len(X)))
-        return with_identity(frame, np.hstack([parts.own, parts.other]))
+        values = metrics_of(self, X)
+        parts = self.descriptors_.parts(values, *model_names(X, len(values)))
+        return with_identity(X, np.hstack([parts.own, parts.other]))

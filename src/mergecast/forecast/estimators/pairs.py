@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from mergecast.forecast.estimators.scaling import metrics_of
 from mergecast.forecast.rows import mean_by_code, pair_codes, without_identity
 from mergecast.typing import Floats
 
@@ -60,8 +61,7 @@ class PairRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):  # type:
     def predict(self, X: Any) -> Floats:
         """Predicted outcome of each row, (n,); not clipped."""
         check_is_fitted(self)
-        X = validate_data(self, without_identity(X), dtype=np.float64, reset=False)
-        return np.asarray(self.regressor_.predict(self._named(X)))
+        return np.asarray(self.regressor_.predict(self._named(metrics_of(self, X))))
 
     def _named(self, X: Floats) -> Floats | pd.DataFrame:
         names = getattr(self, "feature_names_in_", None)

@@ -3,8 +3,8 @@
 Neither is a good estimator, for reasons of its own: correlation ignores scale, so the first
 objective always improves by shrinking w and what is reported is where Adam stopped; the second has
 no intercept and weights that must sum to one. Their well-posed forms are `TaskLasso` and
-`LeastSquares`. What the paper's text leaves open (scaling, start, which iterate) was settled by the
-released fits: number of iterations, of non-zero coefficients, and training correlation agree.
+`least_squares`. What the paper's text leaves open (scaling, start, which iterate) was settled by
+the released fits: number of iterations, of non-zero coefficients, and training correlation agree.
 """
 
 from __future__ import annotations
@@ -20,18 +20,30 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from mergecast.forecast.estimators.adam import adam
 from mergecast.forecast.estimators.pairs import PairRegressor
 from mergecast.forecast.estimators.predictors import predictor
+from mergecast.forecast.estimators.scaling import PoorScore
 from mergecast.runtime.seeds import derived_seed
 from mergecast.typing import Floats
 
-# Standard deviation of the initial weights.
-_START = 0.1
+# Standard deviation of the initial weights; weights smaller than the cutoff end as 0.
+_START, _CUTOFF = 0.1, 1e-3
 
 
-class _PublishedLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class _PublishedLinear(PoorScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Min-max scaled metrics, one row a pair, weights from a random start; abstract.
 
     The scaling is not scikit-learn's `MinMaxScaler`, which multiplies by 1 / width: thousands of
     steps on an objective with corners carry the last digit to the first.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (p,)
+        Weights w, as published.
+    slope_, intercept_ : float
+        Of the line from Zw to the prediction.
+    low_, width_ : ndarray of shape (p,)
+        Of the min-max scaling.
+    n_iter_ : int
+        Steps taken.
     """
 
     random_state: int
@@ -63,12 +75,6 @@ class _PublishedLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Set coef_, slope_, intercept_ and n_iter_."""
         raise NotImplementedError
 
-    def __sklearn_tags__(self) -> Any:
-        """Declare that its score is poor by design."""
-        tags = super().__sklearn_tags__()
-        tags.regressor_tags.poor_score = True
-        return tags
-
 
 class PearsonL1(_PublishedLinear):
     """The paper's predictor: min -corr(Zw, y) + penalty ‖w‖₁ by Adam, Z min-max scaled.
@@ -81,45 +87,16 @@ class PearsonL1(_PublishedLinear):
     ----------
     penalty : float
         λ; 0 is the unregularised Pearson objective.
-    learning_rate, max_iter, patience, tol
-        Of `adam`.
-    cutoff : float
-        Weights smaller than this end as 0.
     random_state : int
         Seed of the start, with the outcomes fitted. The result depends on it.
-
-    Attributes
-    ----------
-    coef_ : ndarray of shape (p,)
-        Weights w, as published.
-    slope_, intercept_ : float
-        Of the line.
-    low_, width_ : ndarray of shape (p,)
-        Of the min-max scaling.
-    n_iter_ : int
-        Steps taken.
 
     References
     ----------
     "Demystifying Mergeability", arXiv 2601.22285.
     """
 
-    def __init__(
-        self,
-        penalty: float = 1.0,
-        learning_rate: float = 0.01,
-        max_iter: int = 2000,
-        patience: int = 100,
-        tol: float = 1e-5,
-        cutoff: float = 1e-3,
-        random_state: int = 0,
-    ) -> None:
+    def __init__(self, penalty: float = 1.0, random_state: int = 0) -> None:
         self.penalty = penalty
-        self.learning_rate = learning_rate
-        self.max_iter = max_iter
-        self.patience = patience
-        self.tol = tol
-        self.cutoff = cutoff
         self.random_state = random_state
 
     def _solve(self, Z: Floats, y: Floats, start: Floats) -> None:
@@ -140,14 +117,9 @@ class PearsonL1(_PublishedLinear):
             return penalty - r, slope - moment / norm + r * image / norm**2
 
         w, self.n_iter_ = adam(
-            objective,
-            start,
-            learning_rate=self.learning_rate,
-            max_iter=self.max_iter,
-            patience=self.patience,
-            tol=self.tol,
+            objective, start, learning_rate=0.01, max_iter=2000, patience=100, tol=1e-5
         )
-        self.coef_ = np.where(np.abs(w) < self.cutoff, 0.0, w)
+        self.coef_ = np.where(np.abs(w) < _CUTOFF, 0.0, w)
         variance = float(self.coef_ @ gram @ self.coef_)
         effect = float(self.coef_ @ moment) * spread
         self.slope_ = effect / variance if variance > 1e-24 else 0.0
@@ -158,33 +130,15 @@ class PublishedMSE(_PublishedLinear):
     """The paper's MSE baseline: min mean (Zw - y)², no intercept, Σw = 1 after every step.
 
     Where the weights' sum is near 0, dividing by it throws them far away; the published R² below
-    -10⁴ are that. `LeastSquares` is the same objective done properly.
+    -10⁴ are that. `least_squares` is the same objective done properly.
 
     Parameters
     ----------
-    learning_rate, max_iter, patience, tol
-        Of `adam`.
     random_state : int
         Seed of the start.
-
-    Attributes
-    ----------
-    coef_, low_, width_, n_iter_
-        As in `PearsonL1`; slope_ is 1 and intercept_ 0.
     """
 
-    def __init__(
-        self,
-        learning_rate: float = 0.01,
-        max_iter: int = 1000,
-        patience: int = 50,
-        tol: float = 1e-6,
-        random_state: int = 0,
-    ) -> None:
-        self.learning_rate = learning_rate
-        self.max_iter = max_iter
-        self.patience = patience
-        self.tol = tol
+    def __init__(self, random_state: int = 0) -> None:
         self.random_state = random_state
 
     def _solve(self, Z: Floats, y: Floats, start: Floats) -> None:
@@ -195,10 +149,10 @@ class PublishedMSE(_PublishedLinear):
         self.coef_, self.n_iter_ = adam(
             objective,
             start,
-            learning_rate=self.learning_rate,
-            max_iter=self.max_iter,
-            patience=self.patience,
-            tol=self.tol,
+            learning_rate=0.01,
+            max_iter=1000,
+            patience=50,
+            tol=1e-6,
             project=lambda w: w / w.sum(),
         )
         self.slope_, self.intercept_ = 1.0, 0.0

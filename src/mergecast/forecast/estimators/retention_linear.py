@@ -6,13 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils.validation import validate_data
 
 from mergecast.errors import UsageError
-from mergecast.forecast.estimators.linear import LimitedLinear
 from mergecast.forecast.estimators.predictors import predictor
+from mergecast.forecast.estimators.scaling import ScaledLinear
 from mergecast.forecast.estimators.stored_linear import LinearModel
-from mergecast.forecast.rows import without_identity
 
 #: Forms of retention, the best first (`benchmarks/tiers.py`); the labelled one needs labels.
 LABELLED = ("retention_scrambled_kept_labelled", "retention_kept_labelled")
@@ -48,7 +46,7 @@ def few_metrics(columns: Iterable[str]) -> list[str] | None:
     needs=(*LABELLED, *UNLABELLED),
     stored=LinearModel,
 )
-class RetentionLinear(LimitedLinear):
+class RetentionLinear(ScaledLinear):
     """y(i | j) = c + α · retention of i alone + β · overlap of i and j, by least squares.
 
     Retention says what a method costs a model whoever its partner is, which is most of an outcome;
@@ -64,27 +62,18 @@ class RetentionLinear(LimitedLinear):
     ----------
     own : sequence of str
         Names of retention metrics in order of preference; the first that X has is used.
-    pair : sequence of str
-        Names of metrics of the pair; those that X has are used.
-    reach : float
-        How far beyond the training range a metric still counts, in widths of that range.
 
     Attributes
     ----------
     used_ : list of str
         Names of the metrics used; the others of X have `coef_` 0. Beside it, those of
-        `LimitedLinear`.
+        `ScaledLinear`.
     """
 
-    def __init__(
-        self,
-        own: Sequence[str] = (*LABELLED, *UNLABELLED),
-        pair: Sequence[str] = PAIR,
-        reach: float = 1.0,
-    ) -> None:
+    reach = 1.0
+
+    def __init__(self, own: Sequence[str] = (*LABELLED, *UNLABELLED)) -> None:
         self.own = own
-        self.pair = pair
-        self.reach = reach
 
     def fit(self, X: Any, y: Any) -> Self:
         """Fit on member rows.
@@ -101,15 +90,14 @@ class RetentionLinear(LimitedLinear):
         UsageError
             A frame without any of the retention metrics.
         """
-        X, y = validate_data(self, without_identity(X), y, dtype=np.float64, y_numeric=True)
+        Z, y = self._learn_scale(X, y)
         named = hasattr(self, "feature_names_in_")
-        names = self.feature_names_in_.tolist() if named else list(map(str, range(X.shape[1])))
+        names = self.feature_names_in_.tolist() if named else list(map(str, range(Z.shape[1])))
         self.used_ = self._choose(names) if named else names
         columns = [names.index(name) for name in self.used_]
-        Z = self._learn_scale(X)[:, columns]
         self.intercept_ = float(y.mean())
-        self.coef_ = np.zeros(X.shape[1])
-        self.coef_[columns] = np.linalg.lstsq(Z, y - self.intercept_, rcond=None)[0]
+        self.coef_ = np.zeros(Z.shape[1])
+        self.coef_[columns] = np.linalg.lstsq(Z[:, columns], y - self.intercept_, rcond=None)[0]
         return self
 
     def _choose(self, names: list[str]) -> list[str]:
@@ -120,4 +108,4 @@ class RetentionLinear(LimitedLinear):
                 f"none of {', '.join(self.own)} is in the pair table",
                 "compute them with `mergecast metrics --tasks FILE --tier activations`",
             )
-        return retention + [name for name in self.pair if name in names]
+        return retention + [name for name in PAIR if name in names]

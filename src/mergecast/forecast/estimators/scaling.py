@@ -1,19 +1,22 @@
-"""Metrics before a fit: without identity, standardised, limited to where they were tested."""
+"""Metrics in a fit: without identity, standardised, limited to where they were tested."""
 
 from __future__ import annotations
 
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, clone
+from sklearn.base import (
+    BaseEstimator,
+    MetaEstimatorMixin,
+    RegressorMixin,
+    TransformerMixin,
+    clone,
+)
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mergecast.forecast.rows import with_identity, without_identity
 from mergecast.typing import Floats
-
-#: How far beyond its training range a metric still counts, in widths of that range.
-REACH = 0.25
 
 
 def within(X: Floats, low: Floats, high: Floats, reach: float) -> Floats:
@@ -30,7 +33,61 @@ def standardisation(X: Floats) -> tuple[Floats, Floats]:
     return mean, np.where(constant, np.inf, scale)
 
 
-class Standardise(StandardScaler):  # type: ignore[misc]  # scikit-learn has no types
+def metrics_of(estimator: Any, X: Any, *, reset: bool = False) -> Floats:
+    """The metrics of X, checked by scikit-learn: an array, or a frame with identity columns."""
+    values: Floats = validate_data(estimator, without_identity(X), dtype=np.float64, reset=reset)
+    return values
+
+
+class ScaledLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """A linear model of standardised metrics; abstract.
+
+    Attributes
+    ----------
+    reach : float or None
+        How far beyond its training range a metric still counts, in widths of that range; None for
+        any distance.
+    coef_ : ndarray of shape (p,)
+        Effect of one standard deviation of each metric.
+    intercept_ : float
+        Forecast where every metric has its training mean.
+    mean_, scale_ : ndarray of shape (p,)
+        Of the training rows; a constant column has scale inf, hence no effect.
+    low_, high_ : ndarray of shape (p,)
+        Range of the training rows.
+    """
+
+    reach: float | None = None
+
+    def predict(self, X: Any) -> Floats:
+        """Predicted outcome, (n,); not clipped."""
+        check_is_fitted(self)
+        return np.asarray(self._standardised(metrics_of(self, X)) @ self.coef_ + self.intercept_)
+
+    def _learn_scale(self, X: Any, y: Any) -> tuple[Floats, Floats]:
+        """Standardised training metrics and the outcomes, of what `fit` was given."""
+        X, y = validate_data(self, without_identity(X), y, dtype=np.float64, y_numeric=True)
+        self.mean_, self.scale_ = standardisation(X)
+        self.low_, self.high_ = X.min(axis=0), X.max(axis=0)
+        return self._standardised(X), y
+
+    def _standardised(self, X: Floats) -> Floats:
+        if self.reach is not None:
+            X = within(X, self.low_, self.high_, self.reach)
+        return (X - self.mean_) / self.scale_
+
+
+class PoorScore:
+    """Declares to scikit-learn's common tests that a score on their data is not the point."""
+
+    def __sklearn_tags__(self) -> Any:
+        """The tags of the estimator it is mixed into, with a poor score."""
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.regressor_tags.poor_score = True
+        return tags
+
+
+class Standardise(StandardScaler):  # type: ignore[misc]
     """scikit-learn's scaler, but that a metric which is constant in training counts nothing.
 
     There it gets scale 1, so that whatever an unseen model has in that metric, which no outcome
@@ -49,36 +106,27 @@ class MetricsOnly(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the names of the metrics; X (n, p), or a frame that also has identity columns."""
-        validate_data(self, without_identity(X), dtype=np.float64)
+        metrics_of(self, X, reset=True)
         return self
 
     def transform(self, X: Any) -> Floats:
         """The metrics alone, (n, p)."""
         check_is_fitted(self)
-        values = validate_data(self, without_identity(X), dtype=np.float64, reset=False)
-        return np.asarray(values)
+        return metrics_of(self, X)
 
 
 class OnMetrics(MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """A transformer of the metrics of rows that keep their identity columns.
-
-    Parameters
-    ----------
-    transformer : sklearn.base.TransformerMixin
-        Of arrays (n, p).
-    """
+    """A transformer (of arrays) applied to the metrics of rows that keep their identity columns."""
 
     def __init__(self, transformer: Any) -> None:
         self.transformer = transformer
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the transformer; X (n, p), or a frame that also has identity columns."""
-        values = validate_data(self, without_identity(X), dtype=np.float64)
-        self.transformer_ = clone(self.transformer).fit(values, y)
+        self.transformer_ = clone(self.transformer).fit(metrics_of(self, X, reset=True), y)
         return self
 
     def transform(self, X: Any) -> Any:
         """Transformed metrics, beside the identity columns of X where it has any."""
         check_is_fitted(self)
-        values = validate_data(self, without_identity(X), dtype=np.float64, reset=False)
-        return with_identity(X, self.transformer_.transform(values))
+        return with_identity(X, self.transformer_.transform(metrics_of(self, X)))

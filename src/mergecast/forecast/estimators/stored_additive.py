@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from mergecast.errors import UsageError
 from mergecast.forecast.estimators.additive_plus import FEW, AdditivePlus
+from mergecast.forecast.estimators.descriptors import Descriptors
+from mergecast.forecast.estimators.effects import Effects
 from mergecast.forecast.estimators.predictors import predictor
 from mergecast.forecast.estimators.stored import (
     NonNegative,
@@ -98,13 +101,41 @@ class AdditiveModel(StoredModel):
 
     @classmethod
     def of(cls, estimator: Any, rows: TrainingRows) -> Self:
-        """The stored form of an `AdditivePlus`; see `StoredModel.of`."""
+        """The stored form of an `AdditivePlus`; see `StoredModel.of`.
+
+        Raises
+        ------
+        UsageError
+            Fitted on an array, whose metrics have no names.
+        """
         del rows
-        return cls.model_validate(estimator.to_dict())
+        if not hasattr(estimator, "feature_names_in_"):
+            raise UsageError("AdditivePlus", "fitted on an array", "fit it on a frame")
+        descriptors = _plain(estimator.descriptors_)
+        return cls(
+            by_name=estimator.by_name,
+            length=estimator.length,
+            metrics=estimator.feature_names_in_.tolist(),
+            reach=estimator.reach,
+            low=estimator.low_.tolist(),
+            high=estimator.high_.tolist(),
+            variances=estimator.variances_,
+            models=[name.split("\t", 1) for name in descriptors.pop("models")],
+            effects=EffectsPart(**_plain(estimator.effects_)),
+            descriptors=DescriptorsPart(**descriptors),
+        )
 
     def estimator(self) -> AdditivePlus:
         """The fitted estimator."""
-        return AdditivePlus.from_dict(self.model_dump())
+        fitted = AdditivePlus(self.by_name, self.length, self.metrics, self.reach)
+        fitted.feature_names_in_ = np.array(self.metrics, dtype=object)
+        fitted.n_features_in_ = len(self.metrics)
+        fitted.low_, fitted.high_ = np.array(self.low), np.array(self.high)
+        models = np.array(["\t".join(name) for name in self.models], dtype=str)
+        fitted.descriptors_ = Descriptors(models, **_arrays(self.descriptors))
+        effects = _arrays(self.effects)
+        fitted.effects_ = Effects(float(effects.pop("mean")), **effects)
+        return fitted
 
     @property
     def needs(self) -> list[str]:
@@ -133,9 +164,7 @@ class AdditiveModel(StoredModel):
         X = rows.reindex(columns=[*IDENTITY, *self.metrics]).iloc[complete].reset_index(drop=True)
         X["suite"] = X["suite"].where(X["suite"] == suite, _STRANGER + X["suite"])
         shares = estimator.shares(X)
-        retention[complete] = (
-            estimator.mean_ + shares.member + shares.partner + shares.metrics.sum(axis=1)
-        )
+        retention[complete] = estimator.total(shares)
         # What the name of an effect rests on: outcomes of the model itself, or of models like it.
         effect = "known outcomes of {}" if self.by_name else "models like {}"
         for k, row in enumerate(complete):
@@ -169,6 +198,22 @@ _SHAPES: dict[str, tuple[str, ...]] = {
     "descriptors.other_mean": (_P,),
     "descriptors.other_scale": (_P,),
 }
+
+
+def _plain(state: Descriptors | Effects) -> dict[str, Any]:
+    """A dataclass of arrays as lists; a constant metric has an infinite scale, stored as None."""
+    lists: dict[str, Any] = {key: np.asarray(value).tolist() for key, value in vars(state).items()}
+    for key in [key for key in lists if key.endswith("scale")]:
+        lists[key] = [scale if np.isfinite(scale) else None for scale in lists[key]]
+    return lists
+
+
+def _arrays(part: Strict) -> dict[str, Floats]:
+    """What `_plain` gave, checked, as arrays again."""
+    lists = part.model_dump()
+    for key in [key for key in lists if key.endswith("scale")]:
+        lists[key] = [np.inf if scale is None else scale for scale in lists[key]]
+    return {key: np.array(values, dtype=np.float64) for key, values in lists.items()}
 
 
 def _check(name: str, rows: list[Any], shape: list[tuple[int, str]]) -> None:

@@ -33,7 +33,7 @@ class Components:
     theta : ndarray of shape (k + 1,)
         Variances, the noise last.
     weights : ndarray of shape (n,)
-        Such that the prediction for new rows is mean + Σ θ_k K_k(new, train) @ weights.
+        The prediction for new rows is mean + Σ θ_k K_k(new, train) @ weights.
     projection : ndarray of shape (n, n)
         REML's P, for `leave_out_residuals`.
     n_iter : int
@@ -52,8 +52,8 @@ def fit_components(kernels: list[Floats], y: Floats, max_iter: int = 10) -> Comp
 
     Parameters
     ----------
-    kernels : list of ndarray
-        Positive semi-definite matrices (n, n), k of them.
+    kernels : list of ndarray of shape (n, n)
+        Positive semi-definite.
     y : ndarray of shape (n,)
         Outcomes.
     max_iter : int

@@ -23,9 +23,7 @@ SET_COLUMNS = ["method", "size", "rule", "n_sets", "r", "rho", "mae"]
 
 
 def choices(
-    evaluation: Evaluation,
-    outcomes: OutcomesLike,
-    threshold: float = THRESHOLD,
+    evaluation: Evaluation, outcomes: OutcomesLike, threshold: float = THRESHOLD
 ) -> Choices:
     """Score the decisions that the out-of-fold predictions of a validation would have led to.
 
@@ -34,8 +32,8 @@ def choices(
     evaluation : Evaluation
         Of two merging methods at least for a choice between them.
     outcomes : OutcomeTable or DataFrame
-        The outcome table that was validated on; its merges of three and more models are forecast
-        from the predictions of their pairs.
+        What was validated on; its merges of three and more models are forecast from the predictions
+        of their pairs.
     threshold : float
         Retention below which the worst member of a pair speaks against merging it.
     """
@@ -51,10 +49,17 @@ def choices(
 
 
 def set_scores(forecasts: pd.DataFrame) -> pd.DataFrame:
-    """How well each rule does: one row a (method, size, rule) with r, ρ and absolute error.
+    """How well each rule does on sets that have both forecast and outcome.
 
-    `forecasts` as `set_forecasts` returns them; sets without forecast or outcome stay out, and
-    `n_sets` says how many are left.
+    Parameters
+    ----------
+    forecasts : DataFrame
+        As `set_forecasts` returns.
+
+    Returns
+    -------
+    DataFrame
+        One row a (method, size, rule): `n_sets`, `r`, `rho` and `mae`.
     """
     scores = []
     for (method, size), table in forecasts.groupby(["method", "size"], sort=True):
@@ -71,19 +76,19 @@ def set_scores(forecasts: pd.DataFrame) -> pd.DataFrame:
 
 def _sets(predictions: pd.DataFrame, outcomes: OutcomeTable) -> pd.DataFrame:
     columns = ["predictor", *SET_COLUMNS]
-    known = outcomes.frame["method"].isin(predictions["method"].unique())
-    if not (known & (outcomes.sizes > 2)).any():
+    predicted = outcomes.frame["method"].isin(predictions["method"].unique())
+    if not (predicted & (outcomes.sizes > 2)).any():
         return pd.DataFrame(columns=columns)
-    checked = outcomes.keep(known)
+    outcomes = outcomes.keep(predicted)
     # Under `loto` each row is predicted twice, with either of its tasks held out.
     keys = ["predictor", "method", *ROW_KEYS]
     means = predictions.groupby(keys, sort=False)["predicted"].mean().rename("retention")
     by_predictor = means.reset_index().groupby("predictor", sort=False)
     directed = {str(name): rows for name, rows in by_predictor}
-    directed[MEASURED_PAIRS] = checked.members()
+    directed[MEASURED_PAIRS] = outcomes.members()
     tables = []
     for name, rows in directed.items():
-        scores = set_scores(set_forecasts(rows, checked))
+        scores = set_scores(set_forecasts(rows, outcomes))
         scores.insert(0, "predictor", name)
         tables.append(scores)
     return pd.concat(tables, ignore_index=True)[columns]

@@ -19,6 +19,7 @@ import pandas as pd
 from mergecast.forecast.recommend import DO_NOT_MERGE, THRESHOLD, recommend
 from mergecast.forecast.validation.scoring import mean_defined, spearman
 from mergecast.tables.pairs import PAIR_KEYS
+from mergecast.tables.plain import records
 
 METHOD_COLUMNS = [
     "predictor",
@@ -62,10 +63,8 @@ class Choices:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; undefined values are None."""
         tables = {"methods": self.methods, "partners": self.partners, "sets": self.sets}
-        return {"threshold": self.threshold} | {
-            name: table.astype(object).where(table.notna(), None).to_dict("records")
-            for name, table in tables.items()
-        }
+        rows = {name: records(table) for name, table in tables.items()}
+        return {"threshold": self.threshold, **rows}
 
 
 def with_hindsight(

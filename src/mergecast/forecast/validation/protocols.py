@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from mergecast.errors import UsageError
-from mergecast.forecast.estimators.predictors import Predictor
+from mergecast.forecast.estimators.predictors import Predictor, checked_numbers
 from mergecast.forecast.splitters import Indices, LeaveOneTaskOut, LeaveTwoTasksOut
 from mergecast.forecast.training import TrainingRows
 from mergecast.registry import Registry
@@ -41,12 +41,24 @@ class Protocol:
     partners_known: bool
     summary: str
 
+    def applies_to(self, predictor: Predictor) -> bool:
+        """Whether a predictor can say anything under it."""
+        return self.partners_known or not predictor.warm
+
 
 def out_of_fold(rows: TrainingRows, predictor: Predictor, protocol: Protocol) -> pd.DataFrame:
     """Predict every row of every fold by a model that was fitted without the fold.
 
-    Returns DataFrame[fold, suite, left, right, member, predicted, measured]; under LOTO a pair
-    stands twice, once a task held out. Raises UsageError where a fold cannot be trained.
+    Returns
+    -------
+    DataFrame
+        `fold, suite, left, right, member, predicted, measured`; under LOTO a pair stands twice,
+        once a task held out.
+
+    Raises
+    ------
+    UsageError
+        A fold cannot be trained, or the predictor gives no number for each row.
     """
     estimator = predictor.make()
     tables = []
@@ -54,7 +66,8 @@ def out_of_fold(rows: TrainingRows, predictor: Predictor, protocol: Protocol) ->
         fitted = clone(estimator).fit(rows.X.iloc[train], rows.y[train])
         table = rows.keys.iloc[test].copy()
         table.insert(0, "fold", fold)
-        table["predicted"] = fitted.predict(rows.X.iloc[test])
+        numbers = fitted.predict(rows.X.iloc[test])
+        table["predicted"] = checked_numbers(numbers, len(test), predictor.name)
         table["measured"] = rows.y[test]
         tables.append(table)
     return pd.concat(tables, ignore_index=True)

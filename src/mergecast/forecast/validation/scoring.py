@@ -34,7 +34,7 @@ def scores(predictions: pd.DataFrame) -> dict[str, Any]:
     fold_r = [pearson(predicted[rows], measured[rows]) for rows in folds]
     fold_rho = [spearman(predicted[rows], measured[rows]) for rows in folds]
     total = np.nan if is_constant(measured) else float(((measured - measured.mean()) ** 2).sum())
-    found: dict[str, Any] = {
+    numbers: dict[str, Any] = {
         "per_fold_r": mean_defined(fold_r),
         "per_fold_rho": mean_defined(fold_rho),
         "pooled_r": pearson(predicted, measured),
@@ -46,8 +46,8 @@ def scores(predictions: pd.DataFrame) -> dict[str, Any]:
     }
     if "lower" in predictions:
         inside = predictions["measured"].between(predictions["lower"], predictions["upper"])
-        found["coverage"] = float(inside.mean())
-    return found
+        numbers["coverage"] = float(inside.mean())
+    return numbers
 
 
 def fold_scores(predictions: pd.DataFrame) -> pd.DataFrame:

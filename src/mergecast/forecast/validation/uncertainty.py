@@ -30,8 +30,7 @@ def bootstrap_interval(predictions: pd.DataFrame, n: int, seed: int = 0) -> dict
     """90 % intervals of the scores when tasks are drawn anew, with replacement.
 
     A task that is drawn m times weighs m in every pair it is in, and its fold counts m times;
-    nothing is refitted. Returns ``{score}_low`` and ``{score}_high`` for per-fold r, pooled r and
-    mean absolute error; NaN where a score is undefined in every draw.
+    nothing is refitted.
 
     Parameters
     ----------
@@ -41,6 +40,12 @@ def bootstrap_interval(predictions: pd.DataFrame, n: int, seed: int = 0) -> dict
         Number of draws.
     seed : int
         Of the draws.
+
+    Returns
+    -------
+    dict of str to float
+        ``{score}_low`` and ``{score}_high`` for per-fold r, pooled r and mean absolute error; NaN
+        where a score is undefined in every draw.
     """
     paired = paired_predictions(predictions)
     pairs = [paired["suite"].str.cat(paired[side], sep="\t") for side in ("left", "right")]
@@ -67,12 +72,12 @@ def bootstrap_interval(predictions: pd.DataFrame, n: int, seed: int = 0) -> dict
         draws["pooled_r"].append(_weighted_pearson(predicted, measured, weight))
         error = np.abs(predicted - measured)
         draws["mae"].append(float(weight @ error / weight.sum()) if weight.any() else np.nan)
-    found = {}
+    intervals = {}
     for score, values in draws.items():
         defined = [value for value in values if not np.isnan(value)]
         ends = np.quantile(defined, INTERVAL) if defined else (np.nan, np.nan)
-        found[f"{score}_low"], found[f"{score}_high"] = float(ends[0]), float(ends[1])
-    return found
+        intervals[f"{score}_low"], intervals[f"{score}_high"] = float(ends[0]), float(ends[1])
+    return intervals
 
 
 def permutation_null(
@@ -89,8 +94,11 @@ def permutation_null(
     gets those of (π(i), π(j)), so outcomes keep their structure by task and lose their link to the
     metrics. A pair whose image has no outcome is left out of that permutation.
 
-    Returns ``null_per_fold_r``, ``null_pooled_r`` (means over permutations) and ``p_per_fold_r``,
-    ``p_pooled_r``, (1 + number at least as high as observed) / (1 + number of permutations).
+    Returns
+    -------
+    dict of str to float
+        ``null_per_fold_r``, ``null_pooled_r`` (means over permutations) and ``p_per_fold_r``,
+        ``p_pooled_r``, (1 + number at least as high as observed) / (1 + number of permutations).
     """
     draws: dict[str, list[float]] = {"per_fold_r": [], "pooled_r": []}
     for k in range(n):
@@ -103,14 +111,14 @@ def permutation_null(
             score = scores(out_of_fold(shuffled, predictor, protocol))
         for name, values in draws.items():
             values.append(float(score[name]))
-    found = {}
+    null = {}
     for name, values in draws.items():
         defined = np.array([value for value in values if not np.isnan(value)])
-        known = len(defined) > 0 and not np.isnan(observed[name])
-        at_least = int((defined >= observed[name]).sum()) if known else 0
-        found[f"null_{name}"] = float(defined.mean()) if len(defined) else np.nan
-        found[f"p_{name}"] = (1 + at_least) / (1 + len(defined)) if known else np.nan
-    return found
+        at_least = int((defined >= observed[name]).sum())
+        comparable = len(defined) > 0 and not np.isnan(observed[name])
+        null[f"null_{name}"] = float(defined.mean()) if len(defined) else np.nan
+        null[f"p_{name}"] = (1 + at_least) / (1 + len(defined)) if comparable else np.nan
+    return null
 
 
 def permuted_outcomes(rows: TrainingRows, seed: int) -> TrainingRows:
@@ -123,12 +131,12 @@ def permuted_outcomes(rows: TrainingRows, seed: int) -> TrainingRows:
         image |= {
             (str(suite), a): b for a, b in zip(tasks.tolist(), shuffled.tolist(), strict=True)
         }
-    known = {}
+    outcome = {}
     for key, y in zip(rows.keys[ROW_KEYS].itertuples(index=False, name=None), rows.y, strict=True):
         suite, left, right, member = key
-        known[suite, member, right if member == left else left] = float(y)
+        outcome[suite, member, right if member == left else left] = float(y)
     identity = rows.X[["suite", "member", "partner"]].itertuples(index=False, name=None)
-    y = np.array([known.get((s, image[s, m], image[s, p]), np.nan) for s, m, p in identity])
+    y = np.array([outcome.get((s, image[s, m], image[s, p]), np.nan) for s, m, p in identity])
     kept = ~np.isnan(y)
     return replace(
         rows,
