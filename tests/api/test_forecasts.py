@@ -41,8 +41,8 @@ def tiered(tmp_path):
 
 def test_it_says_what_the_command_says(family_paths, forecaster, capsys):
     base, models = family_paths
-    found = mc.forecast(base, models, forecaster=forecaster, set_size=3)
-    options = ("--forecaster", forecaster, "--set-size", "3", "--json")
+    found = mc.forecast(base, models, forecaster=forecaster, sets=3)
+    options = ("--forecaster", forecaster, "--sets", "3", "--json")
     assert run(["forecast", str(base), *map(str, models), *options]) == 0
     printed = capsys.readouterr()
     assert mc.report(found) == json.loads(printed.out)
@@ -141,7 +141,7 @@ def test_tasks_are_a_file_or_given_and_nothing_more_is_gathered(
         ({"tier": "gradient"}, UsageError, "did you mean 'gradients'"),
         ({"tasks": "none.yaml"}, UsageError, "none.yaml: cannot be read"),
         ({"tasks": "none.yaml", "device": "gpu"}, UsageError, "device 'gpu': unknown; use cpu"),
-        ({"set_size": 4}, UsageError, "size of sets: is 4, of 3 models; give 2 to 3"),
+        ({"sets": 4}, UsageError, "size of sets: is 4, of 3 models; give 2 to 3"),
         ({"suite": "toys"}, UsageError, "suite 'toys': unknown; did you mean 'toy'"),
         ({"forecaster": "digit-14"}, UsageError, "give a file or one of: digits-14"),
         ({"family": "none.safetensors"}, CheckpointError, "none.safetensors: does not exist"),

@@ -210,7 +210,7 @@ def test_sets_are_ranked_under_each_method_and_said_to_come_from_pairs(
 ):
     base, models = family_paths
     page = tmp_path / "page"
-    options = ("--forecaster", forecaster_file, "--set-size", 3, "--report", page)
+    options = ("--forecaster", forecaster_file, "--sets", 3, "--report", page)
     assert call(base, *models, *options) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "Best of 1 sets of 3, by method" in printed
@@ -229,7 +229,7 @@ def test_sets_are_ranked_under_each_method_and_said_to_come_from_pairs(
 
 def test_sets_of_two_order_the_pairs_by_their_forecasts(family_paths, forecaster_file, capsys):
     base, models = family_paths
-    assert call(base, *models, "--forecaster", forecaster_file, "--set-size", 2, "--json") == 0
+    assert call(base, *models, "--forecaster", forecaster_file, "--sets", 2, "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     pairs = {}
     for row in summary["rows"]:
@@ -244,7 +244,7 @@ def test_a_size_that_is_no_number_of_models_is_one_clear_line(
     size, family_paths, forecaster_file, capsys
 ):
     base, models = family_paths
-    assert call(base, *models, "--forecaster", forecaster_file, "--set-size", size) == 2
+    assert call(base, *models, "--forecaster", forecaster_file, "--sets", size) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert f"size of sets: is {size}, of 3 models; give 2 to 3" in printed.err
@@ -256,6 +256,6 @@ def test_sets_larger_than_what_refusals_leave_are_said_so(
     base, models = family_paths
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"nothing")
-    options = ("--forecaster", forecaster_file, "--no-strict", "--set-size", 4)
+    options = ("--forecaster", forecaster_file, "--no-strict", "--sets", 4)
     assert call(base, *models, broken, *options) == 2
     assert "size of sets: is 4, of 3 models; give 2 to 3" in capsys.readouterr().err

@@ -78,7 +78,7 @@ def test_an_option_is_called_as_the_call_s_argument():
 
 @pytest.mark.parametrize(
     ("option", "default"),
-    [("--seed", 0), ("--calibration", 100), ("--workers", 2), ("--batch-size", 32)],
+    [("--seed", 0), ("--calibration", None), ("--workers", 2), ("--batch-size", 32)],
 )
 def test_defaults_that_were_agreed(option, default):
     assert {found.default for found in options() if option in found.names} == {default}
@@ -121,8 +121,7 @@ def test_a_command_and_its_python_call_have_the_same_words_and_defaults(name):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("metrics base a --set paper", "option --set: no longer known; it is --metrics now"),
-        ("forecast base a --sets 3", "option --sets: no longer known; it is --set-size now"),
+        ("forecast base a --set-size 3", "option --set-size: no longer known; it is --sets now"),
         ("bench run digits-14 -o x --sets 3", "--sets: no longer known; it is --n-sets now"),
         ("bench run digits-14 -o x --methods ties", "it is --method now"),
         ("bench run digits-14 -o x --tasks parity", "it is --only now"),

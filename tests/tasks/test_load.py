@@ -19,7 +19,7 @@ from mergecast.tasks.load import load_tasks
         ("model: {build", "model: {bild", "line 2: tasks.a.model.bild: Extra"),
         ("{build: ", "{folder: base, x: ", "line 2: tasks.a.model.x"),
         ('{build: "probe_families:build_cnn"}', "{folder: base}", "line 2: .*: auto is missing"),
-        ("    data:", "    loss: regression\n    data:", "line 5: tasks.a.loss: .*'regression'"),
+        ("    data:", "    loss: hinge\n    data:", "line 5: tasks.a.loss: .*'hinge'"),
         ("tasks:\n  a:", "tasks:\n  a: 1\n  b:", "line 4: tasks.a"),
         ("tasks:", "task:", "line 3: task: Extra|tasks: Field required"),
         ("defaults:\n  model", "defaults: 3\nx:\n  model", "line 1: defaults: is not a mapping"),

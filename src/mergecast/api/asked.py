@@ -58,7 +58,7 @@ def ask(
     merge_samples: int | None = None,
     merge_seed: int = 0,
     reestimate_batchnorm: bool = False,
-    calibration: int = 100,
+    calibration: int | None = None,
     layer: str | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -100,8 +100,8 @@ def ask(
         Seed that the merges' random masks will have.
     reestimate_batchnorm : bool
         Measure BatchNorm's running statistics anew after each merge.
-    calibration : int
-        Samples of every task.
+    calibration : int, optional
+        Samples of every task; by default 100, or all that a task has if it has fewer.
     layer : str, optional
         Block to take activations of; the last one by default.
     seed : int

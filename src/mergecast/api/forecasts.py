@@ -29,8 +29,8 @@ def forecast(
     tier: str | None = None,
     methods: Names | None = None,
     suite: str | None = None,
-    set_size: int | None = None,
-    calibration: int = 100,
+    sets: int | None = None,
+    calibration: int | None = None,
     seed: int = 0,
     merge_seed: int = 0,
     device: str = "cpu",
@@ -65,7 +65,7 @@ def forecast(
         Merging methods; by default all that the forecaster knows.
     suite : str, optional
         The models are those of this suite of the forecaster, by label: use what their merges did.
-    set_size : int, optional
+    sets : int, optional
         Also rank all sets of so many models, from their pairs.
     calibration, seed : int
         Samples of every task, and the seed of their choice.
@@ -108,8 +108,8 @@ def forecast(
     >>> forecast.tier, len(forecast.pairs)
     ('weights', 1)
     """
-    if set_size is not None:
-        check_size(set_size, _count(family, models))
+    if sets is not None:
+        check_size(sets, _count(family, models))
     chosen = forecaster if isinstance(forecaster, Forecaster) else Forecaster.load(forecaster)
     if methods:
         chosen = chosen.only(listed(methods))
@@ -139,8 +139,8 @@ def forecast(
         raise FamilyError(
             "models", f"{len(usable)} of them usable", "a forecast is of pairs: give two or more"
         )
-    if set_size is not None:
-        check_size(set_size, len(usable))
+    if sets is not None:
+        check_size(sets, len(usable))
     made = chosen.forecast(measured.table(usable), suite=suite)
     if forecaster is None:
         warnings.insert(0, _stranger(chosen.name))
@@ -153,7 +153,7 @@ def forecast(
         models={label: str(model.path) for label, model in models_opened.items()},
         refused=refused,
         warnings=(*warnings, *forecast_warnings(made)),
-        sets=None if set_size is None else rank_all_sets(made.rows, set_size),
+        sets=None if sets is None else rank_all_sets(made.rows, sets),
     )
 
 

@@ -45,15 +45,17 @@ def command(
     ] = None,
     tasks: TasksOption = None,
     tier: TierOption = None,
-    calibration: CalibrationOption = 100,
+    calibration: CalibrationOption = None,
     cache: CacheOption = None,
     batch_size: BatchSizeOption = 32,
     seed: SeedOption = 0,
     merge_seed: MergeSeedOption = 0,
     device: DeviceOption = "cpu",
-    set_size: Annotated[
+    sets: Annotated[
         int | None,
-        typer.Option(metavar="K", help="Also rank all sets of K of the models, from their pairs."),
+        typer.Option(
+            "--sets", metavar="K", help="Also rank all sets of K of the models, from their pairs."
+        ),
     ] = None,
     private: PrivateOption = None,
     strict: StrictOption = True,
@@ -75,7 +77,7 @@ def command(
 
       mergecast forecast base/ zoo/*/ new/ --forecaster zoo.json --suite zoo
 
-      mergecast forecast base/ tuned-*/ --forecaster mine.json --set-size 3
+      mergecast forecast base/ tuned-*/ --forecaster mine.json --sets 3
     """
     import mergecast as mc
     from mergecast.runtime.progress import progress_bars
@@ -89,7 +91,7 @@ def command(
             tier=tier,
             methods=method,
             suite=suite,
-            set_size=set_size,
+            sets=sets,
             calibration=calibration,
             seed=seed,
             merge_seed=merge_seed,

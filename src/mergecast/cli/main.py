@@ -133,8 +133,8 @@ def run(arguments: list[str]) -> int:
 
 #: What options were called before to what they are called now, by command.
 _RENAMED = {
-    "--set": ("--metrics",),
-    "--sets": ("--set-size", "--n-sets"),
+    "--sets": ("--n-sets",),
+    "--set-size": ("--sets",),
     "--methods": ("--method",),
     "--output": ("--out",),
     "--tasks": ("--only",),

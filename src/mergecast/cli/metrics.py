@@ -47,6 +47,7 @@ def command(
         str | None,
         typer.Option(
             "--metrics",
+            "--set",
             metavar="SET",
             help="Only this set: paper, retention, interference, …; all takes in gradient "
             "interference, which is left out by default.",
@@ -54,7 +55,7 @@ def command(
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print the cost and stop.")] = False,
     cache: CacheOption = None,
-    calibration: CalibrationOption = 100,
+    calibration: CalibrationOption = None,
     layer: Annotated[
         str | None, typer.Option("--layer", help="Block to take activations of; the last one.")
     ] = None,

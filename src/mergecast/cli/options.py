@@ -39,7 +39,8 @@ CacheOption = Annotated[
     Path | None, typer.Option("--cache", help="Folder of finished work, to resume from.")
 ]
 CalibrationOption = Annotated[
-    int, typer.Option("--calibration", min=1, help="Samples of every task.")
+    int | None,
+    typer.Option("--calibration", min=1, help="Samples of every task; by default up to 100."),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where tensors are computed on.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]

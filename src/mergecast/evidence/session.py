@@ -15,7 +15,7 @@ from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.checkpoints.patterns import matches
 from mergecast.checkpoints.torch_bridge import read_state, state_digest
 from mergecast.errors import FamilyError, MergecastError, UsageError
-from mergecast.evidence.settings import MergeSettings, ProbeSettings
+from mergecast.evidence.settings import CALIBRATION, MergeSettings, ProbeSettings
 from mergecast.family.family import Family
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.stage import Stage
@@ -135,14 +135,19 @@ class Session:
                     )
         return tasks
 
+    def _count(self, label: str, asked: int | None) -> int:
+        """Samples asked for of a task, or as many as it has up to what is usual."""
+        count = asked or self.settings.calibration
+        return count or min(CALIBRATION, self.task(label).size("calibration"))
+
     @property
-    def merge_count(self) -> int:
+    def merge_count(self) -> int | None:
         """Calibration samples a task on which merges are measured."""
         return self.merges.samples or self.settings.calibration
 
     def samples(self, label: str, count: int | None = None) -> Samples:
         """Calibration samples of a model's task, the same whatever the family."""
-        key = (label, count or self.settings.calibration)
+        key = (label, self._count(label, count))
         if key not in self._samples:
             self._samples[key] = self.task(label).samples(key[1], self.settings.seed)
         return self._samples[key]

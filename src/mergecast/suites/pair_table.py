@@ -14,10 +14,6 @@ from mergecast.suites.units import BASE, BASE_FILE, FINE_TUNE, model_file
 if TYPE_CHECKING:
     from mergecast.tables.pairs import PairTable
 
-CALIBRATION = 100
-"""Calibration samples a task, where its split has so many: a mean probability needs more of them
-than a mean activation, and forecasts from retention still got better from 40 to here."""
-
 METRICS = "all"
 """The set of metrics in a run's table: gradient interference is among them, since such tables are
 what decides whether it is worth its cost."""
@@ -61,7 +57,9 @@ def pair_table(
 
 
 def _samples(plan: RunPlan) -> int:
-    """As many as `CALIBRATION`, or as the smallest calibration split of the tasks holds."""
+    """As many as usual, or as the smallest calibration split of the tasks holds."""
+    from mergecast.evidence.settings import CALIBRATION
+
     return min(CALIBRATION, *(plan.run.task(name).size("calibration") for name in plan.tasks))
 
 

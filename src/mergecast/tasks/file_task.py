@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from mergecast.checkpoints.checkpoint import Checkpoint
+from mergecast.checkpoints.side_files import read_json
 from mergecast.checkpoints.torch_bridge import to_tensor
-from mergecast.errors import MergecastError, UsageError
+from mergecast.errors import MergecastError, UndefinedError, UsageError
 from mergecast.tasks import models
-from mergecast.tasks.columns import as_tensor, open_columns
+from mergecast.tasks.columns import Columns, as_tensor, open_columns
+from mergecast.tasks.encoding import TextEncoder
+from mergecast.tasks.kinds import Kind, Outputs, kind_of, shifted_right
 from mergecast.tasks.scores import IGNORED
 from mergecast.tasks.spec import DataSpec, TaskSpec
 from mergecast.tasks.task import Samples, Split, Task, draw, take
+from mergecast.typing import Array
 
 
 @dataclass
@@ -30,6 +35,54 @@ class FileTask(Task):
     def __post_init__(self) -> None:
         head = ("head.weight", "head.bias") if self.spec.head else ()
         self.private = (*self.spec.private, *head)
+
+    @cached_property
+    def kind(self) -> Kind:
+        """What the model's outputs, labels and loss are."""
+        model = self.spec.model
+        folder = None if model.folder is None else self._path(model.folder)
+        headed = "classification" if self.spec.head else None  # whatever its class has by itself
+        return kind_of(model.auto, folder, self.spec.loss or headed)
+
+    @property
+    def outputs(self) -> Outputs:
+        """As the kind says."""
+        return self.kind.outputs
+
+    def answer(self, output: Any, samples: Samples) -> Tensor:
+        """Logits as the kind compares them; pooled features of a model without a head."""
+        if self.kind.outputs == "features":
+            return models.pooled(output, samples.inputs.get("attention_mask"))
+        return self.kind.logits(self.logits(output))
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """As the kind says."""
+        if self.kind.outputs == "classes":
+            return super().loss(logits, labels)
+        return self.kind.loss(logits, labels)
+
+    def score(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Accuracy; undefined for what has no classes."""
+        if self.kind.outputs != "classes":
+            raise UndefinedError(f"task {self.name!r}", f"a {self.kind.name} has no accuracy")
+        return super().score(logits, labels)
+
+    def probability(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Of the true class; undefined for what has no classes."""
+        if self.kind.outputs != "classes":
+            raise UndefinedError(f"task {self.name!r}", f"a {self.kind.name} has no classes")
+        return super().probability(logits, labels)
+
+    def check_labels(self, logits: Tensor, labels: Tensor) -> None:
+        """As for classes; values need one label a sample."""
+        if self.kind.outputs == "classes":
+            super().check_labels(logits, labels)
+        elif labels.numel() != logits.numel() and self.kind.outputs == "values":
+            raise UsageError(
+                f"task {self.name!r}",
+                f"labels of shape {list(labels.shape)} for outputs of {list(logits.shape)}",
+                "give one value for each output",
+            )
 
     @property
     def blueprint(self) -> str:
@@ -44,6 +97,7 @@ class FileTask(Task):
             module = models.build_by_function(model.build, model.args)
         else:
             module = models.from_config(self._path(model.folder), str(model.auto))
+            models.give_pad_token(module)
         if self.spec.head is None:
             return module
         weight = self.head()["head.weight"]
@@ -80,6 +134,13 @@ class FileTask(Task):
                 raise
             raise error.about(f"task {self.name!r}") from error
 
+    def size(self, split: Split) -> int:
+        """Number of samples of a split; only its columns are looked at."""
+        data = self.spec.data if split == "calibration" else self.spec.test
+        if data is None or data.file is None:
+            return super().size(split)
+        return open_columns(self._path(data.file), data.split).rows
+
     def _called(self, data: DataSpec, count: int | None, seed: int, split: Split) -> Samples:
         result = models.call(str(data.call), data.args)
         if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Mapping)):
@@ -96,60 +157,63 @@ class FileTask(Task):
         columns = open_columns(self._path(data.file), data.split)
         rows = draw(columns.rows, count, seed, self.name, split)
         inputs: dict[str, Tensor] = {}
+        labels: Tensor | None = None
         if data.text is not None:
-            inputs = self._tokens(data, columns.read(data.text, rows))
+            inputs, labels = self._encoded(data, columns, rows)
         for name, column in data.inputs.items():
             inputs[name], mask = as_tensor(column, columns.read(column, rows))
             if mask is not None and name == "input_ids" and "attention_mask" not in data.inputs:
                 inputs["attention_mask"] = mask
-        labels = None
-        if data.labels is not None:
+        if data.labels is not None and labels is None:
             labels, _ = as_tensor(data.labels, columns.read(data.labels, rows), padding=IGNORED)
         ids = tuple(f"{self.name}/{split}/{row}" for row in rows.tolist())
         return self._with_labels(Samples(inputs, labels, ids))
 
-    def _tokens(self, data: DataSpec, texts: Any) -> dict[str, Tensor]:
-        from transformers import AutoTokenizer
-
+    def _encoded(
+        self, data: DataSpec, columns: Columns, rows: Array
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Texts as inputs, and the labels that must follow their tokens."""
         folder = self._path(data.tokenizer or self.spec.model.folder)
-        if not all(isinstance(text, str) for text in texts):
-            raise UsageError(f"column {data.text!r}", "does not hold text", "name a text column")
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(
-                str(folder), trust_remote_code=False, local_files_only=True
-            )
-            tokens = tokenizer(
-                list(texts),
-                truncation=True,
-                padding=True,
-                max_length=data.max_length,
-                return_tensors="pt",
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            problem = str(error).strip().splitlines()[0]
-            raise UsageError(f"tokenizer {folder}", problem, "give a tokenizer's folder") from error
-        return dict(tokens)
+        encoder = TextEncoder(folder, data.max_length)
+        first, *second = data.columns_of_text
+        texts = columns.read(first, rows)
+        if data.choices is not None:
+            return encoder.choices(data.choices, texts, columns.read(data.choices, rows)), None
+        encoded = encoder.texts(first, texts, columns.read(second[0], rows) if second else None)
+        labels = None
+        if data.labels is not None and self.kind.name == "seq2seq":
+            given = columns.read(data.labels, rows)
+            if all(isinstance(row, str) for row in given):
+                labels = encoder.targets(data.labels, given)
+        if data.labels is not None and self.kind.name == "tokens":
+            given = columns.read(data.labels, rows)
+            lengths = [len(row) for row in given] == [len(row) for row in texts]
+            if lengths and not isinstance(texts[0], str):
+                labels = encoder.word_labels(encoded, given)
+        return dict(encoded), labels
 
     def _with_labels(self, samples: Samples) -> Samples:
-        """Next tokens for a language model without labels of its own; integers in any case."""
-        labels = samples.labels
-        if labels is None and self.spec.loss == "next_token":
-            if "input_ids" not in samples.inputs:
+        """Labels in the form of the kind, and the decoder's inputs that follow from them."""
+        labels, inputs, name = samples.labels, dict(samples.inputs), self.kind.name
+        if labels is None and name == "next_token":
+            if "input_ids" not in inputs:
                 raise UsageError(
                     f"task {self.name!r}", "has no input_ids to take next tokens from", "name them"
                 )
-            labels = next_tokens(samples.inputs["input_ids"], samples.inputs.get("attention_mask"))
+            labels = next_tokens(inputs["input_ids"], inputs.get("attention_mask"))
         if labels is None:
             return samples
-        wanted = 2 if self.spec.loss == "next_token" else 1
-        if labels.is_floating_point() or labels.dim() != wanted:
-            raise UsageError(
-                f"task {self.name!r}",
-                f"labels are {str(labels.dtype).removeprefix('torch.')} of shape "
-                f"{list(labels.shape)}",
-                f"give integers with {wanted} dimension(s) for the loss {self.spec.loss}",
-            )
-        return Samples(samples.inputs, labels, samples.ids)
+        labels = self.kind.labels(self.name, labels)
+        if name == "seq2seq" and "decoder_input_ids" not in inputs:
+            inputs["decoder_input_ids"] = shifted_right(labels, *self._decoder_start())
+        return Samples(inputs, labels, samples.ids)
+
+    def _decoder_start(self) -> tuple[int, int]:
+        """The token that a decoder begins with, and the one that pads."""
+        config = read_json(self._path(self.spec.model.folder) / "config.json")
+        pad = int(config.get("pad_token_id") or 0)
+        start = config.get("decoder_start_token_id")
+        return (pad if start is None else int(start)), pad
 
     def _path(self, path: Path | None) -> Path:
         if path is None:

@@ -143,3 +143,42 @@ def _features(output: Any) -> Tensor:
         return output
     has = ", ".join(output) if isinstance(output, Mapping) else type(output).__name__
     raise UsageError("head", f"the model returns no pooled features but {has}", "choose another")
+
+
+def pooled(output: Any, mask: Tensor | None) -> Tensor:
+    """Features (n, d) of a model without a head: its own projection, or the mean over positions.
+
+    Parameters
+    ----------
+    output : object
+        What the model returned.
+    mask : Tensor or None
+        (n, L), 0 where a text is padded.
+    """
+    for name in ("image_embeds", "text_embeds"):
+        embeds = getattr(output, name, None)
+        if isinstance(embeds, Tensor):
+            return embeds
+    hidden = getattr(output, "last_hidden_state", output)
+    if isinstance(hidden, Tensor) and hidden.dim() == 3:
+        weights = hidden.new_ones(hidden.shape[:2])
+        if mask is not None and mask.shape == weights.shape:
+            weights = mask.to(hidden.device, hidden.dtype)
+        total = weights.sum(dim=1, keepdim=True).clamp(min=1)
+        mean: Tensor = (hidden * weights.unsqueeze(-1)).sum(dim=1) / total
+        return mean
+    if isinstance(hidden, Tensor) and hidden.dim() > 3:
+        return hidden.flatten(2).mean(dim=2)
+    return _features(hidden if isinstance(hidden, Tensor) else output)
+
+
+def give_pad_token(module: nn.Module) -> None:
+    """Set the pad token of a decoder that has none to its end token.
+
+    Sequence classifiers on decoders look for the last token that is no padding, and run no batch
+    without one; texts are padded with the same token.
+    """
+    config = getattr(module, "config", None)
+    if config is not None and getattr(config, "pad_token_id", 0) is None:
+        end = getattr(config, "eos_token_id", None)
+        config.pad_token_id = end[0] if isinstance(end, list) else end or 0

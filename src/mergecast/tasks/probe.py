@@ -134,7 +134,13 @@ class Probe:
                     f"its model does not take {shapes}: {type(error).__name__}: {error}",
                     "give inputs of the shape and names that it was trained on",
                 ) from error
-        return self.task.logits(output)
+        return self.task.answer(output, samples)
+
+    @property
+    def has_encoder_and_decoder(self) -> bool:
+        """Whether the model reads with an encoder what its decoder answers to."""
+        config = getattr(self.module, "config", None)
+        return bool(getattr(config, "is_encoder_decoder", False))
 
     @contextmanager
     def differentiable(self, names: Collection[str]) -> Iterator[dict[str, Tensor]]:

@@ -7,6 +7,16 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+KindName = Literal[
+    "classification",
+    "embedding",
+    "multi_label",
+    "next_token",
+    "regression",
+    "seq2seq",
+    "tokens",
+]
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,6 +51,13 @@ class HeadSpec(_Strict):
     """Divide features by their norm first (CLIP's zero-shot heads)."""
 
 
+class TextPair(_Strict):
+    """Two columns of text that a tokenizer joins."""
+
+    text: str
+    text_pair: str
+
+
 class DataSpec(_Strict):
     """Where samples come from: a file or folder with named columns, or a function."""
 
@@ -50,14 +67,18 @@ class DataSpec(_Strict):
     """Split of a saved dataset with several."""
     inputs: dict[str, str] = {}
     """Argument of the model's forward to column."""
-    text: str | None = None
-    """Column of text, turned into tokens by `tokenizer`."""
+    text: str | tuple[str, str] | TextPair | None = None
+    """Column of text (or of lists of words, or of chats), turned into tokens by `tokenizer`; two
+    columns for sentence pairs."""
+    choices: str | None = None
+    """Column of lists of texts, of which one answers `text` (multiple choice)."""
     tokenizer: Path | None = None
     """Folder of the tokenizer; the model's folder if not given."""
     max_length: int = Field(128, ge=1)
     """Tokens kept of a text."""
     labels: str | None = None
-    """Column of class indices, or of next tokens; those of `input_ids` if not given."""
+    """Column of classes, values, labels of tokens or words, or target texts; a language model's are
+    its own next tokens if not given."""
     call: str | None = Field(None, pattern="^[^:]+:[^:]+$")
     """``module:function`` returning (inputs by name, labels or None)."""
     args: dict[str, Any] = {}
@@ -67,6 +88,13 @@ class DataSpec(_Strict):
     @classmethod
     def _same_names(cls, value: Any) -> Any:
         return {name: name for name in value} if isinstance(value, list) else value
+
+    @property
+    def columns_of_text(self) -> tuple[str, ...]:
+        """The column of texts, or the two of pairs; empty where there are none."""
+        if isinstance(self.text, TextPair):
+            return self.text.text, self.text.text_pair
+        return (self.text,) if isinstance(self.text, str) else self.text or ()
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -83,7 +111,8 @@ class TaskSpec(_Strict):
     model: ModelSpec
     private: tuple[str, ...] = ()
     head: HeadSpec | None = None
-    loss: Literal["classification", "next_token"] = "classification"
+    loss: KindName | None = None
+    """Kind of the task; what the model's class and config say if not given."""
     data: DataSpec
     test: DataSpec | None = None
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.runtime.seeds import derived_seed
 from mergecast.tasks import scores
+from mergecast.tasks.kinds import Outputs
 from mergecast.tasks.scores import IGNORED
 from mergecast.typing import Array
 
@@ -67,6 +68,23 @@ class Samples:
                 None if self.labels is None else self.labels[part],
                 self.ids[part],
             )
+
+    def tokens(self, length: int, *, decoder: bool = False) -> Tensor | None:
+        """Which positions of a sequence are no padding, (n, length) bool; None where nothing says.
+
+        Parameters
+        ----------
+        length : int
+            Of the sequence that is asked about.
+        decoder : bool
+            Whether it is the decoder's of a model with an encoder.
+        """
+        mask = self.inputs.get("decoder_attention_mask" if decoder else "attention_mask")
+        if mask is None and decoder and self.labels is not None and self.labels.dim() == 2:
+            mask = self.labels != IGNORED
+        if mask is None or mask.dim() != 2 or mask.shape[1] != length:
+            return None
+        return mask.bool()
 
     def digest(self) -> str:
         """SHA-256 (hex) of inputs and labels: what a result on these samples depends on."""
@@ -129,6 +147,16 @@ class Task(ABC):
     def head(self) -> Mapping[str, Tensor]:
         """Parameters that checkpoints do not hold, by name; none, unless overridden."""
         return {}
+
+    @property
+    def outputs(self) -> Outputs:
+        """What the logits are: ``classes``, ``values`` of a regression, or ``features``."""
+        return "classes"
+
+    def answer(self, output: Any, samples: Samples) -> Tensor:
+        """What is compared and scored of a model's output for some samples: its logits."""
+        del samples
+        return self.logits(output)
 
     def score(self, logits: Tensor, labels: Tensor) -> Tensor:
         """How good each answer is, 0 or more; accuracy, unless overridden.

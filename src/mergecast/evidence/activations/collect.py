@@ -154,8 +154,8 @@ def _mean_over_positions(output: Tensor, batch: Samples, layer: str) -> Tensor:
     # float64 sums: a mean over thousands of pixels keeps float32's precision.
     values = output.double()
     if output.dim() == 3:
-        mask = batch.inputs.get("attention_mask")
-        if mask is not None and mask.shape == output.shape[:2]:
+        mask = batch.tokens(output.shape[1])
+        if mask is not None:
             weights = mask.to(values.device, values.dtype).unsqueeze(-1)
             return (values * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
         return values.mean(dim=1)

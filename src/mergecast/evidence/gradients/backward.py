@@ -120,28 +120,34 @@ def _input_leaves(probe: Probe, batch: Samples) -> Iterator[tuple[Samples, list[
             # A frozen embedding outside the shared parameters gives a tensor without a history.
             watched.append(output if output.requires_grad else output.requires_grad_())
 
-    handle = _embedding(probe).register_forward_hook(watch)
+    handles = [part.register_forward_hook(watch) for part in _embeddings(probe)]
     try:
         yield batch, watched
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
-def _embedding(probe: Probe) -> nn.Module:
-    """The input embedding of tokens: what transformers names so, or the first of its kind."""
+def _embeddings(probe: Probe) -> list[nn.Module]:
+    """Modules of which the first that runs is the input embedding of tokens.
+
+    What transformers names so may only hold the weights that encoder and decoder embed by, each
+    in a module of its own; so every module that is tied to it counts.
+    """
     ask = getattr(probe.module, "get_input_embeddings", None)
-    embedding = ask() if callable(ask) else None
-    for part in probe.module.modules() if embedding is None else ():
-        if isinstance(part, nn.Embedding):
-            embedding = part
-            break
-    if not isinstance(embedding, nn.Module):
+    named = ask() if callable(ask) else None
+    parts: list[nn.Module] = [p for p in probe.module.modules() if isinstance(p, nn.Embedding)]
+    if isinstance(named, nn.Embedding):
+        return [part for part in parts if part.weight is named.weight]
+    if isinstance(named, nn.Module):
+        return [named]
+    if not parts:
         raise UsageError(
             f"task {probe.task.name!r}",
             "its model has neither floating-point inputs nor an embedding of tokens",
             "give one of them: input gradients are taken by it",
         )
-    return embedding
+    return parts[:1]
 
 
 def _per_sample(

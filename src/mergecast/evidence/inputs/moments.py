@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mergecast.errors import UndefinedError
 from mergecast.evidence.inputs.recording import (
     is_transposed,
+    reads_decoder,
     recording,
     rows_in,
     rows_out,
@@ -35,7 +36,7 @@ _BATCH = 4
 #: The moments of all layers on a model's own samples.
 LAYERS = Stage(
     "layer moments",
-    1,
+    2,
     uses=(FORWARD,),
     modules=tuple(
         f"mergecast.evidence.inputs.{name}" for name in ("moments", "recording", "second_moment")
@@ -122,6 +123,7 @@ def layer_moments(
     sweep = _Sweep(layers, generator(seed, "row signs", probe.task.name), limit)
     for number, batch in enumerate(samples.batches(_BATCH)):
         sweep.outputs, sweep.with_history = [], draws > 0
+        sweep.batch, sweep.two_parts = batch, probe.has_encoder_and_decoder
         with recording(layers, sweep.on_call), torch.set_grad_enabled(draws > 0):
             logits = probe.forward(batch)
         _check_finite(logits.detach(), batch)
@@ -153,6 +155,8 @@ class _Sweep:
         self.moments: dict[str, LayerMoments] = {}
         self.with_history = False
         self.outputs: list[tuple[str, Tensor]] = []
+        self.batch: Samples | None = None
+        self.two_parts = False
         # Queries, keys and values read one tensor: its second moment is taken once.
         self._last: tuple[Tensor, int, Tensor | None] | None = None
 
@@ -160,6 +164,9 @@ class _Sweep:
         """Take the moments of a call; the output that gradients will be taken by is kept."""
         layer = self.layers[name]
         x, y = rows_in(layer, inputs.detach()), rows_out(layer, output.detach())
+        kept = self._tokens(name, inputs)
+        if kept is not None:
+            x, y = x[kept], y[kept]
         if name not in self.moments:
             self.moments[name] = LayerMoments(
                 SecondMoment(x.shape[1], self.limit, self.signs),
@@ -186,7 +193,7 @@ class _Sweep:
     def send_back(self, logits: Tensor, draw: torch.Generator, *, last: bool) -> None:
         """One random factor v of diag(p) − ppᵀ, E[v vᵀ] its value, sent back to the layers."""
         p = logits.detach().softmax(dim=-1)
-        signs = torch.randint(0, 2, p.shape, generator=draw).to(p.device, p.dtype) * 2 - 1
+        signs = self._signs(p, draw)
         v = p.sqrt() * signs
         v = v - p * v.sum(dim=-1, keepdim=True)
         if not logits.requires_grad:
@@ -195,4 +202,25 @@ class _Sweep:
         sent = torch.autograd.grad(logits, outputs, v, retain_graph=not last, allow_unused=True)
         for (name, _), back in zip(self.outputs, sent, strict=True):
             if back is not None:
-                self.moments[name].output_rows.add(rows_out(self.layers[name], back))
+                rows, kept = rows_out(self.layers[name], back), self._tokens(name, back)
+                self.moments[name].output_rows.add(rows if kept is None else rows[kept])
+
+    def _signs(self, p: Tensor, draw: torch.Generator) -> Tensor:
+        """Random signs in the shape of p; 0 on padding, which takes none of the stream."""
+        kept = self._tokens("", p, decoder=self.two_parts) if p.dim() == 3 else None
+        if kept is None:
+            signs = torch.randint(0, 2, p.shape, generator=draw).to(p.device, p.dtype)
+            return signs * 2 - 1
+        drawn = torch.randint(0, 2, (int(kept.sum()), p.shape[-1]), generator=draw)
+        signs = p.new_zeros(p.shape).reshape(-1, p.shape[-1])
+        signs[kept] = drawn.to(p.device, p.dtype) * 2 - 1
+        return signs.view(p.shape)
+
+    def _tokens(self, name: str, sequence: Tensor, decoder: bool | None = None) -> Tensor | None:
+        """Flat positions (n · L) of a layer's sequence that are no padding; None for all."""
+        if self.batch is None or sequence.dim() != 3:
+            return None
+        if decoder is None:
+            decoder = self.two_parts and reads_decoder(name)
+        tokens = self.batch.tokens(sequence.shape[1], decoder=decoder)
+        return None if tokens is None else tokens.reshape(-1).to(sequence.device)

@@ -36,6 +36,17 @@ def is_transposed(module: nn.Module) -> bool:
     return _kind(module) == "transposed"
 
 
+def reads_decoder(name: str) -> bool:
+    """Whether a layer of a model with encoder and decoder is called with the decoder's tokens.
+
+    Keys and values of the attention between the two read the encoder's.
+    """
+    parts = name.split(".")
+    crossing = {"EncDecAttention", "encoder_attn", "crossattention", "encoder_attention"}
+    keys = {"k", "v", "k_proj", "v_proj", "key", "value"}
+    return "decoder" in parts and not (crossing & set(parts) and keys & set(parts))
+
+
 @contextmanager
 def recording(layers: Mapping[str, nn.Module], on_call: OnCall) -> Iterator[None]:
     """Call `on_call` at every call of `layers`; the hooks are removed whatever happens."""

@@ -167,7 +167,27 @@ class Comparison:
     missing: Mapping[str, str]
 
 
-def compare(merged: Tensor, single: Tensor, labels: Tensor | None = None) -> Comparison:
+def compare_features(merged: Tensor, single: Tensor) -> Comparison:
+    """Of features (n, d) the one form that needs no classes: the mean cosine, as `overlap`."""
+    from torch.nn import functional
+
+    cosines = functional.cosine_similarity(merged.double(), single.double(), dim=-1)
+    if not bool(cosines.isfinite().all()):
+        return all_missing("a model's features are not finite")
+    missing = {key: "features have no classes" for key, *_ in ways() if key != _FEATURES}
+    return Comparison({_FEATURES: float(cosines.clamp(0, 1).mean())}, missing)
+
+
+#: The form that features are compared in: 1 for the same direction, 0 for an orthogonal one.
+_FEATURES = "overlap_unlabelled"
+
+
+def compare(
+    merged: Tensor,
+    single: Tensor,
+    labels: Tensor | None = None,
+    tokens: Tensor | None = None,
+) -> Comparison:
     """Every form in `FORMS`.
 
     Parameters
@@ -176,6 +196,8 @@ def compare(merged: Tensor, single: Tensor, labels: Tensor | None = None) -> Com
         Logits (n, classes), or (n, L, vocabulary) of a language model.
     labels : Tensor or None
         (n,) or (n, L), where -100 marks tokens without a label; None without labels.
+    tokens : Tensor or None
+        (n, L), False where a sequence is padded; what labels do not say already.
     """
     from mergecast.tasks.scores import IGNORED
 
@@ -185,6 +207,9 @@ def compare(merged: Tensor, single: Tensor, labels: Tensor | None = None) -> Com
     if truth is not None:
         labelled = truth != IGNORED
         after, before, truth = after[labelled], before[labelled], truth[labelled]
+    elif tokens is not None and merged.dim() == 3:
+        there = tokens.reshape(-1)
+        after, before = after[there], before[there]
     for name, logits in (("merged", after), ("fine-tuned", before)):
         if not bool(logits.isfinite().all()):
             return all_missing(f"the {name} model's output is not finite")
@@ -243,8 +268,8 @@ def _ratio(after: Tensor, before: Tensor, what: str) -> float:
 
 def _functions() -> list[Callable[..., object]]:
     forms = [form.function for form in FORMS.values()]
-    return [*forms, compare, mean_of, _of, _margins, _ratio]
+    return [*forms, compare, compare_features, mean_of, _of, _margins, _ratio]
 
 
 #: What comparisons are made by: a form that is edited counts at once.
-STAGE = Stage("forms", 1, modules=("mergecast.evidence.retention.forms",), functions=_functions)
+STAGE = Stage("forms", 2, modules=("mergecast.evidence.retention.forms",), functions=_functions)

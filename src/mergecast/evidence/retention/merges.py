@@ -128,7 +128,14 @@ def compare(session: Session, member: str, merged: Mapping[str, Tensor]) -> Comp
         logits = probe.logits(parameters, samples, batch)
     except CheckpointError as error:
         raise error.about(f"model {member!r}") from error
-    return forms.compare(logits, session.logits(member), samples.labels)
+    single = session.logits(member)
+    if probe.task.outputs == "features":
+        return forms.compare_features(logits, single)
+    if probe.task.outputs == "values":
+        return forms.all_missing("a regression has no classes")
+    padded = probe.has_encoder_and_decoder
+    tokens = samples.tokens(logits.shape[1], decoder=padded) if logits.dim() == 3 else None
+    return forms.compare(logits, single, samples.labels, tokens)
 
 
 def merge_parameter(
@@ -153,7 +160,8 @@ def batchnorm_words(session: Session) -> str:
     if not any(batchnorm_layers(module) for module in modules):
         return ""
     if session.merges.reestimate_batchnorm:
-        return f"running statistics re-estimated on {session.merge_count} samples a task"
+        count = len(session.merge_samples(session.family.names[0]))
+        return f"running statistics re-estimated on {count} samples a task"
     return "running statistics as merged"
 
 

@@ -1,0 +1,93 @@
+"""Every common architecture, as a hub has its base and as it is saved: checked, merged, loaded.
+
+The merge is held against an average that shares no code with ours: of the models as transformers
+(or PEFT) loads them.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from zoo import ARCHITECTURES, Architecture, build
+
+import mergecast as mc
+
+transformers = pytest.importorskip("transformers", reason="needs the hf extra")
+peft = pytest.importorskip("peft", reason="needs the hf extra")
+pytestmark = pytest.mark.filterwarnings("ignore")  # other packages' warnings about themselves
+logging.getLogger("transformers").setLevel(logging.ERROR)
+
+BASES = ("bare", "saved")
+
+
+@pytest.fixture(scope="module", params=sorted(ARCHITECTURES))
+def built(request, tmp_path_factory) -> tuple[Architecture, Path]:
+    folder = tmp_path_factory.mktemp(request.param)
+    return build(request.param, folder), folder
+
+
+def members(entry: Architecture, folder: Path, kind: str) -> list[Path]:
+    if kind == "lora" and not entry.targets:
+        pytest.skip("a convolution network without layers that LoRA adapts by default")
+    return [folder / name for name in (("m1", "m2") if kind == "full" else ("l1", "l2"))]
+
+
+def state_of(entry: Architecture, folder: Path, model: Path) -> dict[str, torch.Tensor]:
+    """A member's tensors as the libraries load them, by the names of the tuned class."""
+    tuned = getattr(transformers, entry.tuned)
+    number = int(model.name[1])
+    heads = {"num_labels": 2 + number} if entry.labelled else {}
+    if model.name.startswith("m"):
+        return dict(tuned.from_pretrained(model).state_dict())
+    base = tuned.from_pretrained(folder / "bare", **heads)
+    return dict(peft.PeftModel.from_pretrained(base, model).merge_and_unload().state_dict())
+
+
+@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_a_base_and_its_fine_tunes_pass_by_default(built, base, kind):
+    entry, folder = built
+    models = members(entry, folder, kind)
+    preflight = mc.check(folder / base, models)
+    assert preflight.refused == []
+    assert preflight.usable == [model.name for model in models]
+
+
+@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_a_merge_loads_again_and_equals_an_independent_average(built, base, kind, tmp_path):
+    entry, folder = built
+    models = members(entry, folder, kind)
+    family = mc.Family.open(folder / base, models)
+    mc.write_merge(family, "weight_avg", tmp_path / "out")
+    loaded_class = getattr(transformers, entry.bare if base == "bare" else entry.tuned)
+    merged = dict(loaded_class.from_pretrained(tmp_path / "out").state_dict())
+    original = dict(loaded_class.from_pretrained(folder / base).state_dict())
+    states = [state_of(entry, folder, model) for model in models]
+    compared: set[int] = set()  # by storage: a tied tensor has two names
+    for name, value in merged.items():
+        parts = [found for state in states if (found := under(state, name)) is not None]
+        if len(parts) < 2 or any(part.shape != value.shape for part in parts):
+            continue  # a head of the base's or of one model's own
+        if not value.is_floating_point() or torch.equal(value, original[name]):
+            continue
+        want = sum(part.double() for part in parts) / len(parts)
+        torch.testing.assert_close(value.double(), want, atol=1e-6, rtol=1e-5, msg=name)
+        compared.add(value.data_ptr())
+    changed = {v.data_ptr() for n, v in merged.items() if not torch.equal(v, original[n])}
+    assert compared == changed
+    assert len(compared) >= (10 if kind == "full" else 2)
+
+
+def under(state: dict[str, torch.Tensor], name: str) -> torch.Tensor | None:
+    """A tensor by its name, whatever prefix stands before it on either side."""
+    if name in state:
+        return state[name]
+    ends = [key for key in state if key.endswith(f".{name}")]
+    if len(ends) == 1:
+        return state[ends[0]]
+    short = name.partition(".")[2]
+    return state.get(short)
