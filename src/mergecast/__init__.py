@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mergecast.evidence import METRICS, metric, metric_specs
     from mergecast.family.family import Family
     from mergecast.family.preflight import check
+    from mergecast.forecast.estimators.predictors import PREDICTORS, predictor
     from mergecast.forecast.forecaster import Forecaster
     from mergecast.forecast.result import Forecast
     from mergecast.forecast.splitters import LeaveOneTaskOut, LeaveTwoTasksOut
@@ -50,6 +51,7 @@ _HOMES = {
     "METRICS": "mergecast.evidence",
     "MergecastError": "mergecast.errors",
     "OutcomeTable": "mergecast.tables.outcomes",
+    "PREDICTORS": "mergecast.forecast.estimators.predictors",
     "PairTable": "mergecast.tables.pairs",
     "SUITES": "mergecast.suites.suite",
     "Samples": "mergecast.tasks.task",
@@ -69,6 +71,7 @@ _HOMES = {
     "metrics": "mergecast.api.metrics",
     "pair_table": "mergecast.api.metrics",
     "plan": "mergecast.api.metrics",
+    "predictor": "mergecast.forecast.estimators.predictors",
     "report": "mergecast.api.reports",
     "reproduce": "mergecast.paper.reproduce",
     "run_suite": "mergecast.suites.run",
@@ -79,6 +82,7 @@ _HOMES = {
 __all__ = [
     "METHODS",
     "METRICS",
+    "PREDICTORS",
     "SUITES",
     "Checkpoint",
     "Evaluation",
@@ -108,6 +112,7 @@ __all__ = [
     "metrics",
     "pair_table",
     "plan",
+    "predictor",
     "report",
     "reproduce",
     "run_suite",

@@ -12,7 +12,7 @@ from mergecast.forecast.estimators.predictors import checked_numbers
 from mergecast.forecast.file import Feature, MethodModel, Quantile
 from mergecast.forecast.result import COLD, ROW_COLUMNS, WARM
 from mergecast.forecast.rows import member_rows, reason_missing
-from mergecast.tables.pairs import PairTable
+from mergecast.tables.pairs import PAIR_KEYS, PairTable
 from mergecast.typing import Floats
 
 N_REASONS = 3
@@ -64,7 +64,7 @@ def forecast_method(
         retention=retention,
         lower=np.maximum(retention - half, 0.0),
         upper=retention + half,
-        note=[_note(method, entry, pairs, rows.iloc[row]) for row in range(len(rows))],
+        note=_notes(method, entry, pairs, rows),
     )
     # As Series, since lists of one length would make a table of their own.
     farthest = [[name for _, name in row] for row in outside]
@@ -133,13 +133,18 @@ def _out_of_range(features: list[Feature], rows: pd.DataFrame) -> list[list[tupl
     return [sorted(row, key=lambda entry: (-entry[0], entry[1])) for row in outside]
 
 
-def _note(method: str, entry: MethodModel, pairs: PairTable, row: pd.Series) -> str:
+def _notes(method: str, entry: MethodModel, pairs: PairTable, rows: pd.DataFrame) -> list[str]:
+    """Why there are no reasons, or no number, for each row; empty where there are."""
     if not entry.needs:
-        return f"{entry.why}: the mean retention of the {entry.n_pairs} training pairs of {method}"
-    for key in entry.needs:
-        if key not in row.index:
-            return f"metric {key} missing: not in the pair table"
-        if pd.isna(row[key]):
-            reason = reason_missing(pairs, row["suite"], row["left"], row["right"], key, method)
-            return f"metric {key} missing: {reason}"
-    return ""
+        mean = f"the mean retention of the {entry.n_pairs} training pairs of {method}"
+        return [f"{entry.why}: {mean}"] * len(rows)
+    gaps = rows.reindex(columns=entry.needs).isna()
+    notes = [""] * len(rows)
+    for row in np.flatnonzero(gaps.any(axis=1)):
+        key = str(gaps.iloc[row].idxmax())
+        suite, left, right = rows[PAIR_KEYS].iloc[row]
+        reason = "not in the pair table"
+        if key in rows.columns:
+            reason = reason_missing(pairs, suite, left, right, key, method)
+        notes[row] = f"metric {key} missing: {reason}"
+    return notes

@@ -55,7 +55,7 @@ def sentences(
         label for model in warm.values() for owner, label in model.known_models if owner == suite
     }
     models = sorted({*rows["left"], *rows["right"]} & labels)
-    known = f"Known outcomes of {', '.join(models)} (suite {suite}) were"
+    head = f"Known outcomes of {', '.join(models)} (suite {suite}) were"
     used = rows[rows["basis"] == WARM]
     if not warm:
         yield (
@@ -70,12 +70,12 @@ def sentences(
     elif used.empty:
         needed = sorted(set().union(*(model.needs for model in warm.values())))
         yield (
-            f"{known} not used: the pairs lack one of the metrics that go with them "
+            f"{head} not used: the pairs lack one of the metrics that go with them "
             f"({', '.join(needed)})."
         )
     else:
         pairs, n = (len(table[PAIR_KEYS].drop_duplicates()) for table in (used, rows))
         methods = sorted(used["method"].unique())
         others = sorted(set(rows["method"]) - set(methods))
-        text = f"{known} used for {pairs} of {n} pairs, by {', '.join(methods)}"
+        text = f"{head} used for {pairs} of {n} pairs, by {', '.join(methods)}"
         yield f"{text}; not by {', '.join(others)}." if others else f"{text}."

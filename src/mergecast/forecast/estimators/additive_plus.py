@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mergecast.errors import UsageError
-from mergecast.forecast.estimators.descriptors import Descriptors, Parts, model_names
+from mergecast.forecast.estimators.descriptors import Descriptors, Names, Parts, model_names
 from mergecast.forecast.estimators.effects import (
     MEMBER_SLOPES,
     OWN,
@@ -146,11 +146,8 @@ class AdditivePlus(PoorScore, RegressorMixin, BaseEstimator):  # type: ignore[mi
         X = validate_data(self, self._chosen(X), dtype=np.float64, reset=False)
         rows = self.descriptors_.parts(self._within(X), *model_names(frame, len(X)))
         models, (own, other) = self.descriptors_.models, self.descriptors_.of_models()
-        if self.by_name:
-            member = (rows.member[:, None] == models[None]).astype(np.float64)
-            partner = (rows.partner[:, None] == models[None]).astype(np.float64)
-        else:
-            member, partner = self._likeness(rows.own, own), self._likeness(rows.other, other)
+        member = self._likeness(rows.member, rows.own, models, own)
+        partner = self._likeness(rows.partner, rows.other, models, other)
         return self.effects_.shares(rows, member, partner)
 
     def _names(self, X: Any) -> list[str] | None:
@@ -175,12 +172,8 @@ class AdditivePlus(PoorScore, RegressorMixin, BaseEstimator):  # type: ignore[mi
         own, other = rows.own @ rows.own.T / p, rows.other @ rows.other.T / p
         if not np.any(rows.member != ""):
             return {OWN_METRICS: own}
-        if self.by_name:
-            member = (rows.member[:, None] == rows.member[None]).astype(np.float64)
-            partner = (rows.partner[:, None] == rows.partner[None]).astype(np.float64)
-        else:
-            member = self._likeness(rows.own, rows.own)
-            partner = self._likeness(rows.other, rows.other)
+        member = self._likeness(rows.member, rows.own, rows.member, rows.own)
+        partner = self._likeness(rows.partner, rows.other, rows.partner, rows.other)
         return {
             OWN: member,
             PARTNER: partner,
@@ -190,7 +183,10 @@ class AdditivePlus(PoorScore, RegressorMixin, BaseEstimator):  # type: ignore[mi
             OWN_METRICS: own,
         }
 
-    def _likeness(self, A: Floats, B: Floats) -> Floats:
+    def _likeness(self, names: Names, A: Floats, others: Names, B: Floats) -> Floats:
+        """Likeness of n models with m others, (n, m), by their names or by their descriptors."""
+        if self.by_name:
+            return np.asarray(names[:, None] == others[None], dtype=np.float64)
         squares = (A**2).sum(axis=1)[:, None] + (B**2).sum(axis=1)[None] - 2 * A @ B.T
         distance = np.maximum(squares, 0.0) / max(A.shape[1], 1)
         return np.asarray(np.exp(-distance / (2 * self.length**2)))

@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from mergecast.forecast.rows import ROW_KEYS
 from mergecast.forecast.validation.decisions import Choices
 from mergecast.forecast.validation.scoring import fold_scores
 from mergecast.tables.plain import records
@@ -16,7 +15,6 @@ from mergecast.tables.show import as_html, as_text
 SCORES = ["per_fold_r", "per_fold_rho", "pooled_r", "mae", "r2", "coverage"]
 COUNTS = ["n_pairs", "n_folds", "n_undefined_folds"]
 RESULT_COLUMNS = ["protocol", "method", "predictor", "warm", *SCORES, *COUNTS, "note"]
-PREDICTION_COLUMNS = ["method", "predictor", "fold", *ROW_KEYS, "predicted", "measured"]
 # Predictors on one screen.
 _SHOWN = 16
 
