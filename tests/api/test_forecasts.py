@@ -81,6 +81,8 @@ def test_what_was_left_out_and_why_is_on_the_result(family_paths, forecaster, tm
     assert "equals the base in every shared parameter" in found.refused["frozen"]
     assert "holds NaN or infinity" in found.refused["nan"]
     assert len(found.pairs) == 1
+    shown = " ".join(str(found).split())
+    assert "left out: frozen: equals the base in every shared parameter" in shown
     # And said as soon as it is known: in a terminal, before the work on the others.
     assert [line.split(":")[0] for line in caplog.messages] == [
         "refused broken",
@@ -176,3 +178,10 @@ def test_the_reference_family_in_one_call(reference):
     assert found.name == "digits-14"
     assert "fitted on small digit networks" in found.warnings[0]
     assert len(found.pairs) == 6
+    screen = str(found).splitlines()
+    assert len(screen) <= 24
+    assert max(map(len, screen)) <= 100
+    shown = " ".join(str(found).split())
+    assert "model_a + model_b do not merge isotropic" in shown
+    assert all(f"warning: {' '.join(text.split()[:12])}" in shown for text in found.warnings)
+    assert "<table" in found._repr_html_()

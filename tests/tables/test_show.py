@@ -29,3 +29,14 @@ def test_a_long_line_is_folded_and_html_is_escaped():
     assert "<b>" not in page
     assert "<i>" not in page
     assert "&lt;b&gt;" in page
+
+
+def test_notes_come_after_the_table_as_far_as_they_fit():
+    frame = pd.DataFrame({"a": [1.0]})
+    lines = as_text([], frame, notes=["one", "word " * 80]).splitlines()
+    assert lines[2] == "one"
+    assert len(lines) == 5
+    assert lines[-1].endswith(" …")
+    many = as_text([], frame, notes=[f"note {k}" for k in range(20)])
+    assert many.splitlines()[-1] == "… 12 more"
+    assert "&lt;b&gt;" in as_html([], frame, notes=["<b>"])

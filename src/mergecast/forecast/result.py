@@ -105,17 +105,15 @@ class Forecast:
         }
 
     def __repr__(self) -> str:
-        return as_text(self._lines(), self._overview(), rows=_SHOWN)
+        return as_text(self._lines(), self._overview(), rows=_SHOWN, notes=self._notes())
 
     def _repr_html_(self) -> str:
-        return as_html(self._lines(), self._overview(), rows=_SHOWN)
+        return as_html(self._lines(), self._overview(), rows=_SHOWN, notes=self._notes())
 
     def _lines(self) -> list[str]:
-        """What was forecast from what, and what to know before the numbers."""
+        """What was forecast from what."""
         methods = self.rows["method"].nunique()
         advised = int((self.pairs["advice"] == MERGE).sum())
-        notes = [f"left out: {', '.join(self.refused)}"] if self.refused else []
-        notes += [f"warnings: {len(self.warnings)}"] if self.warnings else []
         head = (
             f"Forecast: {len(self.pairs)} pairs, {methods} merging methods, by {self.name} from "
             f"{self.tier}; advised to merge: {advised}"
@@ -123,7 +121,12 @@ class Forecast:
         interval = (
             f"best method of each pair; interval ({self.level:.0%}) of the member that keeps least"
         )
-        return ["; ".join([head, *notes]), interval]
+        return [head, interval]
+
+    def _notes(self) -> list[str]:
+        """What was left out and why, and what to know before the numbers are used."""
+        refused = [f"left out: {label}: {reason}" for label, reason in self.refused.items()]
+        return [*refused, *(f"warning: {warning}" for warning in self.warnings)]
 
     def _overview(self) -> pd.DataFrame:
         """One row a pair: the best method, what it keeps, and the weaker member's interval."""
