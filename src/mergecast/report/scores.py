@@ -37,7 +37,7 @@ def chosen_predictors(evaluation: Evaluation) -> dict[str, str]:
     """
     results = evaluation.results
     cold = results[~results["warm"].astype(bool) & results["mae"].notna()]
-    # A stable sort: rows stand in the order of the registry, from the plainest predictor on.
+    # A stable sort: rows stand in the order of the fit's candidates, from the plainest on.
     best = cold.sort_values("mae", kind="stable").groupby("method", sort=True)["predictor"].first()
     return {str(method): str(predictor) for method, predictor in best.items()}
 

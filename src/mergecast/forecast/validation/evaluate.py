@@ -39,24 +39,17 @@ DEFAULT_PREDICTORS = [
 
 
 @dataclass(frozen=True)
-class _Extent:
-    """How far a validation goes beyond its scores; as the parameters of `evaluate`."""
+class _Unit:
+    """One predictor on one method's rows: what a worker gets; the rest as `evaluate` takes it."""
 
+    method: str
+    predictor: str
+    rows: TrainingRows
+    protocol: str
     bootstrap: int
     null: int
     seeds: int
     seed: int
-
-
-@dataclass(frozen=True)
-class _Unit:
-    """One predictor on one method's rows: what a worker gets."""
-
-    method: str
-    predictor: str
-    protocol: str
-    rows: TrainingRows
-    extent: _Extent
 
 
 def evaluate(
@@ -112,9 +105,8 @@ def evaluate(
     data = training_rows(pairs, outcomes, asked)
     names = dict.fromkeys([*BASELINES, *(predictors or default_predictors(data))])
     entries = [PREDICTORS.get(name) for name in names]
-    extent = _Extent(bootstrap, null, seeds, seed)
     units = [
-        _Unit(method, predictor.name, protocol, rows, extent)
+        _Unit(method, predictor.name, rows, protocol, bootstrap, null, seeds, seed)
         for method, rows in data.items()
         for predictor in entries
     ]
@@ -140,7 +132,7 @@ def evaluate(
 
 def _validate(unit: _Unit) -> tuple[dict[str, Any], pd.DataFrame | None]:
     """One row of the results, and the out-of-fold predictions where the predictor applies."""
-    rows, extent = unit.rows, unit.extent
+    rows, seed = unit.rows, unit.seed
     predictor, scheme = PREDICTORS.get(unit.predictor), PROTOCOLS.get(unit.protocol)
     head: dict[str, Any] = {"protocol": unit.protocol, "method": unit.method}
     head |= {"predictor": predictor.name, "warm": predictor.warm}
@@ -153,12 +145,12 @@ def _validate(unit: _Unit) -> tuple[dict[str, Any], pd.DataFrame | None]:
     table.insert(0, "method", unit.method)
     table.insert(1, "predictor", predictor.name)
     numbers = scores(table)
-    if extent.bootstrap:
-        numbers |= bootstrap_interval(table, extent.bootstrap, extent.seed)
-    if extent.null:
-        numbers |= permutation_null(rows, predictor, scheme, numbers, extent.null, extent.seed)
-    if extent.seeds > 1:
-        numbers |= seed_spread(rows, predictor, scheme, extent.seeds)
+    if unit.bootstrap:
+        numbers |= bootstrap_interval(table, unit.bootstrap, seed)
+    if unit.null:
+        numbers |= permutation_null(rows, predictor, scheme, numbers, unit.null, seed)
+    if unit.seeds > 1:
+        numbers |= seed_spread(rows, predictor, scheme, unit.seeds)
     return {**head, **numbers}, table
 
 
