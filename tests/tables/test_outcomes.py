@@ -110,6 +110,16 @@ def test_retention_rounded_below_a_millionth_is_accepted(outcome_frame):
     OutcomeTable(outcome_frame.assign(retention=outcome_frame["retention"].round(7)))
 
 
+@pytest.mark.parametrize("decimals", [3, 4])
+def test_scores_and_retention_rounded_by_hand_are_accepted(decimals, outcome_frame):
+    scores = outcome_frame.assign(score=0.60711, single_score=0.83491)
+    columns = {name: scores[name].round(decimals) for name in ("score", "single_score")}
+    rounded = scores.assign(**columns, retention=round(0.60711 / 0.83491, decimals))
+    OutcomeTable(rounded)
+    with pytest.raises(TableError, match="where score / single_score is"):
+        OutcomeTable(rounded.assign(retention=rounded["retention"] + 0.004))
+
+
 def test_one_screen_says_what_the_table_holds(outcomes):
     assert repr(outcomes).startswith(
         "OutcomeTable: 3 merges ('toy'; 3 of 2 models) by ties, missing retentions: 0\n"

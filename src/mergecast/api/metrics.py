@@ -58,6 +58,12 @@ class Measurement:
         return [*files, *delta_findings(members, gram, weights.base_norm)]
 
     @property
+    def kinds(self) -> list[str]:
+        """Kinds of the tasks, sorted; none where no model was run."""
+        tasks = self.asked.session.tasks or {}
+        return sorted({task.kind_name for task in tasks.values()})
+
+    @property
     def batchnorm(self) -> str | None:
         """What was done about running statistics after merges; None where none has any."""
         return self.evidence.note or None

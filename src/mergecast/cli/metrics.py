@@ -153,6 +153,8 @@ def command(
         )
     else:
         print(f"{len(table)} pairs × {len(table.metrics)} columns → {out}")
+        if found.kinds:
+            print(f"tasks were read as {', '.join(found.kinds)}")
         if found.batchnorm:
             print(f"merges were measured with BatchNorm's {found.batchnorm}")
         if table.missing:

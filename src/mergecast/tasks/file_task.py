@@ -45,6 +45,11 @@ class FileTask(Task):
         return kind_of(model.auto, folder, self.spec.loss or headed)
 
     @property
+    def kind_name(self) -> str:
+        """As the file, or the model's class and config, say."""
+        return self.kind.name
+
+    @property
     def outputs(self) -> Outputs:
         """As the kind says."""
         return self.kind.outputs

@@ -149,6 +149,11 @@ class Task(ABC):
         return {}
 
     @property
+    def kind_name(self) -> str:
+        """What kind of task people are told that it is."""
+        return "classification"
+
+    @property
     def outputs(self) -> Outputs:
         """What the logits are: ``classes``, ``values`` of a regression, or ``features``."""
         return "classes"
