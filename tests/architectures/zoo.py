@@ -218,7 +218,11 @@ ARCHITECTURES: dict[str, Architecture] = {
     "deit": _image("DeiTModel", "DeiTForImageClassification", "DeiTConfig", *_QV_PROJ),
     "dinov2": _image("Dinov2Model", "Dinov2ForImageClassification", "Dinov2Config", *_QV_PROJ),
     "beit": _image(
-        "BeitForMaskedImageModeling", "BeitForImageClassification", "BeitConfig", *_QV_PROJ
+        "BeitForMaskedImageModeling",
+        "BeitForImageClassification",
+        "BeitConfig",
+        *_QV_PROJ,
+        vocab_size=40,
     ),
     "swin": Architecture(
         "SwinModel",

@@ -129,7 +129,7 @@ def test_a_stages_version_misses_its_own_units(missed, monkeypatch, module, name
 
 
 def test_a_step_that_others_use_misses_them_all(missed, monkeypatch):
-    layers = replace(inputs.LAYERS, version=2)
+    layers = replace(inputs.LAYERS, version=inputs.LAYERS.version + 1)
     monkeypatch.setattr(inputs, "STAGE", replace(inputs.STAGE, uses=(layers,)))
     monkeypatch.setattr(curvature, "CURVATURE", replace(curvature.CURVATURE, uses=(layers,)))
     assert missed() == {stage: MODELS[stage] for stage in ("input moments", "curvature")}
