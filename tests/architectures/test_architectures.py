@@ -87,7 +87,7 @@ def under(state: dict[str, torch.Tensor], name: str) -> torch.Tensor | None:
     if name in state:
         return state[name]
     ends = [key for key in state if key.endswith(f".{name}")]
-    if len(ends) == 1:
-        return state[ends[0]]
+    if ends:  # the outermost of that name: blocks inside may have one, too
+        return state[min(ends, key=len)]
     short = name.partition(".")[2]
     return state.get(short)
