@@ -39,7 +39,6 @@ folder, kind, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 labels = [f"m{i:02}" for i in range(count)]
 family = Family.open(folder / "base", [folder / n for n in labels], private=["classifier.*"])
 tasks = load_tasks(folder / "tasks.yaml")
-settings = ProbeSettings(calibration=int(sys.argv[5]))
 found = EVIDENCE.get(kind)
 settings = ProbeSettings(int(sys.argv[5]))
 if sys.argv[4] == "plan":

@@ -116,9 +116,13 @@ class ParamBlock:
                 base = self.base.reshape(-1)[start:stop]
                 yield base, self.deltas.reshape(len(self.members), -1)[:, start:stop]
             else:
-                base = self._read_base(start, stop)
-                parts = [self._read_delta(i, base, start) for i in range(len(self.members))]
-                yield base, np.stack(parts)
+                yield self.part(start, stop)
+
+    def part(self, start: int, stop: int) -> tuple[Array, Array]:
+        """Flat elements ``start:stop`` as base (c,) and deltas (N, c); nothing else is read."""
+        base = self._read_base(start, stop)
+        deltas = [self._read_delta(i, base, start) for i in range(len(self.members))]
+        return base, np.stack(deltas)
 
     def gram(self) -> Array:
         """Gram matrix (N, N) of the deltas, accumulated in float64; NaN where one is not finite.

@@ -11,8 +11,10 @@ from mergecast.family.family import Family
 from mergecast.family.findings import Finding, delta_findings
 from mergecast.family.headers import header_findings
 
-#: Elements of the base that are read to tell a wrong one: a wrong base shows in any of them.
-_ELEMENTS = 1 << 22
+#: Matrices that are looked at, spread over the network, and elements read of each: a wrong base
+#: shows in any of them, while vectors (norms, biases) of unrelated models may be alike.
+_MATRICES = 16
+_ELEMENTS = 1 << 18
 
 
 def refuse_unusable(family: Family) -> list[Finding]:
@@ -38,12 +40,16 @@ def refuse_unusable(family: Family) -> list[Finding]:
 
 
 def _sampled(family: Family) -> list[Finding]:
-    """What the task vectors look like on some parameters, spread over the network."""
+    """What the task vectors look like on parts of some parameters."""
     gram = np.zeros((family.size, family.size))
     square = 0.0
-    for block in family.blocks(_spread(family)):
-        gram += block.gram()
-        square += block.base_norm() ** 2
+    with np.errstate(over="ignore", invalid="ignore"):
+        for name in _spread(family):
+            block = family.block(name)
+            base, deltas = block.part(0, min(block.size, _ELEMENTS))
+            doubles = deltas.astype(np.float64)
+            gram += doubles @ doubles.T
+            square += float(np.square(base, dtype=np.float64).sum())
     if not (np.isfinite(gram).all() and np.isfinite(square)):
         return []  # the merge itself names the parameter
     findings = delta_findings(list(family.names), gram, sqrt(square))
@@ -52,11 +58,7 @@ def _sampled(family: Family) -> list[Finding]:
 
 
 def _spread(family: Family) -> list[str]:
-    """Names of parameters, evenly spread, of `_ELEMENTS` elements together or one more."""
+    """Names of at most `_MATRICES` shared matrices, evenly spread; of any parameters without."""
     infos = family.base.infos
-    names = [name for name in family.shared if infos[name].size <= _ELEMENTS] or [
-        min(family.shared, key=lambda name: infos[name].size)
-    ]
-    total = sum(infos[name].size for name in names)
-    step = max(1, total // _ELEMENTS)
-    return names[::step]
+    names = [name for name in family.shared if len(infos[name].shape) > 1] or [*family.shared]
+    return names[:: -(-len(names) // _MATRICES)]

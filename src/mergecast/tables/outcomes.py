@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 
-from mergecast.errors import TableError
 from mergecast.tables.metadata import Metadata
 from mergecast.tables.missing import MissingOutcome, of_missing_outcomes, stored_outcome
 from mergecast.tables.outcome_checks import OUTCOME_COLUMNS, TEXT_COLUMNS, checked_outcomes
@@ -183,13 +182,7 @@ def as_outcomes(outcomes: object) -> OutcomeTable:
     TableError
         Something else, or a frame that is no outcome table.
     """
-    if isinstance(outcomes, OutcomeTable):
-        return outcomes
-    if isinstance(outcomes, pd.DataFrame):
-        return OutcomeTable(outcomes)
-    raise TableError(
-        "outcomes table", f"is a {type(outcomes).__name__}", "give an OutcomeTable or DataFrame"
-    )
+    return OutcomeTable.of(outcomes)
 
 
 def _means(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 
-from mergecast.errors import TableError
 from mergecast.tables.columns import check_halves, features, method_features
 from mergecast.tables.metadata import Metadata
 from mergecast.tables.missing import MissingMetric, of_missing_metrics, stored_metric
@@ -237,11 +236,7 @@ def as_pairs(pairs: object) -> PairTable:
     TableError
         Something else, or a frame that is no pair table.
     """
-    if isinstance(pairs, PairTable):
-        return pairs
-    if isinstance(pairs, pd.DataFrame):
-        return PairTable(pairs)
-    raise TableError("pairs table", f"is a {type(pairs).__name__}", "give a PairTable or DataFrame")
+    return PairTable.of(pairs)
 
 
 def _checked(frame: pd.DataFrame) -> pd.DataFrame:

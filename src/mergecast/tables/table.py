@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mergecast.errors import TableError
 from mergecast.tables.io import read_table, write_table
 from mergecast.tables.metadata import Metadata
 from mergecast.tables.schema import about, refuse
@@ -50,6 +51,20 @@ class Table(ABC):
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(cls, table: object) -> Self:
+        """A table as it is, a DataFrame checked; TableError for anything else."""
+        if isinstance(table, cls):
+            return table
+        if isinstance(table, pd.DataFrame):
+            return cls(table)
+        article = "an" if cls.__name__[0] in "AEIOU" else "a"
+        raise TableError(
+            f"{cls.KIND} table",
+            f"is a {type(table).__name__}",
+            f"give {article} {cls.__name__} or DataFrame",
+        )
 
     @classmethod
     @abstractmethod
