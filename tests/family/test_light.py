@@ -10,6 +10,7 @@ from mergecast.errors import FamilyError
 from mergecast.family import Family, light
 from mergecast.family.blocks import ParamBlock
 from mergecast.family.light import refuse_unusable
+from mergecast.family.preflight import check
 
 LAYERS = 40
 
@@ -46,12 +47,14 @@ def test_fine_tunes_pass(opened):
 @pytest.mark.parametrize("elements", [64, 1 << 18])
 def test_a_wrong_base_shows_in_matrices_however_large_they_are(elements, opened, monkeypatch):
     monkeypatch.setattr(light, "_ELEMENTS", elements)
+    monkeypatch.setattr(light, "_SMALL", 0)
     with pytest.raises(FamilyError, match=r"model 'b': its distance from the base is 1\.[34]"):
         refuse_unusable(opened(far=True))
 
 
 def test_it_reads_a_bounded_part(opened, monkeypatch):
     monkeypatch.setattr(light, "_ELEMENTS", 100)
+    monkeypatch.setattr(light, "_SMALL", 0)
     read = []
     part = ParamBlock.part
 
@@ -61,5 +64,40 @@ def test_it_reads_a_bounded_part(opened, monkeypatch):
 
     monkeypatch.setattr(ParamBlock, "part", counting)
     refuse_unusable(opened(far=False))
-    assert 8 <= len(read) <= 16
-    assert set(read) == {100}
+    assert read.count(24) == LAYERS  # the norms
+    assert 8 <= read.count(100) <= 16
+    assert set(read) == {24, 100}
+
+
+@pytest.mark.parametrize("small", [0, 1 << 22])
+def test_large_norms_excuse_matrices_as_they_do_for_check(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(light, "_SMALL", small)
+    rng = np.random.default_rng(0)
+    matrix = rng.standard_normal((8, 8), dtype=np.float32)
+    base = {"a.weight": matrix, "a.norm": np.full(8, 20, dtype=np.float32)}
+    moved = {**base, "a.weight": rng.standard_normal((8, 8), dtype=np.float32)}
+    paths = [tmp_path / f"{name}.safetensors" for name in ("base", "a")]
+    for path, tensors in zip(paths, (base, moved), strict=True):
+        write_safetensors(path, tensors)
+    assert check(paths[0], paths[1:]).usable == ["a"]
+    assert refuse_unusable(Family.open(paths[0], paths[1:])) == []
+
+
+def test_a_model_that_equals_its_base_is_warned_of(opened, tmp_path):
+    base = opened(far=False).base
+    models = {"a": tmp_path / "a.safetensors", "same": tmp_path / "base.safetensors"}
+    [finding] = refuse_unusable(Family.open(base, models))
+    assert (finding.severity, finding.about, finding.rule) == (
+        "warning",
+        "same",
+        "zero task vector",
+    )
+
+
+def test_a_sum_that_the_stored_dtype_cannot_hold_is_said(tmp_path):
+    for name, value in {"base": 1, "a": 60_000, "b": 65_000}.items():
+        tensors = {"w": np.full((4, 4), value, dtype=np.float16)}
+        write_safetensors(tmp_path / f"{name}.safetensors", tensors)
+    paths = [tmp_path / f"{name}.safetensors" for name in ("base", "a", "b")]
+    with pytest.raises(FamilyError, match="and their sum overflows float16 in 'w'"):
+        refuse_unusable(Family.open(paths[0], paths[1:]))

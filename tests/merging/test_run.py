@@ -205,3 +205,52 @@ def test_a_text_of_members_is_one_member(family_paths):
     )
     with pytest.raises(UsageError, match="model 'ab': unknown"):
         mc.merge(family, "weight_avg", members="ab")
+
+
+@pytest.mark.parametrize(
+    ("method", "params"), [("dare", {}), ("dare_ties", {}), ("task_arithmetic", {"scaling": 1.5})]
+)
+def test_what_was_measured_and_not_trained_is_averaged(method, params, tmp_path):
+    paths = []
+    for label, factor in {"base": 1.0, "a": 0.4, "b": 0.2}.items():
+        variance = factor * np.linspace(0.5, 2, 8, dtype=np.float32)
+        weight = np.full((8, 8), 1 + 0.01 * factor, dtype=np.float32)
+        tensors = {"norm.running_var": variance, "norm.running_mean": variance, "w.weight": weight}
+        paths.append(tmp_path / f"{label}.safetensors")
+        write_safetensors(paths[-1], tensors)
+    merged = mc.merge(mc.Family.open(paths[0], paths[1:]), method, params=params)
+    expected = 0.3 * np.linspace(0.5, 2, 8)
+    for name in ("norm.running_var", "norm.running_mean"):
+        np.testing.assert_allclose(merged[name].numpy(), expected, rtol=1e-6)
+
+
+def test_module_folders_are_taken_over_and_other_libraries_weights_are_not(family_paths, tmp_path):
+    folder = tmp_path / "st"
+    (folder / "1_Pooling").mkdir(parents=True)
+    (folder / "1_Pooling/config.json").write_text("{}")
+    modules = [{"path": "", "type": "x.Transformer"}, {"path": "1_Pooling", "type": "x.Pooling"}]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    write_safetensors(folder / "model.safetensors", arrays(0))
+    for name in ("rust_model.ot", "64.tflite", "model.ckpt.data-0", "model.index.fp16.json"):
+        (folder / name).write_text("x")
+    _, models = family_paths
+    out = mc.write_merge(mc.Family.open(folder, models), "weight_avg", tmp_path / "out")
+    files = {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()}
+    assert files == {
+        "1_Pooling/config.json",
+        "mergecast.json",
+        "model.safetensors",
+        "modules.json",
+    }
+
+
+def test_a_merge_that_check_refuses_is_refused_unless_unchecked(tmp_path):
+    for label in ("base", "a"):
+        rng = np.random.default_rng(len(label))
+        tensors = {"w.weight": rng.standard_normal((16, 16), dtype=np.float32)}
+        write_safetensors(tmp_path / f"{label}.safetensors", tensors)
+    family = mc.Family.open(tmp_path / "base.safetensors", [tmp_path / "a.safetensors"])
+    with pytest.raises(FamilyError, match="model 'a': its distance from the base is 1"):
+        mc.write_merge(family, "weight_avg", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert mc.write_merge(family, "weight_avg", tmp_path / "out", unchecked=True).is_dir()

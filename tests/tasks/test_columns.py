@@ -81,7 +81,7 @@ def test_columns_become_tensors():
     assert as_tensor("x", TABLE["x"], -100)[0][1].tolist() == [3, -100, -100]
     assert as_tensor("x", np.ones((2, 3)))[0].dtype == torch.float32
     assert as_tensor("x", np.ones((2, 3), np.uint8))[0].dtype == torch.int64
-    with pytest.raises(UsageError, match="column 't': holds .* values, first 'a'"):
+    with pytest.raises(UsageError, match="column 't': holds .* values such as 'a'"):
         as_tensor("t", TABLE["text"])
     with pytest.raises(UsageError, match="rows of different shapes"):
         as_tensor("x", [[[1], [1, 2]], [[1], [1]]])

@@ -101,7 +101,8 @@ def ask(
     reestimate_batchnorm : bool
         Measure BatchNorm's running statistics anew after each merge.
     calibration : int, optional
-        Samples of every task; by default 100, or all that a task has if it has fewer.
+        Samples of every task; by default 100, or all that a task has if it has fewer,
+        which must be 10 at least.
     layer : str, optional
         Block to take activations of; the last one by default.
     seed : int

@@ -15,7 +15,7 @@ from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.checkpoints.patterns import matches
 from mergecast.checkpoints.torch_bridge import read_state, state_digest
 from mergecast.errors import FamilyError, MergecastError, UsageError
-from mergecast.evidence.settings import CALIBRATION, MergeSettings, ProbeSettings
+from mergecast.evidence.settings import CALIBRATION, LEAST, MergeSettings, ProbeSettings
 from mergecast.family.family import Family
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.stage import Stage
@@ -136,9 +136,11 @@ class Session:
         return tasks
 
     def _count(self, label: str, asked: int | None) -> int:
-        """Samples asked for of a task, or as many as it has up to what is usual."""
+        """Samples asked for of a task, or as many as it has up to what is usual; never too few."""
         count = asked or self.settings.calibration
-        return count or min(CALIBRATION, self.task(label).size("calibration"))
+        if count is not None:
+            return count
+        return min(CALIBRATION, max(LEAST, self.task(label).size("calibration")))
 
     @property
     def merge_count(self) -> int | None:

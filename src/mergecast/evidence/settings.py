@@ -11,6 +11,8 @@ from mergecast.errors import UsageError
 #: Samples of every task where nobody asks for a number: a mean probability needs more of them
 #: than a mean activation, and forecasts from retention still got better from 40 to here.
 CALIBRATION = 100
+#: Fewer are taken only where they are asked for: a mean of a handful says little.
+LEAST = 10
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class ProbeSettings:
     Attributes
     ----------
     calibration : int or None
-        Samples of every task; None takes `CALIBRATION`, or all that a task has if it has fewer.
+        Samples of every task; None takes `CALIBRATION`, or all that a task has if it has
+        fewer, but `LEAST` in any case.
     seed : int
         Of their choice.
     device : str

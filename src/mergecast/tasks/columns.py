@@ -165,9 +165,11 @@ def as_tensor(name: str, values: Any, padding: int = 0) -> tuple[Tensor, Tensor 
     except ValueError as error:
         raise UsageError(f"column {name!r}", "has rows of different shapes", "pad them") from error
     if array.dtype.kind not in "iufb":
+        # In order, since which rows were drawn says nothing of the column.
+        examples = sorted({str(value)[:40] for value in array.flat})[:3]
         raise UsageError(
             f"column {name!r}",
-            f"holds {array.dtype.name} values, first {str(array.flat[0])[:40]!r}",
+            f"holds {array.dtype.name} values such as {', '.join(map(repr, examples))}",
             "give numbers (text columns go under text, images as arrays)",
         )
     kind = np.float32 if array.dtype.kind == "f" else np.int64
