@@ -40,6 +40,13 @@ def test_processes_keep_order_use_one_thread_raise_errors_and_stay_for_the_next_
             pool.map(os._exit, [3])
 
 
+def test_an_error_ends_at_once_what_others_are_doing():
+    began = time.monotonic()
+    with pytest.raises(UsageError, match="spec 1: refused"), Workers(2) as pool:
+        pool.map(_refuse_or_answer_for_ever, [1, 0])
+    assert time.monotonic() - began < 30
+
+
 def test_no_workers_is_a_usage_error():
     with pytest.raises(UsageError, match="workers: 0 is not a number of processes"):
         Workers(0)
@@ -108,6 +115,21 @@ def _threads(_spec):
 
 def _pid(_spec):
     return os.getpid()
+
+
+def _refuse_or_answer_for_ever(spec):
+    if spec:
+        time.sleep(1)
+        _refuse(spec)
+    return _NeverPickled()
+
+
+class _NeverPickled:
+    """Its pickling, and so the worker's sending, does not end."""
+
+    def __reduce__(self):
+        time.sleep(600)
+        return (_NeverPickled, ())
 
 
 def _refuse(spec):

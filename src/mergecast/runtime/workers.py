@@ -55,6 +55,7 @@ class Workers:
             raise UsageError("workers", f"{count} is not a number of processes", "use 1 or more")
         self.count = count
         self._executor: ProcessPoolExecutor | None = None
+        self._failed = False
         self._scope = ExitStack()
 
     def __enter__(self) -> Self:
@@ -64,6 +65,7 @@ class Workers:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._failed = error[0] is not None
         self._scope.close()
 
     def map(
@@ -110,11 +112,19 @@ class Workers:
             ) from error
 
     def _stop(self) -> None:
-        """End workers at once: what they finished is in the store, what they began is not."""
+        """Let idle workers go; after an error end busy ones at once.
+
+        What they finished is in the store, what they began is not. They are killed, not asked: a
+        signal's handler may wait for a lock that another ended worker held. One that dies while
+        it sends a result must not leave this process waiting for the rest of it, so this
+        process's own copy of the pipe's end is closed first.
+        """
         if self._executor is None:
             return
-        for process in list((self._executor._processes or {}).values()):
-            process.terminate()
+        if self._failed:
+            self._executor._result_queue._writer.close()  # type: ignore[attr-defined]
+            for process in list((self._executor._processes or {}).values()):
+                process.kill()
         self._executor.shutdown(wait=True, cancel_futures=True)
 
 
