@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +45,9 @@ class FolderWriter:
         Files and folders that are read; the output may not be, hold or lie in one of them.
     overwrite : bool
         Replace a folder that mergecast did not write, or that holds other files too.
+    beside : callable, optional
+        Called with the folder, still in the making, and each tensor's file once the weights and
+        side files are there: to add to it.
 
     Raises
     ------
@@ -63,6 +66,7 @@ class FolderWriter:
         record: Mapping[str, Any] | None = None,
         inputs: Sequence[Path] = (),
         overwrite: bool = False,
+        beside: Callable[[Path, Mapping[str, str]], None] | None = None,
     ) -> None:
         self.folder = _resolved(folder)
         self._infos = {info.name: info for info in infos}
@@ -77,6 +81,7 @@ class FolderWriter:
             self._shards = dict.fromkeys(self._infos, _SINGLE)
         self._side_files = side_files
         self._record = dict(record or {})
+        self._beside = beside
         self._writers: dict[str, SafetensorsWriter] = {}
         _refuse_inputs(self.folder, inputs)
         _refuse_place(self.folder)
@@ -118,18 +123,16 @@ class FolderWriter:
 
     def _finish(self, temporary: Path) -> None:
         if len(self._writers) > 1:
-            index = {
-                "metadata": {"total_size": sum(info.nbytes for info in self._infos.values())},
-                "weight_map": dict(sorted(self._shards.items())),
-            }
-            _write_json(temporary / f"{_SINGLE}.index.json", index)
+            write_index(temporary, self._shards, sum(info.nbytes for info in self._infos.values()))
         for file in self._side_files:
             if file.is_dir():
                 shutil.copytree(file, temporary / file.name)
             else:
                 shutil.copyfile(file, temporary / file.name)
+        if self._beside is not None:
+            self._beside(temporary, self._shards)
         files = sorted({MARKER, *(file.name for file in temporary.iterdir())})
-        _write_json(temporary / MARKER, {**self._record, "files": files})
+        write_json(temporary / MARKER, {**self._record, "files": files})
 
 
 def _resolved(path: Path) -> Path:
@@ -197,7 +200,14 @@ def _recorded(marker: Path) -> set[str]:
     return {MARKER, *(name for name in listed if isinstance(name, str))}
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+def write_index(folder: Path, files: Mapping[str, str], total_size: int) -> None:
+    """The index of a folder's weights: each tensor's file, and their bytes together."""
+    index = {"metadata": {"total_size": total_size}, "weight_map": dict(sorted(files.items()))}
+    write_json(folder / f"{_SINGLE}.index.json", index)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """One JSON object as a file of a model's folder."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     # File names need not be text: what UTF-8 cannot hold is escaped as JSON does.
     path.write_text(text, encoding="utf-8", errors="backslashreplace")

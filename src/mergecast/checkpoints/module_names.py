@@ -95,7 +95,7 @@ def module_names(folder: Path, classes: Iterable[str], stored: Iterable[str]) ->
     names = list(stored)
     architectures = read_json(folder / "config.json").get("architectures") or ()
     for name in (*classes, *architectures):
-        module = _built(getattr(transformers, str(name), None), folder)
+        module = build_class(getattr(transformers, str(name), None), folder)
         if module is not None:
             current = ModuleNames(module)
             renamed = {new: old for old in names if (new := current.get(old)) is not None}
@@ -104,15 +104,18 @@ def module_names(folder: Path, classes: Iterable[str], stored: Iterable[str]) ->
     return {}
 
 
-def _built(model_class: Any, folder: Path) -> nn.Module | None:
-    """A model of a class without values; None where the folder's config is of another one."""
+def build_class(model_class: Any, folder: Path, **settings: Any) -> nn.Module | None:
+    """A model of a class without values; None where the folder's config is of another one.
+
+    `settings` take the place of what the config says.
+    """
     import torch
 
     config_class = getattr(model_class, "config_class", None)
     if config_class is None:
         return None
     try:
-        config = config_class.from_pretrained(str(folder), local_files_only=True)
+        config = config_class.from_pretrained(str(folder), local_files_only=True, **settings)
         with torch.device("meta"):
             module: nn.Module = model_class(config)
     except (OSError, ValueError, TypeError, AttributeError, KeyError, RuntimeError):

@@ -8,7 +8,7 @@ from typing import Any
 from mergecast.checkpoints.checkpoint import Checkpoint
 
 #: Ends of the names of input embeddings, and of the output layers that are tied to them.
-_INPUTS = (
+INPUT_EMBEDDINGS = (
     "embed_tokens.weight",
     "shared.weight",
     "word_embeddings.weight",
@@ -38,7 +38,7 @@ def tied_embeddings(checkpoint: Checkpoint, config: Mapping[str, Any]) -> dict[s
     """
     if config.get("tie_word_embeddings", True) is False:
         return {}
-    inputs = [name for name in checkpoint.names if name.endswith(_INPUTS)]
+    inputs = [name for name in checkpoint.names if name.endswith(INPUT_EMBEDDINGS)]
     outputs = [name for name in checkpoint.names if name.endswith(_OUTPUTS)]
     ties: dict[str, str] = {}
     for one in inputs:

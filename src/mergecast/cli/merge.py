@@ -64,6 +64,10 @@ def command(
     unchecked: Annotated[
         bool, typer.Option("--unchecked", help="Merge what `mergecast check` refuses.")
     ] = False,
+    heads: Annotated[
+        bool,
+        typer.Option("--heads", help="Write each model's own head beside the merged encoder."),
+    ] = False,
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
     workers: WorkersOption = 2,
@@ -72,8 +76,10 @@ def command(
     """Merge models into one checkpoint, one parameter at a time.
 
     The folder gets the weights as safetensors (sharded as the base is), the base's config and
-    tokenizer files, and mergecast.json, which says how it was made. Task heads stay with their
-    models. One unusable model stops the merge: a merge of fewer models is another merge.
+    tokenizer files, and mergecast.json, which says how it was made. Heads that differ are left
+    out; with --heads the folder is the encoder alone, and heads/MODEL in it a whole model each,
+    whose encoder takes no more space on disk. One unusable model stops the merge: a merge of fewer
+    models is another merge.
 
     Methods and what --param sets, with defaults:
 
@@ -85,8 +91,11 @@ def command(
       mergecast merge --method ties base/ a/ b/ -o merged/
 
       mergecast merge --method dare --param drop_rate=0.8 base/ a/ b/ -o out/
+
+      mergecast merge --method ties base/ a/ b/ -o out/ --heads   # out/heads/a
     """
     import mergecast as mc
+    from mergecast.checkpoints.side_files import read_json
     from mergecast.runtime.progress import progress_bars
 
     name = only_one("--method", method)
@@ -103,9 +112,11 @@ def command(
             workers=workers,
             overwrite=overwrite,
             unchecked=unchecked,
+            heads=heads,
             progress=bars,
         )
     excluded = family.alignment.excluded
+    record = read_json(folder / "mergecast.json")
     if json:
         print_json(
             {
@@ -115,6 +126,8 @@ def command(
                 "members": list(family.names),
                 "merged": len(family.shared),
                 "excluded": [vars(exclusion) for exclusion in excluded],
+                "head": record["head"],
+                "heads": {label: folder / place for label, place in record["heads"].items()},
             }
         )
         return
@@ -123,3 +136,6 @@ def command(
     print(f"{len(family.shared)} parameters merged, {len(excluded)} left out")
     for exclusion in excluded:
         print(f"{exclusion.kind:7} {exclusion.name}: {exclusion.reason}")
+    print(f"head    {record['head']}")
+    for label, place in record["heads"].items():
+        print(f"model   {label} → {folder / place}")

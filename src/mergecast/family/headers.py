@@ -8,8 +8,9 @@ from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.checkpoints.side_files import module_folders
 from mergecast.family.family import Family
 from mergecast.family.findings import Finding
-from mergecast.family.heads import is_head, is_statistic
+from mergecast.family.heads import is_statistic
 from mergecast.family.meaning import meaning_findings
+from mergecast.family.task_heads import OUTPUT_LAYERS, head_findings, shared_heads
 
 
 def header_findings(family: Family) -> list[Finding]:
@@ -20,17 +21,16 @@ def header_findings(family: Family) -> list[Finding]:
     family : Family
         Base and models, opened and aligned.
     """
-    heads = [name for name in family.shared if is_head(name)]
     folders = {label: model.path for label, model in family.models.items()}
     return [
         *_opened(family),
         *_dtypes(family),
         *_integers(family),
-        *_shared_heads(heads),
+        *head_findings(family),
         *_lost_heads(family),
         *_statistics(family),
         *_modules(family),
-        *meaning_findings(family.base.path, folders, shared_head=bool(heads)),
+        *meaning_findings(family.base.path, folders, shared_head=bool(shared_heads(family))),
     ]
 
 
@@ -84,19 +84,6 @@ def _integers(family: Family) -> Iterator[Finding]:
             )
 
 
-def _shared_heads(heads: Sequence[str]) -> Iterator[Finding]:
-    if heads:
-        yield Finding(
-            "note",
-            "shared head",
-            "family",
-            f"{len(heads)} head parameter(s) are in every model and will be merged, first "
-            f"{heads[0]!r}",
-            "if they belong to tasks, name them with --private",
-            "family",
-        )
-
-
 def _lost_heads(family: Family) -> Iterator[Finding]:
     """Output layers that a model trained and the base ties: a merge would answer without them."""
     shared = set(family.shared)
@@ -107,7 +94,7 @@ def _lost_heads(family: Family) -> Iterator[Finding]:
             if name not in shared
             and name not in family.base.infos
             and info.is_floating
-            and name.rpartition(".")[0].rpartition(".")[2] in _OUTPUT_LAYERS
+            and name.rpartition(".")[0].rpartition(".")[2] in OUTPUT_LAYERS
         ]
         if lost:
             yield Finding(
@@ -118,10 +105,6 @@ def _lost_heads(family: Family) -> Iterator[Finding]:
                 "base's instead of what was trained",
                 "keep it with the model that owns it, or store the untied head in the base, too",
             )
-
-
-#: Layers that turn features into tokens: what a base ties to its embeddings.
-_OUTPUT_LAYERS = ("lm_head", "embed_out", "proj_out", "vocab_projector", "generator_lm_head")
 
 
 def _modules(family: Family) -> Iterator[Finding]:

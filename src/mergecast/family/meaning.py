@@ -230,13 +230,23 @@ def _pooling_findings(label: str, base: Path, folder: Path) -> Iterator[Finding]
         )
 
 
+def label_names(folder: Path) -> tuple[str, ...] | None:
+    """Names of a classifier's classes in their order; None where none were given."""
+    names = read_json(folder / "config.json").get("id2label") if folder.is_dir() else None
+    if not isinstance(names, dict) or all(str(v).startswith("LABEL_") for v in names.values()):
+        return None
+    return tuple(str(names[key]) for key in sorted(names, key=_number))
+
+
+def _number(key: Any) -> tuple[int, str]:
+    text = str(key)
+    return (int(text) if text.isdigit() else 0), text
+
+
 def _label_findings(models: Mapping[str, Path]) -> Iterator[Finding]:
     """Models whose shared head means other classes in another order."""
-    named: dict[str, tuple[str, ...]] = {}
-    for label, folder in models.items():
-        names = read_json(folder / "config.json").get("id2label") if folder.is_dir() else None
-        if isinstance(names, dict) and not all(str(v).startswith("LABEL_") for v in names.values()):
-            named[label] = tuple(str(names[key]) for key in sorted(names, key=str))
+    read = {label: label_names(folder) for label, folder in models.items()}
+    named = {label: names for label, names in read.items() if names is not None}
     if len(set(named.values())) < 2:
         return
     first, *others = named
@@ -248,5 +258,5 @@ def _label_findings(models: Mapping[str, Path]) -> Iterator[Finding]:
                 label,
                 f"its labels are {', '.join(named[label])}, those of {first!r} "
                 f"{', '.join(named[first])}: their heads are merged class by class",
-                "put one order into all, or keep the heads apart with --private",
+                "put one order into all, or keep the heads apart: --private, merge --heads",
             )

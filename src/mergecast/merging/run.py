@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from mergecast.errors import FamilyError, MergecastError, UsageError
 from mergecast.family.blocks import BLOCKS, ParamBlock
 from mergecast.family.family import Family
 from mergecast.family.heads import is_statistic
+from mergecast.merging.heads import apart as heads_apart
 from mergecast.merging.method import METHODS, MergingMethod, TensorBlock
 from mergecast.runtime.devices import check_device
 from mergecast.runtime.stage import Stage
@@ -32,6 +33,7 @@ MERGE = Stage(
 )
 
 
+@overload
 def merge(
     family: Family,
     method: str,
@@ -40,7 +42,29 @@ def merge(
     params: Mapping[str, object] | None = None,
     seed: int = 0,
     device: str = "cpu",
-) -> dict[str, torch.Tensor]:
+    heads: Literal[False] = False,
+) -> dict[str, torch.Tensor]: ...
+@overload
+def merge(
+    family: Family,
+    method: str,
+    *,
+    members: Names | None = None,
+    params: Mapping[str, object] | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    heads: Literal[True],
+) -> dict[str, dict[str, torch.Tensor]]: ...
+def merge(
+    family: Family,
+    method: str,
+    *,
+    members: Names | None = None,
+    params: Mapping[str, object] | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    heads: bool = False,
+) -> dict[str, torch.Tensor] | dict[str, dict[str, torch.Tensor]]:
     """Merge in memory.
 
     Parameters
@@ -57,12 +81,15 @@ def merge(
         Of random masks.
     device : str
         Where the method runs.
+    heads : bool
+        Keep task heads with their models.
 
     Returns
     -------
     dict of str to Tensor
         Every parameter of the base: shared ones merged, others as they are in the base, each in
-        the base's dtype.
+        the base's dtype. With `heads`, label to the same with the model's own head in the place of
+        the base's; what is merged is there once.
 
     Raises
     ------
@@ -71,6 +98,10 @@ def merge(
     FamilyError
         A value that is not finite, or too large for the base's dtype once merged.
     """
+    if heads:
+        apart = heads_apart(family.subset(chosen_members(family, members)))
+        merged = merge(apart.family, method, params=params, seed=seed, device=device)
+        return {label: dict(apart.whole(label, merged)) for label in apart.own}
     _, blocks = merged_blocks(family, method, members, params, seed, device)
     merged = {name: to_tensor(array) for name, array in blocks}
     for exclusion in family.alignment.excluded:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from mergecast.checkpoints.checkpoint import Checkpoint
-from mergecast.checkpoints.folder_writer import FolderWriter
+from mergecast.checkpoints.folder_writer import FolderWriter, write_json
 from mergecast.checkpoints.safetensors_file import SafetensorsCheckpoint
-from mergecast.checkpoints.side_files import side_files
+from mergecast.checkpoints.side_files import read_json, side_files
 from mergecast.family.family import Family
 from mergecast.family.light import refuse_unusable
+from mergecast.family.meaning import label_names
+from mergecast.family.task_heads import head_line, shared_heads
+from mergecast.merging.heads import LEFT_OUT, apart
 from mergecast.merging.method import METHODS
 from mergecast.merging.run import chosen_members, merged_blocks
 from mergecast.runtime.progress import Progress, Silent
@@ -33,6 +37,7 @@ def write_merge(
     workers: int = 2,
     overwrite: bool = False,
     unchecked: bool = False,
+    heads: bool = False,
     progress: Progress | None = None,
 ) -> Path:
     """Merge to disk, one parameter at a time.
@@ -53,6 +58,10 @@ def write_merge(
         Replace a folder that mergecast did not write, or that holds other files too.
     unchecked : bool
         Merge what `mergecast.check` refuses: a wrong base, configs of another network.
+    heads : bool
+        Keep task heads with their models: the folder is the encoder alone, and ``heads/LABEL`` is
+        it with a model's own head, config and tokenizer, as a folder that loads. The encoder's
+        weights are there once on disk.
     progress : Progress, optional
         Told of every parameter.
 
@@ -71,12 +80,18 @@ def write_merge(
         The disk is full, or the folder cannot be written.
     """
     out = Path(out)
-    infos = list(family.base.infos.values())
     chosen = chosen_members(family, members)
+    family = family.subset(chosen)
     parameters = METHODS.get(method).validate(params)
-    findings = [] if unchecked else refuse_unusable(family.subset(chosen))
+    own = apart(family) if heads else None
+    family = family if own is None else own.family
+    findings = [] if unchecked else refuse_unusable(family)
+    findings = [one for one in findings if not (heads and one.rule in LEFT_OUT)]
     for finding in findings:
         log.warning("%s: %s; %s", finding.about, finding.message, finding.remedy)
+    dropped, owned = (own.dropped, own.owned) if own else ((), set())
+    infos = [info for name, info in family.base.infos.items() if name not in dropped]
+    shards = _shards(family.base)
     record = {
         "mergecast": __version__,
         "method": method,
@@ -85,29 +100,51 @@ def write_merge(
         "base": str(family.base.path),
         "members": {name: str(family.models[name].path) for name in chosen},
         "excluded": [vars(exclusion) for exclusion in family.alignment.excluded],
+        "head": head_line(family, apart=heads),
+        "heads": own.folders if own else {},
         "warnings": [f"{one.about}: {one.message}" for one in findings],
     }
     writer = FolderWriter(
         out,
         infos,
-        shards=_shards(family.base),
+        shards=own.shards(shards) if own else shards,
         side_files=side_files(family.base.path),
         record=record,
         overwrite=overwrite,
         inputs=[family.base.path, *(family.models[name].path for name in chosen)],
-        tied=family.base.tied,
+        tied={
+            other: name
+            for other, name in family.base.tied.items()
+            if name not in dropped and other not in owned
+        },
+        beside=own.write if own else partial(_put_labels, family),
     )
-    _, blocks = merged_blocks(family, method, members, params, seed, device, workers)
+    _, blocks = merged_blocks(family, method, chosen, params, seed, device, workers)
     advance = (progress or Silent()).stage(f"merging by {method}", len(infos))
     with writer.open():
         for name, array in blocks:
             writer.write(name, array)
             advance(1)
         for exclusion in family.alignment.excluded:
-            if exclusion.name in family.base.infos:
+            if exclusion.name in family.base.infos and exclusion.name not in dropped:
                 writer.write(exclusion.name, family.base.array(exclusion.name))
                 advance(1)
     return out
+
+
+def _put_labels(family: Family, folder: Path, _files: Mapping[str, str]) -> None:
+    """A head that all models share answers with their labels, where they agree on them."""
+    named = {label_names(model.path) for model in family.models.values()}
+    config = read_json(folder / "config.json")
+    if not (config and shared_heads(family) and len(named) == 1):
+        return
+    [names] = named
+    if names is not None and names != label_names(folder):
+        labels = {
+            "id2label": {str(number): name for number, name in enumerate(names)},
+            "label2id": {name: number for number, name in enumerate(names)},
+        }
+        write_json(folder / "config.json", config | labels)
 
 
 def _shards(base: Checkpoint) -> dict[str, str] | None:
