@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mergecast.api.learning import analyse, evaluate, fit
     from mergecast.api.metrics import metrics, pair_table, plan
     from mergecast.api.reports import report
+    from mergecast.api.task_files import draft_tasks
     from mergecast.checkpoints.checkpoint import Checkpoint
     from mergecast.errors import MergecastError
     from mergecast.evidence import METRICS, metric, metric_specs
@@ -59,6 +60,7 @@ _HOMES = {
     "analyse": "mergecast.api.learning",
     "check": "mergecast.family.preflight",
     "demo": "mergecast.api.demo",
+    "draft_tasks": "mergecast.api.task_files",
     "evaluate": "mergecast.api.learning",
     "fit": "mergecast.api.learning",
     "forecast": "mergecast.api.forecasts",
@@ -100,6 +102,7 @@ __all__ = [
     "analyse",
     "check",
     "demo",
+    "draft_tasks",
     "evaluate",
     "fit",
     "forecast",

@@ -15,6 +15,7 @@ VERBS = [
     "analyse",
     "check",
     "demo",
+    "draft_tasks",
     "evaluate",
     "fit",
     "forecast",

@@ -14,6 +14,10 @@ import torch
 from zoo import ARCHITECTURES, Architecture, build
 
 import mergecast as mc
+from mergecast.checkpoints.torch_bridge import read_state
+from mergecast.tasks.draft import draft_task
+from mergecast.tasks.load import load_tasks
+from mergecast.tasks.probe import Probe
 
 transformers = pytest.importorskip("transformers", reason="needs the hf extra")
 peft = pytest.importorskip("peft", reason="needs the hf extra")
@@ -80,6 +84,25 @@ def test_a_merge_loads_again_and_equals_an_independent_average(built, base, kind
     changed = {v.data_ptr() for n, v in merged.items() if not torch.equal(v, original[n])}
     assert compared == changed
     assert len(compared) >= (10 if kind == "full" else 2)
+
+
+@pytest.mark.parametrize(("base", "kind"), [("saved", "full"), ("bare", "lora")])
+def test_a_drafted_task_takes_the_weights_of_its_model(built, base, kind, tmp_path):
+    entry, folder = built
+    models = members(entry, folder, kind)
+    path = mc.draft_tasks(folder / base, models, tmp_path / "tasks.yaml").path
+    path.write_text(path.read_text("utf-8").replace("TODO", "filled"), "utf-8")
+    tasks = load_tasks(path)
+    private = sorted({pattern for task in tasks.values() for pattern in task.private})
+    family = mc.Family.open(folder / base, models, private=private)
+    for label, task in tasks.items():
+        assert task.spec.model.build is None
+        notes = draft_task(label, family.models[label], family.base).notes
+        if notes:  # an adapter of a base without the pooler that its class has
+            assert kind == "lora"
+            assert "which neither it nor its base holds" in notes[0]
+            continue
+        Probe(task).load(read_state(family.models[label]))
 
 
 def under(state: dict[str, torch.Tensor], name: str) -> torch.Tensor | None:

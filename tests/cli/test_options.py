@@ -102,6 +102,7 @@ CALLS = {
     "demo": mc.demo,
     "reproduce": mc.reproduce,
     "bench run": mc.run_suite,
+    "tasks init": mc.draft_tasks,
 }
 
 

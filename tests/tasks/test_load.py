@@ -38,3 +38,46 @@ def test_what_is_no_file_of_tasks(tmp_path):
         load_tasks(tmp_path / "none.yaml")
     with pytest.raises(UsageError, match="line 1: is not a mapping"):
         load_tasks(write(tmp_path, "- a"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("t.npz", "TODO", "line 6: tasks.a.data.file: is still TODO; give a .parquet"),
+        ("label\n", "TODO\n", "line 8: tasks.a.data.labels: is still TODO; name the column"),
+        ("[input]", "{input: TODO}", "line 7: .*inputs.input: is still TODO; name the column that"),
+        ("[input]", "[TODO column]", "line 7: tasks.a.data.inputs: is still TODO"),
+        (
+            "a:",
+            "a:\n    loss: TODO\n    private: [TODO]",
+            r"line 5: .*loss: .* \(and 1 more\); fill",
+        ),
+    ],
+)
+def test_what_is_still_to_be_filled_in_is_named(tmp_path, old, new, message):
+    with pytest.raises(UsageError, match=message):
+        load_tasks(write(tmp_path, GOOD.replace(old, new, 1)))
+
+
+INHERITED = """\
+defaults:
+  model: {folder: base, auto: AutoModel}
+  data: {text: words, labels: y, max_length: 9}
+tasks:
+  a: {data: {file: a.npz}, test: {file: a-test.npz}}
+  b: {model: {folder: b}, data: {file: b.npz, labels: z}, test: {labels: w}}
+  c: {model: {build: "m:f"}, data: {file: c.npz, inputs: [x]}}
+  d: {data: {call: "m:g"}, test: {call: "m:h"}}
+"""
+
+
+def test_a_section_takes_the_fields_that_it_does_not_set(tmp_path):
+    specs = {label: task.spec for label, task in load_tasks(write(tmp_path, INHERITED)).items()}
+    a, b, c, d = (specs[label] for label in "abcd")
+    assert (a.data.text, a.data.labels, a.data.max_length) == ("words", "y", 9)
+    assert (str(a.test.file), a.test.text, a.test.labels) == ("a-test.npz", "words", "y")
+    assert (str(b.model.folder), b.model.auto) == ("b", "AutoModel")
+    assert (b.data.labels, str(b.test.file), b.test.labels) == ("z", "b.npz", "w")
+    assert (c.model.build, c.model.folder, c.model.auto) == ("m:f", None, None)
+    assert (c.data.inputs, c.data.text, c.data.labels) == ({"x": "x"}, None, "y")
+    assert (d.data.call, d.data.labels, d.test.call) == ("m:g", None, "m:h")

@@ -24,6 +24,7 @@ from mergecast.cli import (
     metrics,
     report,
     reproduce,
+    tasks,
 )
 from mergecast.errors import MergecastError
 from mergecast.version import __version__
@@ -40,6 +41,7 @@ app.command("merge", cls=merge.MergeCommand, short_help="Merge models into one c
     merge.command
 )
 app.add_typer(bench.app, name="bench", short_help="Run a suite: fine-tune, merge, evaluate.")
+app.add_typer(tasks.app, name="tasks", short_help="Draft a file of tasks, and try it.")
 app.command("fit", short_help="Learn a forecaster from merges that were measured.")(fit.command)
 app.command("evaluate", short_help="Validate predictors on models they never saw.")(
     evaluate.command

@@ -43,6 +43,7 @@ CalibrationOption = Annotated[
     typer.Option("--calibration", min=1, help="Samples of every task; by default up to 100."),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where tensors are computed on.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 MergeSeedOption = Annotated[
     int, typer.Option("--merge-seed", min=0, help="Seed that the merges' random masks will have.")

@@ -100,7 +100,10 @@ KINDS = {
 _BY_AUTO_CLASS = {
     "AutoModel": "embedding",
     "AutoModelForCausalLM": "next_token",
+    "AutoModelForImageTextToText": "next_token",
+    "AutoModelForMaskedLM": "tokens",
     "AutoModelForSeq2SeqLM": "seq2seq",
+    "AutoModelForTextEncoding": "embedding",
     "AutoModelForTokenClassification": "tokens",
 }
 _BY_PROBLEM_TYPE = {

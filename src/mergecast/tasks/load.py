@@ -14,6 +14,28 @@ from mergecast.tasks.file_task import FileTask
 from mergecast.tasks.spec import TasksFile
 from mergecast.tasks.task import Task
 
+#: What stands in a drafted file where only its owner knows the value.
+TODO = "TODO"
+#: How each field is filled in.
+_REMEDIES = {
+    "file": "give a .parquet or .npz file, or a saved dataset's folder",
+    "text": "name the column of texts",
+    "labels": "name the column of labels, or take the field out where there are none",
+    "input": "name the column that holds this input of the model",
+    "choices": "name the column of lists of choices",
+    "build": "name a function of yours, module:function, that returns the model",
+}
+#: Fields that a field is given instead of: a default of theirs then has no say.
+_INSTEAD = {
+    "folder": ("build", "args"),
+    "build": ("folder", "auto", "args"),
+    "file": ("call", "args", "split"),
+    "call": ("file", "split", "inputs", "text", "choices", "tokenizer", "max_length", "labels",
+             "args"),
+    "inputs": ("text", "choices", "tokenizer", "max_length"),
+    "text": ("inputs", "choices"),
+}  # fmt: skip
+
 
 def load_tasks(path: str | Path) -> dict[str, Task]:
     """The tasks of a YAML file, by the label of their model.
@@ -57,12 +79,25 @@ def load_tasks(path: str | Path) -> dict[str, Task]:
         raise UsageError(path, "line 1: is not a mapping", "begin with 'tasks:'")
     for number, key in _duplicates(root):
         raise UsageError(path, f"line {number}: {key!r} is given twice", "keep one of them")
+    todos = list(_todos(root))
+    if todos:
+        number, field = todos[0]
+        more = f" (and {len(todos) - 1} more)" if len(todos) > 1 else ""
+        last = "input" if ".inputs." in field else field.rpartition(".")[2]
+        remedy = _REMEDIES.get(last, "fill it in")
+        raise UsageError(path, f"line {number}: {field}: is still {TODO}{more}", remedy)
     merged = _with_defaults(path, root, content)
     try:
         file = TasksFile.model_validate(merged)
     except ValidationError as error:
         raise _named(path, root, error) from error
     return {label: FileTask(label, spec, path.parent) for label, spec in file.tasks.items()}
+
+
+def open_fields(text: str) -> list[tuple[int, str]]:
+    """Line and field of every TODO in the text of a file of tasks."""
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    return [] if root is None else list(_todos(root))
 
 
 def _with_defaults(path: Path, root: yaml.Node, content: dict[str, Any]) -> dict[str, Any]:
@@ -77,10 +112,29 @@ def _with_defaults(path: Path, root: yaml.Node, content: dict[str, Any]) -> dict
     return {
         **content,
         "tasks": {
-            label: {**defaults, **task} if isinstance(task, dict) else task
+            label: _filled(defaults, task) if isinstance(task, dict) else task
             for label, task in tasks.items()
         },
     }
+
+
+def _filled(defaults: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
+    """A task with the defaults' fields that it does not set; its test is as its data by default."""
+    full = {**defaults, **task}
+    for section in ("model", "data", "test"):
+        ours, theirs = full.get(section), defaults.get(section)
+        if isinstance(ours, dict) and isinstance(theirs, dict):
+            full[section] = _inherited(theirs, ours)
+    if isinstance(full.get("data"), dict) and isinstance(full.get("test"), dict):
+        full["test"] = _inherited(full["data"], full["test"])
+    return full
+
+
+def _inherited(general: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Own fields, and the general ones that go with them."""
+    instead = {field for given in own for field in _INSTEAD.get(given, ())}
+    kept = {name: value for name, value in general.items() if name not in instead}
+    return {**kept, **own}
 
 
 def _named(path: Path, root: yaml.Node, error: ValidationError) -> UsageError:
@@ -120,6 +174,17 @@ def _walk(root: yaml.Node, where: Sequence[object]) -> tuple[int, int]:
 def _children(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
     if isinstance(node, yaml.MappingNode):
         yield from node.value
+
+
+def _todos(node: yaml.Node, field: str = "") -> Iterator[tuple[int, str]]:
+    """Line and field of every value, or name, that is still to be filled in."""
+    if isinstance(node, yaml.ScalarNode) and node.value.strip().startswith(TODO):
+        yield node.start_mark.line + 1, field
+    if isinstance(node, yaml.SequenceNode):
+        for child in node.value:
+            yield from _todos(child, field)
+    for key, child in _children(node):
+        yield from _todos(child, f"{field}.{key.value}".lstrip("."))
 
 
 def _duplicates(node: yaml.Node) -> Iterator[tuple[int, str]]:
