@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mergecast.forecast.result import Forecast
     from mergecast.forecast.splitters import LeaveOneTaskOut, LeaveTwoTasksOut
     from mergecast.forecast.validation.evaluation import Evaluation
-    from mergecast.merging import METHODS, merge, merging_method, write_merge
+    from mergecast.merging import METHODS, Recipe, merge, merging_method, write_merge
     from mergecast.paper.reproduce import reproduce
     from mergecast.suites.run import run_suite
     from mergecast.suites.status import suite_status
@@ -54,6 +54,7 @@ _HOMES = {
     "OutcomeTable": "mergecast.tables.outcomes",
     "PREDICTORS": "mergecast.forecast.estimators.predictors",
     "PairTable": "mergecast.tables.pairs",
+    "Recipe": "mergecast.merging",
     "SUITES": "mergecast.suites.suite",
     "Samples": "mergecast.tasks.task",
     "Task": "mergecast.tasks.task",
@@ -96,6 +97,7 @@ __all__ = [
     "MergecastError",
     "OutcomeTable",
     "PairTable",
+    "Recipe",
     "Samples",
     "Task",
     "__version__",

@@ -94,7 +94,7 @@ def test_metrics_prints_the_first_missing_reason(paths, tmp_path, capsys):
 def test_merge_writes_a_folder_and_says_what_it_did(paths, tmp_path, capsys):
     out = tmp_path / "out"
     assert run(["merge", "--method", "ties", "--param", "density=0.5", *paths, "-o", str(out)]) == 0
-    assert "a+b+c by ties(density=0.5, scaling=0.3, sign=mass)" in capsys.readouterr().out
+    assert "a+b+c by ties(density=0.5, scaling=0.3)" in capsys.readouterr().out
     assert Checkpoint.open(out).names == Checkpoint.open(paths[0]).names
     assert run(["merge", "--method", "slerp", *paths, "-o", str(out), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)

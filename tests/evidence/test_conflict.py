@@ -10,7 +10,7 @@ import mergecast as mc
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.evidence.weights.collect import fingerprint
 from mergecast.family import Family, blocks
-from mergecast.merging.methods.sparse import trim
+from mergecast.merging.sparsity import trim
 from mergecast.testing.tiny import tiny_family, tiny_states
 from tiny_family import arrays
 

@@ -21,6 +21,7 @@ from mergecast.cli.options import (
     WorkersOption,
     only_one,
     parse_parameters,
+    parse_weights,
 )
 
 
@@ -55,6 +56,14 @@ def command(
     param: Annotated[
         list[str] | None,
         typer.Option("--param", metavar="K=V", help="A parameter of the method; repeatable."),
+    ] = None,
+    scaling: Annotated[
+        float | None,
+        typer.Option("--scaling", help="The merge's strength: the parameter of that name."),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", metavar="A=W,B=W", help="A weight for every model, by label."),
     ] = None,
     private: PrivateOption = None,
     strict: StrictOption = True,
@@ -93,21 +102,26 @@ def command(
       mergecast merge --method dare --param drop_rate=0.8 base/ a/ b/ -o out/
 
       mergecast merge --method ties base/ a/ b/ -o out/ --heads   # out/heads/a
+
+      mergecast merge --method ties --scaling .4 --weights a=2,b=1 base/ a/ b/ -o out/
     """
     import mergecast as mc
     from mergecast.checkpoints.side_files import read_json
     from mergecast.runtime.progress import progress_bars
 
-    name = only_one("--method", method)
-    parameters = mc.METHODS.get(name).validate(parse_parameters(param))
+    recipe = mc.Recipe.of(
+        only_one("--method", method),
+        parse_parameters(param),
+        scaling=scaling,
+        weights=parse_weights(weights),
+        seed=seed,
+    )
     family = mc.Family.open(base, models, private=private or (), strict=strict)
     with progress_bars() as bars:
         folder = mc.write_merge(
             family,
-            name,
+            recipe,
             out,
-            params=parameters,
-            seed=seed,
             device=device,
             workers=workers,
             overwrite=overwrite,
@@ -121,8 +135,7 @@ def command(
         print_json(
             {
                 "out": folder,
-                "method": name,
-                "params": parameters,
+                **recipe.as_mapping(),
                 "members": list(family.names),
                 "merged": len(family.shared),
                 "excluded": [vars(exclusion) for exclusion in excluded],
@@ -131,8 +144,7 @@ def command(
             }
         )
         return
-    given = ", ".join(f"{k}={v}" for k, v in parameters.items())
-    print(f"{'+'.join(family.names)} by {name}({given}) → {folder}")
+    print(f"{'+'.join(family.names)} by {recipe} → {folder}")
     print(f"{len(family.shared)} parameters merged, {len(excluded)} left out")
     for exclusion in excluded:
         print(f"{exclusion.kind:7} {exclusion.name}: {exclusion.reason}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -110,7 +110,9 @@ def names(listing: str) -> list[str] | None:
     return [name.strip() for name in listing.split(",") if name.strip()] or None
 
 
-def parse_parameters(pairs: Sequence[str] | None, option: str = "--param") -> dict[str, object]:
+def parse_parameters(
+    pairs: Sequence[str] | None, option: str = "--param", example: str = "scaling=0.3"
+) -> dict[str, object]:
     """``k=v`` values of an option, with YAML scalars as values."""
     import yaml
 
@@ -118,7 +120,7 @@ def parse_parameters(pairs: Sequence[str] | None, option: str = "--param") -> di
     for pair in pairs or ():
         name, equals, text = pair.partition("=")
         if not equals or not name:
-            raise UsageError(f"{option} {pair!r}", "is not k=v", f"write {option} scaling=0.3")
+            raise UsageError(f"{option} {pair!r}", "is not k=v", f"write {option} {example}")
         if name in parameters:
             raise UsageError(f"{option} {name}", "given twice", "give each parameter once")
         try:
@@ -126,6 +128,13 @@ def parse_parameters(pairs: Sequence[str] | None, option: str = "--param") -> di
         except (yaml.YAMLError, RecursionError) as error:
             raise UsageError(f"{option} {pair!r}", "has no readable value", "quote it") from error
     return parameters
+
+
+def parse_weights(text: str | None) -> dict[str, Any] | None:
+    """``a=.6,b=.4`` as label to weight; None where nothing is given."""
+    if text is None:
+        return None
+    return parse_parameters([part.strip() for part in text.split(",")], "--weights", "a=.6,b=.4")
 
 
 def parse_merge_parameters(pairs: Sequence[str] | None) -> dict[str, dict[str, object]]:

@@ -98,10 +98,10 @@ class Session:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The merging methods that metrics speak of: those asked for, or all there are, sorted."""
-        from mergecast.merging.method import METHODS
+        """The merging methods that metrics speak of: those asked for, or the usual ones, sorted."""
+        from mergecast.merging.method import usual_methods
 
-        return tuple(sorted(self.merges.methods or METHODS.names()))
+        return tuple(sorted(self.merges.methods or usual_methods()))
 
     def task(self, label: str) -> Task:
         """A model's task.

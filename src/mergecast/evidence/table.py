@@ -176,9 +176,9 @@ def table_stage(
 def _stage_of(metrics: Collection[MetricSpec], methods: Sequence[str] | None) -> Stage:
     stages = [kind.collector.STAGE for kind in kinds_of(metrics)]
     if any(spec.per_method for spec in metrics):
-        from mergecast.merging.method import METHODS
+        from mergecast.merging.method import METHODS, usual_methods
 
-        names = METHODS.names() if methods is None else methods
+        names = usual_methods() if methods is None else methods
         stages += [METHODS.get(name).stage for name in names]
     return Stage(
         TABLE.name,

@@ -6,16 +6,31 @@ import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from mergecast.errors import UsageError
+from mergecast.merging.parameters import T, parameters_of, signature_of, validated, written
 from mergecast.registry import Registry
 from mergecast.runtime.stage import Stage
 
 if TYPE_CHECKING:
     import torch
-    from pydantic import BaseModel
+
+#: What weights of members a method takes: none, none below zero, or any.
+WeightKind: TypeAlias = Literal["none", "positive", "signed"]
+#: The built-in methods that evidence is gathered about, and suites may be forecast by, unless
+#: others are named. Those of other packages join them.
+USUAL = (
+    "weight_avg",
+    "task_arithmetic",
+    "ties",
+    "dare",
+    "dare_ties",
+    "tsv",
+    "isotropic",
+    "iso_cts",
+    "slerp",
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,8 @@ class TensorBlock:
         Labels of the N members; their order decides nothing but float rounding.
     seed : int
         The run's seed; use `generator` for random numbers.
+    given : tuple of float or None
+        The members' weights where there are any, in their order; see `weights`.
     """
 
     name: str
@@ -41,11 +58,28 @@ class TensorBlock:
     deltas: torch.Tensor
     members: tuple[str, ...]
     seed: int = 0
+    given: tuple[float, ...] | None = None
 
     @property
     def is_matrix(self) -> bool:
         """Whether the parameter is two-dimensional."""
         return self.base.dim() == 2
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """Every member's weight, shape (N,), in the deltas' dtype: ones unless some are given."""
+        return self.deltas.new_tensor(self.given or [1.0] * len(self.members))
+
+    @property
+    def alike(self) -> bool:
+        """Whether all members have the same weight, so that a weighted mean is the plain one."""
+        return len(set(self.given or (1.0,))) == 1
+
+    def each(self, value: T | Mapping[str, T]) -> list[T]:
+        """A parameter's value for every member, in their order, from one value or one a label."""
+        if isinstance(value, Mapping):
+            return [value[label] for label in self.members]
+        return [value] * len(self.members)
 
     def generator(self, member: str) -> torch.Generator:
         """A random stream of its own for (seed, member, parameter), equal on every device."""
@@ -76,6 +110,12 @@ class MergingMethod:
         The most members it takes; None for any number.
     version : int
         Raised when a change of the kernel, or of what it calls, may change a number.
+    min_members : int
+        The fewest members it takes.
+    weights : {"none", "positive", "signed"}
+        What weights of members it takes.
+    random : bool
+        Whether it draws random numbers, so that the seed matters.
     """
 
     name: str
@@ -83,6 +123,9 @@ class MergingMethod:
     reference: str
     max_members: int | None = None
     version: int = 1
+    min_members: int = 1
+    weights: WeightKind = "none"
+    random: bool = False
 
     @property
     def package(self) -> str:
@@ -107,45 +150,20 @@ class MergingMethod:
     @property
     def defaults(self) -> dict[str, Any]:
         """Parameter names to default values."""
-        return {name: default for name, (_, default) in _parameters(self.kernel).items()}
+        return {name: default for name, (_, default) in signature_of(self.kernel).items()}
 
     @property
     def options(self) -> list[str]:
         """``parameter=default``, with the other values where there is a choice of words."""
         options = []
-        for name, field in _parameter_model(self.kernel).model_fields.items():
-            value = str(field.default)
-            others = [str(one) for one in get_args(field.annotation) if one != field.default]
-            more = f" (or {', '.join(others)})" if others else ""
-            options.append(f"{name}={value.lower() if value in ('True', 'False') else value}{more}")
+        for one in parameters_of(self.kernel).values():
+            more = f" (or {', '.join(one.choices)})" if one.choices else ""
+            options.append(f"{one.name}={written(one.default)}{more}")
         return options
 
     def validate(self, parameters: Mapping[str, object] | None = None) -> dict[str, Any]:
         """All parameters with defaults filled in; raises UsageError naming a wrong one."""
-        from pydantic import ValidationError
-
-        given = dict(parameters or {})
-        defaults = self.defaults
-        for name in given:
-            if name not in defaults:
-                raise UsageError.unknown(f"parameter of {self.name}", name, defaults)
-            if isinstance(given[name], bool) and not isinstance(defaults[name], bool):
-                # pydantic would take it for 0 or 1
-                raise UsageError(
-                    f"parameter {name!r} of {self.name}",
-                    f"is {given[name]}",
-                    f"give a value such as {defaults[name]!r}",
-                )
-        try:
-            return _parameter_model(self.kernel)(**given).model_dump()
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"])
-            raise UsageError(
-                f"parameter {name!r} of {self.name}",
-                f"is {first['input']!r}",
-                first["msg"],
-            ) from error
+        return validated(self.name, self.kernel, parameters)
 
     def check_members(self, members: Sequence[str]) -> None:
         """Raise UsageError where this method cannot merge so many models."""
@@ -155,6 +173,12 @@ class MergingMethod:
                 f"got {len(members)} models, takes at most {self.max_members}",
                 "merge fewer models or use another method",
             )
+        if len(members) < self.min_members:
+            raise UsageError(
+                f"method {self.name!r}",
+                f"got {len(members)} model, takes at least {self.min_members}",
+                "merge more models or use another method",
+            )
 
 
 METHODS: Registry[MergingMethod] = Registry(
@@ -162,15 +186,30 @@ METHODS: Registry[MergingMethod] = Registry(
 )
 
 
+def usual_methods() -> list[str]:
+    """The methods that evidence is gathered about unless others are named, in their order."""
+    own = __name__.partition(".")[0]
+    return [name for name in METHODS.names() if name in USUAL or METHODS.package(name) != own]
+
+
 def merging_method(
-    name: str, *, reference: str, max_members: int | None = None, version: int = 1
+    name: str,
+    *,
+    reference: str,
+    max_members: int | None = None,
+    version: int = 1,
+    min_members: int = 1,
+    weights: WeightKind = "none",
+    random: bool = False,
 ) -> Callable[[K], K]:
     """Register a merging method: a decorator of its kernel.
 
     The kernel's first argument is a `TensorBlock`; its keyword arguments are the method's
     parameters, annotated (with pydantic ``Field`` bounds where they have any) and defaulted.
     Raise `version` when what the kernel calls changes: results kept of the method then count no
-    more.
+    more. A kernel that reads the block's `weights` says so by `weights`, one that draws from its
+    `generator` by `random`; a parameter that members may have values of their own of is annotated
+    ``Each[float]`` and read by the block's `each`.
 
     Examples
     --------
@@ -183,48 +222,11 @@ def merging_method(
     """
 
     def register(kernel: K) -> K:
-        method = MergingMethod(name, kernel, reference, max_members, version)
-        _parameters(kernel)
+        method = MergingMethod(
+            name, kernel, reference, max_members, version, min_members, weights, random
+        )
+        signature_of(kernel)
         METHODS.add(name, method, module=kernel.__module__)
         return kernel
 
     return register
-
-
-@cache
-def _parameters(kernel: Kernel) -> dict[str, tuple[object, object]]:
-    """Annotation and default of every parameter after the block; raises UsageError without."""
-    _, *parameters = inspect.signature(kernel).parameters.values()
-    for parameter in parameters:
-        for what in ("default", "annotation"):
-            if getattr(parameter, what) is inspect.Parameter.empty:
-                raise _bad_parameter(kernel, parameter.name, f"has no {what}")
-    return {one.name: (one.annotation, one.default) for one in parameters}
-
-
-@cache
-def _parameter_model(kernel: Kernel) -> type[BaseModel]:
-    """What parameters are validated by.
-
-    Of annotations that are text only those of parameters are read: what a kernel returns may be
-    a type that is imported for type checkers alone.
-    """
-    from pydantic import ConfigDict, create_model
-
-    names = inspect.unwrap(kernel).__globals__
-    fields: dict[str, Any] = {}
-    for name, (kind, default) in _parameters(kernel).items():
-        try:
-            fields[name] = (eval(kind, names) if isinstance(kind, str) else kind, default)
-        except NameError as error:
-            raise _bad_parameter(kernel, name, f"is annotated {kind!r}, but {error}") from error
-    config = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
-    return create_model(kernel.__name__, __config__=config, **fields)
-
-
-def _bad_parameter(kernel: Kernel, name: str, problem: str) -> UsageError:
-    return UsageError(
-        f"merging method kernel {kernel.__name__!r} of {kernel.__module__}",
-        f"parameter {name!r} {problem}",
-        "give every parameter a default and an annotation of names that its module imports",
-    )

@@ -15,8 +15,10 @@ from mergecast.errors import FamilyError, MergecastError, UsageError
 from mergecast.family.blocks import BLOCKS, ParamBlock
 from mergecast.family.family import Family
 from mergecast.family.heads import is_statistic
+from mergecast.merging.combine import weighted_sum
 from mergecast.merging.heads import apart as heads_apart
-from mergecast.merging.method import METHODS, MergingMethod, TensorBlock
+from mergecast.merging.method import MergingMethod, TensorBlock
+from mergecast.merging.recipe import Given, Recipe
 from mergecast.runtime.devices import check_device
 from mergecast.runtime.stage import Stage
 from mergecast.typing import Array, Names, listed
@@ -29,17 +31,24 @@ MERGE = Stage(
     "merge",
     1,
     uses=(BLOCKS,),
-    modules=("mergecast.merging.run", "mergecast.merging.decompositions"),
+    modules=(
+        "mergecast.merging.run",
+        "mergecast.merging.combine",
+        "mergecast.merging.decompositions",
+        "mergecast.merging.sparsity",
+    ),
 )
 
 
 @overload
 def merge(
     family: Family,
-    method: str,
+    method: Given,
     *,
     members: Names | None = None,
     params: Mapping[str, object] | None = None,
+    scaling: float | None = None,
+    weights: Mapping[str, float] | None = None,
     seed: int = 0,
     device: str = "cpu",
     heads: Literal[False] = False,
@@ -47,20 +56,24 @@ def merge(
 @overload
 def merge(
     family: Family,
-    method: str,
+    method: Given,
     *,
     members: Names | None = None,
     params: Mapping[str, object] | None = None,
+    scaling: float | None = None,
+    weights: Mapping[str, float] | None = None,
     seed: int = 0,
     device: str = "cpu",
     heads: Literal[True],
 ) -> dict[str, dict[str, torch.Tensor]]: ...
 def merge(
     family: Family,
-    method: str,
+    method: Given,
     *,
     members: Names | None = None,
     params: Mapping[str, object] | None = None,
+    scaling: float | None = None,
+    weights: Mapping[str, float] | None = None,
     seed: int = 0,
     device: str = "cpu",
     heads: bool = False,
@@ -71,12 +84,16 @@ def merge(
     ----------
     family : Family
         Base and models.
-    method : str
-        A name in `METHODS`.
+    method : str, Recipe or mapping
+        A name in `METHODS`; or a whole recipe, and then nothing of it beside it.
     members : str or sequence of str, optional
         Labels of the models to merge; all by default. Their order does not matter.
     params : mapping of str to object, optional
         The method's parameters; defaults for the rest.
+    scaling : float, optional
+        The strength: the parameter of that name.
+    weights : mapping of str to float, optional
+        A weight for every model merged, by label; all count alike by default.
     seed : int
         Of random masks.
     device : str
@@ -94,15 +111,16 @@ def merge(
     Raises
     ------
     UsageError
-        An unknown method, parameter, member or device.
+        An unknown method, parameter, member or device; weights that the method does not take.
     FamilyError
         A value that is not finite, or too large for the base's dtype once merged.
     """
+    recipe = Recipe.of(method, params, scaling=scaling, weights=weights, seed=seed)
     if heads:
         apart = heads_apart(family.subset(chosen_members(family, members)))
-        merged = merge(apart.family, method, params=params, seed=seed, device=device)
+        merged = merge(apart.family, recipe, device=device)
         return {label: dict(apart.whole(label, merged)) for label in apart.own}
-    _, blocks = merged_blocks(family, method, members, params, seed, device)
+    blocks = merged_blocks(family, recipe, members, device)
     merged = {name: to_tensor(array) for name, array in blocks}
     for exclusion in family.alignment.excluded:
         if exclusion.name in family.base.infos:
@@ -117,6 +135,7 @@ def apply(
     *,
     seed: int = 0,
     device: str = "cpu",
+    weights: tuple[float, ...] | None = None,
 ) -> Array:
     """One block merged: base + merged delta, in the base's shape and stored dtype.
 
@@ -135,6 +154,7 @@ def apply(
         torch.from_numpy(block.deltas).to(device),
         block.members,
         seed,
+        weights,
     )
     for label, delta in zip(block.members, tensors.deltas, strict=True):
         if not _is_finite(delta):
@@ -144,7 +164,8 @@ def apply(
                 "leave this model out, or fetch it again",
             )
     # What was measured and not trained is averaged: a scaled variance may be negative.
-    delta = tensors.deltas.mean(0) if is_statistic(block.name) else method.kernel(tensors, **params)
+    statistic = is_statistic(block.name)
+    delta = _average(tensors) if statistic else method.kernel(tensors, **params)
     _check_shape(delta, tensors, method)
     merged = tensors.base + delta
     array: Array = merged.cpu().numpy()
@@ -160,6 +181,13 @@ def apply(
             "lower the method's scaling, or use a base of wider dtype",
         )
     return stored
+
+
+def _average(block: TensorBlock) -> torch.Tensor:
+    """The members' mean by weight; the plain one where a weight is negative."""
+    if min(block.given or (1,)) < 0:
+        return block.deltas.mean(0)
+    return weighted_sum(block, block.deltas, normalize=True)
 
 
 def _check_shape(delta: object, block: TensorBlock, method: MergingMethod) -> None:
@@ -191,27 +219,23 @@ def _is_finite(tensor: torch.Tensor) -> bool:
 
 
 def merged_blocks(
-    family: Family,
-    method_name: str,
-    members: Names | None,
-    params: Mapping[str, object] | None,
-    seed: int,
-    device: str,
-    workers: int = 1,
-) -> tuple[MergingMethod, Iterator[tuple[str, Array]]]:
-    """The method, and every shared parameter merged as it is asked for; see `merge`."""
-    method = METHODS.get(method_name)
-    parameters = method.validate(params)
+    family: Family, recipe: Recipe, members: Names | None, device: str, workers: int = 1
+) -> Iterator[tuple[str, Array]]:
+    """Every shared parameter merged as it is asked for; see `merge`."""
     check_device(device)
     chosen = chosen_members(family, members)
-    method.check_members(chosen)
+    recipe.check(chosen)
     subset = family.subset(chosen)
+    method, weights = recipe.merging_method, recipe.weights_of(chosen)
 
     def one(block: ParamBlock) -> tuple[str, Array]:
         try:
-            return block.name, apply(block, method, parameters, seed=seed, device=device)
+            merged = apply(
+                block, method, recipe.params, seed=recipe.seed, device=device, weights=weights
+            )
         except MergecastError as error:
-            raise error.about(f"merge {method_name}") from error
+            raise error.about(f"merge {method.name}") from error
+        return block.name, merged
 
     def stream() -> Iterator[tuple[str, Array]]:
         # Kernels on a GPU queue up anyway; on the CPU one thread each, so that the result does
@@ -226,7 +250,7 @@ def merged_blocks(
             while pending:
                 yield pending.popleft().result()
 
-    return method, stream()
+    return stream()
 
 
 def chosen_members(family: Family, members: Names | None) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from mergecast.family.light import refuse_unusable
 from mergecast.family.meaning import label_names
 from mergecast.family.task_heads import head_line, shared_heads
 from mergecast.merging.heads import LEFT_OUT, apart
-from mergecast.merging.method import METHODS
+from mergecast.merging.recipe import Given, Recipe
 from mergecast.merging.run import chosen_members, merged_blocks
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.typing import Names
@@ -27,11 +27,13 @@ log = logging.getLogger(__name__)
 
 def write_merge(
     family: Family,
-    method: str,
+    method: Given,
     out: str | Path,
     *,
     members: Names | None = None,
     params: Mapping[str, object] | None = None,
+    scaling: float | None = None,
+    weights: Mapping[str, float] | None = None,
     seed: int = 0,
     device: str = "cpu",
     workers: int = 2,
@@ -48,7 +50,7 @@ def write_merge(
 
     Parameters
     ----------
-    family, method, members, params, seed, device
+    family, method, members, params, scaling, weights, seed, device
         As `merge` takes them.
     out : str or Path
         The folder to write.
@@ -82,7 +84,8 @@ def write_merge(
     out = Path(out)
     chosen = chosen_members(family, members)
     family = family.subset(chosen)
-    parameters = METHODS.get(method).validate(params)
+    recipe = Recipe.of(method, params, scaling=scaling, weights=weights, seed=seed)
+    recipe.check(chosen)
     own = apart(family) if heads else None
     family = family if own is None else own.family
     findings = [] if unchecked else refuse_unusable(family)
@@ -94,9 +97,7 @@ def write_merge(
     shards = _shards(family.base)
     record = {
         "mergecast": __version__,
-        "method": method,
-        "params": parameters,
-        "seed": seed,
+        **recipe.as_mapping(),
         "base": str(family.base.path),
         "members": {name: str(family.models[name].path) for name in chosen},
         "excluded": [vars(exclusion) for exclusion in family.alignment.excluded],
@@ -119,8 +120,8 @@ def write_merge(
         },
         beside=own.write if own else partial(_put_labels, family),
     )
-    _, blocks = merged_blocks(family, method, chosen, params, seed, device, workers)
-    advance = (progress or Silent()).stage(f"merging by {method}", len(infos))
+    blocks = merged_blocks(family, recipe, chosen, device, workers)
+    advance = (progress or Silent()).stage(f"merging by {recipe.method}", len(infos))
     with writer.open():
         for name, array in blocks:
             writer.write(name, array)

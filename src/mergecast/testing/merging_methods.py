@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mergecast.merging.method import METHODS, MergingMethod, TensorBlock
@@ -76,6 +77,31 @@ def the_order_of_members_does_not_matter(method: MergingMethod) -> None:
         labels = tuple(block.members[i] for i in order)
         shuffled = TensorBlock(block.name, block.base, block.deltas[order], labels)
         _expect_close(_merge(method, shuffled), _merge(method, block), f"in the order {order}")
+        if method.weights != "none":
+            weights = torch.linspace(0.5, 2, count).tolist()
+            weighted = replace(block, given=tuple(weights))
+            shuffled = replace(shuffled, given=tuple(weights[i] for i in order))
+            _expect_close(_merge(method, shuffled), _merge(method, weighted), f"weighted, {order}")
+
+
+def weights_count_if_it_says_so(method: MergingMethod) -> None:
+    """Weights of 1 are none, and others change a merge exactly if the method takes weights."""
+    for count in _counts(method):
+        block = random_block(count, (6, 4))
+        plain = _merge(method, block)
+        ones = _merge(method, replace(block, given=(1.0,) * count))
+        _expect_close(ones, plain, "with weights of 1", atol=1e-6)
+    if count > 1:
+        other = _merge(method, replace(block, given=tuple(1.0 + i for i in range(count))))
+        moved, takes = bool((other != plain).any()), method.weights != "none"
+        expect(moved == takes, f"weights {'move' if moved else 'do not move'} it")
+
+
+def the_seed_matters_if_it_says_so(method: MergingMethod) -> None:
+    """Another seed gives another merge exactly if the method is declared random."""
+    block = random_block(max(_counts(method)), (16, 10))
+    moved = bool((_merge(method, block) != _merge(method, replace(block, seed=1))).any())
+    expect(moved == method.random, f"the seed {'moves' if moved else 'does not move'} it")
 
 
 def models_equal_to_the_base_leave_it_as_it_is(method: MergingMethod) -> None:
@@ -83,7 +109,8 @@ def models_equal_to_the_base_leave_it_as_it_is(method: MergingMethod) -> None:
     import torch
 
     for shape in _SHAPES:
-        block = random_block(min(2, max(_counts(method))), shape, dtype=torch.float64)
+        count = min(max(2, method.min_members), max(_counts(method)))
+        block = random_block(count, shape, dtype=torch.float64)
         nothing = TensorBlock(block.name, block.base, block.deltas * 0, block.members)
         merged = _merge(method, nothing)
         _expect_close(merged, torch.zeros_like(merged), f"shape {shape}")
@@ -119,6 +146,8 @@ LAWS: Laws[MergingMethod, MergingMethod] = Laws(
         its_defaults_are_valid,
         it_takes_any_shape_and_number_of_members,
         the_order_of_members_does_not_matter,
+        weights_count_if_it_says_so,
+        the_seed_matters_if_it_says_so,
         models_equal_to_the_base_leave_it_as_it_is,
         it_gives_the_same_bits_each_time,
         it_alters_nothing_that_it_is_given,
@@ -141,7 +170,8 @@ def random_block(
 
 def _counts(method: MergingMethod) -> list[int]:
     most = method.max_members
-    return [count for count in (1, 2, 3, 5) if most is None or count <= most]
+    counts = (count for count in (1, 2, 3, 5) if most is None or count <= most)
+    return [count for count in counts if count >= method.min_members]
 
 
 def _merge(method: MergingMethod, block: TensorBlock) -> torch.Tensor:
@@ -152,10 +182,12 @@ def _merge(method: MergingMethod, block: TensorBlock) -> torch.Tensor:
     return merged
 
 
-def _expect_close(result: torch.Tensor, wanted: torch.Tensor, where: str) -> None:
+def _expect_close(
+    result: torch.Tensor, wanted: torch.Tensor, where: str, atol: float = 1e-9
+) -> None:
     import torch
 
     expect(
-        torch.allclose(result, wanted, atol=1e-9, rtol=1e-7),
+        torch.allclose(result, wanted, atol=atol, rtol=1e-7),
         f"{where} it differs by up to {float((result - wanted).abs().max()):.3g}",
     )

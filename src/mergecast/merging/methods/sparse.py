@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
 from pydantic import Field
 
+from mergecast.merging.combine import elected_mean, weighted_sum
 from mergecast.merging.method import TensorBlock, merging_method
+from mergecast.merging.parameters import Each
+from mergecast.merging.sparsity import Rescale, drop, trim
 
 if TYPE_CHECKING:
     import torch
@@ -16,13 +18,15 @@ _TIES = "Yadav et al. 2023, 'TIES-Merging', arXiv 2306.01708"
 _DARE = "Yu et al. 2024, 'Language models are super Mario', arXiv 2311.03099"
 
 
-@merging_method("ties", reference=_TIES)
+@merging_method("ties", reference=_TIES, weights="positive")
 def ties(
     block: TensorBlock,
     *,
-    density: Annotated[float, Field(gt=0, le=1)] = 0.2,
+    density: Each[Annotated[float, Field(gt=0, le=1)]] = 0.2,
     scaling: Annotated[float, Field(gt=-10, lt=10)] = 0.3,
     sign: Literal["mass", "count"] = "mass",
+    vote: Literal["weighted", "equal"] = "weighted",
+    normalize: bool = True,
 ) -> torch.Tensor:
     """Trim each task vector, elect a sign per entry, average what agrees with it.
 
@@ -37,17 +41,22 @@ def ties(
     sign : {"mass", "count"}
         ``mass`` elects the sign of the sum of the kept entries, ``count`` the sign that most of
         them have; an entry without a majority keeps the tensor's overall elected sign.
+    vote : {"weighted", "equal"}
+        Whether the members' weights count in the election too, or only in the mean.
+    normalize : bool
+        Divide by the weights of the members that agree; otherwise they are added up.
     """
-    return disjoint_mean(trim(block.deltas, density), sign) * scaling
+    kept = trim(block.deltas, block.each(density))
+    return elected_mean(block, kept, sign=sign, vote=vote, normalize=normalize) * scaling
 
 
-@merging_method("dare", reference=_DARE)
+@merging_method("dare", reference=_DARE, weights="positive", random=True)
 def dare(
     block: TensorBlock,
     *,
-    drop_rate: Annotated[float, Field(ge=0, lt=1)] = 0.9,
+    drop_rate: Each[Annotated[float, Field(ge=0, lt=1)]] = 0.9,
     mask: Literal["random", "magnitude"] = "random",
-    rescale: bool = True,
+    rescale: Rescale = True,
     scaling: Annotated[float, Field(gt=-10, lt=10)] = 1.0,
 ) -> torch.Tensor:
     """Drop most entries of each task vector, rescale the rest, average.
@@ -59,23 +68,55 @@ def dare(
     mask : {"random", "magnitude"}
         ``random`` entries (a stream per seed, model and parameter), or those of the smallest
         ``magnitude``.
-    rescale : bool
-        Divide what is left by ``1 - drop_rate``.
+    rescale : bool or "l1"
+        Divide what is left by ``1 - drop_rate``; ``l1``, as mergekit, scales it to the L1 norm
+        that the task vector had.
     scaling : float
         Factor on the mean.
     """
-    return drop(block, drop_rate, mask, rescale).mean(0) * scaling
+    kept = drop(block, block.each(drop_rate), mask, rescale)
+    return weighted_sum(block, kept, normalize=True) * scaling
 
 
-@merging_method("dare_ties", reference=f"{_DARE}; {_TIES}")
+@merging_method(
+    "dare_linear", reference=f"{_DARE}; mergekit's dare_linear", weights="signed", random=True
+)
+def dare_linear(
+    block: TensorBlock,
+    *,
+    density: Each[Annotated[float, Field(gt=0, le=1)]] = 0.1,
+    rescale: Rescale = "l1",
+    normalize: bool = False,
+    scaling: Annotated[float, Field(gt=-10, lt=10)] = 1.0,
+) -> torch.Tensor:
+    """Drop most entries of each task vector at random, rescale the rest, add up by weight.
+
+    Parameters
+    ----------
+    density : float
+        Share of entries kept.
+    rescale : bool or "l1"
+        As in ``dare``.
+    normalize : bool
+        Divide the sum by the sum of the weights.
+    scaling : float
+        Factor on the sum.
+    """
+    kept = drop(block, [1 - share for share in block.each(density)], rescale=rescale)
+    return weighted_sum(block, kept, normalize=normalize) * scaling
+
+
+@merging_method("dare_ties", reference=f"{_DARE}; {_TIES}", weights="positive", random=True)
 def dare_ties(
     block: TensorBlock,
     *,
-    drop_rate: Annotated[float, Field(ge=0, lt=1)] = 0.9,
+    drop_rate: Each[Annotated[float, Field(ge=0, lt=1)]] = 0.9,
     mask: Literal["random", "magnitude"] = "random",
-    rescale: bool = True,
+    rescale: Rescale = True,
     scaling: Annotated[float, Field(gt=-10, lt=10)] = 1.0,
     sign: Literal["mass", "count"] = "mass",
+    vote: Literal["weighted", "equal"] = "weighted",
+    normalize: bool = True,
 ) -> torch.Tensor:
     """DARE's dropping in place of TIES' trimming, then TIES' sign election and mean.
 
@@ -85,68 +126,8 @@ def dare_ties(
         As in ``dare``.
     scaling : float
         Factor on the merged task vector.
-    sign : {"mass", "count"}
+    sign, vote, normalize
         As in ``ties``.
     """
-    return disjoint_mean(drop(block, drop_rate, mask, rescale), sign) * scaling
-
-
-def trim(deltas: torch.Tensor, density: float) -> torch.Tensor:
-    """Zero all but the ``int(density · numel)`` largest magnitudes of each ``deltas[i]``.
-
-    At least one entry is kept, and so is every entry equal to the smallest kept.
-    """
-    import torch
-
-    kept = torch.empty_like(deltas)
-    for i, delta in enumerate(deltas):
-        size = delta.abs()
-        dropped = delta.numel() - max(1, int(delta.numel() * density))
-        torch.mul(delta, size >= kth_smallest(size, dropped + 1), out=kept[i])
-    return kept
-
-
-def drop(block: TensorBlock, rate: float, mask: str, rescale: bool) -> torch.Tensor:
-    """DARE's dropping: ``(N, *shape)`` with the share `rate` of entries zeroed per member."""
-    import torch
-
-    kept = torch.empty_like(block.deltas)
-    for i, (member, delta) in enumerate(zip(block.members, block.deltas, strict=True)):
-        if mask == "magnitude":
-            size = delta.abs()
-            keep = size >= kth_smallest(size, int(delta.numel() * rate) + 1)
-        else:
-            draw = torch.rand(delta.shape, generator=block.generator(member))
-            keep = draw.to(delta.device) >= rate
-        torch.mul(delta, keep, out=kept[i])
-    return kept / (1 - rate) if rescale else kept
-
-
-def disjoint_mean(deltas: torch.Tensor, sign: str) -> torch.Tensor:
-    """TIES' election and merge: the mean of the nonzero entries that carry the elected sign."""
-    import torch
-
-    votes = deltas.sum(0) if sign == "mass" else deltas.sign().sum(0)
-    elected = votes.sign()
-    # Products with masks instead of torch.where, which is several times slower on the CPU.
-    elected = elected + (elected == 0).to(elected.dtype) * elected.sum().sign()
-    total = torch.zeros_like(elected)
-    count = torch.zeros_like(elected)
-    for delta in deltas:
-        agrees = (delta * elected > 0).to(delta.dtype)
-        total += delta * agrees
-        count += agrees
-    return total / count.clamp_(min=1)
-
-
-def kth_smallest(values: torch.Tensor, k: int) -> torch.Tensor:
-    """The k-th smallest element (k from 1) as a 0-d tensor.
-
-    NumPy's partition is about three times as fast as ``torch.kthvalue`` on the CPU.
-    """
-    import torch
-
-    flat = values.reshape(-1)
-    if flat.is_cuda:
-        return flat.kthvalue(k).values
-    return torch.as_tensor(np.partition(flat.numpy(), k - 1)[k - 1])
+    kept = drop(block, block.each(drop_rate), mask, rescale)
+    return elected_mean(block, kept, sign=sign, vote=vote, normalize=normalize) * scaling

@@ -1,0 +1,239 @@
+"""`Recipe`: all that decides what a merge of given models is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from types import MappingProxyType
+from typing import Any, Self, TypeAlias
+
+from mergecast.errors import UsageError
+from mergecast.merging.method import METHODS, MergingMethod
+from mergecast.merging.parameters import written
+
+#: The parameter that is a method's strength: the factor on what it adds to the base.
+STRENGTH = "scaling"
+_KEYS = ("method", "params", "weights", "seed", STRENGTH)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A merging method with everything that it is told, validated.
+
+    Attributes
+    ----------
+    method : str
+        A name in `METHODS`.
+    params : mapping of str to object
+        The method's parameters; once made, all of them, defaults filled in.
+    weights : mapping of str to float
+        Label of every member to its weight; empty where all count alike.
+    seed : int
+        Of random masks.
+
+    Raises
+    ------
+    UsageError
+        An unknown method or parameter, a value outside its bounds, or weights that the method
+        does not take.
+
+    Examples
+    --------
+    >>> recipe = Recipe("ties", {"scaling": 0.4}, {"b": 1, "a": 3})
+    >>> print(recipe)
+    ties(density=0.2, scaling=0.4; a=3.0, b=1.0)
+    >>> Recipe.of(recipe.as_mapping()) == recipe
+    True
+    """
+
+    method: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        params = self.merging_method.validate(self.params)
+        frozen = {
+            name: MappingProxyType(value) if isinstance(value, dict) else value
+            for name, value in params.items()
+        }
+        object.__setattr__(self, "params", MappingProxyType(frozen))
+        object.__setattr__(self, "weights", MappingProxyType(self._checked_weights()))
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise UsageError("seed", f"is {self.seed!r}", "give a whole number, 0 or more")
+
+    @classmethod
+    def of(
+        cls,
+        given: Given,
+        params: Mapping[str, object] | None = None,
+        *,
+        scaling: float | None = None,
+        weights: Mapping[str, float] | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """A recipe from a method's name and the rest, from a mapping, or as it is.
+
+        Parameters
+        ----------
+        given : str, mapping or Recipe
+            A method's name; or all of a recipe, as YAML and JSON hold it: ``method``, ``params``,
+            ``weights``, ``seed``, and ``scaling`` for the parameter of that name.
+        params, scaling, weights, seed
+            The rest beside a name; beside a whole recipe none of them may be given.
+
+        Raises
+        ------
+        UsageError
+            An unknown key, and what `Recipe` refuses.
+        """
+        if isinstance(given, str):
+            return cls(given, _with_strength(params or {}, scaling), weights or {}, seed)
+        asked = {"params": params, STRENGTH: scaling, "weights": weights, "seed": seed or None}
+        for name, value in asked.items():
+            if value is not None:
+                raise UsageError(name, "given beside a whole recipe", "put it into the recipe")
+        return given if isinstance(given, cls) else cls._of_mapping(given)
+
+    @classmethod
+    def _of_mapping(cls, given: object) -> Self:
+        if not isinstance(given, Mapping):
+            raise UsageError(
+                "recipe", f"is {given!r}", "give a method's name, or a mapping with method, params"
+            )
+        for key in given:
+            if key not in _KEYS:
+                raise UsageError.unknown("key of a recipe", str(key), _KEYS)
+        if not isinstance(given.get("method"), str):
+            raise UsageError("recipe", "names no method", f"known: {', '.join(METHODS.names())}")
+        parts = {}
+        for key in ("params", "weights"):
+            value = given.get(key) or {}
+            if not isinstance(value, Mapping):
+                raise UsageError(f"{key} of a recipe", f"are {value!r}", "give names with values")
+            parts[key] = value
+        params = _with_strength(parts["params"], given.get(STRENGTH))
+        return cls(given["method"], params, parts["weights"], given.get("seed") or 0)
+
+    @property
+    def merging_method(self) -> MergingMethod:
+        """The registered method."""
+        return METHODS.get(self.method)
+
+    @property
+    def strength(self) -> float | None:
+        """The factor on what the method adds to the base; None where it has none."""
+        value: float | None = self.params.get(STRENGTH)
+        return value
+
+    def at(self, strength: float) -> Self:
+        """The same recipe at another strength; raises UsageError outside the method's range."""
+        return replace(self, params=_with_strength({**self.params, STRENGTH: strength}, None))
+
+    def check(self, members: Sequence[str]) -> None:
+        """Raise UsageError where these members cannot be merged by it."""
+        self.merging_method.check_members(members)
+        by_member = {name: v for name, v in self.params.items() if isinstance(v, Mapping)}
+        for what, values in {"weight": self.weights, **by_member}.items():
+            if not values:
+                continue
+            for label in values:
+                if label not in members:
+                    raise UsageError.unknown(f"{what} of model", label, members)
+            for label in members:
+                if label not in values:
+                    raise UsageError(
+                        f"{what} of model {label!r}", "not given", "give one for every model"
+                    )
+
+    def weights_of(self, members: Sequence[str]) -> tuple[float, ...] | None:
+        """The members' weights in their order; None where all count alike."""
+        return tuple(self.weights[label] for label in members) if self.weights else None
+
+    def as_mapping(self) -> dict[str, Any]:
+        """Plain data, for JSON and YAML; `of` reads it."""
+        params = {k: dict(v) if isinstance(v, Mapping) else v for k, v in self.params.items()}
+        plain = {"method": self.method, "params": params, "weights": dict(self.weights)}
+        return plain | {"seed": self.seed}
+
+    @property
+    def key(self) -> str:
+        """SHA-256 (hex) of all that its result depends on, alike in every process.
+
+        Weights that are all 1 are those that nobody gives; the seed counts where the method
+        draws random numbers.
+        """
+        parts = self.as_mapping()
+        if all(weight == 1 for weight in self.weights.values()):
+            del parts["weights"]
+        if not self.merging_method.random:
+            del parts["seed"]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(self.as_mapping(), sort_keys=True))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(self.as_mapping().values())
+
+    def __str__(self) -> str:
+        """Numbers, and what differs from the default: ``ties(density=0.2, scaling=0.3)``."""
+        defaults = self.merging_method.defaults
+        told = [
+            f"{name}={written(value)}"
+            for name, value in self.params.items()
+            if value != defaults[name] or _is_number(value)
+        ]
+        parts = [", ".join(told), ", ".join(f"{k}={v}" for k, v in self.weights.items())]
+        if self.merging_method.random and self.seed:
+            parts.append(f"seed {self.seed}")
+        inside = "; ".join(part for part in parts if part)
+        return f"{self.method}({inside})" if inside else self.method
+
+    def _checked_weights(self) -> dict[str, float]:
+        weights: dict[str, float] = {}
+        if not self.weights:
+            return weights
+        taken = self.merging_method.weights
+        if taken == "none":
+            able = [one.name for one in METHODS if one.weights != "none"]
+            raise UsageError(
+                f"weights of {self.method}",
+                "given, but it takes none",
+                f"leave them out, or use one of {', '.join(able)}",
+            )
+        for label, value in sorted(self.weights.items(), key=lambda one: str(one[0])):
+            if not _is_number(value) or not isfinite(value):
+                raise UsageError(
+                    f"weight of model {str(label)!r}", f"is {value!r}", "give a number"
+                )
+            if value < 0 and taken == "positive":
+                raise UsageError(
+                    f"weight of model {str(label)!r}",
+                    f"is {value}, and {self.method} takes none below zero",
+                    "give 0 or more",
+                )
+            weights[str(label)] = float(value)
+        if not any(weights.values()):
+            raise UsageError("weights", "are all 0", "give one model at least another weight")
+        return weights
+
+
+#: What a recipe is given as.
+Given: TypeAlias = str | Recipe | Mapping[str, Any]
+
+
+def _with_strength(params: Mapping[str, object], scaling: object) -> dict[str, object]:
+    """Parameters with the strength among them, given apart."""
+    if scaling is None:
+        return dict(params)
+    if STRENGTH in params:
+        raise UsageError(STRENGTH, "given twice", "give it once, by itself or as a parameter")
+    return {**params, STRENGTH: scaling}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
