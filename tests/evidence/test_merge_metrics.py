@@ -12,7 +12,7 @@ from mergecast.evidence import (
 )
 from mergecast.evidence.retention.collect import collect
 from mergecast.evidence.table import columns_of
-from mergecast.merging import METHODS, merging_method
+from mergecast.merging import METHODS, merging_method, usual_methods
 from mergecast.tables.columns import Column
 from mergecast.testing.tiny import tiny_family, tiny_tasks
 
@@ -40,7 +40,7 @@ def test_retention_and_probe_metrics_are_declared_once_for_every_method(table):
     assert {spec.tier for spec in retention if "unlabelled" in spec.key} == {"activations"}
     assert {spec.tier for spec in retention if spec.key.endswith("_labelled")} == {"gradients"}
     assert len(METRICS) < 80
-    for method in METHODS.names():
+    for method in usual_methods():
         about = [column for column in table.metrics if Column.parse(column).method == method]
         assert len(about) == 2 * (16 + 11 + 2)
 
@@ -100,7 +100,7 @@ def test_every_column_is_filled_and_nothing_is_missing_without_a_reason(table):
     missing = {(m.left, m.right, m.key) for m in table.missing}
     rows = table.frame.set_index(["left", "right"])
     ours = [s for s in METRICS if {"retention", "probe", "interference"} & set(s.sets)]
-    for column in (str(column) for column, _ in columns_of(ours, sorted(METHODS.names()))):
+    for column in (str(column) for column, _ in columns_of(ours, sorted(usual_methods()))):
         empty = rows.index[rows[column].isna()]
         assert set(empty) == {(left, right) for left, right, key in missing if key == column}
     assert all(m.reason for m in table.missing)

@@ -10,7 +10,7 @@ from mergecast.evidence.retention import probe as pair_probes
 from mergecast.evidence.retention.collect import collect
 from mergecast.evidence.retention.forms import compare, ways
 from mergecast.family import Family
-from mergecast.merging import METHODS, merging_method, write_merge
+from mergecast.merging import METHODS, merging_method, usual_methods, write_merge
 from mergecast.merging.stand_ins import JITTER, merge_alone, scrambled
 from mergecast.tasks.probe import Probe
 from mergecast.testing.tiny import tiny_family, tiny_tasks
@@ -26,7 +26,7 @@ def by(*methods, **more):
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_retention_equals_writing_and_loading_the_merge_with_copies_of_the_base(tmp_path, size):
-    methods = [name for name in METHODS.names() if METHODS.get(name).max_members is None]
+    methods = [name for name in usual_methods() if METHODS.get(name).max_members is None]
     merges = by(*methods, size=size, partners=("base",))
     found = collect(tiny_session(tmp_path, merges=merges))
     base = tmp_path / "base.safetensors"

@@ -103,7 +103,7 @@ def command(
 
       mergecast merge --method ties base/ a/ b/ -o out/ --heads   # out/heads/a
 
-      mergecast merge --method ties --scaling .4 --weights a=2,b=1 base/ a/ b/ -o out/
+      mergecast merge --method ties --weights a=2,b=1 base/ a/ b/ -o out/
     """
     import mergecast as mc
     from mergecast.checkpoints.side_files import read_json

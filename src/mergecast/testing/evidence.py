@@ -20,7 +20,7 @@ from mergecast.evidence.session import Session
 from mergecast.evidence.settings import ProbeSettings
 from mergecast.evidence.table import Evidence, collect_evidence
 from mergecast.family.family import Family
-from mergecast.merging.method import METHODS
+from mergecast.merging.method import METHODS, usual_methods
 from mergecast.runtime.stage import Stage
 from mergecast.tables.tiers import TIERS
 from mergecast.testing.check import Laws, expect
@@ -84,7 +84,7 @@ def it_is_directed_if_declared_so(spec: MetricSpec) -> None:
     """Only a directed metric depends on which of two models is the first, and it does."""
     evidence = _evidence(EVIDENCE.get(spec.evidence)).kinds[spec.evidence]
     directed = False
-    for about in METHODS.names() if spec.per_method else ("",):
+    for about in usual_methods() if spec.per_method else ("",):
         for labels in (("a", "b"), ("a", "c"), ("b", "c")):
             first, second = (
                 _value(spec, evidence.pair(*order), about) for order in (labels, labels[::-1])
