@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness_files import write_case
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable
@@ -87,5 +88,6 @@ def example_folder(family_paths: tuple[Path, list[Path]], monkeypatch) -> Path:
     PairTable(pairs).write(folder / "runs/toy/pairs.parquet")
     OutcomeTable(outcomes).write(folder / "runs/toy/outcomes.parquet")
     (folder / "tasks.yaml").write_text(TASKS, encoding="utf-8")
+    write_case(folder / "lm")
     monkeypatch.chdir(folder)
     return folder

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mergecast.api.inputs import load_tasks
     from mergecast.api.learning import analyse, evaluate, fit
     from mergecast.api.metrics import metrics, pair_table, plan
+    from mergecast.api.outcomes import outcomes
     from mergecast.api.reports import report
     from mergecast.api.task_files import draft_tasks
     from mergecast.checkpoints.checkpoint import Checkpoint
@@ -72,6 +73,7 @@ _HOMES = {
     "metric": "mergecast.evidence",
     "metric_specs": "mergecast.evidence",
     "metrics": "mergecast.api.metrics",
+    "outcomes": "mergecast.api.outcomes",
     "pair_table": "mergecast.api.metrics",
     "plan": "mergecast.api.metrics",
     "predictor": "mergecast.forecast.estimators.predictors",
@@ -115,6 +117,7 @@ __all__ = [
     "metric",
     "metric_specs",
     "metrics",
+    "outcomes",
     "pair_table",
     "plan",
     "predictor",

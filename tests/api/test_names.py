@@ -23,6 +23,7 @@ VERBS = [
     "load_tasks",
     "merge",
     "metrics",
+    "outcomes",
     "pair_table",
     "plan",
     "report",

@@ -39,7 +39,7 @@ def test_merge_s_help_lists_every_method_with_its_defaults(capsys):
     assert "sign=mass (or count)" in lines["ties"]
 
 
-COMMANDS = ["", "check", "metrics", "merge", "fit", "evaluate", "forecast", "report"]
+COMMANDS = ["", "check", "metrics", "merge", "fit", "evaluate", "forecast", "report", "outcomes"]
 COMMANDS += ["reproduce", "demo", "bench", "bench run", "tasks", "tasks init"]
 
 

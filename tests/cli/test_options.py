@@ -100,6 +100,7 @@ CALLS = {
     "evaluate": mc.evaluate,
     "report": mc.report,
     "demo": mc.demo,
+    "outcomes": mc.outcomes,
     "reproduce": mc.reproduce,
     "bench run": mc.run_suite,
     "tasks init": mc.draft_tasks,

@@ -22,6 +22,7 @@ from mergecast.cli import (
     forecast,
     merge,
     metrics,
+    outcomes,
     report,
     reproduce,
     tasks,
@@ -39,6 +40,9 @@ app.command("check", short_help="Say what would spoil a merge; nothing is merged
 app.command("metrics", short_help="Compute the metrics of every pair of models.")(metrics.command)
 app.command("merge", cls=merge.MergeCommand, short_help="Merge models into one checkpoint.")(
     merge.command
+)
+app.command("outcomes", short_help="Make an outcome table of lm-evaluation-harness results.")(
+    outcomes.command
 )
 app.add_typer(bench.app, name="bench", short_help="Run a suite: fine-tune, merge, evaluate.")
 app.add_typer(tasks.app, name="tasks", short_help="Draft a file of tasks, and try it.")

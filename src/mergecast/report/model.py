@@ -205,7 +205,10 @@ class _Header(TypedDict):
 
 
 class RunHeader(_Header):
-    """What was run; `n_eval` is the least and largest number of test samples of a task."""
+    """What was run.
+
+    `n_eval` is the least and largest number of test samples of a task; empty where none is known.
+    """
 
     suites: list[str]
     seeds: list[int]

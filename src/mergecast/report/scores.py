@@ -72,19 +72,22 @@ def method_scores(outcomes: OutcomeTable, evaluations: Sequence[Evaluation]) -> 
 def sampling_errors(outcomes: OutcomeTable) -> dict[str, float]:
     """Method to the typical standard error of a measured pair retention, from test-set size alone.
 
-    Binomial error of the merged score, divided by the single score, two members averaged; the
-    single model's own error (shared by all its pairs) is not in it. Empty for scores that are not
-    shares in [0, 1].
+    The error over paired samples where the table has it (`retention_stderr`). Elsewhere the
+    binomial error of the merged score, divided by the single score; the single model's own error
+    (shared by all its pairs) is not in it. Two members are averaged. Empty where neither is known:
+    scores that are not shares in [0, 1], or no number of samples.
     """
     # Pairs first: a larger set without a score says nothing about them.
     rows = outcomes.frame[outcomes.sizes == 2]
     score = rows["score"].to_numpy(dtype="float64")
-    if not ((score >= 0) & (score <= 1)).all():
-        return {}
     single = rows["single_score"].to_numpy(dtype="float64")
-    variance = score * (1 - score) / rows["n_eval"].to_numpy(dtype="float64")
     error = np.full(len(score), np.nan)
-    np.divide(np.sqrt(variance), single, out=error, where=single > 0)
+    if ((score >= 0) & (score <= 1)).all():
+        variance = score * (1 - score) / rows["n_eval"].to_numpy(dtype="float64")
+        np.divide(np.sqrt(variance), single, out=error, where=single > 0)
+    if "retention_stderr" in rows:
+        paired = rows["retention_stderr"].to_numpy(dtype="float64")
+        error = np.where(np.isnan(paired), error, paired)
     frame = rows[["suite", "method", "members", "seed"]].assign(square=error**2)
     sums = frame.groupby(["suite", "method", "members", "seed"])["square"].sum(min_count=2)
     means = np.sqrt(sums / 4).groupby("method").mean().dropna()

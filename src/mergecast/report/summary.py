@@ -153,5 +153,5 @@ def _header(
         "methods": methods,
         "n_pairs": len(inputs.pairs),
         "n_metrics": len(inputs.pairs.metrics),
-        "n_eval": [int(n_eval.min()), int(n_eval.max())],
+        "n_eval": [int(n_eval.min()), int(n_eval.max())] if n_eval.notna().any() else [],
     }

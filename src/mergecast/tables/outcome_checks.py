@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -22,6 +24,9 @@ TEXT_COLUMNS = ["suite", "method", "members", "task"]
 _MAY_MISS = {"score": True, "single_score": False, "retention": True}
 _LOSSES = ["loss", "single_loss"]
 OUTCOME_COLUMNS = [*TEXT_COLUMNS, *_MAY_MISS, *_LOSSES, "n_eval", "seed"]
+_NEEDED = ["method", "members", "task", "score", "single_score"]
+# What a column that is absent says; retention follows from the scores.
+_ABSENT = {"suite": "", **dict.fromkeys(["retention", *_LOSSES, "n_eval"], np.nan), "seed": 0}
 
 # Stored retention may be rounded (float32, CSV by hand), never recomputed differently.
 _RETENTION_TOLERANCE = 1e-6
@@ -36,14 +41,14 @@ def checked_outcomes(frame: pd.DataFrame) -> pd.DataFrame:
         As `OutcomeTable`, by column and row.
     """
     table = "outcomes"
-    require_columns(frame, OUTCOME_COLUMNS, table)
-    df = frame.reset_index(drop=True)
+    require_columns(frame, _NEEDED, table)
+    df = _completed(frame.reset_index(drop=True))
     if df.empty:
         refuse(table, "members", "the table has no rows", "evaluate at least one merge")
     columns = {key: text_column(df, key, table, empty=key == "suite") for key in TEXT_COLUMNS}
     columns |= {key: float_column(df, key, table, missing=nan) for key, nan in _MAY_MISS.items()}
     columns |= {key: float_column(df, key, table, missing=True) for key in _LOSSES}
-    columns["n_eval"] = integer_column(df, "n_eval", table, low=1)
+    columns["n_eval"] = integer_column(df, "n_eval", table, low=1, missing=True)
     columns["seed"] = integer_column(df, "seed", table, low=0)
     columns |= {key: kept_column(df, key, table) for key in df.columns if key not in columns}
     checked = pd.DataFrame(columns)
@@ -52,6 +57,21 @@ def checked_outcomes(frame: pd.DataFrame) -> pd.DataFrame:
     refuse_duplicates(checked, ["suite", "method", "members", "seed", "task"], table)
     _check_complete(checked)
     return checked
+
+
+def _completed(df: pd.DataFrame) -> pd.DataFrame:
+    """The table with the columns that people leave out."""
+    for column in ("retention", "n_eval", "seed"):
+        if column in df and bool(df[column].isna().all()):
+            df = df.drop(columns=column)  # an empty column of a CSV says no more than none
+    if "retention" not in df:
+        score, single = (
+            float_column(df, key, "outcomes", missing=_MAY_MISS[key])
+            for key in ("score", "single_score")
+        )
+        df = df.assign(retention=(score / single).where(single > 0))
+    absent: dict[str, Any] = {key: value for key, value in _ABSENT.items() if key not in df}
+    return df.assign(**absent)
 
 
 def _check_members(df: pd.DataFrame) -> None:
@@ -109,7 +129,7 @@ def _tolerance(stored: Floats) -> Floats:
     Scores of tables by hand are rounded as well, each by half a unit of its last decimal.
     """
     tolerance = np.full(len(stored), _RETENTION_TOLERANCE)
-    for decimals in (5, 4, 3):
+    for decimals in (5, 4, 3, 2):
         tolerance[stored == np.round(stored, decimals)] = 1.5 * 10.0**-decimals
     return tolerance
 

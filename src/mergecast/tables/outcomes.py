@@ -2,7 +2,9 @@
 
 Columns `suite, method, members` (sorted names joined by ``+``), `task` (the member that was
 evaluated), `score, single_score` (merged and single model on the same samples), `retention` =
-score / single_score, `loss, single_loss`, `n_eval` (samples), `seed`; more columns are kept.
+score / single_score, `loss, single_loss`, `n_eval` (samples), `seed`; more columns are kept. A
+table may lack `suite` (then empty), `retention` (then computed), losses and `n_eval` (then
+missing) and `seed` (then 0).
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ class OutcomeTable(Table):
     frame : DataFrame
         `OUTCOME_COLUMNS`, then more. A score is NaN where a merge could not be evaluated (it
         diverged); retention is NaN there and where single_score is 0; losses may be NaN (a task
-        without a loss). In further columns missing text is empty.
+        without a loss), and n_eval (a number that is not known). In further columns missing text
+        is empty.
     missing : tuple of MissingOutcome
         Why values are NaN, each reason of a row and column where one is.
     versions, recipe

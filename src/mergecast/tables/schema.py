@@ -77,16 +77,22 @@ def float_column(df: pd.DataFrame, column: str, table: str, *, missing: bool) ->
     return pd.Series(values, index=series.index)
 
 
-def integer_column(df: pd.DataFrame, column: str, table: str, *, low: int) -> pd.Series:
-    """The column as int64, each value at least `low`; raises TableError otherwise."""
-    values = float_column(df, column, table, missing=False)
-    wrong = np.flatnonzero((values != np.floor(values)) | (values < low))
+def integer_column(
+    df: pd.DataFrame, column: str, table: str, *, low: int, missing: bool = False
+) -> pd.Series:
+    """The column as int64, each value at least `low`; raises TableError otherwise.
+
+    Where values may be and are missing it is float64.
+    """
+    values = float_column(df, column, table, missing=missing)
+    known = values.notna()
+    wrong = np.flatnonzero(known & ((values != np.floor(values)) | (values < low)))
     if wrong.size:
         row = int(wrong[0])
         refuse(
             table, column, f"expected an integer of at least {low}, found {values[row]:g}", "", row
         )
-    return values.astype("int64")
+    return values.astype("int64") if known.all() else values
 
 
 def refuse_duplicates(df: pd.DataFrame, keys: list[str], table: str) -> None:

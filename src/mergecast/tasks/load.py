@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from mergecast.errors import UsageError
+from mergecast.runtime.yaml_file import YamlFile, children_of, first_problem
 from mergecast.tasks.file_task import FileTask
 from mergecast.tasks.spec import TasksFile
 from mergecast.tasks.task import Task
@@ -63,35 +64,21 @@ def load_tasks(path: str | Path) -> dict[str, Task]:
           mnli:
             data: {file: mnli.parquet, text: pair, labels: label}
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(path, f"cannot be read: {error}", "give a YAML file of tasks") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise UsageError(path, f"{line}{problem}", "fix the file") from error
-    if not isinstance(root, yaml.MappingNode):
-        raise UsageError(path, "line 1: is not a mapping", "begin with 'tasks:'")
-    for number, key in _duplicates(root):
-        raise UsageError(path, f"line {number}: {key!r} is given twice", "keep one of them")
-    todos = list(_todos(root))
+    file = YamlFile.read(path, "tasks", "tasks")
+    todos = list(_todos(file.root))
     if todos:
         number, field = todos[0]
         more = f" (and {len(todos) - 1} more)" if len(todos) > 1 else ""
         last = "input" if ".inputs." in field else field.rpartition(".")[2]
         remedy = _REMEDIES.get(last, "fill it in")
         raise UsageError(path, f"line {number}: {field}: is still {TODO}{more}", remedy)
-    merged = _with_defaults(path, root, content)
+    merged = _with_defaults(file)
     try:
-        file = TasksFile.model_validate(merged)
+        specs = TasksFile.model_validate(merged).tasks
     except ValidationError as error:
-        raise _named(path, root, error) from error
-    return {label: FileTask(label, spec, path.parent) for label, spec in file.tasks.items()}
+        where, problem = first_problem(error)
+        raise UsageError(path, f"line {_line(file, where)}: {problem}", "fix the field") from error
+    return {label: FileTask(label, spec, file.path.parent) for label, spec in specs.items()}
 
 
 def open_fields(text: str) -> list[tuple[int, str]]:
@@ -100,12 +87,13 @@ def open_fields(text: str) -> list[tuple[int, str]]:
     return [] if root is None else list(_todos(root))
 
 
-def _with_defaults(path: Path, root: yaml.Node, content: dict[str, Any]) -> dict[str, Any]:
+def _with_defaults(file: YamlFile) -> dict[str, Any]:
     """Fields of `defaults` for every task that does not set them."""
+    path, content = file.path, dict(file.content)
     defaults = content.pop("defaults", None) or {}
     tasks = content.get("tasks")
     if not isinstance(defaults, dict):
-        line = _line(root, ("defaults",))
+        line = _line(file, ("defaults",))
         raise UsageError(path, f"line {line}: defaults: is not a mapping", "list fields of tasks")
     if not isinstance(tasks, dict):
         return content
@@ -137,43 +125,13 @@ def _inherited(general: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     return {**kept, **own}
 
 
-def _named(path: Path, root: yaml.Node, error: ValidationError) -> UsageError:
-    """The first problem that pydantic found, by line and field; how many more there are."""
-    first, *more = error.errors()
-    where = [part for part in first["loc"] if part != "[key]"]
-    field = ".".join(str(part) for part in where) or "file"
-    message = str(first["msg"]).removeprefix("Value error, ")
-    value = first.get("input")
-    got = "" if isinstance(value, dict | list) or value is None else f", got {value!r}"
-    others = f" (and {len(more)} more)" if more else ""
-    return UsageError(
-        path, f"line {_line(root, where)}: {field}: {message}{got}{others}", "fix the field"
-    )
-
-
-def _line(root: yaml.Node, where: Sequence[object]) -> int:
+def _line(file: YamlFile, where: Sequence[object]) -> int:
     """Line of the last key on the way to a field that is there; inherited ones are in defaults."""
-    line, depth = _walk(root, where)
+    line, depth = file.walk(where)
     if depth == 2 and where[0] == "tasks":
-        inherited, deeper = _walk(root, ("defaults", *where[2:]))
+        inherited, deeper = file.walk(("defaults", *where[2:]))
         line = inherited if deeper > 1 else line
     return line
-
-
-def _walk(root: yaml.Node, where: Sequence[object]) -> tuple[int, int]:
-    """Line of the deepest key of `where` that is there, and how deep it is."""
-    node, line = root, root.start_mark.line + 1
-    for depth, part in enumerate(where):
-        children = {key.value: (key.start_mark.line + 1, child) for key, child in _children(node)}
-        if str(part) not in children:
-            return line, depth
-        line, node = children[str(part)]
-    return line, len(where)
-
-
-def _children(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    if isinstance(node, yaml.MappingNode):
-        yield from node.value
 
 
 def _todos(node: yaml.Node, field: str = "") -> Iterator[tuple[int, str]]:
@@ -183,15 +141,5 @@ def _todos(node: yaml.Node, field: str = "") -> Iterator[tuple[int, str]]:
     if isinstance(node, yaml.SequenceNode):
         for child in node.value:
             yield from _todos(child, field)
-    for key, child in _children(node):
+    for key, child in children_of(node):
         yield from _todos(child, f"{field}.{key.value}".lstrip("."))
-
-
-def _duplicates(node: yaml.Node) -> Iterator[tuple[int, str]]:
-    seen: set[str] = set()
-    for key, child in _children(node):
-        if isinstance(key, yaml.ScalarNode):
-            if key.value in seen:
-                yield key.start_mark.line + 1, key.value
-            seen.add(key.value)
-        yield from _duplicates(child)
