@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mergecast.api.metrics import metrics, pair_table, plan
     from mergecast.api.outcomes import outcomes
     from mergecast.api.reports import report
-    from mergecast.api.task_files import draft_tasks
+    from mergecast.api.task_files import check_tasks, draft_tasks
     from mergecast.checkpoints.checkpoint import Checkpoint
     from mergecast.errors import MergecastError
     from mergecast.evidence import METRICS, metric, metric_specs
@@ -61,6 +61,7 @@ _HOMES = {
     "Task": "mergecast.tasks.task",
     "analyse": "mergecast.api.learning",
     "check": "mergecast.family.preflight",
+    "check_tasks": "mergecast.api.task_files",
     "demo": "mergecast.api.demo",
     "draft_tasks": "mergecast.api.task_files",
     "evaluate": "mergecast.api.learning",
@@ -105,6 +106,7 @@ __all__ = [
     "__version__",
     "analyse",
     "check",
+    "check_tasks",
     "demo",
     "draft_tasks",
     "evaluate",

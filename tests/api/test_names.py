@@ -14,6 +14,7 @@ import mergecast as mc
 VERBS = [
     "analyse",
     "check",
+    "check_tasks",
     "demo",
     "draft_tasks",
     "evaluate",

@@ -40,7 +40,7 @@ def test_merge_s_help_lists_every_method_with_its_defaults(capsys):
 
 
 COMMANDS = ["", "check", "metrics", "merge", "fit", "evaluate", "forecast", "report", "outcomes"]
-COMMANDS += ["reproduce", "demo", "bench", "bench run", "tasks", "tasks init"]
+COMMANDS += ["reproduce", "demo", "bench", "bench run", "tasks", "tasks init", "tasks check"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

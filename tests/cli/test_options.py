@@ -103,6 +103,7 @@ CALLS = {
     "outcomes": mc.outcomes,
     "reproduce": mc.reproduce,
     "bench run": mc.run_suite,
+    "tasks check": mc.check_tasks,
     "tasks init": mc.draft_tasks,
 }
 

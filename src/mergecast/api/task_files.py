@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mergecast.api.inputs import log_refused
+from mergecast.api.inputs import load_tasks, log_refused, open_family
 from mergecast.errors import UsageError
 from mergecast.family.family import Family, Models
 from mergecast.runtime.files import write_text
 from mergecast.typing import Names, listed
+
+if TYPE_CHECKING:
+    from mergecast.tasks.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -91,3 +95,104 @@ def draft_tasks(
     refused = {label: str(error) for label, error in family.refused.items()}
     fields = tuple(f"line {line}: {field}" for line, field in open_fields(text))
     return TasksDraft(path, family.names, fields, refused)
+
+
+@dataclass(frozen=True)
+class TasksCheck:
+    """What a batch of each task showed.
+
+    Attributes
+    ----------
+    trials : tuple of Trial
+        One a task, in the order of the file or of the models.
+    refused : dict of str to str
+        Label to the reason, of tasks and models that cannot be used.
+    ran_models : bool
+        Whether the models were run; otherwise their architectures with random values.
+    """
+
+    trials: tuple[Trial, ...]
+    refused: dict[str, str]
+    ran_models: bool
+
+    @property
+    def usable(self) -> list[str]:
+        """Labels of the tasks that can be used."""
+        return [trial.label for trial in self.trials if trial.label not in self.refused]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        return {
+            "usable": self.usable,
+            "refused": self.refused,
+            "ran_models": self.ran_models,
+            "tasks": [asdict(trial) for trial in self.trials],
+        }
+
+
+def check_tasks(
+    tasks: str | Path,
+    base: str | Path | None = None,
+    models: Models | None = None,
+    *,
+    private: Names = (),
+    strict: bool = True,
+    seed: int = 0,
+    device: str = "cpu",
+    batch_size: int = 32,
+) -> TasksCheck:
+    """Try one batch of every task of a file, with its model where models are given.
+
+    Parameters
+    ----------
+    tasks : str or Path
+        A file of tasks, or a suite's run folder.
+    base : str or Path, optional
+        The base model; without one the architectures are run with random values.
+    models : str, Path, sequence of them or mapping, optional
+        Fine-tuned models, or label to path: only their tasks are tried.
+    private : str or sequence of str
+        Glob patterns of parameters that belong to tasks.
+    strict : bool
+        Refuse models that differ from the base outside task heads.
+    seed : int
+        Of the choice of samples.
+    device : str
+        Where models run: ``cpu``, ``cuda`` or ``cuda:N``.
+    batch_size : int
+        Samples of a batch.
+
+    Returns
+    -------
+    TasksCheck
+        A trial for every task, and what is refused.
+
+    Raises
+    ------
+    UsageError
+        The file is wrong, by line and field; an unknown device.
+    CheckpointError, FamilyError
+        The base cannot be opened, or no model can be used at all.
+    """
+    from mergecast.checkpoints.torch_bridge import read_state
+    from mergecast.runtime.devices import check_device
+    from mergecast.tasks.trial import try_task
+
+    check_device(device)
+    by_label = load_tasks(tasks)
+    if base is None:
+        trials = [try_task(t, seed=seed, device=device, batch_size=batch_size)
+                  for t in by_label.values()]  # fmt: skip
+        return TasksCheck(tuple(trials), {t.label: t.problem for t in trials if t.problem}, False)
+    family = open_family(base, models, private=private, strict=strict, tasks=by_label, refuse=True)
+    refused = {label: str(error) for label, error in family.refused.items()}
+    trials = []
+    for label, model in family.models.items():
+        if label not in by_label:
+            refused[label] = str(UsageError.unknown("task of model", label, by_label))
+            continue
+        state = read_state(model)
+        trials.append(try_task(by_label[label], state, seed=seed, device=device,
+                               batch_size=batch_size))  # fmt: skip
+    refused |= {trial.label: trial.problem for trial in trials if trial.problem}
+    return TasksCheck(tuple(trials), refused, True)

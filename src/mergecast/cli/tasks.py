@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mergecast.cli.console import finish, print_json
 from mergecast.cli.options import (
     BaseArgument,
+    BatchSizeOption,
+    DeviceOption,
     ForceOption,
     JsonOption,
     ModelsArgument,
     PrivateOption,
+    SeedOption,
     StrictOption,
 )
+
+if TYPE_CHECKING:
+    from mergecast.api.task_files import TasksCheck
+    from mergecast.tasks.trial import Trial
 
 app = typer.Typer(
     help="""Draft the file of tasks that --tasks takes, and try it before it is used.
@@ -58,3 +65,95 @@ def init(
             print(f"to fill in: {place}")
         print(f"then: mergecast tasks check {draft.path} {base} MODEL...")
     finish(bool(draft.refused))
+
+
+@app.command(short_help="Try one batch of every task.")
+def check(
+    tasks: Annotated[Path, typer.Argument(metavar="TASKS", help="The file of tasks.")],
+    base: Annotated[
+        Path | None, typer.Argument(metavar="[BASE]", help="The base model: a file or a folder.")
+    ] = None,
+    models: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[MODEL...]", help="The models: only their tasks are tried."),
+    ] = None,
+    private: PrivateOption = None,
+    strict: StrictOption = True,
+    seed: SeedOption = 0,
+    device: DeviceOption = "cpu",
+    batch_size: BatchSizeOption = 32,
+    json: JsonOption = False,
+) -> None:
+    """Try one batch of every task: its file, columns, labels, and the model's answers.
+
+    Without models their architectures are run with random values, which shows everything but
+    scores. Exit code 0: all can be used; 3: some cannot; 4: none can.
+
+    Examples:
+
+      mergecast tasks check tasks.yaml
+
+      mergecast tasks check tasks.yaml base/ a/ b/ c/
+    """
+    import mergecast as mc
+
+    found = mc.check_tasks(
+        tasks,
+        base,
+        models,
+        private=private or (),
+        strict=strict,
+        seed=seed,
+        device=device,
+        batch_size=batch_size,
+    )
+    if json:
+        print_json(found.to_dict())
+    else:
+        _print(found)
+    if not found.usable:
+        raise typer.Exit(4)
+    finish(bool(found.refused))
+
+
+def _print(found: TasksCheck) -> None:
+    from mergecast.report.table import Table, open_console, show
+
+    names = ("task", "kind", "samples", "test", "labels", "score", "cut", "empty", "ms", "verdict")
+    caption = (
+        "labels: different ones of the batch, of the model's classes; score: of the batch; cut: "
+        "texts longer than max_length; ms: of the forward pass, a sample"
+    )
+    rows = [_cells(trial) for trial in found.trials]
+    show(open_console(), [Table("One batch of each task", names, rows, keys=2, caption=caption)])
+    for label, reason in found.refused.items():
+        print(f"error: {label}: {reason}")
+    for trial in found.trials:
+        for warning in trial.warnings:
+            print(f"warning: {trial.label}: {warning}")
+    if not found.ran_models:
+        print(
+            "no models were given: architectures ran with random values, and labels of heads that "
+            "tasks call private were not held against their classes"
+        )
+
+
+def _cells(trial: Trial) -> list[str]:
+    from mergecast.report.table import MISSING, number
+
+    def shown(value: object) -> str:
+        return MISSING if value is None else str(value)
+
+    labels = f"{len(trial.labels)} of {trial.classes}" if trial.labels else MISSING
+    return [
+        trial.label,
+        shown(trial.kind),
+        shown(trial.sizes.get("calibration")),
+        shown(trial.sizes.get("test")),
+        labels,
+        number(trial.score),
+        shown(trial.cut),
+        shown(trial.empty),
+        number(None if trial.seconds is None else 1000 * trial.seconds, 1),
+        "REFUSED" if trial.problem else "usable",
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,6 +43,18 @@ class Columns(ABC):
             raise UsageError.unknown("column", name, self.names).about(self.path)
         return self._read(name, rows)
 
+    def class_names(self, name: str) -> tuple[str, ...]:
+        """What the classes of a column are called, in their order; empty where nothing says it."""
+        feature = self._features().get(name)
+        while isinstance(feature, dict) and "feature" in feature:  # labels of words: a list of them
+            feature = feature["feature"]
+        names = feature.get("names") if isinstance(feature, dict) else None
+        return tuple(map(str, names)) if isinstance(names, list) else ()
+
+    def _features(self) -> dict[str, Any]:
+        """Column to what the package ``datasets`` says of it."""
+        return {}
+
     @abstractmethod
     def _read(self, name: str, rows: Array) -> Any: ...
 
@@ -68,6 +81,11 @@ class _Parquet(Columns):
         self._table = pq.read_table(path)
         super().__init__(path, self._table.column_names, self._table.num_rows)
 
+    def _features(self) -> dict[str, Any]:
+        said = (self._table.schema.metadata or {}).get(b"huggingface")
+        features = json.loads(said).get("info", {}).get("features") if said else None
+        return features if isinstance(features, dict) else {}
+
     def _read(self, name: str, rows: Array) -> Any:
         return self._table.column(name).take(rows).to_pylist()
 
@@ -77,6 +95,10 @@ class _Saved(Columns):
         # As Arrow: features such as images stay what is stored, nothing is decoded.
         self._dataset = _saved_dataset(path, split).with_format("arrow")
         super().__init__(path, self._dataset.column_names, self._dataset.num_rows)
+
+    def _features(self) -> dict[str, Any]:
+        features: dict[str, Any] = self._dataset.features.to_dict()
+        return features
 
     def _read(self, name: str, rows: Array) -> Any:
         return self._dataset.select(rows)[:].column(name).to_pylist()

@@ -96,6 +96,23 @@ class TextEncoder:
         flat = self.texts(column, prompts, [choice for row in choices for choice in row])
         return {name: value.view(len(rows), count, -1) for name, value in dict(flat).items()}
 
+    def lengths(
+        self, column: str, rows: Sequence[Any], pairs: Sequence[Any] | None = None
+    ) -> list[int]:
+        """Tokens of each text, or pair, before it is cut; rows as of `texts`."""
+        texts = [self._text(column, row) for row in rows]
+        others = None if pairs is None else [self._text(column, row) for row in pairs]
+        try:
+            encoded = self._tokenizer(
+                text=texts,
+                text_pair=others,
+                is_split_into_words=isinstance(texts[0], list),
+                verbose=False,
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise self._error(error) from error
+        return [len(ids) for ids in encoded["input_ids"]]
+
     def targets(self, column: str, rows: Sequence[Any]) -> Tensor:
         """Token numbers of target texts, (n, L), -100 where a row is padded."""
         texts = [self._text(column, row) for row in rows]

@@ -40,7 +40,7 @@ class FileTask(Task):
     def kind(self) -> Kind:
         """What the model's outputs, labels and loss are."""
         model = self.spec.model
-        folder = None if model.folder is None else self._path(model.folder)
+        folder = None if model.folder is None else self.path(model.folder)
         headed = "classification" if self.spec.head else None  # whatever its class has by itself
         return kind_of(model.auto, folder, self.spec.loss or headed)
 
@@ -101,7 +101,7 @@ class FileTask(Task):
         if model.build is not None:
             module = models.build_by_function(model.build, model.args)
         else:
-            module = models.from_config(self._path(model.folder), str(model.auto))
+            module = models.from_config(self.path(model.folder), str(model.auto))
             models.give_pad_token(module)
         if self.spec.head is None:
             return module
@@ -112,7 +112,7 @@ class FileTask(Task):
         """``head.weight`` and ``head.bias`` (zeros if the file has none)."""
         if self.spec.head is None:
             return {}
-        file = Checkpoint.open(self._path(self.spec.head.weights))
+        file = Checkpoint.open(self.path(self.spec.head.weights))
         weight = to_tensor(file.floats("weight").reshape(file.info("weight").shape))
         if weight.dim() != 2:
             raise UsageError(
@@ -126,11 +126,7 @@ class FileTask(Task):
 
     def samples(self, count: int | None, seed: int, split: Split = "calibration") -> Samples:
         """Samples of the task's ``data`` (calibration) or ``test``."""
-        specs = {"calibration": self.spec.data, "test": self.spec.test}
-        data = specs.get(split)
-        if data is None:
-            splits = [name for name, value in specs.items() if value is not None]
-            raise UsageError.unknown("split", split, splits).about(f"task {self.name!r}")
+        data = self.section(split)
         read = self._called if data.call else self._read
         try:
             return read(data, count, seed, split)
@@ -139,12 +135,33 @@ class FileTask(Task):
                 raise
             raise error.about(f"task {self.name!r}") from error
 
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that the file describes."""
+        return ("calibration",) if self.spec.test is None else ("calibration", "test")
+
+    def section(self, split: Split) -> DataSpec:
+        """What the file says of a split's samples; raises UsageError where it says nothing."""
+        specs = {"calibration": self.spec.data, "test": self.spec.test}
+        data = specs.get(split)
+        if data is None:
+            raise UsageError.unknown("split", split, self.splits).about(f"task {self.name!r}")
+        return data
+
+    def columns(self, data: DataSpec) -> Columns:
+        """The columns of a section's file; raises UsageError where it cannot be read."""
+        return open_columns(self.path(data.file), data.split)
+
+    def encoder(self, data: DataSpec) -> TextEncoder:
+        """The tokenizer of a section's texts; raises UsageError where there is none."""
+        return TextEncoder(self.path(data.tokenizer or self.spec.model.folder), data.max_length)
+
     def size(self, split: Split) -> int:
         """Number of samples of a split; only its columns are looked at."""
         data = self.spec.data if split == "calibration" else self.spec.test
         if data is None or data.file is None:
             return super().size(split)
-        return open_columns(self._path(data.file), data.split).rows
+        return self.columns(data).rows
 
     def _called(self, data: DataSpec, count: int | None, seed: int, split: Split) -> Samples:
         result = models.call(str(data.call), data.args)
@@ -159,7 +176,7 @@ class FileTask(Task):
         return self._with_labels(take(self.name, split, inputs, labels, count, seed))
 
     def _read(self, data: DataSpec, count: int | None, seed: int, split: Split) -> Samples:
-        columns = open_columns(self._path(data.file), data.split)
+        columns = self.columns(data)
         rows = draw(columns.rows, count, seed, self.name, split)
         inputs: dict[str, Tensor] = {}
         labels: Tensor | None = None
@@ -178,8 +195,7 @@ class FileTask(Task):
         self, data: DataSpec, columns: Columns, rows: Array
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         """Texts as inputs, and the labels that must follow their tokens."""
-        folder = self._path(data.tokenizer or self.spec.model.folder)
-        encoder = TextEncoder(folder, data.max_length)
+        encoder = self.encoder(data)
         first, *second = data.columns_of_text
         texts = columns.read(first, rows)
         if data.choices is not None:
@@ -215,12 +231,13 @@ class FileTask(Task):
 
     def _decoder_start(self) -> tuple[int, int]:
         """The token that a decoder begins with, and the one that pads."""
-        config = read_json(self._path(self.spec.model.folder) / "config.json")
+        config = read_json(self.path(self.spec.model.folder) / "config.json")
         pad = int(config.get("pad_token_id") or 0)
         start = config.get("decoder_start_token_id")
         return (pad if start is None else int(start)), pad
 
-    def _path(self, path: Path | None) -> Path:
+    def path(self, path: Path | None) -> Path:
+        """A path of the file, from where the program runs; raises UsageError for None."""
         if path is None:
             raise UsageError(f"task {self.name!r}", "has no tokenizer folder", "set data.tokenizer")
         return path if path.is_absolute() else self.folder / path

@@ -1,0 +1,240 @@
+"""A task tried on one batch: whether its file, columns, labels and model go together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+from mergecast.checkpoints.patterns import matches
+from mergecast.checkpoints.side_files import read_json
+from mergecast.errors import MergecastError
+from mergecast.tasks.columns import Columns, as_tensor
+from mergecast.tasks.file_task import FileTask
+from mergecast.tasks.measure import TaskScore, measure
+from mergecast.tasks.probe import Probe
+from mergecast.tasks.spec import DataSpec
+from mergecast.tasks.task import BATCH_SIZE, Samples, Split, Task
+from mergecast.typing import Array
+
+
+@dataclass
+class Trial:
+    """What one batch of a task showed; what was not reached stays None.
+
+    Attributes
+    ----------
+    label : str
+        Of the model.
+    kind : str or None
+        What the task was read as.
+    sizes : dict of str to int
+        Samples by split.
+    tried : int or None
+        Samples of the batch.
+    classes : int or None
+        Outputs that the model chooses among, where its labels are classes.
+    labels : dict of int to int
+        Class to its number of samples of the batch.
+    score : float or None
+        Mean score of the batch; None without labels or without the model.
+    empty, cut : int or None
+        Texts of the batch without a word, and texts longer than ``max_length`` tokens.
+    seconds : float or None
+        Of the forward pass, a sample.
+    problem : str
+        Why the task cannot be used; empty where it can.
+    warnings : list of str
+        What to look at.
+    """
+
+    label: str
+    kind: str | None = None
+    sizes: dict[str, int] = field(default_factory=dict)
+    tried: int | None = None
+    classes: int | None = None
+    labels: dict[int, int] = field(default_factory=dict)
+    score: float | None = None
+    empty: int | None = None
+    cut: int | None = None
+    seconds: float | None = None
+    problem: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+
+def try_task(
+    task: Task,
+    state: Mapping[str, Tensor] | None = None,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    batch_size: int = BATCH_SIZE,
+) -> Trial:
+    """Read a batch of each split, run the model on one, and say what does not go together.
+
+    Parameters
+    ----------
+    task : Task
+        To be tried.
+    state : mapping of str to Tensor, optional
+        The model's tensors; without them the architecture runs with random values.
+    seed : int
+        Of the choice of samples.
+    device : str
+        Where the model runs.
+    batch_size : int
+        Samples of the batch.
+    """
+    trial = Trial(task.name)
+    try:
+        _try(trial, task, state, seed, device, batch_size)
+    except MergecastError as error:
+        trial.problem = str(error)
+    return trial
+
+
+def _try(
+    trial: Trial,
+    task: Task,
+    state: Mapping[str, Tensor] | None,
+    seed: int,
+    device: str,
+    batch_size: int,
+) -> None:
+    trial.kind = task.kind_name
+    splits: tuple[Split, ...] = task.splits if isinstance(task, FileTask) else ("calibration",)
+    batches: dict[Split, Samples] = {}
+    for split in splits:
+        trial.sizes[split] = task.size(split)
+        count = min(batch_size, trial.sizes[split])
+        batches[split] = task.samples(count, seed, split)
+    samples = batches["calibration"]
+    trial.tried = len(samples)
+    if isinstance(task, FileTask):
+        _count_texts(trial, task, samples)
+    probe = Probe(task, device)
+    probe.load(_random_state(task, seed) if state is None else state)
+    start = perf_counter()
+    with torch.no_grad():
+        logits = probe.forward(samples)
+    trial.seconds = (perf_counter() - start) / len(samples)
+    # A private head has the model's size, whatever the config that builds the architecture says.
+    sized = state is not None or not any(matches(name, task.private) for name in probe.state)
+    if task.outputs == "classes" and task.kind_name != "next_token" and sized:
+        trial.classes = logits.shape[-1]
+    for split, batch in batches.items():
+        if batch.labels is not None and sized:
+            with torch.no_grad():
+                task.check_labels(probe.forward(batch), batch.labels)
+        elif batch.labels is None and split == "test":
+            trial.warnings.append("its test samples have no labels, so that no merge is scored")
+    if isinstance(task, FileTask):
+        trial.warnings += _label_findings(trial, task, splits)
+    if samples.labels is None:
+        return
+    _count_labels(trial, samples.labels)
+    if state is not None:
+        _judge(trial, measure(probe, samples, batch_size))
+
+
+def _judge(trial: Trial, score: TaskScore) -> None:
+    """The model's score."""
+    trial.score = score.values.get("score")
+    if "score" in score.missing and "loss" in score.missing:
+        trial.warnings.append(score.missing["score"])
+
+
+def _count_labels(trial: Trial, labels: Tensor) -> None:
+    """How often each class is among the labels, where there is one a sample."""
+    if trial.classes is None or labels.dim() != 1:
+        return
+    trial.labels = dict(sorted(Counter(labels.tolist()).items()))
+    if len(trial.labels) == 1 and len(labels) > 1:
+        trial.warnings.append(
+            f"all {len(labels)} samples have the label {next(iter(trial.labels))}"
+        )
+
+
+def _count_texts(trial: Trial, task: FileTask, samples: Samples) -> None:
+    """Texts of the batch that say nothing, and texts that are cut."""
+    data = task.section("calibration")
+    if data.file is None or data.text is None or data.choices is not None:
+        return
+    columns = task.columns(data)
+    first, *second = (columns.read(name, _rows(samples)) for name in data.columns_of_text)
+    lengths = task.encoder(data).lengths(data.columns_of_text[0], first, *second)
+    trial.cut = sum(length > data.max_length for length in lengths)
+    trial.empty = sum(not any(map(_says, row)) for row in zip(first, *second, strict=True))
+    if trial.cut * 2 > len(lengths):
+        trial.warnings.append(
+            f"{trial.cut} of {len(lengths)} texts have more than {data.max_length} tokens, the "
+            f"longest {max(lengths)}: what is beyond is cut; raise data.max_length if it matters"
+        )
+    if trial.empty:
+        trial.warnings.append(f"{trial.empty} of {len(lengths)} texts are empty")
+
+
+def _says(text: object) -> bool:
+    return bool(text.strip()) if isinstance(text, str) else bool(text)
+
+
+def _rows(samples: Samples) -> Array:
+    """Rows of the file that samples were read from, as their names tell."""
+    return torch.tensor([int(name.rpartition("/")[2]) for name in samples.ids]).numpy()
+
+
+def _label_findings(trial: Trial, task: FileTask, splits: tuple[Split, ...]) -> Iterator[str]:
+    """Labels of all rows outside the head, and classes that are called otherwise; may raise."""
+    model = task.spec.model.folder
+    for split in splits:
+        data = task.section(split)
+        if data.file is None or data.labels is None or trial.classes is None:
+            continue
+        columns = task.columns(data)
+        if task.kind_name == "classification":
+            _check_all(task, columns, data, trial.classes)
+        given = columns.class_names(data.labels)
+        if given and model is not None:
+            yield from _compare_names(task, split, given, _model_names(task))
+
+
+def _check_all(task: FileTask, columns: Columns, data: DataSpec, classes: int) -> None:
+    """Raise UsageError where a label of any row is outside the head."""
+    rows = torch.arange(columns.rows).numpy()
+    labels, _ = as_tensor(str(data.labels), columns.read(str(data.labels), rows))
+    task.check_labels(torch.empty(len(labels), classes, device="meta"), labels.long())
+
+
+def _model_names(task: FileTask) -> tuple[str, ...]:
+    """What the model's config calls its classes; empty where it says no names of its own."""
+    config = read_json(task.path(task.spec.model.folder) / "config.json")
+    given = config.get("id2label")
+    names = tuple(map(str, given.values())) if isinstance(given, dict) else ()
+    return () if names == tuple(f"LABEL_{i}" for i in range(len(names))) else names
+
+
+def _compare_names(
+    task: FileTask, split: str, given: tuple[str, ...], model: tuple[str, ...]
+) -> Iterator[str]:
+    """A warning for classes of the data that the model calls otherwise."""
+    pairs = [(i, a, b) for i, (a, b) in enumerate(zip(given, model, strict=False)) if a != b]
+    if pairs:
+        number, ours, theirs = pairs[0]
+        order = " in another order" if sorted(given) == sorted(model) else ""
+        yield (
+            f"its {split} samples call class {number} {ours!r}, the model {theirs!r}: "
+            f"{len(pairs)} classes differ{order}; number the labels as the model of "
+            f"{task.name!r} does"
+        )
+
+
+def _random_state(task: Task, seed: int) -> dict[str, Tensor]:
+    """Random values for every tensor of a task's architecture, and its own head."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = task.build()
+    return {**{name: value.detach() for name, value in module.state_dict().items()}, **task.head()}
