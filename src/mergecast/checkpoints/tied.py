@@ -17,7 +17,7 @@ INPUT_EMBEDDINGS = (
     "embed_in.weight",
     "embeddings.word_embeddings.weight",
 )
-_OUTPUTS = (
+OUTPUT_EMBEDDINGS = (
     "decoder.weight",
     "embed_out.weight",
     "encoder.embed_tokens.weight",
@@ -39,7 +39,7 @@ def tied_embeddings(checkpoint: Checkpoint, config: Mapping[str, Any]) -> dict[s
     if config.get("tie_word_embeddings", True) is False:
         return {}
     inputs = [name for name in checkpoint.names if name.endswith(INPUT_EMBEDDINGS)]
-    outputs = [name for name in checkpoint.names if name.endswith(_OUTPUTS)]
+    outputs = [name for name in checkpoint.names if name.endswith(OUTPUT_EMBEDDINGS)]
     ties: dict[str, str] = {}
     for one in inputs:
         for other in outputs:

@@ -13,6 +13,7 @@ from mergecast.cli.options import (
     ModelsArgument,
     PrivateOption,
     StrictOption,
+    VocabularyOption,
 )
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def command(
     models: ModelsArgument,
     private: PrivateOption = None,
     strict: StrictOption = True,
+    vocabulary: VocabularyOption = None,
     json: JsonOption = False,
 ) -> None:
     """Say what would spoil a merge of these models; nothing is merged.
@@ -40,7 +42,9 @@ def command(
     from mergecast.runtime.progress import progress_bars
 
     with progress_bars() as bars:
-        preflight = mc.check(base, models, private=private or (), strict=strict, progress=bars)
+        preflight = mc.check(
+            base, models, private=private or (), strict=strict, vocabulary=vocabulary, progress=bars
+        )
     if json:
         print_json(preflight.to_dict())
     else:

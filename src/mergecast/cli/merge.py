@@ -18,6 +18,7 @@ from mergecast.cli.options import (
     PrivateOption,
     SeedOption,
     StrictOption,
+    VocabularyOption,
     WorkersOption,
     only_one,
     parse_parameters,
@@ -67,6 +68,7 @@ def command(
     ] = None,
     private: PrivateOption = None,
     strict: StrictOption = True,
+    vocabulary: VocabularyOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a folder mergecast did not write.")
     ] = False,
@@ -116,7 +118,9 @@ def command(
         weights=parse_weights(weights),
         seed=seed,
     )
-    family = mc.Family.open(base, models, private=private or (), strict=strict)
+    family = mc.Family.open(
+        base, models, private=private or (), strict=strict, vocabulary=vocabulary
+    )
     with progress_bars() as bars:
         folder = mc.write_merge(
             family,
@@ -139,6 +143,7 @@ def command(
                 "members": list(family.names),
                 "merged": len(family.shared),
                 "excluded": [vars(exclusion) for exclusion in excluded],
+                "vocabulary": record["vocabulary"],
                 "head": record["head"],
                 "heads": {label: folder / place for label, place in record["heads"].items()},
             }
@@ -148,6 +153,8 @@ def command(
     print(f"{len(family.shared)} parameters merged, {len(excluded)} left out")
     for exclusion in excluded:
         print(f"{exclusion.kind:7} {exclusion.name}: {exclusion.reason}")
+    if record["vocabulary"]:
+        print(f"tokens  {record['vocabulary']}")
     print(f"head    {record['head']}")
     for label, place in record["heads"].items():
         print(f"model   {label} → {folder / place}")

@@ -88,6 +88,15 @@ TierOption = Annotated[
         "weights, and gradients where there are tasks.",
     ),
 ]
+VocabularyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--vocabulary",
+        metavar="W",
+        help="Match rows by token where models added some: base leaves new ones out, union keeps "
+        "them.",
+    ),
+]
 WorkersOption = Annotated[
     int,
     typer.Option("--workers", min=1, help="Work done side by side; it does not change results."),

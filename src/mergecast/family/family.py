@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from mergecast.checkpoints.checkpoint import Checkpoint, weight_suffixes
+from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.errors import CheckpointError, FamilyError, MergecastError, UsageError
 from mergecast.family.alignment import Alignment, Exclusion, align, set_aside
 from mergecast.family.blocks import ParamBlock
+from mergecast.family.labels import labelled
 from mergecast.family.mismatch import mismatch
 from mergecast.family.names import named_as
 from mergecast.family.overview import Part, as_html, as_text, overview
 from mergecast.family.ties import tied_as
+from mergecast.family.vocabulary import Vocabulary, by_token, check_mode, matched
 from mergecast.typing import Array, Names, listed
 
 #: Fine-tuned models as people have them: one path, several, or label to path.
@@ -35,6 +36,9 @@ class Family:
         Shared and excluded parameters, with reasons.
     refused : mapping of str to MergecastError
         Label to error of the models left out (``on_error="refuse"``).
+    vocabulary : Vocabulary or None
+        What is done about tokens that only some models have; None where models were opened as
+        they are.
     """
 
     def __init__(
@@ -43,11 +47,13 @@ class Family:
         models: Mapping[str, Checkpoint],
         alignment: Alignment,
         refused: Mapping[str, MergecastError] | None = None,
+        vocabulary: Vocabulary | None = None,
     ) -> None:
         self.base = base
         self.models = dict(models)
         self.alignment = alignment
         self.refused = dict(refused or {})
+        self.vocabulary = vocabulary
 
     @classmethod
     def open(
@@ -57,6 +63,7 @@ class Family:
         *,
         private: Names = (),
         strict: bool = True,
+        vocabulary: str | None = None,
         on_error: Literal["raise", "refuse"] = "raise",
     ) -> Family:
         """Open checkpoints and align them by parameter name.
@@ -71,6 +78,11 @@ class Family:
             Glob patterns of parameters that belong to tasks (heads); a string is one pattern.
         strict : bool
             Refuse models whose parameters differ from the base's outside task heads.
+        vocabulary : {"base", "union"}, optional
+            Match rows of embeddings by token, as the tokenizers beside the weights say, where
+            models have other tokens than the base: those of the base are merged, new ones left
+            out (``base``) or kept from their owners (``union``). By default such models are
+            refused.
         on_error : {"raise", "refuse"}
             ``refuse`` keeps the usable models and lists the others in `refused`.
 
@@ -95,26 +107,35 @@ class Family:
         """
         if not isinstance(base, Checkpoint):
             base = Checkpoint.open(base)
+        check_mode(vocabulary)
         private = listed(private)
         models = [models] if isinstance(models, str | Path) else models
-        paths = models if isinstance(models, Mapping) else _label(models)
+        paths = models if isinstance(models, Mapping) else labelled(models)
         if not paths:
             raise UsageError("models", "none given", "give at least one fine-tuned checkpoint")
+        raw: dict[str, Checkpoint] = {}
         opened: dict[str, Checkpoint] = {}
         refused: dict[str, MergecastError] = {}
         for label, path in paths.items():
             if "+" in label:
                 raise UsageError(f"model label {label!r}", "contains '+'", "rename it")
             try:
-                opened[label] = _open_model(base, Path(path), private, strict)
+                raw[label] = tied_as(base, named_as(base, Checkpoint.open(path, base=base)))
+                opened[label] = by_token(base, raw[label]) if vocabulary else raw[label]
+                _refuse(base, opened[label], private, strict)
             except (CheckpointError, FamilyError) as error:
                 if on_error == "raise":
                     raise
                 refused[label] = error
+                opened.pop(label, None)
         if not opened:
             reasons = "; ".join(str(error) for error in refused.values())
             raise FamilyError("models", f"none usable: {reasons}", "fix or leave out these files")
-        return cls(base, opened, align(base, opened, private), refused)
+        tokens = None
+        if vocabulary:
+            kept = {label: raw[label] for label in opened}
+            base, opened, tokens = matched(vocabulary, base, kept)
+        return cls(base, opened, align(base, opened, private), refused, tokens)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -148,7 +169,8 @@ class Family:
                 raise UsageError.unknown("model", name, self.models)
         if len(set(names)) != len(names) or not names:
             raise UsageError("members", f"are {list(names)}", "name each model once, at least one")
-        return Family(self.base, {name: self.models[name] for name in names}, self.alignment)
+        models = {name: self.models[name] for name in names}
+        return Family(self.base, models, self.alignment, vocabulary=self.vocabulary)
 
     def without(self, private: Names) -> Family:
         """The same models, with the shared parameters of these glob patterns private.
@@ -159,7 +181,7 @@ class Family:
             No shared parameter is left.
         """
         alignment = set_aside(self.alignment, listed(private))
-        return Family(self.base, self.models, alignment, self.refused)
+        return Family(self.base, self.models, alignment, self.refused, self.vocabulary)
 
     def blocks(self, names: Sequence[str] | None = None) -> Iterator[ParamBlock]:
         """Shared parameters (or those in `names`) as blocks, the next one read ahead."""
@@ -212,8 +234,8 @@ class Family:
         return overview(self.base, self.names, self.alignment, self.refused)
 
 
-def _open_model(base: Checkpoint, path: Path, private: Sequence[str], strict: bool) -> Checkpoint:
-    model = tied_as(base, named_as(base, Checkpoint.open(path, base=base)))
+def _refuse(base: Checkpoint, model: Checkpoint, private: Sequence[str], strict: bool) -> None:
+    """Raise FamilyError for what is no fine-tune of the base."""
     problem = mismatch(base, model, private) if strict else None
     if problem:
         raise problem
@@ -222,58 +244,7 @@ def _open_model(base: Checkpoint, path: Path, private: Sequence[str], strict: bo
         for name, info in base.infos.items()
     ):
         raise FamilyError(
-            path,
+            model.path,
             f"shares no floating-point parameter with the base {base.path}",
             "use the base model this checkpoint was fine-tuned from",
         )
-    return model
-
-
-def _label(paths: Sequence[str | Path]) -> dict[str, str | Path]:
-    """Labels from file stems or folder names; equal ones take as much of their path as it needs."""
-    places = [_place(Path(path)) for path in paths]
-    for path, place in zip(paths, places, strict=True):
-        if places.count(place) > 1:
-            raise UsageError(f"model {path}", "given twice", "give each model once")
-    depth = 0
-    labels = [_stem(place, depth) for place in places]
-    while len(set(labels)) < len(labels) and depth < max(len(place.parts) for place in places):
-        depth += 1
-        labels = [
-            _stem(place, depth) if labels.count(label) > 1 else label
-            for place, label in zip(places, labels, strict=True)
-        ]
-    if len(set(labels)) < len(labels):  # equal but for suffix or '+'
-        plain = [_stem(place, 0) for place in places]
-        labels = [f"{label}#{number}" for number, label in enumerate(plain, start=1)]
-    return dict(zip(labels, paths, strict=True))
-
-
-def _place(path: Path) -> Path:
-    """The path from the root on; ``.`` and ``..`` are the folders that they stand for."""
-    return path.resolve() if path.name in ("", "..") else path.absolute()
-
-
-def _stem(place: Path, depth: int) -> str:
-    """A file's stem or folder's name, with `depth` folders above it; '+' joins members."""
-    name = _repository(place) or place.name
-    for suffix in weight_suffixes():
-        name = name.removesuffix(suffix)
-    above = [part for part in place.parent.parts[-depth:] if part != "/"] if depth else []
-    return _printable("/".join([*above, name]).replace("+", "_"))
-
-
-def _repository(place: Path) -> str:
-    """Name and revision of a snapshot in a hub's cache, whose folder is called by a hash."""
-    for cache in (place, *place.parents[:2]):
-        if cache.name.startswith("models--"):
-            name = cache.name.rpartition("--")[2]
-            revision = place.name[:7] if place.parent.name == "snapshots" else ""
-            return f"{name}@{revision}" if revision else name
-    return ""
-
-
-def _printable(name: str) -> str:
-    """A label goes into tables and lines of text: bytes that are no text, line ends are escaped."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

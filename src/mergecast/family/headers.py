@@ -30,7 +30,13 @@ def header_findings(family: Family) -> list[Finding]:
         *_lost_heads(family),
         *_statistics(family),
         *_modules(family),
-        *meaning_findings(family.base.path, folders, shared_head=bool(shared_heads(family))),
+        *_vocabulary(family),
+        *meaning_findings(
+            family.base.path,
+            folders,
+            shared_head=bool(shared_heads(family)),
+            by_token=family.vocabulary is not None,
+        ),
     ]
 
 
@@ -50,6 +56,11 @@ def _opened(family: Family) -> Iterator[Finding]:
             pairs = ", ".join(f"{a} = {b}" for a, b in checkpoint.tied.items())
             text = f"tied, counted once: {pairs}"
             yield Finding("note", "tied", label, text, "", subject)  # type: ignore[arg-type]
+
+
+def _vocabulary(family: Family) -> Iterator[Finding]:
+    if family.vocabulary is not None:
+        yield Finding("note", "vocabulary", "family", family.vocabulary.said(), "", "family")
 
 
 def _dtypes(family: Family) -> Iterator[Finding]:

@@ -81,7 +81,11 @@ _TAKES_BASE = "the merged model takes the base's; use fine-tunes that agree with
 
 
 def meaning_findings(
-    base: Path, models: Mapping[str, Path], *, shared_head: bool = False
+    base: Path,
+    models: Mapping[str, Path],
+    *,
+    shared_head: bool = False,
+    by_token: bool = False,
 ) -> list[Finding]:
     """What the files beside the weights of each model say otherwise than those of the base.
 
@@ -94,6 +98,8 @@ def meaning_findings(
     shared_head : bool
         Whether a classification head is among the merged parameters, so that the order of labels
         matters.
+    by_token : bool
+        Whether rows of embeddings are matched by token, so that their numbers do not matter.
 
     Returns
     -------
@@ -105,6 +111,7 @@ def meaning_findings(
         if base.is_dir() and folder.is_dir():
             findings += [
                 *_config_findings(label, base, folder),
+                *(() if by_token else _token_findings(label, base, folder)),
                 *_tokenizer_findings(label, base, folder),
                 *_processor_findings(label, base, folder),
                 *_pooling_findings(label, base, folder),
@@ -156,7 +163,7 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _tokenizer_findings(label: str, base: Path, folder: Path) -> Iterator[Finding]:
+def _token_findings(label: str, base: Path, folder: Path) -> Iterator[Finding]:
     theirs, ours = vocabulary(base), vocabulary(folder)
     if theirs and ours and theirs != ours:
         moved = [token for token, number in ours.items() if theirs.get(token, number) != number]
@@ -170,7 +177,7 @@ def _tokenizer_findings(label: str, base: Path, folder: Path) -> Iterator[Findin
                 label,
                 f"{len(moved)} token(s) have another number than in the base, first {first!r}: "
                 f"{ours[first]}, the base has {theirs[first]}",
-                "merge models of one tokenizer: rows of the embeddings stand for other tokens",
+                "match rows by token with --vocabulary union or base",
             )
         for tokens, what in ((new, "that the base lacks"), (gone, "of the base missing")):
             if tokens:
@@ -179,8 +186,11 @@ def _tokenizer_findings(label: str, base: Path, folder: Path) -> Iterator[Findin
                     "tokenizer",
                     label,
                     f"{len(tokens)} token(s) {what}, first {tokens[0]!r}",
-                    "the merged model takes the base's tokenizer",
+                    "the merged model takes the base's; --vocabulary union keeps new ones",
                 )
+
+
+def _tokenizer_findings(label: str, base: Path, folder: Path) -> Iterator[Finding]:
     one, other = (read_json(place / "tokenizer_config.json") for place in (base, folder))
     for key in (*_SPECIAL, "chat_template"):
         if key in one and key in other and _text(one[key]) != _text(other[key]):

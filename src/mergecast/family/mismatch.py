@@ -110,7 +110,8 @@ def _error(model: Checkpoint, differences: _Differences) -> FamilyError:
             return FamilyError(
                 model.path,
                 f"vocabulary of {got[0]} rows in {name!r}, the base has {want[0]}",
-                "resize the embeddings to the base's vocabulary, or pass --no-strict",
+                "match rows by token: --vocabulary union keeps new ones, base does not; or pass "
+                "--no-strict",
             )
     if differences.shapes:
         name, want, got = differences.shapes[0]

@@ -73,6 +73,7 @@ def check(
     *,
     private: Names = (),
     strict: bool = True,
+    vocabulary: str | None = None,
     progress: Progress | None = None,
 ) -> Preflight:
     """Open, align and read a family once, and report what would spoil a merge; nothing is merged.
@@ -87,6 +88,8 @@ def check(
         Glob patterns of parameters that belong to tasks.
     strict : bool
         Refuse models that differ from the base outside task heads.
+    vocabulary : {"base", "union"}, optional
+        Match rows of embeddings by token; see `Family.open`.
     progress : Progress, optional
         Told of every parameter read.
 
@@ -100,7 +103,9 @@ def check(
     CheckpointError, FamilyError
         The base cannot be opened, or no model can be used at all.
     """
-    family = Family.open(base, models, private=private, strict=strict, on_error="refuse")
+    family = Family.open(
+        base, models, private=private, strict=strict, vocabulary=vocabulary, on_error="refuse"
+    )
     findings = [
         Finding(
             "error",

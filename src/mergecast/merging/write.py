@@ -9,13 +9,15 @@ from pathlib import Path
 
 from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.checkpoints.folder_writer import FolderWriter, write_json
+from mergecast.checkpoints.rows import RowsCheckpoint
 from mergecast.checkpoints.safetensors_file import SafetensorsCheckpoint
-from mergecast.checkpoints.side_files import read_json, side_files
+from mergecast.checkpoints.side_files import read_json, side_files, vocabulary
+from mergecast.checkpoints.tokenizer_files import AddedTokens
 from mergecast.family.family import Family
 from mergecast.family.light import refuse_unusable
 from mergecast.family.meaning import label_names
 from mergecast.family.task_heads import head_line, shared_heads
-from mergecast.merging.heads import LEFT_OUT, apart
+from mergecast.merging.heads import LEFT_OUT, Heads, apart
 from mergecast.merging.recipe import Given, Recipe
 from mergecast.merging.run import chosen_members, merged_blocks
 from mergecast.runtime.progress import Progress, Silent
@@ -103,6 +105,7 @@ def write_merge(
         "excluded": [vars(exclusion) for exclusion in family.alignment.excluded],
         "head": head_line(family, apart=heads),
         "heads": own.folders if own else {},
+        "vocabulary": family.vocabulary and family.vocabulary.said(),
         "warnings": [f"{one.about}: {one.message}" for one in findings],
     }
     writer = FolderWriter(
@@ -118,7 +121,7 @@ def write_merge(
             for other, name in family.base.tied.items()
             if name not in dropped and other not in owned
         },
-        beside=own.write if own else partial(_put_labels, family),
+        beside=partial(_beside, family, own, _tokenizer(family)),
     )
     blocks = merged_blocks(family, recipe, chosen, device, workers)
     advance = (progress or Silent()).stage(f"merging by {recipe.method}", len(infos))
@@ -133,7 +136,35 @@ def write_merge(
     return out
 
 
-def _put_labels(family: Family, folder: Path, _files: Mapping[str, str]) -> None:
+def _tokenizer(family: Family) -> AddedTokens | None:
+    """The tokenizer of a merge whose rows were matched by token."""
+    tokens = family.vocabulary
+    if tokens is None or not vocabulary(family.base.path):
+        return None
+    owners = {token: family.models[tokens.owners[token][0]].path for token in tokens.kept}
+    return AddedTokens(family.base.path, tokens.kept, owners)
+
+
+def _beside(
+    family: Family,
+    own: Heads | None,
+    tokenizer: AddedTokens | None,
+    folder: Path,
+    files: Mapping[str, str],
+) -> None:
+    """What follows from the weights: labels or models' folders, and the tokenizer of the rows."""
+    places = [folder]
+    if own is None:
+        _put_labels(family, folder)
+    else:
+        own.write(folder, files)
+        places += [folder / place for place in own.folders.values()]
+    if tokenizer is not None and family.vocabulary is not None:
+        for place in places:
+            tokenizer.write(place, family.vocabulary.rows)
+
+
+def _put_labels(family: Family, folder: Path) -> None:
     """A head that all models share answers with their labels, where they agree on them."""
     named = {label_names(model.path) for model in family.models.values()}
     config = read_json(folder / "config.json")
@@ -149,6 +180,7 @@ def _put_labels(family: Family, folder: Path, _files: Mapping[str, str]) -> None
 
 
 def _shards(base: Checkpoint) -> dict[str, str] | None:
+    base = base.stored if isinstance(base, RowsCheckpoint) else base
     if not isinstance(base, SafetensorsCheckpoint) or not base.path.is_dir():
         return None
     return {name: base.file_of(name) for name in base.names}
