@@ -16,7 +16,7 @@ from mergecast.family.mismatch import mismatch
 from mergecast.family.names import named_as
 from mergecast.family.overview import Part, as_html, as_text, overview
 from mergecast.family.ties import tied_as
-from mergecast.family.vocabulary import Vocabulary, by_token, check_mode, matched
+from mergecast.family.vocabulary import Vocabulary, by_token, check_mode, new_tokens
 from mergecast.typing import Array, Names, listed
 
 #: Fine-tuned models as people have them: one path, several, or label to path.
@@ -134,7 +134,7 @@ class Family:
         tokens = None
         if vocabulary:
             kept = {label: raw[label] for label in opened}
-            base, opened, tokens = matched(vocabulary, base, kept)
+            tokens = Vocabulary(vocabulary, base, kept, new_tokens(base, kept))
         return cls(base, opened, align(base, opened, private), refused, tokens)
 
     @property

@@ -8,6 +8,8 @@ from difflib import get_close_matches
 
 from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.checkpoints.patterns import matches
+from mergecast.checkpoints.side_files import vocabulary
+from mergecast.checkpoints.tied import INPUT_EMBEDDINGS, OUTPUT_EMBEDDINGS
 from mergecast.errors import FamilyError
 from mergecast.family import ties
 from mergecast.family.alignment import find
@@ -44,7 +46,7 @@ def mismatch(
     differences = _differences(base, model, private)
     if not (differences.missing or differences.extra or differences.shapes):
         return None
-    return _other_architecture(base, model, differences) or _error(model, differences)
+    return _other_architecture(base, model, differences) or _error(base, model, differences)
 
 
 @dataclass(frozen=True)
@@ -104,14 +106,15 @@ def _other_architecture(
     )
 
 
-def _error(model: Checkpoint, differences: _Differences) -> FamilyError:
+def _error(base: Checkpoint, model: Checkpoint, differences: _Differences) -> FamilyError:
     for name, want, got in differences.shapes:
         if len(want) == 2 and want[1] == got[1] and any(m in name for m in _EMBEDDING_MARKS):
             return FamilyError(
                 model.path,
                 f"vocabulary of {got[0]} rows in {name!r}, the base has {want[0]}",
-                "match rows by token: --vocabulary union keeps new ones, base does not; or pass "
-                "--no-strict",
+                "match rows by token: --vocabulary union keeps new ones, base does not"
+                if name.endswith(INPUT_EMBEDDINGS + OUTPUT_EMBEDDINGS) and _tokens(base, model)
+                else "resize the embeddings to the base's vocabulary, or pass --no-strict",
             )
     if differences.shapes:
         name, want, got = differences.shapes[0]
@@ -122,6 +125,11 @@ def _error(model: Checkpoint, differences: _Differences) -> FamilyError:
     )
     problem = f"{len(names)} {which} parameter(s), first {names[0]!r}"
     return FamilyError(model.path, f"{problem}{_nearest(differences)}", _REMEDY)
+
+
+def _tokens(base: Checkpoint, model: Checkpoint) -> bool:
+    """Whether files say which token each row is of, in both."""
+    return bool(vocabulary(base.path) and vocabulary(model.path))
 
 
 def _nearest(differences: _Differences) -> str:

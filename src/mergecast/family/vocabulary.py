@@ -7,12 +7,13 @@ out, and ``union`` keeps each as its owner has it (the mean of several owners'),
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 
 import numpy as np
 
-from mergecast.checkpoints.checkpoint import Checkpoint
+from mergecast.checkpoints.checkpoint import Checkpoint, TensorInfo
 from mergecast.checkpoints.rows import RowsCheckpoint
 from mergecast.checkpoints.side_files import vocabulary
 from mergecast.checkpoints.tied import INPUT_EMBEDDINGS, OUTPUT_EMBEDDINGS
@@ -30,18 +31,66 @@ class Vocabulary:
     ----------
     mode : str
         ``base`` or ``union``.
-    rows : int
-        Rows of the merged embeddings.
-    kept : mapping of str to int
-        New token to its row.
+    base : Checkpoint
+        The base.
+    models : mapping of str to Checkpoint
+        Label to model, as it was opened.
     owners : mapping of str to tuple of str
-        New token to the models that have it, sorted; those of tokens left out as well.
+        New token to the models that have it, sorted.
     """
 
     mode: str
-    rows: int
-    kept: Mapping[str, int] = field(default_factory=dict)
-    owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    base: Checkpoint
+    models: Mapping[str, Checkpoint]
+    owners: Mapping[str, tuple[str, ...]]
+
+    @cached_property
+    def kept(self) -> dict[str, int]:
+        """New token to its row in the merged model; empty where they are left out."""
+        if self.mode == "base" or not self.owners:
+            return {}
+        start = max(vocabulary(self.base.path).values()) + 1
+        return {token: start + place for place, token in enumerate(self.owners)}
+
+    @property
+    def rows(self) -> int:
+        """Rows of the merged embeddings."""
+        return max(_rows(self.base) or 0, 1 + max(self.kept.values(), default=-1))
+
+    def widened(self, info: TensorInfo) -> TensorInfo:
+        """A tensor of the base as the merged model has it."""
+        if info.name not in self._names:
+            return info
+        return replace(info, shape=(self.rows, *info.shape[1:]))
+
+    def widen(self, name: str, array: Array) -> Array:
+        """A merged tensor with the rows of new tokens in their places."""
+        if name not in self._names:
+            return array
+        out = np.empty((self.rows, *array.shape[1:]), dtype=array.dtype)
+        out[: len(array)] = array
+        tokens = {number: token for token, number in self.kept.items()}
+        for row in sorted({*tokens, *range(len(array), self.rows)}):
+            out[row] = self._new_row(name, tokens.get(row, "")).reshape(array.shape[1:])
+        return out
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(_vocabulary_names(self.base) if self.kept else ())
+
+    def _new_row(self, name: str, token: str) -> Array:
+        """A token's row as its owners have it, on average where there are several."""
+        width = prod(self.base.info(name).shape[1:])
+        rows = []
+        for label in self.owners.get(token, ()):
+            model, at = self.models[label], vocabulary(self.models[label].path)[token]
+            held = next((n for n in _names(self.base, name) if n in model.infos), None)
+            if held is not None and model.info(held).shape[0] > at:
+                rows.append(model.floats(held, at * width, (at + 1) * width))
+        if not rows:  # no owner has such a layer, or the row is padding: one like all others
+            rows = [self.base.floats(name).reshape(-1, width).mean(axis=0)]
+        mean: Array = np.asarray(rows, dtype=np.float64).mean(axis=0)
+        return mean
 
     def said(self) -> str:
         """One line for people."""
@@ -77,76 +126,7 @@ def check_mode(mode: str | None) -> None:
         raise UsageError.unknown("vocabulary", str(mode), MODES)
 
 
-def matched(
-    mode: str, base: Checkpoint, models: Mapping[str, Checkpoint]
-) -> tuple[Checkpoint, dict[str, Checkpoint], Vocabulary]:
-    """Base and models with rows for the same tokens.
-
-    Parameters
-    ----------
-    mode : str
-        ``base`` leaves out tokens that the base lacks; ``union`` puts their rows, as their owners
-        have them, into the base, from which the models then do not differ in them.
-    base : Checkpoint
-        The base.
-    models : mapping of str to Checkpoint
-        Label to model, as it was opened.
-
-    Returns
-    -------
-    tuple
-        Base, label to model, and what was done.
-    """
-    owners, found = _new_tokens(base, models), _rows(base) or 0
-    if mode == "base" or not owners:
-        views = {label: by_token(base, model) for label, model in models.items()}
-        return base, views, Vocabulary(mode, found, {}, owners)
-    start = max(vocabulary(base.path).values()) + 1
-    kept = {token: start + place for place, token in enumerate(owners)}
-    rows = max(found, start + len(kept))
-    index = np.where(np.arange(rows) < found, np.arange(rows), -1)
-    index[start : start + len(kept)] = -1
-    new = _NewRows(base, models, owners, {number: token for token, number in kept.items()})
-    wider = RowsCheckpoint(base, dict.fromkeys(_vocabulary_names(base), index), new.read)
-    views = {}
-    for label, model in models.items():
-        theirs = _index(base, model)
-        theirs = np.arange(found) if theirs is None else theirs
-        places = np.concatenate([theirs, np.full(rows - found, -1)])
-        places[start : start + len(kept)] = -1
-        views[label] = _view(wider, model, places)
-    return wider, views, Vocabulary(mode, rows, kept, owners)
-
-
-@dataclass(frozen=True)
-class _NewRows:
-    """Rows of tokens that a base lacks, as their owners have them."""
-
-    base: Checkpoint
-    models: Mapping[str, Checkpoint]
-    owners: Mapping[str, tuple[str, ...]]
-    tokens: Mapping[int, str]
-
-    def read(self, name: str, first: int, last: int) -> Array:
-        """Rows (last - first, width) of a tensor, in the base's dtype."""
-        return np.stack([self._row(name, self.tokens.get(row, "")) for row in range(first, last)])
-
-    def _row(self, name: str, token: str) -> Array:
-        info = self.base.info(name)
-        width = prod(info.shape[1:])
-        rows = []
-        for label in self.owners.get(token, ()):
-            model, at = self.models[label], vocabulary(self.models[label].path)[token]
-            held = next((n for n in _names(self.base, name) if n in model.infos), None)
-            if held is not None and model.info(held).shape[0] > at:
-                rows.append(model.floats(held, at * width, (at + 1) * width))
-        if not rows:  # no owner has such a layer, or the row is padding: one like all others
-            rows = [self.base.floats(name).reshape(-1, width).mean(axis=0)]
-        mean: Array = np.asarray(rows, dtype=np.float64).mean(axis=0).astype(info.dtype)
-        return mean
-
-
-def _new_tokens(base: Checkpoint, models: Mapping[str, Checkpoint]) -> dict[str, tuple[str, ...]]:
+def new_tokens(base: Checkpoint, models: Mapping[str, Checkpoint]) -> dict[str, tuple[str, ...]]:
     """Tokens with a row that the base lacks, to the models that have them; by label and number."""
     known = vocabulary(base.path)
     owners: dict[str, tuple[str, ...]] = {}

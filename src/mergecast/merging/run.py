@@ -120,12 +120,15 @@ def merge(
         apart = heads_apart(family.subset(chosen_members(family, members)))
         merged = merge(apart.family, recipe, device=device)
         return {label: dict(apart.whole(label, merged)) for label in apart.own}
-    blocks = merged_blocks(family, recipe, members, device)
-    merged = {name: to_tensor(array) for name, array in blocks}
+    arrays = dict(merged_blocks(family, recipe, members, device))
     for exclusion in family.alignment.excluded:
         if exclusion.name in family.base.infos:
-            merged[exclusion.name] = to_tensor(family.base.array(exclusion.name))
-    return {name: merged[name] for name in family.base.names}
+            arrays[exclusion.name] = family.base.array(exclusion.name)
+    tokens = family.vocabulary
+    return {
+        name: to_tensor(tokens.widen(name, arrays[name]) if tokens else arrays[name])
+        for name in family.base.names
+    }
 
 
 def apply(

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.checkpoints.folder_writer import FolderWriter, write_json
-from mergecast.checkpoints.rows import RowsCheckpoint
 from mergecast.checkpoints.safetensors_file import SafetensorsCheckpoint
 from mergecast.checkpoints.side_files import read_json, side_files, vocabulary
 from mergecast.checkpoints.tokenizer_files import AddedTokens
@@ -95,7 +94,12 @@ def write_merge(
     for finding in findings:
         log.warning("%s: %s; %s", finding.about, finding.message, finding.remedy)
     dropped, owned = (own.dropped, own.owned) if own else ((), set())
-    infos = [info for name, info in family.base.infos.items() if name not in dropped]
+    tokens = family.vocabulary
+    infos = [
+        tokens.widened(info) if tokens else info
+        for name, info in family.base.infos.items()
+        if name not in dropped
+    ]
     shards = _shards(family.base)
     record = {
         "mergecast": __version__,
@@ -127,11 +131,14 @@ def write_merge(
     advance = (progress or Silent()).stage(f"merging by {recipe.method}", len(infos))
     with writer.open():
         for name, array in blocks:
-            writer.write(name, array)
+            writer.write(name, tokens.widen(name, array) if tokens else array)
             advance(1)
         for exclusion in family.alignment.excluded:
             if exclusion.name in family.base.infos and exclusion.name not in dropped:
-                writer.write(exclusion.name, family.base.array(exclusion.name))
+                array = family.base.array(exclusion.name)
+                writer.write(
+                    exclusion.name, tokens.widen(exclusion.name, array) if tokens else array
+                )
                 advance(1)
     return out
 
@@ -180,7 +187,6 @@ def _put_labels(family: Family, folder: Path) -> None:
 
 
 def _shards(base: Checkpoint) -> dict[str, str] | None:
-    base = base.stored if isinstance(base, RowsCheckpoint) else base
     if not isinstance(base, SafetensorsCheckpoint) or not base.path.is_dir():
         return None
     return {name: base.file_of(name) for name in base.names}
