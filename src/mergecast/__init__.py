@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mergecast.api.forecasts import forecast
     from mergecast.api.inputs import load_tasks
     from mergecast.api.learning import analyse, evaluate, fit
+    from mergecast.api.measured import measure
     from mergecast.api.metrics import metrics, pair_table, plan
     from mergecast.api.outcomes import outcomes
     from mergecast.api.reports import report
@@ -69,6 +70,7 @@ _HOMES = {
     "forecast": "mergecast.api.forecasts",
     "load_run": "mergecast.tables.runs",
     "load_tasks": "mergecast.api.inputs",
+    "measure": "mergecast.api.measured",
     "merge": "mergecast.merging",
     "merging_method": "mergecast.merging",
     "metric": "mergecast.evidence",
@@ -114,6 +116,7 @@ __all__ = [
     "forecast",
     "load_run",
     "load_tasks",
+    "measure",
     "merge",
     "merging_method",
     "metric",

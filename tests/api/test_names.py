@@ -22,6 +22,7 @@ VERBS = [
     "forecast",
     "load_run",
     "load_tasks",
+    "measure",
     "merge",
     "metrics",
     "outcomes",

@@ -39,8 +39,9 @@ def test_merge_s_help_lists_every_method_with_its_defaults(capsys):
     assert "sign=mass (or count)" in lines["ties"]
 
 
-COMMANDS = ["", "check", "metrics", "merge", "fit", "evaluate", "forecast", "report", "outcomes"]
-COMMANDS += ["reproduce", "demo", "bench", "bench run", "tasks", "tasks init", "tasks check"]
+COMMANDS = ["", "check", "metrics", "measure", "merge", "fit", "evaluate", "forecast", "report"]
+COMMANDS += ["outcomes", "reproduce", "demo", "bench", "bench run"]
+COMMANDS += ["tasks", "tasks init", "tasks check"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

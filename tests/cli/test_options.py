@@ -96,6 +96,7 @@ CALLS = {
     "check": mc.check,
     "metrics": measure,
     "forecast": mc.forecast,
+    "measure": mc.measure,
     "fit": mc.fit,
     "evaluate": mc.evaluate,
     "report": mc.report,

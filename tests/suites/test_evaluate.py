@@ -6,9 +6,10 @@ import pytest
 from safetensors.torch import load_file
 
 from mergecast.checkpoints.writer import write_safetensors
+from mergecast.evidence import MergeSettings
 from mergecast.evidence.retention.batchnorm import reestimated
 from mergecast.merging import merge
-from mergecast.suites.evaluate import evaluate_merge, evaluate_single
+from mergecast.suites.evaluate import evaluate_merge, evaluate_single, session_of
 from mergecast.tasks.measure import QUANTITIES, measure
 from mergecast.tasks.probe import Probe
 from mergecast.testing.tiny import TinyTask, tiny_family
@@ -30,21 +31,16 @@ def paths(folder, labels="ab"):
 
 
 def evaluated(folder, *, reestimate_batchnorm, **options):
-    return evaluate_merge(
-        tasks(**options),
-        folder / "base.safetensors",
-        paths(folder),
-        "weight_avg",
-        params={},
-        seed=0,
-        reestimate_batchnorm=reestimate_batchnorm,
-    )
+    how = MergeSettings(reestimate_batchnorm=reestimate_batchnorm)
+    session = session_of(tasks(**options), folder / "base.safetensors", paths(folder), how)
+    return evaluate_merge(session, "ab", "weight_avg")
 
 
 def test_the_base_is_evaluated_with_the_models_head(tmp_path):
     tiny_family(tmp_path, "ab")
     task = tasks()[0]
-    record = evaluate_single(task, tmp_path / "base.safetensors", tmp_path / "a.safetensors")
+    session = session_of([task], tmp_path / "base.safetensors", paths(tmp_path, "a"))
+    record = evaluate_single(session, "a")
     base, model = load_file(tmp_path / "base.safetensors"), load_file(tmp_path / "a.safetensors")
     head = {name: value for name, value in model.items() if name.startswith("head.")}
     probe = Probe(task)

@@ -6,7 +6,7 @@ import pytest
 from mergecast.suites.digits.recipe import DigitsRecipe
 from mergecast.suites.plan import RunPlan
 from mergecast.suites.tables import outcomes_table, tasks_table
-from mergecast.suites.units import OutcomeUnit, Run
+from mergecast.suites.units import Run
 
 
 def scores(score=0.8, missing=()):
@@ -23,9 +23,15 @@ def plan():
 
 
 def table_of(plan, merged, single):
-    unit = OutcomeUnit(plan.run, "ties", ("a", "b"), "base", ("x", "y"))
-    singles = {name: {"single": record} for name, record in single.items()}
-    return outcomes_table(plan, [unit], [{"tasks": merged}], singles)
+    return outcomes_table(
+        [("ties", ("a", "b"))],
+        [{"tasks": merged}],
+        {name: {"single": record} for name, record in single.items()},
+        suite="digits-14",
+        seed=3,
+        versions=plan.stages(),
+        recipe={"suite": plan.run.recipe.model_dump(mode="json")},
+    )
 
 
 def test_nothing_can_be_retained_of_a_score_of_zero(plan):

@@ -12,6 +12,7 @@ import pytest
 
 from mergecast.evidence.kind import EVIDENCE
 from mergecast.merging import METHODS
+from mergecast.suites import evaluate as scoring
 from mergecast.suites import pair_table, units
 from mergecast.suites import run as running
 from mergecast.suites.digits.suite import Digits
@@ -47,9 +48,9 @@ def again(tmp_path, finished, tiny, monkeypatch):
     return run_again
 
 
-def raise_version(monkeypatch, name):
-    stage = getattr(units, name)
-    monkeypatch.setattr(units, name, replace(stage, version=stage.version + 1))
+def raise_version(monkeypatch, name, module=units):
+    stage = getattr(module, name)
+    monkeypatch.setattr(module, name, replace(stage, version=stage.version + 1))
 
 
 def changed(monkeypatch, name, **fields):
@@ -82,12 +83,12 @@ def test_a_methods_default_misses_its_own_merges(again, monkeypatch):
 
 
 def test_the_merge_itself_misses_all_merges(again, monkeypatch):
-    raise_version(monkeypatch, "MERGE")
+    raise_version(monkeypatch, "MERGE", scoring)
     assert again() == MERGES
 
 
 def test_evaluation_misses_all_scores_and_trains_nothing(again, monkeypatch):
-    raise_version(monkeypatch, "EVALUATION")
+    raise_version(monkeypatch, "EVALUATION", scoring)
     assert again() == {("SingleUnit", ""): 3, **MERGES}
 
 

@@ -20,6 +20,7 @@ from mergecast.cli.options import (
     ModelsArgument,
     PrivateOption,
     SeedOption,
+    SetsOption,
     StrictOption,
     SuiteOption,
     TasksOption,
@@ -51,12 +52,7 @@ def command(
     seed: SeedOption = 0,
     merge_seed: MergeSeedOption = 0,
     device: DeviceOption = "cpu",
-    sets: Annotated[
-        int | None,
-        typer.Option(
-            "--sets", metavar="K", help="Also rank all sets of K of the models, from their pairs."
-        ),
-    ] = None,
+    sets: SetsOption = None,
     private: PrivateOption = None,
     strict: StrictOption = True,
     workers: WorkersOption = 2,

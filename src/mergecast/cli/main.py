@@ -20,6 +20,7 @@ from mergecast.cli import (
     evaluate,
     fit,
     forecast,
+    measure,
     merge,
     metrics,
     outcomes,
@@ -40,6 +41,9 @@ app.command("check", short_help="Say what would spoil a merge; nothing is merged
 app.command("metrics", short_help="Compute the metrics of every pair of models.")(metrics.command)
 app.command("merge", cls=merge.MergeCommand, short_help="Merge models into one checkpoint.")(
     merge.command
+)
+app.command("measure", short_help="Merge, and score every member on its test samples.")(
+    measure.command
 )
 app.command("outcomes", short_help="Make an outcome table of lm-evaluation-harness results.")(
     outcomes.command

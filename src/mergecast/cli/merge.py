@@ -18,6 +18,7 @@ from mergecast.cli.options import (
     PrivateOption,
     SeedOption,
     StrictOption,
+    UncheckedOption,
     VocabularyOption,
     WorkersOption,
     only_one,
@@ -72,9 +73,7 @@ def command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a folder mergecast did not write.")
     ] = False,
-    unchecked: Annotated[
-        bool, typer.Option("--unchecked", help="Merge what `mergecast check` refuses.")
-    ] = False,
+    unchecked: UncheckedOption = False,
     heads: Annotated[
         bool,
         typer.Option("--heads", help="Write each model's own head beside the merged encoder."),

@@ -45,6 +45,10 @@ CalibrationOption = Annotated[
 DeviceOption = Annotated[str, typer.Option("--device", help="Where tensors are computed on.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
+MergeParamOption = Annotated[
+    list[str] | None,
+    typer.Option("--merge-param", metavar="METHOD.K=V", help="A method's parameter; repeat."),
+]
 MergeSeedOption = Annotated[
     int, typer.Option("--merge-seed", min=0, help="Seed that the merges' random masks will have.")
 ]
@@ -64,6 +68,12 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everythi
 SeedsOption = Annotated[
     int,
     typer.Option("--seeds", min=1, help="Seeds, for the spread of predictors that draw numbers."),
+]
+SetsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--sets", metavar="K", help="All sets of K of the models: forecast ranks, measure merges."
+    ),
 ]
 StrictOption = Annotated[
     bool,
@@ -87,6 +97,9 @@ TierOption = Annotated[
         help="Evidence to gather: weights, activations, gradients or probe; by default "
         "weights, and gradients where there are tasks.",
     ),
+]
+UncheckedOption = Annotated[
+    bool, typer.Option("--unchecked", help="Merge what `mergecast check` refuses.")
 ]
 VocabularyOption = Annotated[
     str | None,

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from mergecast.tasks.probe import Probe
     from mergecast.tasks.task import Samples, Task
 
+#: Bytes of test samples that are kept for the next merge: reading them anew takes time, not memory.
+_TESTS_KEPT = 1 << 30
+
 
 @dataclass
 class Session:
@@ -67,6 +70,7 @@ class Session:
     def __post_init__(self) -> None:
         self._scope = ExitStack()
         self._samples: dict[tuple[str, int], Samples] = {}
+        self._tests: dict[str, Samples] = {}
         self._digests: dict[str, str] = {}
         self._logits: dict[str, Tensor] = {}
         self._module: tuple[str, nn.Module] | None = None
@@ -157,6 +161,15 @@ class Session:
     def merge_samples(self, label: str) -> Samples:
         """The calibration samples on which merges with a model are measured."""
         return self.samples(label, self.merge_count)
+
+    def test_samples(self, label: str) -> Samples:
+        """All test samples of a model's task, on which it is scored; the last ones are kept."""
+        if label not in self._tests:
+            samples = self.task(label).samples(None, 0, "test")
+            if sum(one.size_in_bytes for one in (*self._tests.values(), samples)) > _TESTS_KEPT:
+                self._tests.clear()
+            self._tests[label] = samples
+        return self._tests[label]
 
     def probe(self, label: str) -> Probe:
         """A probe of a model's task, nothing loaded; the module is kept from one to the next."""

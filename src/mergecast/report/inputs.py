@@ -49,7 +49,18 @@ def read_inputs(folder: str | Path) -> RunInputs:
     """
     folder = Path(folder)
     pairs, outcomes = load_run(folder)
-    return RunInputs(pairs, outcomes, read_tasks(folder), _suite(folder))
+    tasks = read_tasks(folder)
+    return RunInputs(
+        pairs, outcomes, _tasks_of(outcomes) if tasks is None else tasks, _suite(folder)
+    )
+
+
+def _tasks_of(outcomes: OutcomeTable) -> pd.DataFrame | None:
+    """The task table that `mergecast measure` keeps beside its outcomes; None where it is not."""
+    if not {*TASK_SCORES} <= {*outcomes.frame.columns}:
+        return None
+    tasks = outcomes.frame[["task", *TASK_SCORES]].drop_duplicates("task")
+    return tasks.sort_values("task", ignore_index=True)
 
 
 def read_tasks(folder: str | Path) -> pd.DataFrame | None:

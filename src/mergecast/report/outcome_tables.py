@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from mergecast.report.table import Column, Table, decimals, frame_table
+from mergecast.report.table import Column, Row, Table, decimals, frame_table, number
 from mergecast.tables.outcomes import OutcomeTable
 
 _FIGURES = (
@@ -41,3 +41,26 @@ def retention_parts(figures: pd.DataFrame) -> Iterator[Table]:
     yield frame_table("Retention of a pair, by method", pairs, [method, *_FIGURES])
     title = "Retention of a larger set, by method and number of models"
     yield frame_table(title, larger, [method, size, *_FIGURES], keys=2)
+
+
+def member_parts(outcomes: OutcomeTable) -> Iterator[Table]:
+    """What every member of every merge kept, one row a merge, the sets in their order."""
+    rows: list[Row] = []
+    for members, of_set in outcomes.frame.groupby("members", sort=False):
+        rows += [None] if rows else []
+        for method, part in of_set.groupby("method", sort=False):
+            kept = part["retention"]
+            errors = part.get("retention_stderr", pd.Series(float("nan"), index=part.index))
+            cells = [
+                f"{task} {number(value)}" + (f" ± {number(error)}" if error == error else "")
+                for task, value, error in zip(part["task"], kept, errors, strict=True)
+            ]
+            worst = kept.min() if kept.notna().all() else None
+            rows.append([str(members), str(method), "\n".join(cells), number(worst)])
+    yield Table(
+        "What each member keeps of its own score (± standard error)",
+        ["merged", "method", "kept", "worst"],
+        rows,
+        keys=2,
+        caption="\n".join(dict.fromkeys(f"{m.task}: {m.reason}" for m in outcomes.missing)),
+    )

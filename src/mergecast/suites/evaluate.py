@@ -1,4 +1,8 @@
-"""Models and merges on the test samples of tasks, each member of a merge with its own head."""
+"""Models and merges on the test samples of tasks, each member of a merge with its own head.
+
+Suites and people's own models are scored by the same two functions: a session gives the family,
+the tasks, and how merges are made.
+"""
 
 from __future__ import annotations
 
@@ -7,117 +11,142 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
 from torch import Tensor
 
+from mergecast.checkpoints.torch_bridge import read_state
 from mergecast.errors import FamilyError, UndefinedError, UsageError
-from mergecast.evidence.retention.batchnorm import batchnorm_layers, reestimated
+from mergecast.evidence.retention.batchnorm import BATCHNORM, batchnorm_layers, reestimated
+from mergecast.evidence.session import Session
+from mergecast.evidence.settings import MergeSettings
 from mergecast.family import Family
-from mergecast.merging import merge
+from mergecast.merging import METHODS, merge
+from mergecast.merging.run import MERGE
 from mergecast.merging.stand_ins import private_parameters
-from mergecast.tasks.measure import QUANTITIES, TaskScore, majority, measure
-from mergecast.tasks.probe import Probe
+from mergecast.runtime.stage import Stage
+from mergecast.tasks.measure import EVALUATION, QUANTITIES, TaskScore, majority, measure
+from mergecast.tasks.standing import Standing
 from mergecast.tasks.task import Split, Task
+
+_MODULES = ("mergecast.suites.evaluate",)
+#: A base and a fine-tuned model on the task's test samples.
+SINGLE = Stage("single", 1, modules=_MODULES)
+#: A merge on the members' test samples.
+OUTCOME = Stage("outcome", 1, modules=_MODULES)
 
 _SPLITS: tuple[Split, ...] = ("train", "calibration", "test")
 
 
-def evaluate_single(task: Task, base: Path, model: Path) -> dict[str, Any]:
-    """A base and a fine-tuned model on a task's test samples, the base with the model's head.
+def single_stage() -> Stage:
+    """What the scores of a single model are made by."""
+    return SINGLE.with_uses(EVALUATION)
+
+
+def outcome_stage(method: str) -> Stage:
+    """What the scores of a merge are made by."""
+    return OUTCOME.with_uses(MERGE, METHODS.get(method).stage, BATCHNORM, EVALUATION)
+
+
+def session_of(
+    tasks: Sequence[Task],
+    base: Path,
+    models: Mapping[str, Path],
+    merges: MergeSettings | None = None,
+) -> Session:
+    """A session of the models of some tasks, by the tasks' names; heads are private."""
+    private = sorted({pattern for task in tasks for pattern in task.private})
+    family = Family.open(base, models, private=private)
+    return Session(family, {task.name: task for task in tasks}, merges=merges or MergeSettings())
+
+
+def evaluate_single(session: Session, label: str, batch_size: int | None = None) -> dict[str, Any]:
+    """A base and a fine-tuned model on the task's test samples, the base with the model's head.
 
     Parameters
     ----------
-    task : Task
-        The task.
-    base, model : Path
-        Their safetensors files.
+    session : Session
+        Family and tasks.
+    label : str
+        The model.
+    batch_size : int, optional
+        Samples run at once; what the task asks for by default.
 
     Returns
     -------
     dict
         ``base`` and ``single`` (`TaskScore` as plain data), ``sizes`` of the splits that the task
-        has, ``majority`` (None where answers are no classes).
+        has, ``majority`` (None where answers are no classes), ``standing`` of the model.
 
     Raises
     ------
     UndefinedError
         The fine-tuned model has no score, so there is nothing that a merge could retain.
     """
-    family = Family.open(base, {task.name: model}, private=task.private)
-    probe, test = Probe(task), task.samples(None, 0, "test")
-    probe.load(load_file(model))
-    single = measure(probe, test)
+    test = session.test_samples(label)
+    probe = session.load(label)
+    single = measure(probe, test, batch_size)
     if "score" in single.missing:
         raise UndefinedError(
-            f"model {task.name!r}",
+            f"model {label!r}",
             f"has no score: {single.missing['score']}",
             "leave the task out, or give it a score",
         )
-    probe.load(_with_head(family, load_file(base), task.name))
+    base = session.probe(label)
+    base.load(_with_head(session.family, read_state(session.family.base), label))
     try:
         commonest = majority(test.labels)
     except UndefinedError:
         commonest = None
+    of_base = measure(base, test, batch_size)
+    assert test.labels is not None  # there is a score
     return {
-        "base": asdict(measure(probe, test)),
+        "base": asdict(of_base),
         "single": asdict(single),
-        "sizes": _sizes(task),
+        "standing": asdict(Standing.labelled(single, of_base, test.labels)),
+        "sizes": _sizes(session.task(label)),
         "majority": commonest,
     }
 
 
 def evaluate_merge(
-    tasks: Sequence[Task],
-    base: Path,
-    models: Mapping[str, Path],
-    method: str,
-    *,
-    params: Mapping[str, object],
-    seed: int,
-    reestimate_batchnorm: bool,
+    session: Session, members: Sequence[str], method: str, batch_size: int | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Merge the models of some tasks and evaluate each task, by its name.
+    """Merge some models and evaluate each on its own task, by its label.
 
     Parameters
     ----------
-    tasks : sequence of Task
-        The members' tasks.
-    base : Path
-        The base's safetensors file.
-    models : mapping of str to Path
-        Task name to the model's file.
+    session : Session
+        Family and tasks; its `merges` say how merges are made. BatchNorm's running statistics, if
+        they are measured anew, are so on all calibration samples of the member's task.
+    members : sequence of str
+        Labels of the models.
     method : str
         Name of the merging method.
-    params : mapping
-        Its parameters.
-    seed : int
-        Of random masks.
-    reestimate_batchnorm : bool
-        Measure BatchNorm's running statistics anew, on each task's calibration samples.
+    batch_size : int, optional
+        As of `evaluate_single`.
 
     Returns
     -------
     dict
-        Task name to `TaskScore` as plain data; where the merge does not exist, its reason.
+        Label to `TaskScore` as plain data; where the merge does not exist, its reason.
     """
-    private = sorted({pattern for task in tasks for pattern in task.private})
-    family = Family.open(base, models, private=private)
+    family, how = session.family.subset(members), session.merges
+    device = session.settings.device
     try:
-        merged = merge(family, method, params=params, seed=seed)
+        merged = merge(
+            family, method, params=how.params.get(method), seed=how.merge_seed, device=device
+        )
     except (FamilyError, UndefinedError) as error:
         nothing = TaskScore({}, dict.fromkeys(QUANTITIES, str(error)), 0, 0)
-        return {task.name: asdict(nothing) for task in tasks}
+        return {label: asdict(nothing) for label in members}
     scores = {}
-    probe: Probe | None = None
-    for task in tasks:
-        same = probe is not None and probe.task.blueprint == task.blueprint
-        probe = Probe(task, module=probe.module if probe and same else None)
-        state = _with_head(family, merged, task.name)
-        if reestimate_batchnorm and batchnorm_layers(probe.module):
+    for label in members:
+        task, probe = session.task(label), session.probe(label)
+        state = _with_head(family, merged, label)
+        if how.reestimate_batchnorm and batchnorm_layers(probe.module):
             calibration = task.samples(None, 0, "calibration")
-            state = reestimated(probe, state, calibration, task.batch_size)
+            state = reestimated(probe, state, calibration, batch_size or task.batch_size)
         probe.load(state)
-        scores[task.name] = asdict(measure(probe, task.samples(None, 0, "test")))
+        scores[label] = asdict(measure(probe, session.test_samples(label), batch_size))
     return scores
 
 

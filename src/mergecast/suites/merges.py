@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from itertools import combinations
 from math import comb
 
+from mergecast.errors import UsageError
 from mergecast.merging import METHODS
 from mergecast.runtime.seeds import derived_seed
+from mergecast.tables.sets import split_members
 
 Merge = tuple[str, tuple[str, ...]]
 """A merging method and the members that it merges, sorted."""
@@ -71,3 +73,58 @@ def set_merges(methods: Sequence[str], tasks: Sequence[str], n_sets: int, seed: 
         for members in sets
         if limit is None or len(members) <= limit
     ]
+
+
+def asked_merges(
+    tasks: Sequence[str],
+    methods: Sequence[str],
+    *,
+    pairs: bool,
+    sets: int | None,
+    members: Sequence[str],
+) -> list[Merge]:
+    """The merges that are asked for, by every method, each once, in the order of the methods.
+
+    Parameters
+    ----------
+    tasks : sequence of str
+        Labels of the models that there are.
+    methods : sequence of str
+        Names of merging methods.
+    pairs : bool
+        All pairs; they are taken too where nothing else is asked for.
+    sets : int or None
+        All sets of so many models.
+    members : sequence of str
+        Sets by their members' labels, joined by ``+``.
+
+    Raises
+    ------
+    UsageError
+        An unknown label or method, a set of fewer than two models or of more than there are, or
+        of more than a method merges.
+    """
+    names = sorted(tasks)
+    found: dict[tuple[str, ...], None] = {}
+    if pairs or not (sets or members):
+        found |= dict.fromkeys(combinations(names, 2))
+    if sets is not None:
+        if not 2 <= sets <= len(names):
+            raise UsageError("sets", f"of {sets} of {len(names)} models", f"give 2 to {len(names)}")
+        found |= dict.fromkeys(combinations(names, sets))
+    for joined in members:
+        given = split_members(joined)
+        for label in given:
+            if label not in names:
+                raise UsageError.unknown("member", label, names)
+        if len(set(given)) < max(2, len(given)):
+            raise UsageError(
+                f"members {joined!r}", "are no set of models", "name two or more, once"
+            )
+        found[tuple(sorted(given))] = None
+    if not found:
+        raise UsageError("models", f"{len(names)} given", "give at least two to merge")
+    for method in methods:
+        for labels in found:
+            METHODS.get(method).check_members(labels)
+    return [(method, labels) for method in dict.fromkeys(methods) for labels in found]

@@ -172,7 +172,16 @@ def _write_tables(
 ) -> None:
     by_task = dict(zip(plan.tasks, singles, strict=True))
     write_table(tasks_table(by_task), plan.run.folder / "tasks.parquet")
-    outcomes = outcomes_table(plan, merges, records, by_task)
+    run = plan.run
+    outcomes = outcomes_table(
+        [(unit.method, unit.members) for unit in merges],
+        records,
+        by_task,
+        suite=run.suite_name,
+        seed=run.seed,
+        versions=plan.stages(),
+        recipe={"suite": run.recipe.model_dump(mode="json")},
+    )
     for m in outcomes.missing:
         if m.column == "retention":
             log.warning("%s of %s has no score on %s: %s", m.method, m.members, m.task, m.reason)

@@ -1,4 +1,4 @@
-"""Finished units as the suite's tables: tasks, outcomes."""
+"""Finished units as tables: tasks, outcomes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from mergecast.tables.missing import MissingOutcome
 from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.paired import retention_stderr
 from mergecast.tables.sets import join_members
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mergecast.suites.plan import RunPlan
-    from mergecast.suites.units import OutcomeUnit
+    from mergecast.suites.merges import Merge
 
 _NAN = float("nan")
 
@@ -45,53 +45,78 @@ def tasks_table(singles: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def outcomes_table(
-    plan: RunPlan,
-    units: Sequence[OutcomeUnit],
+    merges: Sequence[Merge],
     records: Sequence[Mapping[str, Any]],
     singles: Mapping[str, Mapping[str, Any]],
+    *,
+    suite: str,
+    seed: int,
+    versions: Mapping[str, int],
+    recipe: Mapping[str, Any],
 ) -> OutcomeTable:
     """One row a merged set and member, with the reasons of what is missing.
 
     Parameters
     ----------
-    plan : RunPlan
-        The run: its recipe and versions go into the table.
-    units : sequence of OutcomeUnit
-        The merges.
+    merges : sequence of Merge
+        Method and members.
     records : sequence of mapping
         What is stored of them, in the same order.
     singles : mapping of str to mapping
         Task to what is stored of its single model.
+    suite : str
+        The suite column.
+    seed : int
+        Of random masks.
+    versions, recipe : mapping
+        See `OutcomeTable`.
     """
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
     missing: list[MissingOutcome] = []
-    for unit, record in zip(units, records, strict=True):
-        for task in unit.members:
+    for (method, members), record in zip(merges, records, strict=True):
+        for task in members:
             merged, single = record["tasks"][task], singles[task]["single"]
-            key = _key(unit, task)
-            rows.append({**key, **_values(merged, single)})
+            key: dict[str, Any] = {
+                "suite": suite,
+                "method": method,
+                "members": join_members(members),
+                "task": task,
+                "seed": seed,
+            }
+            rows.append({**key, **_values(merged, single), **_beside(singles[task])})
             missing += [
                 MissingOutcome(**key, reason=reason, column=column)
                 for column, reason in _reasons(merged, single).items()
             ]
-    return OutcomeTable(
-        pd.DataFrame(rows),
-        missing=missing,
-        versions=plan.stages(),
-        recipe={"suite": plan.run.recipe.model_dump(mode="json")},
+    return OutcomeTable(pd.DataFrame(rows), missing=missing, versions=versions, recipe=recipe)
+
+
+def samples_table(
+    merges: Sequence[Merge],
+    records: Sequence[Mapping[str, Any]],
+    singles: Mapping[str, Mapping[str, Any]],
+    *,
+    suite: str,
+    seed: int,
+) -> pd.DataFrame:
+    """The scores of every sample, one row a row of `outcomes_table`; arguments as it takes them."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "suite": suite,
+            "method": method,
+            "members": join_members(members),
+            "task": task,
+            "seed": seed,
+            "scores": list(record["tasks"][task]["samples"]),
+            "single_scores": list(singles[task]["single"]["samples"]),
+        }
+        for (method, members), record in zip(merges, records, strict=True)
+        for task in members
     )
-
-
-def _key(unit: OutcomeUnit, task: str) -> dict[str, Any]:
-    return {
-        "suite": unit.run.suite_name,
-        "method": unit.method,
-        "members": join_members(unit.members),
-        "task": task,
-        "seed": unit.run.seed,
-    }
 
 
 def _values(merged: Mapping[str, Any], single: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,7 +128,20 @@ def _values(merged: Mapping[str, Any], single: Mapping[str, Any]) -> dict[str, A
     }
     score = single["values"]["score"]
     retention = values["score"] / score if score > 0 else _NAN
-    return {**values, "retention": retention, "n_eval": single["n_eval"]}
+    error = retention_stderr(merged.get("samples", ()), single.get("samples", ()))
+    return {
+        **values,
+        "retention": retention,
+        "retention_stderr": error,
+        "n_eval": single["n_eval"],
+    }
+
+
+def _beside(record: Mapping[str, Any]) -> dict[str, float]:
+    """What the member's single model is to be seen beside."""
+    rate = record.get("majority")
+    values = record.get("base", {}).get("values", {})
+    return {"base_score": values.get("score", _NAN), "majority": _NAN if rate is None else rate}
 
 
 def _reasons(merged: Mapping[str, Any], single: Mapping[str, Any]) -> dict[str, str]:

@@ -18,14 +18,18 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mergecast.checkpoints.writer import write_safetensors
-from mergecast.evidence.retention.batchnorm import BATCHNORM
+from mergecast.evidence.settings import MergeSettings
 from mergecast.merging import METHODS
-from mergecast.merging.run import MERGE
 from mergecast.runtime.stage import Stage
 from mergecast.runtime.store import Store
-from mergecast.suites.evaluate import evaluate_merge, evaluate_single
+from mergecast.suites.evaluate import (
+    evaluate_merge,
+    evaluate_single,
+    outcome_stage,
+    session_of,
+    single_stage,
+)
 from mergecast.suites.suite import SUITES, Recipe, Suite
-from mergecast.tasks.measure import EVALUATION
 from mergecast.tasks.task import Task
 
 BASE_FILE = "base.safetensors"
@@ -33,10 +37,6 @@ BASE_FILE = "base.safetensors"
 BASE = Stage("base", 1)
 #: A model fine-tuned from the base.
 FINE_TUNE = Stage("fine-tune", 1)
-#: A base and a fine-tuned model on the task's test samples.
-SINGLE = Stage("single", 1, modules=("mergecast.suites.evaluate",))
-#: A merge on the members' test samples.
-OUTCOME = Stage("outcome", 1, modules=("mergecast.suites.evaluate",))
 
 
 @dataclass(frozen=True)
@@ -169,12 +169,14 @@ class SingleUnit(Unit):
     @property
     def stage(self) -> Stage:
         """What it is made by."""
-        return SINGLE.with_uses(EVALUATION)
+        return single_stage()
 
     def compute(self) -> None:
         """Evaluate both; the record holds sizes of the splits and both scores."""
-        paths = self.run.folder / BASE_FILE, self.run.folder / model_file(self.task)
-        self.run.store.put(self.spec, evaluate_single(self.run.task(self.task), *paths))
+        run, name = self.run, self.task
+        models = {name: run.folder / model_file(name)}
+        session = session_of([run.task(name)], run.folder / BASE_FILE, models)
+        run.store.put(self.spec, evaluate_single(session, name))
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ class OutcomeUnit(Unit):
     @property
     def stage(self) -> Stage:
         """What it is made by."""
-        return OUTCOME.with_uses(MERGE, METHODS.get(self.method).stage, BATCHNORM, EVALUATION)
+        return outcome_stage(self.method)
 
     @property
     def spec(self) -> dict[str, object]:
@@ -217,15 +219,17 @@ class OutcomeUnit(Unit):
     def compute(self) -> None:
         """Merge and evaluate; what does not exist is kept with its reason."""
         run = self.run
-        scores = evaluate_merge(
+        session = session_of(
             [run.task(name) for name in self.members],
             run.folder / BASE_FILE,
             {name: run.folder / model_file(name) for name in self.members},
-            self.method,
-            params=self.params,
-            seed=run.seed,
-            reestimate_batchnorm=run.recipe.reestimate_batchnorm,
+            MergeSettings(
+                merge_seed=run.seed,
+                params={self.method: self.params},
+                reestimate_batchnorm=run.recipe.reestimate_batchnorm,
+            ),
         )
+        scores = evaluate_merge(session, self.members, self.method)
         run.store.put(self.spec, {"tasks": scores})
 
 

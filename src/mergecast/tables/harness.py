@@ -15,6 +15,7 @@ from mergecast.errors import TableError, UsageError
 from mergecast.tables.harness_file import Document, HarnessFile, Sample
 from mergecast.tables.missing import MissingOutcome
 from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.paired import retention_stderr
 from mergecast.tables.sets import JOIN, join_members, split_members
 from mergecast.typing import Floats
 
@@ -156,7 +157,7 @@ def _row(single: _Single, path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         reason = alone if isinstance(alone, str) else str(merged_samples)
         return row, {"retention_stderr": reason}
     values = _paired(alone, merged_samples, f"task {single.task!r}", single.file.path, merged.path)
-    return row | {"n_eval": len(values), "retention_stderr": _stderr(values)}, {}
+    return row | {"n_eval": len(values), "retention_stderr": retention_stderr(*values.T[::-1])}, {}
 
 
 def _refuse_other_settings(single: _Single, merged: HarnessFile) -> None:
@@ -210,15 +211,6 @@ def _paired(
         problem = f"{about}: {other} of {len(pairs)} prompts differ from those of {alone_path}"
         raise TableError(path, problem, "evaluate both alike")
     return np.array([[one.value, two.value] for one, two in pairs], dtype="float64")
-
-
-def _stderr(values: Floats) -> float:
-    """Standard error of a ratio of two means over the same documents (delta method)."""
-    if len(values) < 2:
-        return float("nan")
-    alone, merged = values.T
-    residuals = merged - merged.mean() / alone.mean() * alone
-    return float(residuals.std(ddof=1) / np.sqrt(len(values)) / alone.mean())
 
 
 def _short(value: object) -> str:

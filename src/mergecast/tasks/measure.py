@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,12 +34,15 @@ class TaskScore:
         Samples measured.
     n_classes : int
         Outputs that the model chooses among.
+    samples : sequence of float
+        The score of each sample, in their order; none where the score is missing.
     """
 
     values: Mapping[str, float]
     missing: Mapping[str, str]
     n_eval: int
     n_classes: int
+    samples: Sequence[float] = ()
 
 
 @torch.no_grad()
@@ -90,20 +93,26 @@ def measure(probe: Probe, samples: Samples, batch_size: int | None = None) -> Ta
         for quantity, part in parts.items()
         if quantity not in missing
     }
-    return TaskScore(values, missing, len(samples), n_classes)
+    scores = [] if "score" in missing else torch.cat(parts["score"]).tolist()
+    return TaskScore(values, missing, len(samples), n_classes, scores)
 
 
-def majority(labels: Tensor | None) -> float:
-    """Score of always answering the commonest class, where accuracy is the score.
+def always_commonest(labels: Tensor | None) -> Tensor:
+    """Scores of answering the commonest class for every sample, (n,), where accuracy is the score.
 
     Raises
     ------
     UndefinedError
         There is not one class a sample.
     """
-    if labels is None or labels.dim() != 1:
+    if labels is None or labels.dim() != 1 or labels.is_floating_point():
         raise UndefinedError("majority", "the samples have not one class each")
-    return int(labels.bincount().max()) / len(labels)
+    return (labels == labels.bincount().argmax()).double()
+
+
+def majority(labels: Tensor | None) -> float:
+    """Mean of `always_commonest`; errors as of it."""
+    return float(always_commonest(labels).mean())
 
 
 def _unusable(task: Task, logits: Tensor, labels: Tensor | None) -> str:

@@ -59,6 +59,12 @@ class Samples:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def size_in_bytes(self) -> int:
+        """Memory that inputs and labels take."""
+        labels = () if self.labels is None else (self.labels,)
+        return sum(value.nbytes for value in (*self.inputs.values(), *labels))
+
     def batches(self, size: int) -> Iterator[Samples]:
         """Consecutive parts of at most `size` samples."""
         for start in range(0, len(self), size):

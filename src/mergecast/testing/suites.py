@@ -135,7 +135,8 @@ def its_models_are_the_base_and_a_head(trial: Trial) -> None:
 def models_and_merges_have_scores(trial: Trial) -> None:
     """What `bench run` does: a score of every single model, and of the members of a merge."""
     from mergecast.checkpoints.writer import write_safetensors
-    from mergecast.suites.evaluate import evaluate_merge, evaluate_single
+    from mergecast.evidence.settings import MergeSettings
+    from mergecast.suites.evaluate import evaluate_merge, evaluate_single, session_of
 
     made, tasks = trial.made, trial.tasks
     with TemporaryDirectory(prefix="mergecast-") as scratch:
@@ -144,12 +145,12 @@ def models_and_merges_have_scores(trial: Trial) -> None:
         write_safetensors(base, made.base)
         for name, model in made.models.items():
             write_safetensors(files[name], model)
+        merges = MergeSettings(merge_seed=_SEED, reestimate_batchnorm=True)
+        session = session_of(tasks, base, files, merges)
         for task in tasks:
-            score = evaluate_single(task, base, files[task.name])["single"]["values"]["score"]
+            score = evaluate_single(session, task.name)["single"]["values"]["score"]
             expect(score > 0, f"the score of {task.name!r} is {score}: nothing can be retained")
-        merged = evaluate_merge(
-            tasks, base, files, "weight_avg", params={}, seed=_SEED, reestimate_batchnorm=True
-        )
+        merged = evaluate_merge(session, [*files], "weight_avg")
         for name, result in merged.items():
             reason = result["missing"].get("score")
             expect(reason is None, f"merged, {name!r} has no score: {reason}")

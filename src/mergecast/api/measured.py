@@ -1,0 +1,141 @@
+"""Measuring one's own merges: merge, give each member its own head, score on its test samples."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from mergecast.api.asked import ask
+from mergecast.api.inputs import Tasks
+from mergecast.errors import UsageError
+from mergecast.family.family import Family, Models
+from mergecast.family.light import refuse_unusable
+from mergecast.runtime.progress import Progress
+from mergecast.suites.merges import asked_merges
+from mergecast.suites.own import Measured, check_tests, measure_merges
+from mergecast.suites.run import SIX
+from mergecast.typing import Names, listed
+
+log = logging.getLogger(__name__)
+
+
+def measure(
+    family: Family | str | Path,
+    models: Models | None = None,
+    *,
+    tasks: Tasks = None,
+    pairs: bool = False,
+    sets: int | None = None,
+    members: Names = (),
+    methods: Names | None = None,
+    merge_params: Mapping[str, Mapping[str, object]] | None = None,
+    merge_seed: int = 0,
+    reestimate_batchnorm: bool = False,
+    device: str = "cpu",
+    batch_size: int = 32,
+    cache: str | Path | None = None,
+    suite: str | None = None,
+    private: Names = (),
+    strict: bool = True,
+    unchecked: bool = False,
+    progress: Progress | None = None,
+) -> Measured:
+    """Merge models, and score every member with its own head on its task's test samples.
+
+    The single models, and the base with each of their heads, answer the same samples, so that
+    retention is a ratio on equal terms and its standard error is paired. A merge is of what all
+    the models given share, as forecasts are. The result feeds `fit`, `report` and `forecast`.
+
+    Parameters
+    ----------
+    family : Family, str or Path
+        A family, or the path of its base.
+    models : str, Path, sequence of them or mapping, optional
+        The fine-tuned models beside a base's path; or label to path.
+    tasks : str, Path or mapping
+        A file of tasks, each with `test`, a suite's run folder, or label to `Task`.
+    pairs : bool
+        Merge all pairs, beside `sets` and `members`; all pairs where none of the three is given.
+    sets : int, optional
+        Merge all sets of so many models.
+    members : str or sequence of str
+        Merge these sets, labels joined by ``+``.
+    methods : str or sequence of str, optional
+        Merging methods; by default the six of the suites.
+    merge_params : mapping of str to mapping, optional
+        Merging method to its parameters, where they differ from the defaults.
+    merge_seed : int
+        Seed of the merges' random masks.
+    reestimate_batchnorm : bool
+        Measure BatchNorm's running statistics anew after each merge, on all calibration samples
+        of the member's task.
+    device : str
+        Where models run: ``cpu``, ``cuda`` or ``cuda:N``.
+    batch_size : int
+        Samples run at once.
+    cache : str or Path, optional
+        Folder of finished work, to resume from; a temporary one by default.
+    suite : str, optional
+        The table's suite column.
+    private : str or sequence of str
+        Glob patterns of parameters that belong to tasks.
+    strict : bool
+        Refuse models that differ from the base outside task heads.
+    unchecked : bool
+        Merge what `mergecast.check` refuses: a wrong base, configs of another network.
+    progress : Progress, optional
+        Told of every single model and every merge.
+
+    Returns
+    -------
+    Measured
+        The table of outcomes, the scores of every sample, and what to be wary of.
+
+    Raises
+    ------
+    UsageError
+        No tasks, a task without labelled test samples, an unknown label, method or parameter.
+    UndefinedError
+        A task or a single model has no score, as a regression has none.
+    CheckpointError, FamilyError
+        The base or a model cannot be used, or `mergecast.check` refuses it.
+
+    Examples
+    --------
+    >>> measured = measure("base/", ["a/", "b/"], tasks="tasks.yaml")  # doctest: +SKIP
+    >>> measured.write("runs/mine/outcomes.parquet")  # doctest: +SKIP
+    """
+    if tasks is None:
+        raise UsageError("tasks", "none given", "give a file of tasks, each with `test` samples")
+    chosen = listed(methods) if methods else SIX
+    asked = ask(
+        family,
+        models,
+        tasks=tasks,
+        methods=chosen,
+        merge_params=merge_params,
+        merge_seed=merge_seed,
+        reestimate_batchnorm=reestimate_batchnorm,
+        device=device,
+        batch_size=batch_size,
+        cache=cache,
+        suite=suite,
+        private=private,
+        strict=strict,
+        progress=progress,
+    )
+    with asked.session as whole:
+        merges = asked_merges(
+            whole.family.names, chosen, pairs=pairs, sets=sets, members=listed(members)
+        )
+        used = {label for _, labels in merges for label in labels}
+        session = whole.narrowed([label for label in whole.family.names if label in used])
+        check_tests(session)
+        findings = [] if unchecked else refuse_unusable(session.family)
+        measured = measure_merges(session, merges, asked.suite)
+    found = (*measured.findings, *findings)
+    for finding in found:
+        log.warning("%s: %s; %s", finding.about, finding.message, finding.remedy)
+    return replace(measured, findings=found)

@@ -1,0 +1,102 @@
+"""``mergecast measure`` as a user runs it, and what the table it writes is for."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+import yaml
+
+from mergecast.cli.main import run
+from mergecast.tables.outcomes import OutcomeTable
+from mergecast.testing.tiny import tiny_family
+from tiny_models import write_tiny_tasks
+
+
+def with_test(built, folder):
+    """The file of tasks with test samples, which for a test of numbers may be the same."""
+    content = yaml.safe_load(built.tasks_file.read_text())
+    content["tasks"] = {n: {**task, "test": task["data"]} for n, task in content["tasks"].items()}
+    for task in content["tasks"].values():
+        for part in ("data", "test"):
+            task[part] = {**task[part], "file": str(built.base.parent / task[part]["file"])}
+    content["defaults"]["model"]["folder"] = str(built.base)
+    path = folder / "tasks.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["bert", "lora"])
+def test_heads_of_other_sizes_and_adapters_are_measured(kind, probe_family, tmp_path, capsys):
+    built = probe_family(kind)
+    tasks, out = with_test(built, tmp_path), tmp_path / "o.csv"
+    paths = [str(built.base), *map(str, built.models)]
+    options = ("--tasks", str(tasks), "--method", "ties", "-o", str(out))
+    assert run(["measure", *paths, *options, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    table = OutcomeTable.read(out).frame
+    assert len(printed["table"]) == len(table) == 6
+    assert printed["samples"] == str(tmp_path / "o.samples.parquet")
+    assert table["score"].notna().all()
+    assert (table["n_eval"] == 14).all()
+    named = {finding["about"] for finding in printed["findings"]}
+    assert kind != "bert" or named >= {"first", "second", "third"}  # random heads and labels
+
+
+def test_a_task_without_test_is_refused_before_anything_is_written(probe_family, tmp_path, capsys):
+    built = probe_family("bert")
+    out = tmp_path / "o.parquet"
+    assert run(["measure", *built.arguments, "-o", str(out)]) == 2
+    assert "task 'first': has no test samples; add `test:` to the task" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory):
+    """Six models, the merges of all their pairs measured, and their metrics."""
+    folder = tmp_path_factory.mktemp("own")
+    tiny_family(folder, "abcdef")
+    tasks = write_tiny_tasks(folder, "abcdef")
+    paths = [str(folder / f"{name}.safetensors") for name in ("base", *"abcdef")]
+    given = [*paths, "--tasks", str(tasks), "--method", "ties", "--method", "weight_avg"]
+    assert run(["measure", *given, "-o", str(folder / "run/outcomes.parquet")]) == 0
+    assert run(["metrics", *given, "-o", str(folder / "run/pairs.parquet"),
+                "--tier", "weights"]) == 0  # fmt: skip
+    return folder, given
+
+
+def test_the_table_on_screen_says_what_each_member_keeps(zoo, tmp_path, capsys, monkeypatch):
+    folder, given = zoo
+    monkeypatch.setenv("COLUMNS", "100")
+    out = tmp_path / "o.parquet"
+    assert run(["measure", *given, "--members", "b+a", "-o", str(out)]) == 0
+    printed = capsys.readouterr().out
+    table = OutcomeTable.read(folder / "run/outcomes.parquet").frame
+    rows = table[(table["members"] == "a+b") & (table["method"] == "ties")]
+    for row in rows.itertuples():
+        assert f"{row.task} {row.retention:.3f} ± {row.retention_stderr:.3f}" in printed
+    assert f"{rows['retention'].min():.3f}" in printed
+    assert f"table: {out}" in printed
+    assert f"mergecast fit {tmp_path}" in printed
+
+
+def test_what_was_measured_is_fitted_forecast_and_reported(zoo, tmp_path, capsys):
+    folder, given = zoo
+    run_folder, file = str(folder / "run"), str(tmp_path / "mine.json")
+    assert run(["fit", run_folder, "-o", file]) == 0
+    assert run(["report", run_folder, "-o", str(tmp_path / "page"), "--json"]) == 0
+    capsys.readouterr()
+    summary = json.loads((tmp_path / "page/run.json").read_text())
+    table = OutcomeTable.read(folder / "run/outcomes.parquet")
+    means = table.pairs().set_index(["left", "right", "method"])["retention"]
+    members = pd.DataFrame(summary["rows"])
+    found = members.groupby(["left", "right", "method"])["measured"].mean()
+    pd.testing.assert_series_equal(found, means.sort_index(), check_names=False)
+    [first, *_] = summary["tasks"]
+    assert first["task"] == "a"
+    assert first["single_score"] > first["majority"]
+    assert run(["forecast", *given[:7], "--forecaster", file, "--json"]) == 0
+    forecast = json.loads(capsys.readouterr().out)
+    assert forecast["header"]["n_pairs"] == 15
+    assert all(row["predicted"] is not None for row in forecast["rows"])
