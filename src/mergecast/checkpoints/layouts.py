@@ -30,7 +30,8 @@ _DIFFUSERS = (
     "diffusion_pytorch_model.bin",
 )
 _MISTRAL = ("consolidated.safetensors", "consolidated.safetensors.index.json")
-_ORDER = (*_TRANSFORMERS, *_DIFFUSERS, *_MISTRAL)
+_LOADERS = {"transformers": _TRANSFORMERS, "diffusers": _DIFFUSERS, "Mistral": _MISTRAL}
+_ORDER = tuple(name for order in _LOADERS.values() for name in order)
 #: Weights of the same name in other libraries' formats: never meant, often there.
 _TRAINING_STATE = (
     "optimizer",
@@ -45,9 +46,10 @@ _SHOWN = 4
 
 @dataclass(frozen=True)
 class Chosen:
-    """The file or index that is read, and what was decided, for people."""
+    """The file or index that is read, by which rule, and what was decided, for people."""
 
     file: Path
+    rule: str
     notes: tuple[str, ...] = ()
 
 
@@ -61,14 +63,16 @@ def choose_weights(folder: Path) -> Chosen:
     """
     named = [folder / name for name in _ORDER if (folder / name).is_file()]
     if named:
-        return Chosen(named[0], _left_out(named[0], named[1:]))
+        return Chosen(named[0], _rule(named[0].name), _left_out(named[0], named[1:]))
     candidates = _candidates(folder)
     indexes = [file for file in candidates if file.name.endswith(_INDEX)]
     plain = [file for file in candidates if not file.name.endswith(_INDEX)]
     for files in (indexes, _best_suffix(plain)):
         if len(files) == 1:
             rest = [file for file in candidates if file != files[0]]
-            return Chosen(files[0], () if files is indexes else _left_out(files[0], rest))
+            if files is indexes:
+                return Chosen(files[0], "the only index")
+            return Chosen(files[0], _only(files[0]), _left_out(files[0], rest))
         if files:
             listing = ", ".join(file.name for file in files[:_SHOWN])
             raise CheckpointError(
@@ -144,6 +148,17 @@ def _without_variants(files: list[Path]) -> list[Path]:
         if not (variant and f"{stem}.{suffix}" in names):
             kept.append(file)
     return kept
+
+
+def _rule(name: str) -> str:
+    """Whose order of names chose a file."""
+    loader, order = next((loader, order) for loader, order in _LOADERS.items() if name in order)
+    return f"the first there is, in the order of {loader}: {', '.join(order)}"
+
+
+def _only(file: Path) -> str:
+    """Why a file of any other name was chosen."""
+    return f"the only {_suffix(file)} file that is no variant, no index and no training state"
 
 
 def _suffix(file: Path) -> str:

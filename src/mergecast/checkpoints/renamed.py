@@ -31,6 +31,11 @@ class RenamedCheckpoint(Checkpoint):
         self.stored = stored
         self._names = dict(names)
 
+    @property
+    def renamed(self) -> dict[str, str]:
+        """New name to stored name, of every tensor that has another."""
+        return dict(self._names)
+
     def delta(self, name: str, base: Array, start: int = 0) -> Array:
         """See `Checkpoint.delta`."""
         return self.stored.delta(self._names.get(name, name), base, start)

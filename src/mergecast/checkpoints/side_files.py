@@ -56,7 +56,7 @@ def side_files(folder: Path) -> list[Path]:
     files = [
         file
         for file in sorted(folder.iterdir())
-        if file.is_file() and file.name not in _OTHERS and not _is_weight(file.name)
+        if file.is_file() and file.name not in _OTHERS and not is_weight(file.name)
     ]
     return [*files, *module_folders(folder)]
 
@@ -67,7 +67,8 @@ def module_folders(folder: Path) -> list[Path]:
     return [folder / place for place in sorted(places) if place and (folder / place).is_dir()]
 
 
-def _is_weight(name: str) -> bool:
+def is_weight(name: str) -> bool:
+    """Whether a file of this name holds weights or training state, of whatever library."""
     return name.endswith(_WEIGHTS) or ".ckpt." in name or (".index." in name and ".json" in name)
 
 

@@ -13,6 +13,7 @@ from mergecast.cli.options import (
     ModelsArgument,
     PrivateOption,
     StrictOption,
+    VerboseOption,
     VocabularyOption,
 )
 
@@ -25,6 +26,7 @@ def command(
     models: ModelsArgument,
     private: PrivateOption = None,
     strict: StrictOption = True,
+    verbose: VerboseOption = False,
     vocabulary: VocabularyOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -48,14 +50,14 @@ def command(
     if json:
         print_json(preflight.to_dict())
     else:
-        _print(preflight)
+        _print(preflight, verbose)
     if not preflight.usable:
         raise typer.Exit(4)
     if preflight.refused:
         raise typer.Exit(3)
 
 
-def _print(preflight: Preflight) -> None:
+def _print(preflight: Preflight, verbose: bool) -> None:
     family = preflight.family
     infos = family.base.infos
     elements = sum(infos[name].size for name in family.shared)
@@ -69,6 +71,11 @@ def _print(preflight: Preflight) -> None:
         norm = preflight.relative_norms.get(label)
         size = "" if norm is None else f"  ‖τ‖/‖θ₀‖ = {norm:.4f}"
         print(f"{verdict} {label:{width}}{size}".rstrip())
+    for reading in preflight.readings if verbose else ():
+        label = "" if reading.subject == "base" else f" {reading.label}"
+        print(f"{reading.subject}{label}: {reading.path}")
+        for line in reading.lines:
+            print(f"  {line}")
     for finding in preflight.findings:
         remedy = f"; {finding.remedy}" if finding.remedy else ""
         print(f"{finding.severity}: {finding.about}: {finding.rule}: {finding.message}{remedy}")

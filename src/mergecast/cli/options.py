@@ -101,6 +101,10 @@ TierOption = Annotated[
 UncheckedOption = Annotated[
     bool, typer.Option("--unchecked", help="Merge what `mergecast check` refuses.")
 ]
+VerboseOption = Annotated[
+    bool,
+    typer.Option("--verbose", help="Also say which files were read, by which rule, and names."),
+]
 VocabularyOption = Annotated[
     str | None,
     typer.Option(

@@ -16,6 +16,7 @@ from mergecast.family.blocks import ParamBlock
 from mergecast.family.family import Family, Models
 from mergecast.family.findings import VANISHED_SHARE, Finding, delta_findings
 from mergecast.family.headers import dtype_names, header_findings
+from mergecast.family.reading import Reading, readings
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.typing import Array, Names
 
@@ -51,6 +52,11 @@ class Preflight:
             return []
         return [name for name in self.family.names if name not in self.refused]
 
+    @property
+    def readings(self) -> list[Reading]:
+        """Which files were read by which rule, what was left out, which names were aligned."""
+        return readings(self.family)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
         infos = self.family.base.infos
@@ -63,6 +69,7 @@ class Preflight:
             "shared_elements": sum(infos[name].size for name in self.family.shared),
             "relative_norms": self.relative_norms,
             "excluded": [vars(e) for e in self.family.alignment.excluded],
+            "readings": [vars(one) for one in self.readings],
             "findings": [vars(f) for f in self.findings],
         }
 
