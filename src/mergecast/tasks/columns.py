@@ -192,7 +192,7 @@ def as_tensor(name: str, values: Any, padding: int = 0) -> tuple[Tensor, Tensor 
         raise UsageError(
             f"column {name!r}",
             f"holds {array.dtype.name} values such as {', '.join(map(repr, examples))}",
-            "give numbers (text columns go under text, images as arrays)",
+            "give numbers (text columns go under text, images under pixel_values)",
         )
     kind = np.float32 if array.dtype.kind == "f" else np.int64
     return torch.from_numpy(np.ascontiguousarray(array, dtype=kind)), mask

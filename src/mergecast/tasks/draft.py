@@ -236,7 +236,7 @@ def _columns(kind: str, auto: str, data: dict[str, Any]) -> str:
     if "inputs" in data:
         names = ", ".join(data["inputs"])
         labels = "; labels: class numbers from 0" if kind == "classification" else ""
-        return f"{names}: arrays as the model's processor makes them{labels}"
+        return f"{names}: images (paths or bytes), or arrays as the processor makes them{labels}"
     if auto == "AutoModelForMaskedLM":
         return "text: texts; labels: token numbers, or none"
     return COLUMNS["choices" if "choices" in data else kind]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from mergecast.tasks import models
 from mergecast.tasks.columns import Columns, as_tensor, open_columns
 from mergecast.tasks.encoding import TextEncoder
 from mergecast.tasks.kinds import Kind, Outputs, kind_of, shifted_right
+from mergecast.tasks.pixels import PIXELS, PixelEncoder, holds_images
 from mergecast.tasks.scores import IGNORED
 from mergecast.tasks.spec import DataSpec, TaskSpec
 from mergecast.tasks.task import Samples, Split, Task, draw, take
@@ -171,7 +172,13 @@ class FileTask(Task):
                 f"returned {type(result).__name__}",
                 "return (inputs by name, labels or None)",
             )
-        inputs = {str(name): _tensor(str(name), value) for name, value in result[0].items()}
+        inputs: dict[str, Tensor] = {}
+        for name, value in result[0].items():
+            if name == PIXELS and holds_images(value):
+                source = self.folder / str(data.call)
+                inputs[name] = self._pixels(data, source, value, range(len(value)))
+            else:
+                inputs[str(name)] = _tensor(str(name), value)
         labels = None if result[1] is None else _tensor("labels", result[1])
         return self._with_labels(take(self.name, split, inputs, labels, count, seed))
 
@@ -183,7 +190,11 @@ class FileTask(Task):
         if data.text is not None:
             inputs, labels = self._encoded(data, columns, rows)
         for name, column in data.inputs.items():
-            inputs[name], mask = as_tensor(column, columns.read(column, rows))
+            values = columns.read(column, rows)
+            if name == PIXELS and holds_images(values):
+                inputs[name] = self._pixels(data, columns.path, values, rows.tolist())
+                continue
+            inputs[name], mask = as_tensor(column, values)
             if mask is not None and name == "input_ids" and "attention_mask" not in data.inputs:
                 inputs["attention_mask"] = mask
         if data.labels is not None and labels is None:
@@ -212,6 +223,15 @@ class FileTask(Task):
             if lengths and not isinstance(texts[0], str):
                 labels = encoder.word_labels(encoded, given)
         return dict(encoded), labels
+
+    def _pixels(
+        self, data: DataSpec, source: Path, values: Sequence[Any], rows: Sequence[int]
+    ) -> Tensor:
+        """Images as the model's, or the named, processor makes pixels of them."""
+        folder = data.processor or self.spec.model.folder
+        if folder is None:
+            raise UsageError(f"task {self.name!r}", "has no image processor", "set data.processor")
+        return PixelEncoder(self.path(folder)).pixels(source, values, rows)
 
     def _with_labels(self, samples: Samples) -> Samples:
         """Labels in the form of the kind, and the decoder's inputs that follow from them."""

@@ -66,7 +66,10 @@ class DataSpec(_Strict):
     split: str | None = None
     """Split of a saved dataset with several."""
     inputs: dict[str, str] = {}
-    """Argument of the model's forward to column."""
+    """Argument of the model's forward to column; images (paths, bytes, datasets' own) under
+    ``pixel_values`` go through `processor`."""
+    processor: Path | None = None
+    """Folder of the image processor; the model's folder if not given."""
     text: str | tuple[str, str] | TextPair | None = None
     """Column of text (or of lists of words, or of chats), turned into tokens by `tokenizer`; two
     columns for sentence pairs."""
