@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +100,7 @@ def draft_tasks(
 
 @dataclass(frozen=True)
 class TasksCheck:
-    """What a batch of each task showed.
+    """What some samples of each task showed.
 
     Attributes
     ----------
@@ -137,11 +138,12 @@ def check_tasks(
     *,
     private: Names = (),
     strict: bool = True,
+    calibration: int | None = None,
     seed: int = 0,
     device: str = "cpu",
     batch_size: int = 32,
 ) -> TasksCheck:
-    """Try one batch of every task of a file, with its model where models are given.
+    """Try some samples of every task of a file, with its model where models are given.
 
     Parameters
     ----------
@@ -155,12 +157,14 @@ def check_tasks(
         Glob patterns of parameters that belong to tasks.
     strict : bool
         Refuse models that differ from the base outside task heads.
+    calibration : int, optional
+        Samples of every task; by default 100, or all that a task has if it has fewer.
     seed : int
         Of the choice of samples.
     device : str
         Where models run: ``cpu``, ``cuda`` or ``cuda:N``.
     batch_size : int
-        Samples of a batch.
+        Samples run at once.
 
     Returns
     -------
@@ -175,24 +179,32 @@ def check_tasks(
         The base cannot be opened, or no model can be used at all.
     """
     from mergecast.checkpoints.torch_bridge import read_state
+    from mergecast.evidence.settings import CALIBRATION
     from mergecast.runtime.devices import check_device
     from mergecast.tasks.trial import try_task
 
     check_device(device)
     by_label = load_tasks(tasks)
+    trial = partial(
+        try_task,
+        count=calibration or CALIBRATION,
+        seed=seed,
+        device=device,
+        batch_size=batch_size,
+    )
     if base is None:
-        trials = [try_task(t, seed=seed, device=device, batch_size=batch_size)
-                  for t in by_label.values()]  # fmt: skip
+        trials = [trial(task) for task in by_label.values()]
         return TasksCheck(tuple(trials), {t.label: t.problem for t in trials if t.problem}, False)
     family = open_family(base, models, private=private, strict=strict, tasks=by_label, refuse=True)
     refused = {label: str(error) for label, error in family.refused.items()}
+    of_base = read_state(family.base)
     trials = []
     for label, model in family.models.items():
         if label not in by_label:
             refused[label] = str(UsageError.unknown("task of model", label, by_label))
             continue
         state = read_state(model)
-        trials.append(try_task(by_label[label], state, seed=seed, device=device,
-                               batch_size=batch_size))  # fmt: skip
-    refused |= {trial.label: trial.problem for trial in trials if trial.problem}
+        beside = {**state, **{name: of_base[name] for name in family.shared}}
+        trials.append(trial(by_label[label], state, beside))
+    refused |= {one.label: one.problem for one in trials if one.problem}
     return TasksCheck(tuple(trials), refused, True)

@@ -11,6 +11,7 @@ from mergecast.cli.console import finish, print_json
 from mergecast.cli.options import (
     BaseArgument,
     BatchSizeOption,
+    CalibrationOption,
     DeviceOption,
     ForceOption,
     JsonOption,
@@ -67,7 +68,7 @@ def init(
     finish(bool(draft.refused))
 
 
-@app.command(short_help="Try one batch of every task.")
+@app.command(short_help="Try some samples of every task.")
 def check(
     tasks: Annotated[Path, typer.Argument(metavar="TASKS", help="The file of tasks.")],
     base: Annotated[
@@ -79,15 +80,16 @@ def check(
     ] = None,
     private: PrivateOption = None,
     strict: StrictOption = True,
+    calibration: CalibrationOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
     batch_size: BatchSizeOption = 32,
     json: JsonOption = False,
 ) -> None:
-    """Try one batch of every task: its file, columns, labels, and the model's answers.
+    """Try some samples of every task: its file, columns, labels, and the model's answers.
 
-    Without models their architectures are run with random values, which shows everything but
-    scores. Exit code 0: all can be used; 3: some cannot; 4: none can.
+    Without models their architectures run one batch with random values, which shows everything
+    but scores. Exit code 0: all can be used; 3: some cannot; 4: none can.
 
     Examples:
 
@@ -103,6 +105,7 @@ def check(
         models,
         private=private or (),
         strict=strict,
+        calibration=calibration,
         seed=seed,
         device=device,
         batch_size=batch_size,
@@ -119,13 +122,25 @@ def check(
 def _print(found: TasksCheck) -> None:
     from mergecast.report.table import Table, open_console, show
 
-    names = ("task", "kind", "samples", "test", "labels", "score", "cut", "empty", "ms", "verdict")
+    names = (
+        "task",
+        "verdict",
+        "kind",
+        "samples",
+        "test",
+        "tried",
+        "labels",
+        "score",
+        "cut",
+        "empty",
+        "ms",
+    )
     caption = (
-        "labels: different ones of the batch, of the model's classes; score: of the batch; cut: "
-        "texts longer than max_length; ms: of the forward pass, a sample"
+        "samples, test: what the file holds; of those tried, labels: different ones, of the "
+        "model's classes; cut: texts longer than max_length; ms: of the forward pass, a sample"
     )
     rows = [_cells(trial) for trial in found.trials]
-    show(open_console(), [Table("One batch of each task", names, rows, keys=2, caption=caption)])
+    show(open_console(), [Table("Tasks, tried", names, rows, keys=2, caption=caption)])
     for label, reason in found.refused.items():
         print(f"error: {label}: {reason}")
     for trial in found.trials:
@@ -147,13 +162,14 @@ def _cells(trial: Trial) -> list[str]:
     labels = f"{len(trial.labels)} of {trial.classes}" if trial.labels else MISSING
     return [
         trial.label,
+        "REFUSED" if trial.problem else "usable",
         shown(trial.kind),
         shown(trial.sizes.get("calibration")),
         shown(trial.sizes.get("test")),
+        shown(trial.tried),
         labels,
         number(trial.score),
         shown(trial.cut),
         shown(trial.empty),
         number(None if trial.seconds is None else 1000 * trial.seconds, 1),
-        "REFUSED" if trial.problem else "usable",
     ]

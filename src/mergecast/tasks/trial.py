@@ -1,9 +1,9 @@
-"""A task tried on one batch: whether its file, columns, labels and model go together."""
+"""A task tried on a few samples: whether its file, columns, labels and model go together."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -15,16 +15,17 @@ from mergecast.checkpoints.side_files import read_json
 from mergecast.errors import MergecastError
 from mergecast.tasks.columns import Columns, as_tensor
 from mergecast.tasks.file_task import FileTask
-from mergecast.tasks.measure import TaskScore, measure
+from mergecast.tasks.measure import measure
 from mergecast.tasks.probe import Probe
 from mergecast.tasks.spec import DataSpec
+from mergecast.tasks.standing import Standing
 from mergecast.tasks.task import BATCH_SIZE, Samples, Split, Task
 from mergecast.typing import Array
 
 
 @dataclass
 class Trial:
-    """What one batch of a task showed; what was not reached stays None.
+    """What some samples of a task showed; what was not reached stays None.
 
     Attributes
     ----------
@@ -35,17 +36,17 @@ class Trial:
     sizes : dict of str to int
         Samples by split.
     tried : int or None
-        Samples of the batch.
+        Samples that were read.
     classes : int or None
         Outputs that the model chooses among, where its labels are classes.
     labels : dict of int to int
-        Class to its number of samples of the batch.
+        Class to its number of samples.
     score : float or None
-        Mean score of the batch; None without labels or without the model.
+        The model's mean score; None without labels or without the model.
     empty, cut : int or None
-        Texts of the batch without a word, and texts longer than ``max_length`` tokens.
+        Texts without a word, and texts longer than ``max_length`` tokens.
     seconds : float or None
-        Of the forward pass, a sample.
+        Of the forward pass of one batch, a sample.
     problem : str
         Why the task cannot be used; empty where it can.
     warnings : list of str
@@ -69,83 +70,113 @@ class Trial:
 def try_task(
     task: Task,
     state: Mapping[str, Tensor] | None = None,
+    base: Mapping[str, Tensor] | None = None,
     *,
+    count: int,
     seed: int = 0,
     device: str = "cpu",
     batch_size: int = BATCH_SIZE,
 ) -> Trial:
-    """Read a batch of each split, run the model on one, and say what does not go together.
+    """Read samples of each split, run the model on them, and say what does not go together.
 
     Parameters
     ----------
     task : Task
         To be tried.
     state : mapping of str to Tensor, optional
-        The model's tensors; without them the architecture runs with random values.
+        The model's tensors; without them the architecture runs one batch with random values.
+    base : mapping of str to Tensor, optional
+        The base's, with the model's head.
+    count : int
+        Samples of each split, or as many as it has.
     seed : int
         Of the choice of samples.
     device : str
         Where the model runs.
     batch_size : int
-        Samples of the batch.
+        Samples run at once.
     """
     trial = Trial(task.name)
     try:
-        _try(trial, task, state, seed, device, batch_size)
+        batches = _read(trial, task, count, seed)
+        probe = Probe(task, device)
+        probe.load(_random_state(task, seed) if state is None else state)
+        _run(trial, probe, batches, batch_size, with_model=state is not None)
+        if state is not None:
+            _judge(trial, probe, base, batches["calibration"], batch_size)
     except MergecastError as error:
         trial.problem = str(error)
     return trial
 
 
-def _try(
-    trial: Trial,
-    task: Task,
-    state: Mapping[str, Tensor] | None,
-    seed: int,
-    device: str,
-    batch_size: int,
-) -> None:
+def _read(trial: Trial, task: Task, count: int, seed: int) -> dict[Split, Samples]:
+    """Samples of each split, in the order in which a forecast takes them."""
     trial.kind = task.kind_name
     splits: tuple[Split, ...] = task.splits if isinstance(task, FileTask) else ("calibration",)
-    batches: dict[Split, Samples] = {}
+    read: dict[Split, Samples] = {}
     for split in splits:
         trial.sizes[split] = task.size(split)
-        count = min(batch_size, trial.sizes[split])
-        batches[split] = task.samples(count, seed, split)
-    samples = batches["calibration"]
-    trial.tried = len(samples)
+        read[split] = task.samples(min(count, trial.sizes[split]), seed, split)
+    trial.tried = len(read["calibration"])
     if isinstance(task, FileTask):
-        _count_texts(trial, task, samples)
-    probe = Probe(task, device)
-    probe.load(_random_state(task, seed) if state is None else state)
-    start = perf_counter()
-    with torch.no_grad():
-        logits = probe.forward(samples)
-    trial.seconds = (perf_counter() - start) / len(samples)
+        _count_texts(trial, task, read["calibration"])
+    if "test" in read and read["test"].labels is None:
+        trial.warnings.append("its test samples have no labels, so that no merge is scored")
+    return read
+
+
+def _run(
+    trial: Trial,
+    probe: Probe,
+    read: Mapping[Split, Samples],
+    batch_size: int,
+    *,
+    with_model: bool,
+) -> None:
+    """One batch of each split through the model, and all labels held against its head."""
+    task = probe.task
     # A private head has the model's size, whatever the config that builds the architecture says.
-    sized = state is not None or not any(matches(name, task.private) for name in probe.state)
+    sized = with_model or not any(matches(name, task.private) for name in probe.state)
+    for samples in read.values():
+        batch = next(samples.batches(batch_size))
+        start = perf_counter()
+        with torch.no_grad():
+            logits = probe.forward(batch)
+        trial.seconds = trial.seconds or (perf_counter() - start) / len(batch)
+        if batch.labels is not None and sized:
+            task.check_labels(logits, batch.labels)
     if task.outputs == "classes" and task.kind_name != "next_token" and sized:
         trial.classes = logits.shape[-1]
-    for split, batch in batches.items():
-        if batch.labels is not None and sized:
-            with torch.no_grad():
-                task.check_labels(probe.forward(batch), batch.labels)
-        elif batch.labels is None and split == "test":
-            trial.warnings.append("its test samples have no labels, so that no merge is scored")
     if isinstance(task, FileTask):
-        trial.warnings += _label_findings(trial, task, splits)
+        trial.warnings += _label_findings(trial, task, read)
+    labels = read["calibration"].labels
+    if labels is not None:
+        _count_labels(trial, labels)
+
+
+def _judge(
+    trial: Trial,
+    probe: Probe,
+    base: Mapping[str, Tensor] | None,
+    samples: Samples,
+    batch_size: int,
+) -> None:
+    """The model's score, and whether it is one of its task at all."""
     if samples.labels is None:
+        with torch.no_grad():
+            logits = [probe.forward(batch).cpu() for batch in samples.batches(batch_size)]
+        if probe.task.outputs == "classes":
+            standing = Standing.unlabelled(torch.cat(logits))
+            trial.warnings += [f"the model {standing.doubt}"] if standing.doubt else []
         return
-    _count_labels(trial, samples.labels)
-    if state is not None:
-        _judge(trial, measure(probe, samples, batch_size))
-
-
-def _judge(trial: Trial, score: TaskScore) -> None:
-    """The model's score."""
-    trial.score = score.values.get("score")
-    if "score" in score.missing and "loss" in score.missing:
-        trial.warnings.append(score.missing["score"])
+    single = measure(probe, samples, batch_size)
+    trial.score = single.values.get("score")
+    if "score" in single.missing and "loss" in single.missing:
+        trial.warnings.append(single.missing["score"])
+    if base is not None and trial.score is not None:
+        probe.load(base)
+        standing = Standing.labelled(single, measure(probe, samples, batch_size), samples.labels)
+        trial.warnings += [f"the model {standing.doubt}"] if standing.doubt else []
 
 
 def _count_labels(trial: Trial, labels: Tensor) -> None:
@@ -160,7 +191,7 @@ def _count_labels(trial: Trial, labels: Tensor) -> None:
 
 
 def _count_texts(trial: Trial, task: FileTask, samples: Samples) -> None:
-    """Texts of the batch that say nothing, and texts that are cut."""
+    """Texts that say nothing, and texts that are cut."""
     data = task.section("calibration")
     if data.file is None or data.text is None or data.choices is not None:
         return
@@ -187,7 +218,7 @@ def _rows(samples: Samples) -> Array:
     return torch.tensor([int(name.rpartition("/")[2]) for name in samples.ids]).numpy()
 
 
-def _label_findings(trial: Trial, task: FileTask, splits: tuple[Split, ...]) -> Iterator[str]:
+def _label_findings(trial: Trial, task: FileTask, splits: Iterable[Split]) -> Iterator[str]:
     """Labels of all rows outside the head, and classes that are called otherwise; may raise."""
     model = task.spec.model.folder
     for split in splits:
