@@ -71,8 +71,66 @@ def test_the_rotary_base_is_compared_wherever_a_version_puts_it(folders):
     assert "rope_theta = 20000000.0" in message
 
 
+LINEAR = {"rope_type": "linear", "factor": 4.0}
+
+
 @pytest.mark.parametrize(
-    "key", ["transformers_version", "torch_dtype", "hidden_dropout_prob", "num_labels", "use_cache"]
+    ("base", "other", "said"),
+    [
+        (
+            {"rope_theta": 1e4, "rope_scaling": None},
+            {"rope_scaling": LINEAR},
+            "rope_type = 'linear'",
+        ),
+        (
+            {"rope_theta": 1e4, "rope_scaling": {"type": "linear", "factor": 8.0}},
+            {"rope_parameters": {**LINEAR, "rope_theta": 1e4}},
+            "rope_scaling.factor = 4.0, the base's 8.0",
+        ),
+        ({}, {"rope_theta": 1e6}, "rope_theta = 1000000.0, the base's 10000.0"),
+        ({}, {"rope_theta": 10000}, None),
+        (
+            {"rope_theta": 1e4, "rope_scaling": {"type": "linear", "factor": 4}},
+            {"rope_parameters": {**LINEAR, "rope_theta": 1e4}},
+            None,
+        ),
+        ({"rope_theta": 1e4, "rope_scaling": None}, {"rope_parameters": {"rope_theta": 1e4}}, None),
+        ({"tie_word_embeddings": True}, {"tie_word_embeddings": False}, "tie_word_embeddings"),
+    ],
+)
+def test_what_one_version_leaves_out_or_calls_otherwise(base, other, said, folders):
+    for label, config in (("base", base), ("a", base), ("b", other)):
+        put(folders[label], "config.json", {"model_type": "llama", **config})
+    found = findings(folders, "config")
+    if said is None:
+        assert found == []
+        return
+    [(severity, about, message)] = found
+    assert (severity, about) == ("warning", "b")
+    assert said in message
+
+
+@pytest.mark.parametrize(("base", "severity"), [("bert_mae", "warning"), ("bart", "error")])
+def test_a_network_in_another_role_is_the_same_network(base, severity, folders):
+    put(folders["base"], "config.json", {"model_type": base})
+    assert {found[0] for found in findings(folders, "config")} == {severity}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "transformers_version",
+        "torch_dtype",
+        "hidden_dropout_prob",
+        "resid_pdrop",
+        "num_labels",
+        "use_cache",
+        "attn_implementation",
+        "pretraining_tp",
+        "temperature",
+        "tokenizer_class",
+        "unsloth_version",
+    ],
 )
 def test_what_does_not_change_the_network_is_not_said(key, folders):
     put(folders["b"], "config.json", {"model_type": "bert", "num_attention_heads": 2, key: "x"})

@@ -130,7 +130,8 @@ def test_a_layer_that_is_missing_is_refused_with_the_nearest_name(tmp_path):
         "encoder.layer.1.attention.query.bias"
     )
     with pytest.raises(
-        FamilyError, match=r"1 missing .*nearest names: '.*query.bias' here, '.*queries.bias' there"
+        FamilyError,
+        match=r"1 missing .*nearest to the base's '.*query.bias' is its '.*queries.bias'",
     ):
         Family.open(base, [save(tmp_path, "a", other)])
 

@@ -12,6 +12,17 @@ from mergecast.checkpoints.side_files import read_json
 from mergecast.errors import CheckpointError
 
 _PATTERNS = {"rank_pattern": "r", "alpha_pattern": "lora_alpha"}
+#: Adapters that are no weights, and cannot be made some.
+_PROMPTS = frozenset(
+    {
+        "ADAPTION_PROMPT",
+        "CPT",
+        "MULTITASK_PROMPT_TUNING",
+        "PREFIX_TUNING",
+        "PROMPT_TUNING",
+        "P_TUNING",
+    }
+)
 REFUSED = {
     "use_dora": "DoRA, which rescales whole columns of W and has no ΔW = s·B·A",
     "use_qalora": "QALoRA, whose pooled inputs have no ΔW = s·B·A",
@@ -38,8 +49,14 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             path, f"is not a PEFT config ({type(error).__name__}: {error})", "fetch it again"
         ) from error
+    if kind in _PROMPTS:
+        raise CheckpointError(
+            folder,
+            f"is of kind {kind}, which adds inputs to the base and changes no weight of it",
+            "leave it out: there is nothing to merge",
+        )
     if kind != "LORA":
-        raise refuse(folder, f"a {kind} adapter")
+        raise refuse(folder, f"an adapter of kind {kind}")
     for key, what in REFUSED.items():
         if config.get(key):
             raise refuse(folder, what)

@@ -13,71 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from mergecast.checkpoints.side_files import read_json, vocabulary
-from mergecast.family.findings import Finding, Severity
+from mergecast.family.configs import TAKES_BASE, config_findings
+from mergecast.family.findings import Finding
 
-#: Without these equal, equal tensors are not the same network.
-_ERRORS = frozenset(
-    {
-        "activation_function",
-        "head_dim",
-        "hidden_act",
-        "hidden_activation",
-        "model_type",
-        "n_head",
-        "num_attention_heads",
-        "num_heads",
-        "num_key_value_heads",
-        "num_kv_heads",
-        "position_embedding_type",
-    }
-)
-#: Says nothing of what the network computes at inference, or is compared on its own.
-_IGNORED = frozenset(
-    {
-        "_attn_implementation_autoset",
-        "_commit_hash",
-        "_name_or_path",
-        "architectures",
-        "auto_map",
-        "bos_token_id",
-        "classifier_dropout",
-        "decoder_start_token_id",
-        "dtype",
-        "eos_token_id",
-        "finetuning_task",
-        "forced_bos_token_id",
-        "forced_eos_token_id",
-        "gradient_checkpointing",
-        "id2label",
-        "initializer_factor",
-        "initializer_range",
-        "label2id",
-        "max_length",
-        "max_position_embeddings",
-        "num_labels",
-        "pad_token_id",
-        "problem_type",
-        "quantization_config",
-        "return_dict",
-        "sep_token_id",
-        "task_specific_params",
-        "tie_word_embeddings",
-        "torch_dtype",
-        "torchscript",
-        "transformers_version",
-        "use_cache",
-        "vocab_size",
-    }
-)
-_IGNORED_PARTS = ("dropout", "drop_", "_drop", "output_", "layerdrop", "apply_spec", "mask_time")
-#: Token ids that generation and pooling read.
-_TOKEN_IDS = ("pad_token_id", "eos_token_id", "bos_token_id", "decoder_start_token_id")
 #: What an image becomes before the network sees it.
 _PIXELS = ("image_mean", "image_std", "size", "crop_size", "rescale_factor", "do_normalize",
            "do_rescale", "do_resize", "do_center_crop", "resample")  # fmt: skip
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token",
             "mask_token")  # fmt: skip
-_TAKES_BASE = "the merged model takes the base's; use fine-tunes that agree with it, or set it back"
 
 
 def meaning_findings(
@@ -110,7 +53,7 @@ def meaning_findings(
     for label, folder in models.items():
         if base.is_dir() and folder.is_dir():
             findings += [
-                *_config_findings(label, base, folder),
+                *config_findings(label, base, folder),
                 *(() if by_token else _token_findings(label, base, folder)),
                 *_tokenizer_findings(label, base, folder),
                 *_processor_findings(label, base, folder),
@@ -119,48 +62,6 @@ def meaning_findings(
     if shared_head:
         findings += _label_findings(models)
     return findings
-
-
-def _config_findings(label: str, base: Path, folder: Path) -> Iterator[Finding]:
-    theirs, ours = (_flat(read_json(place / "config.json")) for place in (base, folder))
-    for key in sorted(theirs.keys() & ours.keys()):
-        last = key.rpartition(".")[2]
-        ignored = last in _IGNORED or any(part in last for part in _IGNORED_PARTS)
-        if ignored or theirs[key] == ours[key]:
-            continue
-        severity: Severity = "error" if last in _ERRORS else "warning"
-        yield Finding(
-            severity,
-            "config",
-            label,
-            f"config.json says {key} = {ours[key]!r}, the base's {theirs[key]!r}: equal tensors "
-            "are not the same network",
-            "give the base that it was fine-tuned from" if severity == "error" else _TAKES_BASE,
-        )
-    for key in _TOKEN_IDS:
-        one, other = theirs.get(key), ours.get(key)
-        if one is not None and other is not None and one != other:
-            yield Finding(
-                "warning",
-                "config",
-                label,
-                f"config.json says {key} = {other}, the base's {one}",
-                _TAKES_BASE,
-            )
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys joined by dots; the rotary base under one name, wherever a version put it."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, dict) and key not in _IGNORED:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    for key in ("rope_parameters.rope_theta", "rotary_emb_base"):
-        if prefix + key in flat:
-            flat[f"{prefix}rope_theta"] = flat.pop(prefix + key)
-    return flat
 
 
 def _token_findings(label: str, base: Path, folder: Path) -> Iterator[Finding]:
@@ -236,7 +137,7 @@ def _pooling_findings(label: str, base: Path, folder: Path) -> Iterator[Finding]
             label,
             f"1_Pooling says {differing[0]} = {other[differing[0]]}, the base's "
             f"{one[differing[0]]}",
-            _TAKES_BASE,
+            TAKES_BASE,
         )
 
 

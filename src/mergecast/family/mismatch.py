@@ -137,4 +137,4 @@ def _nearest(differences: _Differences) -> str:
     if not (differences.missing and differences.extra):
         return ""
     near = get_close_matches(differences.missing[0], differences.extra, n=1, cutoff=0.0)
-    return f"; nearest names: {differences.missing[0]!r} here, {near[0]!r} there" if near else ""
+    return f"; nearest to the base's {differences.missing[0]!r} is its {near[0]!r}" if near else ""
