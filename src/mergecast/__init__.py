@@ -32,7 +32,14 @@ if TYPE_CHECKING:
     from mergecast.forecast.result import Forecast
     from mergecast.forecast.splitters import LeaveOneTaskOut, LeaveTwoTasksOut
     from mergecast.forecast.validation.evaluation import Evaluation
-    from mergecast.merging import METHODS, Recipe, merge, merging_method, write_merge
+    from mergecast.merging import (
+        METHODS,
+        Recipe,
+        merge,
+        merging_method,
+        read_mergekit,
+        write_merge,
+    )
     from mergecast.paper.reproduce import reproduce
     from mergecast.suites.run import run_suite
     from mergecast.suites.status import suite_status
@@ -80,6 +87,7 @@ _HOMES = {
     "pair_table": "mergecast.api.metrics",
     "plan": "mergecast.api.metrics",
     "predictor": "mergecast.forecast.estimators.predictors",
+    "read_mergekit": "mergecast.merging",
     "report": "mergecast.api.reports",
     "reproduce": "mergecast.paper.reproduce",
     "run_suite": "mergecast.suites.run",
@@ -126,6 +134,7 @@ __all__ = [
     "pair_table",
     "plan",
     "predictor",
+    "read_mergekit",
     "report",
     "reproduce",
     "run_suite",

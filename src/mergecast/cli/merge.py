@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,11 +11,9 @@ from typer.core import TyperCommand
 
 from mergecast.cli.console import print_json
 from mergecast.cli.options import (
-    BaseArgument,
     DeviceOption,
     JsonOption,
     MethodOption,
-    ModelsArgument,
     PrivateOption,
     SeedOption,
     StrictOption,
@@ -25,6 +24,7 @@ from mergecast.cli.options import (
     parse_parameters,
     parse_weights,
 )
+from mergecast.errors import UsageError
 
 
 class MergeCommand(TyperCommand):
@@ -51,8 +51,15 @@ def _methods() -> str:
 
 
 def command(
-    base: BaseArgument,
-    models: ModelsArgument,
+    base: Annotated[
+        Path | None,
+        typer.Argument(metavar="BASE", help="The base model; none beside --mergekit."),
+    ] = None,
+    models: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="MODEL...", help="Fine-tuned models, or LoRA adapters of the base."),
+    ] = None,
+    *,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")],
     method: MethodOption = None,
     param: Annotated[
@@ -66,6 +73,10 @@ def command(
     weights: Annotated[
         str | None,
         typer.Option("--weights", metavar="A=W,B=W", help="A weight for every model, by label."),
+    ] = None,
+    mergekit: Annotated[
+        Path | None,
+        typer.Option("--mergekit", metavar="FILE", help="Run a YAML file of mergekit."),
     ] = None,
     private: PrivateOption = None,
     strict: StrictOption = True,
@@ -105,20 +116,37 @@ def command(
       mergecast merge --method ties base/ a/ b/ -o out/ --heads   # out/heads/a
 
       mergecast merge --method ties --weights a=2,b=1 base/ a/ b/ -o out/
+
+      mergecast merge --mergekit ties.yml -o out/
     """
     import mergecast as mc
     from mergecast.checkpoints.side_files import read_json
     from mergecast.runtime.progress import progress_bars
 
-    recipe = mc.Recipe.of(
-        only_one("--method", method),
-        parse_parameters(param),
-        scaling=scaling,
-        weights=parse_weights(weights),
-        seed=seed,
-    )
+    paths: Mapping[str, Path] | Sequence[Path]
+    if mergekit is not None:
+        told = (base, models, method, param, scaling, weights)
+        if any(one is not None and one != [] for one in told):
+            raise UsageError(
+                "--mergekit",
+                "given beside models, a method or its parameters",
+                "leave these to the file, or the file out",
+            )
+        asked = mc.read_mergekit(mergekit, seed=seed)
+        base, paths, recipe = asked.base, asked.models, asked.recipe
+    else:
+        recipe = mc.Recipe.of(
+            only_one("--method", method),
+            parse_parameters(param),
+            scaling=scaling,
+            weights=parse_weights(weights),
+            seed=seed,
+        )
+        if base is None or not models:
+            raise UsageError("models", "not given", "name the base, then the models")
+        paths = models
     family = mc.Family.open(
-        base, models, private=private or (), strict=strict, vocabulary=vocabulary
+        base, paths, private=private or (), strict=strict, vocabulary=vocabulary
     )
     with progress_bars() as bars:
         folder = mc.write_merge(

@@ -1,5 +1,6 @@
 """Merging methods: one function of a block each, and the run that streams a family through it."""
 
+from mergecast.merging.mergekit import MergekitMerge, read_mergekit
 from mergecast.merging.method import (
     METHODS,
     MergingMethod,
@@ -15,11 +16,13 @@ from mergecast.merging.write import write_merge
 __all__ = [
     "METHODS",
     "Each",
+    "MergekitMerge",
     "MergingMethod",
     "Recipe",
     "TensorBlock",
     "merge",
     "merging_method",
+    "read_mergekit",
     "usual_methods",
     "write_merge",
 ]

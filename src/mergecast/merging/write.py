@@ -13,6 +13,7 @@ from mergecast.checkpoints.safetensors_file import SafetensorsCheckpoint
 from mergecast.checkpoints.side_files import read_json, side_files, vocabulary
 from mergecast.checkpoints.tokenizer_files import AddedTokens
 from mergecast.family.family import Family
+from mergecast.family.findings import Finding
 from mergecast.family.light import refuse_unusable
 from mergecast.family.meaning import label_names
 from mergecast.family.task_heads import head_line, shared_heads
@@ -90,7 +91,11 @@ def write_merge(
     own = apart(family) if heads else None
     family = family if own is None else own.family
     findings = [] if unchecked else refuse_unusable(family)
-    findings = [one for one in findings if not (heads and one.rule in LEFT_OUT)]
+    findings = [
+        one
+        for one in findings
+        if not ((heads and one.rule in LEFT_OUT) or _names_the_base(one, family))
+    ]
     for finding in findings:
         log.warning("%s: %s; %s", finding.about, finding.message, finding.remedy)
     dropped, owned = (own.dropped, own.owned) if own else ((), set())
@@ -141,6 +146,14 @@ def write_merge(
                 )
                 advance(1)
     return out
+
+
+def _names_the_base(finding: Finding, family: Family) -> bool:
+    """Whether a model is warned of as equal to the base, and is the base, given as a model."""
+    model = family.models.get(finding.about)
+    return (
+        finding.rule == "zero task vector" and model is not None and model.path == family.base.path
+    )
 
 
 def _tokenizer(family: Family) -> AddedTokens | None:

@@ -9,7 +9,7 @@ from pydantic import Field
 from mergecast.merging.combine import elected_mean, weighted_sum
 from mergecast.merging.method import TensorBlock, merging_method
 from mergecast.merging.parameters import Each
-from mergecast.merging.sparsity import Rescale, drop, trim
+from mergecast.merging.sparsity import Rescale, drop, rescaled, trim
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +27,7 @@ def ties(
     sign: Literal["mass", "count"] = "mass",
     vote: Literal["weighted", "equal"] = "weighted",
     normalize: bool = True,
+    rescale: Rescale = False,
 ) -> torch.Tensor:
     """Trim each task vector, elect a sign per entry, average what agrees with it.
 
@@ -45,8 +46,12 @@ def ties(
         Whether the members' weights count in the election too, or only in the mean.
     normalize : bool
         Divide by the weights of the members that agree; otherwise they are added up.
+    rescale : bool or "l1"
+        Divide what is left of a task vector by its density; ``l1`` scales it to the L1 norm that
+        it had.
     """
-    kept = trim(block.deltas, block.each(density))
+    shares = block.each(density)
+    kept = rescaled(trim(block.deltas, shares), block.deltas, shares, rescale)
     return elected_mean(block, kept, sign=sign, vote=vote, normalize=normalize) * scaling
 
 
