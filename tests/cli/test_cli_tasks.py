@@ -219,7 +219,11 @@ def test_without_models_the_architectures_are_tried(filled, capsys):
     [
         ({"text": TEXTS, "label": [0, 1, 3, 1]}, {}, "label 3 is outside its head of 3 classes"),
         ({"text": TEXTS, "y": [0] * 4}, {}, "column 'label': unknown; .*known: text, y"),
-        ({"text": TEXTS, "label": list("abab")}, {}, "holds .* values such as 'a', 'b'"),
+        (
+            {"text": TEXTS, "label": list("abab")},
+            {},
+            "holds '[ab]', no number and no class of the model's config: sport, politics",
+        ),
         ({"text": [1, 2, 3, 4], "label": [0] * 4}, {}, "does not hold text but [1-4]"),
         ({"text": TEXTS, "label": [0] * 4}, {"file": "no.parquet"}, "no.parquet: does not exist"),
     ],
@@ -231,6 +235,22 @@ def test_what_does_not_go_together_is_named(zoo, filled, capsys, rows, fields, p
     assert re.search(problem, answer["refused"]["topics"])
     assert trials["topics"]["problem"] == answer["refused"]["topics"]
     assert answer["usable"] == ["lora"]
+
+
+def test_names_of_classes_are_numbered_as_the_model_does(zoo, filled, capsys):
+    named = [NAMES[number] for number in (0, 1, 2, 1)]
+    out = filled("topics", {"text": TEXTS, "label": named})
+    code, _, trials = checked(capsys, out, *paths(zoo, "topics"))
+    assert (code, trials["topics"]["labels"]) == (0, {"0": 1, "1": 2, "2": 1})
+
+
+def test_the_base_among_the_models_is_left_out_and_said(zoo, tmp_path, capsys):
+    out = tmp_path / "tasks.yaml"
+    assert draft(zoo, out, "base", "topics") == 3
+    assert list(yaml.safe_load(out.read_text("utf-8"))["tasks"]) == ["topics"]
+    assert "is the base itself; leave it out" in capsys.readouterr().err
+    assert draft(zoo, tmp_path / "none.yaml", "base") == 4
+    assert "none but the base; give the models" in capsys.readouterr().err
 
 
 def test_labels_of_rows_beyond_the_batch_are_checked_too(filled, capsys):

@@ -43,6 +43,28 @@ def test_building_takes_no_memory_and_leaves_the_random_state():
     assert all(value.is_meta for value in probe.module.parameters())
 
 
+class WithTable(Cnn):
+    def build(self) -> nn.Module:
+        module = build_cnn()
+        module.register_buffer("table", torch.ones(2), persistent=False)
+        return module
+
+
+def test_tables_that_a_module_makes_itself_are_left_to_it():
+    task, state = WithTable("a"), build_cnn().state_dict()
+    tables = {
+        "table": torch.zeros(2),
+        "rotary.inv_freq": torch.ones(3),
+        "attention.bias": torch.ones(1, 1, 4, 4),
+        "position_ids": torch.arange(4),
+    }
+    samples, probe = task.samples(3, 0), Probe(task)
+    expected = probe.logits(state, samples)
+    torch.testing.assert_close(probe.logits(state | tables, samples), expected, rtol=0, atol=0)
+    with pytest.raises(CheckpointError, match="no place for the checkpoint's parameter 'a.bias'"):
+        probe.load(state | tables | {"a.bias": torch.ones(2)})
+
+
 def test_a_given_module_keeps_weights_modes_and_statistics():
     module = build_cnn()
     module.train()

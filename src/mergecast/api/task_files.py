@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mergecast.api.inputs import load_tasks, log_refused, open_family
-from mergecast.errors import UsageError
+from mergecast.errors import FamilyError, UsageError
 from mergecast.family.family import Family, Models
 from mergecast.runtime.files import write_text
 from mergecast.typing import Names, listed
@@ -86,16 +86,22 @@ def draft_tasks(
         raise UsageError(path, "exists already", "give another file, or replace it with --force")
     family = Family.open(base, models, private=private, strict=strict, on_error="refuse")
     log_refused(family.refused)
+    refused = {label: str(error) for label, error in family.refused.items()}
     drafts = []
     for label, model in family.models.items():
+        if model.path.resolve() == family.base.path.resolve():
+            refused[label] = str(FamilyError(model.path, "is the base itself", "leave it out"))
+            log_refused({label: refused[label]})
+            continue
         draft = draft_task(label, model, family.base, family.shared)
         draft.private = list(dict.fromkeys([*listed(private), *draft.private]))
         drafts.append(draft)
+    if not drafts:
+        raise FamilyError("models", "none but the base", "give the models fine-tuned from it")
     text = draft_text(drafts, path)
     write_text(path, text)
-    refused = {label: str(error) for label, error in family.refused.items()}
     fields = tuple(f"line {line}: {field}" for line, field in open_fields(text))
-    return TasksDraft(path, family.names, fields, refused)
+    return TasksDraft(path, tuple(draft.label for draft in drafts), fields, refused)
 
 
 @dataclass(frozen=True)

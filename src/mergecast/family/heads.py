@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mergecast.checkpoints.checkpoint import TensorInfo
+from mergecast.checkpoints.tables import is_table
 
 #: A parameter under a module of one of these names may differ between models: a task's head.
 HEAD_MODULES = frozenset(
@@ -25,21 +26,6 @@ HEAD_MODULES = frozenset(
         "qa_outputs",
         "score",
         "seq_relationship",
-    }
-)
-#: Last parts of the names of tables that follow from the config.
-_BUFFERS = frozenset(
-    {
-        "attention_mask",
-        "cos_cached",
-        "embed_positions_table",
-        "freqs_cis",
-        "inv_freq",
-        "masked_bias",
-        "position_ids",
-        "relative_position_index",
-        "sin_cached",
-        "token_type_ids",
     }
 )
 #: Share of the base's elements that the modules of its backbone must hold.
@@ -64,15 +50,8 @@ def is_statistic(name: str) -> bool:
 
 
 def is_buffer(name: str, info: TensorInfo) -> bool:
-    """Whether a tensor is no trained weight, but a table that some versions save and others do not.
-
-    Positions, masks and rotary tables are functions of the config; whoever lacks them makes them.
-    """
-    if not info.is_floating:
-        return True
-    last = name.rpartition(".")[2]
-    causal_mask = last == "bias" and len(info.shape) == 4 and info.shape[-1] == info.shape[-2]
-    return last in _BUFFERS or causal_mask
+    """Whether a tensor is no trained weight; see `is_table`."""
+    return is_table(name, info.shape, is_floating=info.is_floating)
 
 
 def outside_backbone(base: Infos, model: Infos) -> tuple[set[str], set[str]]:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mergecast.checkpoints.checkpoint import Checkpoint
-from mergecast.checkpoints.module_names import ModuleNames
 from mergecast.checkpoints.side_files import read_json, vocabulary
 from mergecast.errors import MergecastError
 from mergecast.tasks.auto_classes import SCORED, adapter_class, auto_class, main_input
+from mergecast.tasks.class_names import class_names
+from mergecast.tasks.head import Head
 from mergecast.tasks.kinds import kind_of
 from mergecast.tasks.load import TODO
 
@@ -90,6 +91,7 @@ def draft_task(
     folder = base_folder if adapter or place is None else place
     if folder is None:
         return _by_hand(label, "no config.json beside its weights, nor beside the base's")
+    places = [place for place in (model.path, base_folder) if place is not None]
     auto = adapter_class(adapter, folder) if adapter else auto_class(folder)
     architecture = ", ".join(read_json(folder / "config.json").get("architectures") or ())
     if auto is None:
@@ -102,7 +104,7 @@ def draft_task(
         return _by_hand(label, str(error))
     draft = Draft(label, model={"folder": folder, "auto": auto})
     kind = kind_of(auto, folder, None).name
-    head = _Head(model, module)
+    head = Head(model, module)
     if adapter and auto == "AutoModelForSequenceClassification" and head.outputs == 1:
         kind = draft.loss = "regression"
     owned = [name for name in head.names if kind in _HEADED and name in shared]
@@ -117,11 +119,13 @@ def draft_task(
         )
     draft.about = f"LoRA adapter, {auto}" if adapter else architecture
     if kind in _HEADED and auto != "AutoModelForMaskedLM":
-        draft.about += _outputs(kind, head.outputs, {} if adapter else read_json(folder / _CONFIG))
+        draft.about += _outputs(kind, head.outputs, () if adapter else class_names(folder))
     draft.data = _data(kind, auto, folder)
     draft.columns = _columns(kind, auto, draft.data)
+    if "pixel_values" in draft.data.get("inputs", ()):
+        draft.data |= _processor(folder, places)
     if "text" in draft.data:
-        draft.data |= _tokenizer(folder, [model.path, *([base_folder] if base_folder else [])])
+        draft.data |= _tokenizer(folder, places)
     return draft
 
 
@@ -156,59 +160,11 @@ def _meta_module(folder: Path, auto: str) -> nn.Module:
         return from_config(folder, auto)
 
 
-class _Head:
-    """A model's parameters outside the backbone of its architecture, as its module has them.
-
-    Attributes
-    ----------
-    names : list of str
-        Those that have a place in the module, by the checkpoint's names, in the module's order.
-    outputs : int or None
-        Rows of the last matrix among them.
-    missing : list of str
-        What the module has and the checkpoint does not, by the module's names.
-    """
-
-    def __init__(self, model: Checkpoint, module: nn.Module) -> None:
-        self._model = model
-        names, shapes = ModuleNames(module), {k: v.shape for k, v in module.state_dict().items()}
-        order = list(shapes)
-        needed = {
-            names.canonical[k] for k, v in module.state_dict().items() if v.is_floating_point()
-        }
-        backbone = f"{getattr(module, 'base_model_prefix', '')}."
-        bare = not any(name.startswith(backbone) for name in shapes)
-        places = {name: names.get(name) for name, one in model.infos.items() if one.is_floating}
-        placed = {name: target for name, target in places.items() if target is not None}
-        outside = [n for n, t in placed.items() if not (bare or t.startswith(backbone))]
-        self.names = sorted(outside, key=lambda name: order.index(placed[name]))
-        self.missing = sorted(needed - set(placed.values()))
-        self._unfit = [
-            name
-            for name, target in places.items()
-            if target is None or tuple(shapes[target]) != model.infos[name].shape
-        ]
-        matrices = [one for n in self.names if len((one := model.infos[n]).shape) > 1]
-        self.outputs = matrices[-1].shape[0] if matrices else None
-
-    def patterns(self, owned: Sequence[str]) -> list[str]:
-        """Patterns of what does not fit the module, and of the parameters `owned`."""
-        wanted = dict.fromkeys([*owned, *self._unfit])
-        return list(dict.fromkeys(self._pattern(name, wanted) for name in wanted))
-
-    def _pattern(self, name: str, wanted: Collection[str]) -> str:
-        part, dot, _ = name.partition(".")
-        whole = all(n in wanted for n in self._model.infos if n.startswith(part + "."))
-        return f"{part}.*" if dot and whole else name
-
-
-def _outputs(kind: str, count: int | None, config: dict[str, Any]) -> str:
+def _outputs(kind: str, count: int | None, names: Sequence[str]) -> str:
     """How many outputs a head has, and what they are called."""
-    given = config.get("id2label")
-    names = [str(name) for name in given.values()] if isinstance(given, dict) else []
     if kind == "regression" or count is None:
         return f", {kind}"
-    if len(names) != count or names == [f"LABEL_{i}" for i in range(count)]:
+    if len(names) != count:
         return f", {count} classes without names"
     shown = ", ".join(f"{i} {name}" for i, name in enumerate(names[:_SHOWN]))
     return f", {count} classes: {shown}{', …' if count > _SHOWN else ''}"
@@ -251,6 +207,12 @@ def _tokenizer(folder: Path, places: Sequence[Path]) -> dict[str, Any]:
     if own == folder or (_has_tokenizer(folder) and _tokens(own) == _tokens(folder)):
         return {}
     return {"tokenizer": own}
+
+
+def _processor(folder: Path, places: Sequence[Path]) -> dict[str, Any]:
+    """The image processor's folder, where the one that builds the model holds none."""
+    having = [place for place in (folder, *places) if any(place.glob("*processor_config.json"))]
+    return {"processor": having[0]} if having and having[0] != folder else {}
 
 
 def _has_tokenizer(folder: Path) -> bool:

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from mergecast.checkpoints.checkpoint import Checkpoint
@@ -16,9 +15,10 @@ from mergecast.checkpoints.side_files import read_json
 from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.errors import MergecastError, UndefinedError, UsageError
 from mergecast.tasks import models
+from mergecast.tasks.class_names import as_numbers, class_names
 from mergecast.tasks.columns import Columns, as_tensor, open_columns
 from mergecast.tasks.encoding import TextEncoder
-from mergecast.tasks.kinds import Kind, Outputs, kind_of, shifted_right
+from mergecast.tasks.kinds import Kind, Outputs, kind_of, next_tokens, shifted_right
 from mergecast.tasks.pixels import PIXELS, PixelEncoder, holds_images
 from mergecast.tasks.scores import IGNORED
 from mergecast.tasks.spec import DataSpec, TaskSpec
@@ -137,6 +137,12 @@ class FileTask(Task):
             raise error.about(f"task {self.name!r}") from error
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the model's config calls its classes; empty where it has no names of its own."""
+        folder = self.spec.model.folder
+        return class_names(None if folder is None else self.path(folder))
+
+    @property
     def splits(self) -> tuple[Split, ...]:
         """The splits that the file describes."""
         return ("calibration",) if self.spec.test is None else ("calibration", "test")
@@ -152,6 +158,17 @@ class FileTask(Task):
     def columns(self, data: DataSpec) -> Columns:
         """The columns of a section's file; raises UsageError where it cannot be read."""
         return open_columns(self.path(data.file), data.split)
+
+    def labels(self, data: DataSpec, columns: Columns, rows: Array) -> Any:
+        """Labels of rows as numbers; names of classes are numbered as the model's config does.
+
+        Raises
+        ------
+        UsageError
+            There is no such column, or it holds names that the config does not have.
+        """
+        values = columns.read(str(data.labels), rows)
+        return as_numbers(str(data.labels), values, self.class_names)
 
     def encoder(self, data: DataSpec) -> TextEncoder:
         """The tokenizer of a section's texts; raises UsageError where there is none."""
@@ -198,7 +215,7 @@ class FileTask(Task):
             if mask is not None and name == "input_ids" and "attention_mask" not in data.inputs:
                 inputs["attention_mask"] = mask
         if data.labels is not None and labels is None:
-            labels, _ = as_tensor(data.labels, columns.read(data.labels, rows), padding=IGNORED)
+            labels, _ = as_tensor(data.labels, self.labels(data, columns, rows), padding=IGNORED)
         ids = tuple(f"{self.name}/{split}/{row}" for row in rows.tolist())
         return self._with_labels(Samples(inputs, labels, ids))
 
@@ -218,7 +235,7 @@ class FileTask(Task):
             if all(isinstance(row, str) for row in given):
                 labels = encoder.targets(data.labels, given)
         if data.labels is not None and self.kind.name == "tokens":
-            given = columns.read(data.labels, rows)
+            given = self.labels(data, columns, rows)
             lengths = [len(row) for row in given] == [len(row) for row in texts]
             if lengths and not isinstance(texts[0], str):
                 labels = encoder.word_labels(encoded, given)
@@ -261,17 +278,6 @@ class FileTask(Task):
         if path is None:
             raise UsageError(f"task {self.name!r}", "has no tokenizer folder", "set data.tokenizer")
         return path if path.is_absolute() else self.folder / path
-
-
-def next_tokens(ids: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Labels (n, L) of token ids (n, L): position t holds token t + 1; -100 at the end and where
-    either of the two is masked.
-    """
-    labels = torch.full_like(ids, IGNORED)
-    labels[:, :-1] = ids[:, 1:]
-    if mask is not None:
-        labels[:, :-1][(mask[:, 1:] == 0) | (mask[:, :-1] == 0)] = IGNORED
-    return labels
 
 
 def _tensor(name: str, value: Any) -> Tensor:

@@ -142,3 +142,14 @@ def shifted_right(labels: Tensor, start: int, pad: int) -> Tensor:
     """A decoder's inputs for its labels, (n, L): the token before each, `start` first."""
     before = labels.masked_fill(labels == IGNORED, pad)
     return torch.cat([torch.full_like(before[:, :1], start), before[:, :-1]], dim=1)
+
+
+def next_tokens(ids: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Labels (n, L) of token ids (n, L): position t holds token t + 1; -100 at the end and where
+    either of the two is masked.
+    """
+    labels = torch.full_like(ids, IGNORED)
+    labels[:, :-1] = ids[:, 1:]
+    if mask is not None:
+        labels[:, :-1][(mask[:, 1:] == 0) | (mask[:, :-1] == 0)] = IGNORED
+    return labels

@@ -11,6 +11,7 @@ from torch.func import functional_call
 
 from mergecast.checkpoints.module_names import ModuleNames
 from mergecast.checkpoints.patterns import matches
+from mergecast.checkpoints.tables import is_table
 from mergecast.errors import CheckpointError, MergecastError, UsageError
 from mergecast.runtime.stage import Stage
 from mergecast.tasks.task import BATCH_SIZE, Samples, Task
@@ -80,6 +81,8 @@ class Probe:
     def load(self, parameters: Mapping[str, Tensor]) -> None:
         """Bind a checkpoint's tensors (by its own names) to the module; floats become float32.
 
+        Tables that the module makes itself, such as positions and masks, are left to it.
+
         All parameters stored as float64 stay so, and so do the computations.
 
         Raises
@@ -95,8 +98,11 @@ class Probe:
         places = dict(self.module.state_dict(keep_vars=True))
         for name, value in tensors.items():
             target = self.resolve(name)
-            if target is None:
-                if matches(name, self.task.private):
+            if target not in places:
+                made = target is not None or is_table(
+                    name, value.shape, is_floating=value.is_floating_point()
+                )
+                if made or matches(name, self.task.private):
                     continue
                 raise self._error(f"has no place for the checkpoint's parameter {name!r}")
             if value.shape != places[target].shape and not matches(name, self.task.private):

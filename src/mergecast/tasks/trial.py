@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from mergecast.checkpoints.patterns import matches
-from mergecast.checkpoints.side_files import read_json
 from mergecast.errors import MergecastError
 from mergecast.tasks.columns import Columns, as_tensor
 from mergecast.tasks.file_task import FileTask
@@ -220,7 +219,6 @@ def _rows(samples: Samples) -> Array:
 
 def _label_findings(trial: Trial, task: FileTask, splits: Iterable[Split]) -> Iterator[str]:
     """Labels of all rows outside the head, and classes that are called otherwise; may raise."""
-    model = task.spec.model.folder
     for split in splits:
         data = task.section(split)
         if data.file is None or data.labels is None or trial.classes is None:
@@ -229,23 +227,15 @@ def _label_findings(trial: Trial, task: FileTask, splits: Iterable[Split]) -> It
         if task.kind_name == "classification":
             _check_all(task, columns, data, trial.classes)
         given = columns.class_names(data.labels)
-        if given and model is not None:
-            yield from _compare_names(task, split, given, _model_names(task))
+        if given and task.class_names:
+            yield from _compare_names(task, split, given, task.class_names)
 
 
 def _check_all(task: FileTask, columns: Columns, data: DataSpec, classes: int) -> None:
     """Raise UsageError where a label of any row is outside the head."""
     rows = torch.arange(columns.rows).numpy()
-    labels, _ = as_tensor(str(data.labels), columns.read(str(data.labels), rows))
+    labels, _ = as_tensor(str(data.labels), task.labels(data, columns, rows))
     task.check_labels(torch.empty(len(labels), classes, device="meta"), labels.long())
-
-
-def _model_names(task: FileTask) -> tuple[str, ...]:
-    """What the model's config calls its classes; empty where it says no names of its own."""
-    config = read_json(task.path(task.spec.model.folder) / "config.json")
-    given = config.get("id2label")
-    names = tuple(map(str, given.values())) if isinstance(given, dict) else ()
-    return () if names == tuple(f"LABEL_{i}" for i in range(len(names))) else names
 
 
 def _compare_names(
