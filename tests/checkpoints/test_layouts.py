@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from mergecast.checkpoints.checkpoint import Checkpoint
+from mergecast.checkpoints.layouts import choose_weights
 from mergecast.errors import CheckpointError
 from mergecast.family import Family
 
@@ -102,11 +104,29 @@ def test_a_snapshot_is_labelled_by_repository_and_revision(tmp_path):
     assert family.names == ("name@0123456", "name@ba98765")
 
 
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        (
+            "checkpoint-500/model.safetensors",
+            "holds no weights itself, but in checkpoint-500/; give one of these",
+        ),
+        ("model-q4.gguf", "holds weights in formats that are not read: model-q4.gguf; give a .saf"),
+        ("optimizer.pt", "holds no weights; give a .safetensors"),
+    ],
+)
+def test_a_folder_without_weights_says_where_they_are(file, said, tmp_path):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_bytes(b"x")
+    with pytest.raises(CheckpointError, match=re.escape(said)):
+        choose_weights(tmp_path)
+
+
 def test_a_pipeline_answers_with_its_parts(tmp_path):
     (tmp_path / "unet").mkdir()
     content = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet"]}
     (tmp_path / "model_index.json").write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(CheckpointError, match="is a pipeline of unet/: give one part"):
+    with pytest.raises(CheckpointError, match="is a pipeline of unet/; give one part"):
         Checkpoint.open(tmp_path)
 
 

@@ -89,6 +89,15 @@ def test_heads_beside_the_backbone_are_private_whatever_they_are_called(tmp_path
     assert reasons["pre_classifier.weight"] == "not in the base; in a"
 
 
+def test_the_encoder_alone_is_a_fine_tune_of_a_model_with_a_larger_decoder(tmp_path):
+    decoder = {f"decoder.block.0.layer.{i}.weight": (30, 30) for i in range(3)}
+    base = save(tmp_path, "base", values(0, "encoder.", decoder))
+    models = [save(tmp_path, label, values(i, "encoder.")) for i, label in enumerate("ab", 1)]
+    family = Family.open(base, models)
+    assert len(family.shared) == len(ENCODER)
+    assert {exclusion.name for exclusion in family.private} == set(decoder)
+
+
 def test_poolers_may_be_missing(tmp_path):
     base = save(tmp_path, "base", values(0, "bert.", {"bert.pooler.dense.weight": (6, 6)}))
     family = Family.open(base, [save(tmp_path, "a", values(1, "bert."))])

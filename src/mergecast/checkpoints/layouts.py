@@ -41,6 +41,8 @@ _TRAINING_STATE = (
     "scaler",
     "random_states",
 )
+#: Ends of names of weights that other programs read.
+_FOREIGN = frozenset({".gguf", ".h5", ".keras", ".mlmodel", ".msgpack", ".onnx", ".ot", ".tflite"})
 _SHOWN = 4
 
 
@@ -80,7 +82,8 @@ def choose_weights(folder: Path) -> Chosen:
                 f"holds {len(files)} {_suffix(files[0])} files and no index: {listing}",
                 "give one file, or add the index that lists them",
             )
-    raise CheckpointError(folder, _why_none(folder), f"give {expected()}")
+    problem, remedy = _why_none(folder)
+    raise CheckpointError(folder, problem, remedy or f"give {expected()}")
 
 
 def model_folder(path: Path) -> Path:
@@ -172,8 +175,8 @@ def _left_out(weights: Path, rest: list[Path]) -> tuple[str, ...]:
     return (f"{weights.name} is read, as its loader does; beside it: {listing}",)
 
 
-def _why_none(folder: Path) -> str:
-    """Why a folder without weights has none: what it is instead, and what it holds."""
+def _why_none(folder: Path) -> tuple[str, str]:
+    """Why a folder without weights has none, and what to give instead; empty where unknown."""
     if (folder / "model_index.json").is_file():
         entries = read_json(folder / "model_index.json").items()
         parts = [
@@ -181,8 +184,21 @@ def _why_none(folder: Path) -> str:
             for name, value in entries
             if isinstance(value, list) and (folder / name).is_dir()
         ]
-        return f"is a pipeline of {', '.join(parts) or 'parts that are not there'}: give one part"
+        listing = ", ".join(parts) or "parts that are not there"
+        return f"is a pipeline of {listing}", "give one part"
     adapters = sorted(file.parent.name for file in folder.glob("*/adapter_config.json"))
     if adapters:
-        return f"holds {len(adapters)} adapter(s), in {', '.join(adapters)}: give one of them"
-    return "holds no weights"
+        return f"holds {len(adapters)} adapter(s), in {', '.join(adapters)}", "give one of them"
+    inside = [place.name for place in sorted(folder.iterdir()) if _has_weights(place)]
+    if inside:
+        listing = ", ".join(f"{name}/" for name in inside[:_SHOWN])
+        return f"holds no weights itself, but in {listing}", "give one of these folders"
+    foreign = [file.name for file in sorted(folder.iterdir()) if file.suffix in _FOREIGN]
+    if foreign:
+        listing = ", ".join(foreign[:_SHOWN])
+        return f"holds weights in formats that are not read: {listing}", ""
+    return "holds no weights", ""
+
+
+def _has_weights(place: Path) -> bool:
+    return place.is_dir() and bool(_candidates(place))

@@ -28,7 +28,7 @@ HEAD_MODULES = frozenset(
         "seq_relationship",
     }
 )
-#: Share of the base's elements that the modules of its backbone must hold.
+#: Share of the smaller side's elements that the modules of the backbone must hold.
 _BACKBONE = 0.5
 
 Infos = Mapping[str, TensorInfo]
@@ -58,8 +58,9 @@ def outside_backbone(base: Infos, model: Infos) -> tuple[set[str], set[str]]:
     """Names of the base, and of the model, that may be missing on the other side.
 
     The backbone is what both have whole: modules of the outermost level that hold half of the
-    base's elements together, one of them at least being a module of modules. A plain list of
-    layers has none, and a model that lacks some of them is no model with another head.
+    elements of the smaller one (an encoder may be all that a model has of its base) together, one
+    of them at least being a module of modules. A plain list of layers has none, and a model that
+    lacks some of them is no model with another head.
 
     Parameters
     ----------
@@ -74,7 +75,9 @@ def outside_backbone(base: Infos, model: Infos) -> tuple[set[str], set[str]]:
     """
     in_base, in_model = _groups(base), _groups(model)
     common = [group for group in in_base if group in in_model]
-    total = sum(info.size for info in base.values() if info.is_floating)
+    total = min(
+        sum(info.size for info in infos.values() if info.is_floating) for infos in (base, model)
+    )
     size = sum(base[name].size for group in common for name in in_base[group])
     nested = any(name.count(".") > 2 for group in common for name in in_base[group])
     whole = all(_whole(base, model, in_base[group]) for group in common)
