@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
+
+import pandas as pd
 
 from mergecast.api.inputs import Tasks, log_refused
 from mergecast.api.metrics import Measurement, measure
 from mergecast.errors import FamilyError
 from mergecast.evidence import with_companions
 from mergecast.family.family import Family, Models
+from mergecast.family.findings import NO_MODEL
 from mergecast.forecast.forecaster import Forecaster
+from mergecast.forecast.recommend import without_advice
 from mergecast.forecast.result import Forecast
 from mergecast.forecast.sets import check_size, rank_all_sets
 from mergecast.report.family_summary import forecast_warnings
@@ -142,6 +147,8 @@ def forecast(
     if sets is not None:
         check_size(sets, len(usable))
     made = chosen.forecast(measured.table(usable), suite=suite)
+    doubtful = {one.about: one.message for one in measured.doubts if one.rule == NO_MODEL}
+    doubtful = {label: text for label, text in doubtful.items() if label in usable}
     if forecaster is None:
         warnings.insert(0, _stranger(chosen.name))
     if gathered in chosen.file.tiers and made.tier != gathered:
@@ -151,10 +158,21 @@ def forecast(
         made,
         base=str(measured.family.base.path),
         models={label: str(model.path) for label, model in models_opened.items()},
+        pairs=without_advice(made.pairs, doubtful),
         refused=refused,
+        doubtful=doubtful,
         warnings=(*warnings, *forecast_warnings(made)),
-        sets=None if sets is None else rank_all_sets(made.rows, sets),
+        sets=None if sets is None else _sets(made, sets, doubtful),
     )
+
+
+def _sets(made: Forecast, size: int, doubtful: Collection[str]) -> pd.DataFrame | None:
+    """All sets ranked, those with a model that hardly answers its task aside; None for no set."""
+    doubted = made.rows["left"].isin(doubtful) | made.rows["right"].isin(doubtful)
+    rows = made.rows[~doubted]
+    if len({*rows["left"], *rows["right"]}) < size:
+        return None
+    return rank_all_sets(rows, size)
 
 
 def _count(family: Family | str | Path, models: Models | None) -> int:

@@ -31,10 +31,13 @@ class Measurement:
         What it answers.
     evidence : Evidence
         By kind, weights first.
+    doubts : tuple of Finding
+        Models that hardly answer their own task; none where no model was run.
     """
 
     asked: Asked
     evidence: Evidence
+    doubts: tuple[Finding, ...] = ()
 
     @property
     def family(self) -> Family:
@@ -49,13 +52,14 @@ class Measurement:
 
     @cached_property
     def findings(self) -> list[Finding]:
-        """What preflight says of files and task vectors of the models that were not refused."""
+        """What is to be said of the models that were not refused: answers, files, task vectors."""
         weights = self.evidence.weights
         files = [one for one in header_findings(self.family) if one.severity != "note"]
         usable = [i for i, label in enumerate(weights.members) if label not in weights.refused]
         gram = weights.gram[usable][:, usable]
         members = [weights.members[i] for i in usable]
-        return [*files, *delta_findings(members, gram, weights.base_norm)]
+        doubts = [one for one in self.doubts if one.about not in weights.refused]
+        return [*doubts, *files, *delta_findings(members, gram, weights.base_norm)]
 
     @property
     def kinds(self) -> list[str]:
@@ -78,10 +82,15 @@ class Measurement:
 def measure(*args: Any, **options: Any) -> Measurement:
     """The evidence on every pair, with the models left out and what preflight finds on the way."""
     asked = ask(*args, **options)
+    doubts: list[Finding] = []
     with asked.session as session:
+        if asked.tier != "weights":
+            from mergecast.evidence.doubts import doubts as doubts_of
+
+            doubts = doubts_of(session)
         evidence = collect_evidence(session, asked.tier, asked.metrics, asked.keys)
     log_refused(evidence.weights.refused)
-    return Measurement(asked, evidence)
+    return Measurement(asked, evidence, tuple(doubts))
 
 
 @same_words(ask)

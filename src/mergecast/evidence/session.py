@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from copy import copy
@@ -229,6 +230,11 @@ class Session:
     def base_digest(self) -> str:
         """SHA-256 of the base's tensors."""
         return state_digest(read_state(self.family.base))
+
+    @cached_property
+    def shared_digest(self) -> str:
+        """SHA-256 of the names of what the family shares: where a member's head begins."""
+        return hashlib.sha256("\n".join(self.family.shared).encode()).hexdigest()
 
     def spec(self, stage: Stage, label: str, samples: Samples, **more: object) -> dict[str, object]:
         """What a unit of one model on some samples is stored under: content, no names of files."""

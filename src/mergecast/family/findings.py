@@ -17,6 +17,8 @@ Subject = Literal["model", "base", "family"]
 NORM_WARNING, NORM_ERROR = 0.5, 1.0
 #: Fine-tunes for different tasks have cosines near 0; a wrong base adds one vector to all.
 COMMON_WARNING, COMMON_ERROR = 0.7, 0.95
+#: The rule that a model hardly answers its own task, which takes running it.
+NO_MODEL = "no model of its task"
 #: Share of elements of a 16-bit model that equal the base's exactly, in parameters it changed.
 VANISHED_SHARE = 0.5
 

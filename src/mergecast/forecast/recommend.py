@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from mergecast.tables.pairs import PAIR_KEYS
 DO_NOT_MERGE = "do not merge"
 MERGE = "merge"
 NO_FORECAST = "no forecast"
+NO_ADVICE = "no advice"
 
 #: A member below nine tenths of its own score has lost what fine-tuning usually gains.
 THRESHOLD = 0.9
@@ -67,3 +68,13 @@ def recommend(
     advice = pairs.merge(best[[*keys, *ADVICE_COLUMNS]], on=keys, how="left")
     missing = {"method": "", "worst_member": "", "advice": NO_FORECAST}
     return advice.fillna(missing).reset_index(drop=True)
+
+
+def without_advice(advice: pd.DataFrame, models: Collection[str]) -> pd.DataFrame:
+    """The same, without advice for pairs with one of some models: ``no advice``, else missing."""
+    touched = advice["left"].isin(models) | advice["right"].isin(models)
+    nothing = {"method": "", "worst_member": "", "advice": NO_ADVICE}
+    cleared = advice.copy()
+    for column in ADVICE_COLUMNS:
+        cleared.loc[touched, column] = nothing.get(column, np.nan)
+    return cleared

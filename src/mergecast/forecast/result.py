@@ -72,6 +72,9 @@ class Forecast:
         Where the base and each model (by label) came from; empty where only a table was given.
     refused : mapping of str to str
         Label of each model left out to the reason.
+    doubtful : mapping of str to str
+        Label of each model that hardly answers its own task to the figures: no advice is given
+        about its merges.
     warnings : tuple of str
         What a reader should know first, a sentence each.
     sets : DataFrame or None
@@ -91,6 +94,7 @@ class Forecast:
     base: str = ""
     models: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    doubtful: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     sets: pd.DataFrame | None = None
 

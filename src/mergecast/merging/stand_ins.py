@@ -155,5 +155,13 @@ def private_parameters(family: Family, member: str) -> dict[str, torch.Tensor]:
     }
 
 
+def with_own_head(
+    family: Family, state: Mapping[str, torch.Tensor], member: str
+) -> dict[str, torch.Tensor]:
+    """What the family shares as it is in `state`, the rest from the member's own model."""
+    shared = {name: state[name] for name in family.shared}
+    return {**shared, **private_parameters(family, member)}
+
+
 def _labels(member: str, size: int) -> list[str]:
     return [member, *(f"{member}~{number:04}" for number in range(1, size))]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mergecast.forecast.file import MethodModel
-from mergecast.forecast.recommend import DO_NOT_MERGE, MERGE
+from mergecast.forecast.recommend import DO_NOT_MERGE, MERGE, NO_ADVICE
 from mergecast.forecast.result import Forecast
 from mergecast.report import known_outcomes
 from mergecast.report.advice import advice_records
@@ -76,6 +76,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
         "level": forecast.level,
         "threshold": forecast.threshold,
         "verdict": [
+            *_doubts(forecast),
             *_verdict(advice, forecast.threshold),
             *known_outcomes.sentences(forecast.rows, warm, forecast.suite),
         ],
@@ -126,9 +127,19 @@ def _method(name: str, model: MethodModel, warm: MethodModel | None, protocol: s
     }
 
 
+def _doubts(forecast: Forecast) -> list[str]:
+    """The models about whose merges nothing is advised, first of all."""
+    return [
+        f"No advice is given about merges with {label}, which {text}."
+        for label, text in forecast.doubtful.items()
+    ]
+
+
 def _verdict(advice: list[PairAdvice], threshold: float) -> list[str]:
     counts = Counter(entry["advice"] for entry in advice)
-    n = len(advice)
+    n = len(advice) - counts[NO_ADVICE]
+    if not n:
+        return []
     head = (
         f"{counts[MERGE]} of {n} pairs" if n > 1 else ("The pair" if counts[MERGE] else "No pair")
     )

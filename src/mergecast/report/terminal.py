@@ -140,7 +140,7 @@ def _pair_table(advice: PairAdvice, rows: list[MemberRow]) -> Table:
 
 def _advice(advice: PairAdvice) -> str:
     if advice["predicted"] is None:
-        return "no forecast"
+        return advice["advice"]
     worst = f"{advice['worst_member']} keeps {number(advice['worst_predicted'])}"
     if advice["advice"] == "merge":
         return f"merge by {advice['method']} ({worst})"

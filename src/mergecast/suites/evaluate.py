@@ -11,8 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from mergecast.checkpoints.torch_bridge import read_state
 from mergecast.errors import FamilyError, UndefinedError, UsageError
 from mergecast.evidence.retention.batchnorm import BATCHNORM, batchnorm_layers, reestimated
@@ -21,7 +19,7 @@ from mergecast.evidence.settings import MergeSettings
 from mergecast.family import Family
 from mergecast.merging import METHODS, merge
 from mergecast.merging.run import MERGE
-from mergecast.merging.stand_ins import private_parameters
+from mergecast.merging.stand_ins import with_own_head
 from mergecast.runtime.stage import Stage
 from mergecast.tasks.measure import EVALUATION, QUANTITIES, TaskScore, majority, measure
 from mergecast.tasks.standing import Standing
@@ -91,7 +89,7 @@ def evaluate_single(session: Session, label: str, batch_size: int | None = None)
             "leave the task out, or give it a score",
         )
     base = session.probe(label)
-    base.load(_with_head(session.family, read_state(session.family.base), label))
+    base.load(with_own_head(session.family, read_state(session.family.base), label))
     try:
         commonest = majority(test.labels)
     except UndefinedError:
@@ -101,7 +99,7 @@ def evaluate_single(session: Session, label: str, batch_size: int | None = None)
     return {
         "base": asdict(of_base),
         "single": asdict(single),
-        "standing": asdict(Standing.labelled(single, of_base, test.labels)),
+        "standing": asdict(Standing.labelled(single, test.labels, of_base)),
         "sizes": _sizes(session.task(label)),
         "majority": commonest,
     }
@@ -141,19 +139,13 @@ def evaluate_merge(
     scores = {}
     for label in members:
         task, probe = session.task(label), session.probe(label)
-        state = _with_head(family, merged, label)
+        state = with_own_head(family, merged, label)
         if how.reestimate_batchnorm and batchnorm_layers(probe.module):
             calibration = task.samples(None, 0, "calibration")
             state = reestimated(probe, state, calibration, batch_size or task.batch_size)
         probe.load(state)
         scores[label] = asdict(measure(probe, session.test_samples(label), batch_size))
     return scores
-
-
-def _with_head(family: Family, state: Mapping[str, Tensor], member: str) -> dict[str, Tensor]:
-    """What the family shares as it is in `state`, the rest from the member's own model."""
-    shared = {name: state[name] for name in family.shared}
-    return {**shared, **private_parameters(family, member)}
 
 
 def _sizes(task: Task) -> dict[str, int]:

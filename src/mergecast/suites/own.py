@@ -6,10 +6,9 @@ of all tensors and test samples, so that renamed files cost nothing and changed 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +146,7 @@ def measure_merges(session: Session, merges: Sequence[Merge], suite: str) -> Mea
         },
     )
     samples = samples_table(merges, records, singles, suite=suite, seed=how.merge_seed)
-    return Measured(outcomes, samples, doubtful(standings))
+    return Measured(outcomes, samples, tuple(doubtful(standings)))
 
 
 @dataclass(frozen=True)
@@ -221,12 +220,8 @@ class _Own:
             label,
             self.session.test_samples(label),
             base=self.session.base_digest,
-            shared=self._shared,
+            shared=self.session.shared_digest,
         )
-
-    @cached_property
-    def _shared(self) -> str:
-        return hashlib.sha256("\n".join(self.session.family.shared).encode()).hexdigest()
 
     def _calibration(self, label: str) -> str:
         return self.session.task(label).samples(None, 0, "calibration").digest()

@@ -13,10 +13,13 @@ from torch import Tensor
 
 from mergecast.errors import UndefinedError
 from mergecast.tasks.measure import TaskScore, always_commonest
-from mergecast.tasks.scores import IGNORED
 
-#: One-sided level of the sign tests.
+#: One-sided level of the sign tests: five samples are the fewest that can pass it.
 LEVEL = 0.05
+#: A score so far above that of the commonest class is skill, however few samples tell it.
+SKILL = 0.05
+#: Samples below which one class for all of them may be chance: two classes, equally likely.
+LEAST = 6
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,10 @@ class Versus:
         """Whether the model is better: exact sign test on the samples where the two differ."""
         return _tail(self.better, self.worse) <= LEVEL
 
+    def could_be_beaten(self, n: int) -> bool:
+        """Whether a model that is right on all n samples would pass that test."""
+        return _tail(round(n * (1 - self.score)), 0) <= LEVEL
+
     @property
     def is_ahead(self) -> bool:
         """Whether the other answers are better, by the same test."""
@@ -68,7 +75,8 @@ class Standing:
     base : Versus or None
         Beside the base with the model's head.
     only : int or None
-        The one class that it answers, where there are no labels and it answers no other.
+        The class that it answers for all samples, or whose samples alone it has right, all of
+        them, among at least `LEAST`.
     """
 
     n: int
@@ -78,35 +86,40 @@ class Standing:
     only: int | None = None
 
     @classmethod
-    def labelled(cls, single: TaskScore, base: TaskScore, labels: Tensor) -> Self:
-        """The standing of a model that was scored, as its base was, on the same samples."""
+    def labelled(cls, single: TaskScore, labels: Tensor, base: TaskScore | None = None) -> Self:
+        """The standing of a model that was scored, as its base may be, on the same samples."""
         if not single.samples:
             return cls(single.n_eval)
         scores = single.samples
         try:
             right = always_commonest(labels).tolist()
-            majority = Versus.of(scores, right) if {*scores} <= {0.0, 1.0} else None
         except UndefinedError:
-            majority = None
-        beside = Versus.of(scores, base.samples) if base.samples else None
-        return cls(single.n_eval, single.values["score"], majority, beside)
+            right = []
+        majority = only = None
+        if right and {*scores} <= {0.0, 1.0}:
+            majority = Versus.of(scores, right)
+            given = labels.tolist()
+            known = {label for label, value in zip(given, scores, strict=True) if value}
+            alone = len(known) == 1 < len({*given}) and sum(scores) == given.count(min(known))
+            only = min(known) if alone and len(given) >= LEAST else None
+        beside = Versus.of(scores, base.samples) if base is not None and base.samples else None
+        return cls(single.n_eval, single.values["score"], majority, beside, only)
 
     @classmethod
-    def unlabelled(cls, logits: Tensor, asked: Tensor | None = None) -> Self:
+    def unlabelled(cls, logits: Tensor, tokens: Tensor | None = None) -> Self:
         """The standing of a model by its logits alone.
 
         Parameters
         ----------
         logits : Tensor
             (n, classes) or (n, L, classes).
-        asked : Tensor, optional
-            (n, L), -100 at positions that do not count.
+        tokens : Tensor, optional
+            (n, L), which positions count.
         """
         answers = logits.argmax(dim=-1)
-        if asked is not None and asked.shape == answers.shape:
-            answers = answers[asked != IGNORED]
+        answers = answers if tokens is None else answers[tokens]
         classes = set(answers.flatten().tolist())
-        alike = len(classes) == 1 and len(logits) > 1 and logits.shape[-1] > 1
+        alike = len(classes) == 1 and len(logits) >= LEAST and logits.shape[-1] > 1
         return cls(len(logits), only=classes.pop() if alike else None)
 
     @classmethod
@@ -119,20 +132,27 @@ class Standing:
     def doubt(self) -> str:
         """Why this is hardly a model of its task, with the figures; empty where it is one.
 
-        With labels: it is not better than the commonest class for every sample, or its base with
-        its head is better than it, by exact one-sided sign tests at `LEVEL` on the samples where
-        the two differ. Without: it answers every sample with one class.
+        With labels: it scores less than `SKILL` above the commonest class for every sample and is
+        not better by the test, or its base with its head is better by it; or it is right on the
+        samples of one class alone. The test is an exact one-sided sign test at `LEVEL` on the
+        samples where the two differ; where they are too few for a perfect model to pass it, the
+        commonest class is not asked. Without labels: it answers every sample with one class.
         """
-        if self.only is not None:
-            return f"answers all {self.n} samples with class {self.only}"
         if self.score is None:
-            return ""
+            answered = f"answers all {self.n} samples with class {self.only}"
+            return answered if self.only is not None else ""
         mine = f"scores {self.score:.3f} on {self.n} samples"
-        if self.majority is not None and not self.majority.is_beaten:
+        majority = self.majority
+        small = majority is not None and self.score - majority.score < SKILL
+        if majority and small and majority.could_be_beaten(self.n) and not majority.is_beaten:
             return (
                 f"{mine}, no better than the commonest class for all of them, which scores "
-                f"{self.majority.score:.3f} (right where that is wrong {self.majority.better} "
-                f"times, the reverse {self.majority.worse} times; sign test at {LEVEL:.0%})"
+                f"{majority.score:.3f} (right where that is wrong {majority.better} times, the "
+                f"reverse {majority.worse} times; sign test at {LEVEL:.0%})"
+            )
+        if self.only is not None:
+            return (
+                f"{mine}, and is right on those of class {self.only} alone, as if it knew no other"
             )
         if self.base is not None and self.base.is_ahead:
             return (

@@ -174,7 +174,8 @@ def _judge(
         trial.warnings.append(single.missing["score"])
     if base is not None and trial.score is not None:
         probe.load(base)
-        standing = Standing.labelled(single, measure(probe, samples, batch_size), samples.labels)
+        of_base = measure(probe, samples, batch_size)
+        standing = Standing.labelled(single, samples.labels, of_base)
         trial.warnings += [f"the model {standing.doubt}"] if standing.doubt else []
 
 

@@ -26,7 +26,7 @@ from mergecast.merging.run import MERGE, apply, merge
 from mergecast.merging.stand_ins import (
     ALONE,
     merge_alone,
-    private_parameters,
+    with_own_head,
     with_stand_ins,
 )
 from mergecast.runtime.seeds import derived_seed
@@ -119,8 +119,7 @@ def together(session: Session, members: Sequence[str], method: str) -> dict[str,
 def compare(session: Session, member: str, merged: Mapping[str, Tensor]) -> Comparison:
     """All forms of merged weights on one member's samples, with that member's head."""
     samples, batch = session.merge_samples(member), session.settings.batch_size
-    shared = {name: merged[name] for name in session.family.shared}
-    parameters: Mapping[str, Tensor] = {**shared, **private_parameters(session.family, member)}
+    parameters: Mapping[str, Tensor] = with_own_head(session.family, merged, member)
     probe = session.probe(member)
     try:
         if session.merges.reestimate_batchnorm:

@@ -1,0 +1,118 @@
+"""Which models hardly answer their own task, and which are only weak, or seen on few samples."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pytest
+import torch
+
+from mergecast.tasks.measure import TaskScore
+from mergecast.tasks.standing import Standing
+
+DRAW = torch.Generator().manual_seed(0)
+
+
+def scored(right):
+    right = [float(value) for value in right]
+    return TaskScore({"score": sum(right) / len(right)}, {}, len(right), 2, right)
+
+
+def standing(predicted, labels, base=None):
+    labels = torch.tensor(labels)
+    base = None if base is None else scored(torch.tensor(base) == labels)
+    return Standing.labelled(scored(torch.tensor(predicted) == labels), labels, base)
+
+
+def noisy(labels, share):
+    """Answers of which about a share is right, the others wrong."""
+    keep = torch.rand(len(labels), generator=DRAW) < share
+    return [a if k else 1 - a for a, k in zip(labels, keep, strict=True)]
+
+
+BALANCED = [0, 1] * 50
+SKEWED = [0] * 90 + [1] * 10
+
+
+@pytest.mark.parametrize("share", [0.75, 0.9, 1.0])
+def test_a_model_that_knows_its_task_is_not_doubted(share):
+    assert standing(noisy(BALANCED, share), BALANCED).doubt == ""
+    assert standing(SKEWED, SKEWED).doubt == ""
+
+
+@pytest.mark.parametrize(
+    ("predicted", "labels"),
+    [
+        ([0] * 100, BALANCED),
+        ([0] * 100, SKEWED),
+        ([1] * 100, SKEWED),
+        (noisy(BALANCED, 0.5), BALANCED),
+        (noisy(SKEWED, 0.88), SKEWED),
+        ([1 - label for label in BALANCED], BALANCED),
+    ],
+)
+def test_one_that_the_commonest_class_equals_is_named_with_the_figures(predicted, labels):
+    found = standing(predicted, labels)
+    assert "on 100 samples, no better than the commonest class for all of them" in found.doubt
+    assert f"scores {found.score:.3f}" in found.doubt
+    assert f"which scores {found.majority.score:.3f}" in found.doubt
+    assert Standing.parse(asdict(found)) == found
+
+
+def test_a_gain_on_few_samples_is_no_doubt():
+    labels = [0] * 28 + [1] * 12
+    predicted = [0] * 28 + [1] * 4 + [0] * 8  # 4 better, none worse: p = 0.06
+    assert standing(predicted, labels).doubt == ""
+    assert "no better" in standing([0] * 28 + [1] + [0] * 11, labels).doubt
+
+
+def test_of_random_answers_one_in_twenty_escapes():
+    labels = torch.randint(2, (400, 100), generator=DRAW)
+    answers = torch.randint(2, (400, 100), generator=DRAW)
+    named = [
+        bool(Standing.labelled(scored(a == row), row).doubt)
+        for a, row in zip(answers, labels, strict=True)
+    ]
+    # At least 95 % each: 4 standard errors below that among 400.
+    assert sum(named) / 400 > 0.95 - 4 * (0.05 * 0.95 / 400) ** 0.5
+
+
+def test_one_that_is_worse_than_its_base_is_named_and_an_equal_one_is_not():
+    weak, good = noisy(BALANCED, 0.7), noisy(BALANCED, 0.95)
+    doubt = standing(weak, BALANCED, good).doubt
+    assert "less than its base with its head, which scores 0.9" in doubt
+    assert standing(good, BALANCED, weak).doubt == ""
+    assert standing(good, BALANCED, good).doubt == ""
+    tokens = torch.zeros(30, 4, dtype=torch.long)
+    half, most = scored([0.5] * 30), scored([0.75] * 30)
+    assert "less than its base" in Standing.labelled(half, tokens, most).doubt
+    assert Standing.labelled(most, tokens, half).doubt == ""
+
+
+def test_few_samples_name_nobody_but_one_that_knows_one_class_alone():
+    few = [0, 1, 1, 0]
+    assert standing([0, 1, 1, 0], few).doubt == ""
+    assert standing([0, 0, 0, 0], few).doubt == ""
+    eight = [0, 1] * 4
+    assert standing([0, 1, 0, 0, 0, 1, 0, 1], eight).doubt == ""
+    assert "is right on those of class 0 alone" in standing([0] * 8, eight).doubt
+    assert standing([0] * 8, [0] * 8).doubt == ""  # right on all that there are
+
+
+def test_without_labels_one_class_for_all_samples_is_named():
+    alike = torch.tensor([[2.0, 1.0, 0.0]]).repeat(10, 1)
+    assert Standing.unlabelled(alike).doubt == "answers all 10 samples with class 0"
+    other = alike.clone()
+    other[3] = torch.tensor([0.0, 3.0, 1.0])
+    assert Standing.unlabelled(other).doubt == ""
+    assert Standing.unlabelled(alike[:5]).doubt == ""
+    assert Standing.unlabelled(alike[:, :1]).doubt == ""  # nothing to choose among
+    tokens = torch.stack([alike, alike.flip(-1)], dim=1)
+    assert Standing.unlabelled(tokens).doubt == ""
+    kept = torch.tensor([True, False]).repeat(10, 1)
+    assert Standing.unlabelled(tokens, kept).doubt == "answers all 10 samples with class 0"
+
+
+def test_what_could_not_be_scored_is_not_judged():
+    nothing = TaskScore({}, {"score": "not finite"}, 5, 2)
+    assert Standing.labelled(nothing, torch.zeros(5, dtype=torch.long), nothing).doubt == ""
