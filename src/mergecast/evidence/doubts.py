@@ -8,6 +8,7 @@ from dataclasses import asdict
 import torch
 
 from mergecast.checkpoints.torch_bridge import read_state
+from mergecast.errors import MergecastError
 from mergecast.evidence.session import Session
 from mergecast.family.findings import NO_MODEL, Finding
 from mergecast.merging.stand_ins import with_own_head
@@ -34,7 +35,13 @@ def doubts(session: Session) -> list[Finding]:
     advance = session.progress.stage("own answers", len(judged))
     standings = {}
     for label in judged:
-        standings[label] = _standing(session, label, session.samples(label))
+        try:
+            standings[label] = _standing(session, label, session.samples(label))
+        except MergecastError as error:
+            context = f"model {label!r}"
+            if error.thing.startswith(context):
+                raise
+            raise error.about(context) from error
         advance(1)
     return doubtful(standings)
 
