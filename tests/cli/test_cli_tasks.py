@@ -287,9 +287,9 @@ def test_a_model_with_one_answer_for_all_is_named_without_labels(zoo, filled, tm
     with torch.no_grad():
         model.classifier.bias.copy_(torch.tensor([0.0, 9.0, 0.0]))
     model.save_pretrained(tmp_path / "topics")
-    out = filled("topics", {"text": TEXTS}, labels=None)
+    out = filled("topics", {"text": TEXTS * 2}, labels=None)
     _, _, trials = checked(capsys, out, zoo / "base", tmp_path / "topics")
-    assert trials["topics"]["warnings"][-1] == "the model answers all 4 samples with class 1"
+    assert trials["topics"]["warnings"][-1] == "the model answers all 8 samples with class 1"
 
 
 def test_a_test_split_without_labels_is_said(filled, tmp_path, capsys):
