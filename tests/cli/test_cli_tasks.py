@@ -227,7 +227,7 @@ def test_without_models_the_architectures_are_tried(filled, capsys):
         (
             {"text": TEXTS, "label": list("abab")},
             {},
-            "holds '[ab]', no number and no class of the model's config: sport, politics",
+            "holds 'a', 'b', no numbers and no classes of the model's config: sport, politics",
         ),
         ({"text": [1, 2, 3, 4], "label": [0] * 4}, {}, "does not hold text but [1-4]"),
         ({"text": TEXTS, "label": [0] * 4}, {"file": "no.parquet"}, "no.parquet: does not exist"),

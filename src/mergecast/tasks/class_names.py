@@ -44,12 +44,14 @@ def as_numbers(column: str, values: Any, names: Sequence[str]) -> Any:
     if not any(isinstance(word, str) for word in words):
         return values
     numbers = {name: number for number, name in enumerate(names)}
-    unknown = next((word for word in words if word not in numbers), None)
-    if unknown is not None:
+    # In order, since which rows were drawn says nothing of the column.
+    unknown = sorted({str(word)[:40] for word in words if word not in numbers})
+    if unknown:
         known = f": {', '.join(names)}" if names else ", which has no names"
         raise UsageError(
             f"column {column!r}",
-            f"holds {unknown!r}, no number and no class of the model's config{known}",
+            f"holds {', '.join(map(repr, unknown[:3]))}, no numbers and no classes of the model's "
+            f"config{known}",
             "number the classes from 0, in the model's order",
         )
     return [[numbers[w] for w in v] if isinstance(v, list) else numbers[v] for v in values]
