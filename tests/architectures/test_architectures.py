@@ -1,7 +1,7 @@
 """Every common architecture, as a hub has its base and as it is saved: checked, merged, loaded.
 
 The merge is held against an average that shares no code with ours: of the models as transformers
-(or PEFT) loads them.
+(or PEFT) loads them. A forecast reads a full model and an adapter on the base as a hub has it.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import yaml
 from zoo import ARCHITECTURES, Architecture, build
 
 import mergecast as mc
+from mergecast.errors import CheckpointError, UndefinedError
 from mergecast.checkpoints.torch_bridge import read_state
 from mergecast.tasks.draft import draft_task
 from mergecast.tasks.load import load_tasks
@@ -114,3 +117,68 @@ def under(state: dict[str, torch.Tensor], name: str) -> torch.Tensor | None:
         return state[min(ends, key=len)]
     short = name.partition(".")[2]
     return state.get(short)
+
+
+AUTO = {
+    "decoder": "AutoModelForCausalLM",
+    "image": "AutoModelForImageClassification",
+    "seq2seq": "AutoModelForSeq2SeqLM",
+    "text": "AutoModelForSequenceClassification",
+}
+#: Their tuned classes have a pooler that the hub's base lacks and no adapter saves.
+WITHOUT_POOLER = ("albert", "beit", "deberta-v2")
+
+
+def tasks_of(entry: Architecture, folder: Path, labels: list[str]) -> Path:
+    """A file of tasks: random inputs of the kind that the architecture takes."""
+    rng = np.random.default_rng(0)
+    auto = AUTO[entry.kind]
+    ids = rng.integers(5, 40, (4, 6))
+    data: dict[str, np.ndarray] = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+    if entry.kind == "image":
+        data = {"pixel_values": rng.standard_normal((4, 3, 16, 16), dtype=np.float32)}
+    spec: dict[str, object] = {"file": "samples.npz", "inputs": list(data)}
+    if entry.tuned.endswith("TokenClassification"):
+        auto, data["labels"] = "AutoModelForTokenClassification", rng.integers(0, 3, ids.shape)
+    elif entry.labelled:
+        data["labels"] = rng.integers(0, 3, 4)
+    elif entry.kind == "seq2seq":
+        data["labels"] = rng.integers(5, 40, (4, 5))
+    if "labels" in data:
+        spec["labels"] = "labels"
+    np.savez(folder / "samples.npz", **data)
+    task = {
+        "model": {"folder": "bare", "auto": auto},
+        "private": ["*classifier*", "score*"] if entry.labelled else [],
+        "data": spec,
+    }
+    file = folder / "tasks.yaml"
+    file.write_text(yaml.safe_dump({"tasks": dict.fromkeys(labels, task)}))
+    return file
+
+
+def test_a_forecast_runs_a_model_and_an_adapter_on_the_hub_s_base(built, request):
+    entry, folder = built
+    models = [folder / "m1", folder / ("l2" if entry.targets else "m2")]
+    tasks = tasks_of(entry, folder, [model.name for model in models])
+
+    def forecast() -> mc.Forecast:
+        return mc.forecast(
+            folder / "bare", models, tasks=tasks, tier="activations", calibration=4,
+            forecaster="digits-14", methods="weight_avg",
+        )  # fmt: skip
+
+    name = request.node.callspec.params["built"]
+    if name in WITHOUT_POOLER:
+        with pytest.raises(
+            CheckpointError, match="model 'l2': .*checkpoint lacks, first '.*pooler"
+        ):
+            forecast()
+    elif name == "resnet":
+        with pytest.raises(UndefinedError, match="family: has no two-dimensional parameter"):
+            forecast()
+    else:
+        made = forecast()
+        assert made.tier == "activations"
+        assert set(made.rows["member"]) == {model.name for model in models}
+        assert np.isfinite(made.rows["retention"]).all()

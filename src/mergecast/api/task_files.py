@@ -211,6 +211,6 @@ def check_tasks(
             continue
         state = read_state(model)
         beside = {**state, **{name: of_base[name] for name in family.shared}}
-        trials.append(trial(by_label[label], state, beside))
+        trials.append(trial(by_label[label], state, beside, spare=model.passed_on))
     refused |= {one.label: one.problem for one in trials if one.problem}
     return TasksCheck(tuple(trials), refused, True)

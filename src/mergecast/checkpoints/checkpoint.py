@@ -170,6 +170,11 @@ class Checkpoint(ABC):
         """False where this model is known to equal its base on `name` without reading it."""
         return name in self.infos
 
+    @property
+    def passed_on(self) -> frozenset[str]:
+        """Tensors that are known to be its base's: what an adapter does not touch."""
+        return frozenset(name for name in self.infos if not self.dense_update(name))
+
     @abstractmethod
     def _read(self, info: TensorInfo, start: int, stop: int) -> Array:
         """Flat elements ``start:stop`` in the stored dtype; the caller owns the array."""

@@ -181,7 +181,8 @@ class Session:
         module = kept[1] if kept is not None and kept[0] == task.blueprint else None
         if module is None:
             self._module = self._loaded = None  # the old one is let go before the new is built
-        probe = Probe(task, self.settings.device, module)
+        spare = self.family.models[label].passed_on
+        probe = Probe(task, self.settings.device, module, spare)
         self._module = (task.blueprint, probe.module)
         return probe
 

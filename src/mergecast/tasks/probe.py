@@ -53,12 +53,19 @@ class Probe:
         Where it runs.
     module : nn.Module, optional
         Used instead of building one; its own weights are not touched.
+    spare : collection of str
+        Tensors that a checkpoint may hold though the module has no place for them: heads of the
+        base that an adapter only passes on.
     """
 
     def __init__(
-        self, task: Task, device: str | torch.device = "cpu", module: nn.Module | None = None
+        self,
+        task: Task,
+        device: str | torch.device = "cpu",
+        module: nn.Module | None = None,
+        spare: Collection[str] = (),
     ) -> None:
-        self.task = task
+        self.task, self._spare = task, frozenset(spare)
         self.device = torch.device(device)
         self.module = build_skeleton(task, self.device) if module is None else module
         self._names = ModuleNames(self.module)
@@ -102,7 +109,7 @@ class Probe:
                 made = target is not None or is_table(
                     name, value.shape, is_floating=value.is_floating_point()
                 )
-                if made or matches(name, self.task.private):
+                if made or name in self._spare or matches(name, self.task.private):
                     continue
                 raise self._error(f"has no place for the checkpoint's parameter {name!r}")
             if value.shape != places[target].shape and not matches(name, self.task.private):
@@ -112,7 +119,9 @@ class Probe:
                 )
             kind = dtype if value.is_floating_point() else value.dtype
             state[target] = value.detach().to(self.device, kind)
-        needed = {self._names.canonical[name] for name, value in places.items() if _matters(value)}
+        needed = {
+            self._names.canonical[name] for name, value in places.items() if _matters(name, value)
+        }
         missing = sorted(needed - set(state))
         if missing:
             raise self._error(
@@ -223,6 +232,10 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
-def _matters(value: Tensor) -> bool:
-    """Integer buffers (counters, position ids) may stay as they were built."""
-    return isinstance(value, nn.Parameter) or value.is_floating_point()
+def _matters(name: str, value: Tensor) -> bool:
+    """Integer buffers (counters, position ids) may stay as they were built, and so may the bias
+    that sequence-to-sequence models add to their logits: nothing trains it, and it is built as 0.
+    """
+    return isinstance(value, nn.Parameter) or (
+        value.is_floating_point() and not name.endswith("final_logits_bias")
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -72,6 +72,7 @@ def try_task(
     base: Mapping[str, Tensor] | None = None,
     *,
     count: int,
+    spare: Collection[str] = (),
     seed: int = 0,
     device: str = "cpu",
     batch_size: int = BATCH_SIZE,
@@ -88,6 +89,8 @@ def try_task(
         The base's, with the model's head.
     count : int
         Samples of each split, or as many as it has.
+    spare : collection of str
+        Tensors that need no place in the model; see `Probe`.
     seed : int
         Of the choice of samples.
     device : str
@@ -98,7 +101,7 @@ def try_task(
     trial = Trial(task.name)
     try:
         batches = _read(trial, task, count, seed)
-        probe = Probe(task, device)
+        probe = Probe(task, device, spare=spare)
         probe.load(_random_state(task, seed) if state is None else state)
         _run(trial, probe, batches, batch_size, with_model=state is not None)
         if state is not None:
