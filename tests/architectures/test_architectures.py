@@ -16,8 +16,8 @@ import yaml
 from zoo import ARCHITECTURES, Architecture, build
 
 import mergecast as mc
-from mergecast.errors import CheckpointError, UndefinedError
 from mergecast.checkpoints.torch_bridge import read_state
+from mergecast.errors import CheckpointError, UndefinedError
 from mergecast.tasks.draft import draft_task
 from mergecast.tasks.load import load_tasks
 from mergecast.tasks.probe import Probe
