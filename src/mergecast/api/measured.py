@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import comb
 from pathlib import Path
+from time import perf_counter
 
 from mergecast.api.asked import ask
 from mergecast.api.inputs import Tasks
 from mergecast.errors import UsageError
+from mergecast.evidence import MetricSpec, Session
 from mergecast.family.family import Family, Models
 from mergecast.family.light import refuse_unusable
 from mergecast.runtime.progress import Progress
@@ -139,3 +142,52 @@ def measure(
     for finding in found:
         log.warning("%s: %s; %s", finding.about, finding.message, finding.remedy)
     return replace(measured, findings=found)
+
+
+def cheaper_by_measuring(session: Session, specs: Sequence[MetricSpec]) -> str:
+    """What measuring all pairs would take, where that is less than retention probes alone do.
+
+    Both are counted in merges and in samples run, which one timed forward pass turns into minutes.
+
+    Parameters
+    ----------
+    session : Session
+        What is asked of which models; its tasks are those of models that are run.
+    specs : sequence of MetricSpec
+        The metrics that are to be gathered.
+
+    Returns
+    -------
+    str
+        A sentence; empty where measuring takes more, retention is not asked for, or a task has no
+        test samples.
+    """
+    import torch
+
+    labels, merges = session.family.names, session.merges
+    if len(labels) < 2 or not any(spec.evidence == "retention" for spec in specs):
+        return ""
+    try:
+        tests = sum(session.task(label).size("test") for label in labels)
+    except UsageError:
+        return ""
+    methods = len(session.methods)
+    alone = methods * sum(1 if one == "base" else merges.draws for one in merges.partners)
+    kept = sum(len(session.merge_samples(label)) for label in labels)
+    pairs = comb(len(labels), 2)
+    own = (methods * pairs, tests * (methods * (len(labels) - 1) + 2))
+    probes = (alone * len(labels), kept * (alone + 1))
+    if own[0] > probes[0] or own[1] >= probes[1]:
+        return ""
+    first = next(session.merge_samples(labels[0]).batches(session.settings.batch_size))
+    probe = session.load(labels[0])
+    with torch.no_grad():
+        probe.forward(first)  # what the first pass sets up is not timed
+        start = perf_counter()
+        probe.forward(first)
+        minute = (perf_counter() - start) / len(first) / 60
+    return (
+        f"measuring all pairs ({pairs}) by {methods} method(s) takes {own[0]} merges and about "
+        f"{own[1] * minute:.2g} minutes of forward passes, less than the retention probes asked "
+        f"for ({probes[0]} and {probes[1] * minute:.2g}): see mergecast measure"
+    )

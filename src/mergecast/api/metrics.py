@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mergecast.api.asked import Asked, ask, same_words
 from mergecast.api.inputs import log_refused
-from mergecast.evidence import Evidence, collect_evidence
+from mergecast.evidence import Evidence, collect_evidence, wanted
 from mergecast.evidence.plan import PlanRow
 from mergecast.evidence.plan import plan as plan_of
 from mergecast.family.family import Family
@@ -19,6 +20,8 @@ from mergecast.tables.pairs import PairTable
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def measure(*args: Any, **options: Any) -> Measurement:
         if asked.tier != "weights":
             from mergecast.evidence.doubts import doubts as doubts_of
 
+            _say_if_measuring_is_cheaper(asked)
             doubts = doubts_of(session)
         evidence = collect_evidence(session, asked.tier, asked.metrics, asked.keys)
     log_refused(evidence.weights.refused)
@@ -118,4 +122,15 @@ def plan(*args: Any, **options: Any) -> list[PlanRow]:
     """The cost of the metrics of a family, before it is paid: one row a kind of evidence."""
     asked = ask(*args, **options)
     with asked.session as session:
+        if asked.tier != "weights":
+            _say_if_measuring_is_cheaper(asked)
         return plan_of(session, asked.tier, asked.metrics)
+
+
+def _say_if_measuring_is_cheaper(asked: Asked) -> None:
+    """At once: what is asked for may take hours."""
+    from mergecast.api.measured import cheaper_by_measuring
+
+    sentence = cheaper_by_measuring(asked.session, wanted(asked.tier, asked.metrics, asked.keys))
+    if sentence:
+        log.warning("%s", sentence)
