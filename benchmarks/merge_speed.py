@@ -1,6 +1,6 @@
 """Merging two ViT-B/16-size float32 models to disk: whole-process seconds and peak memory.
 
-python benchmarks/merge_speed.py [--repeats 3] [--dir DIR] [--json FILE]
+python benchmarks/merge_speed.py [--method M ...] [--repeats 3] [--dir DIR] [--json FILE]
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ METHODS = ("task_arithmetic", "ties", "dare", "weight_avg")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--method", action="append", help="a method; four by default")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--dir", type=Path, help="keep the synthetic models here")
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -34,7 +35,10 @@ def main() -> None:
     folder = arguments.dir or Path(tempfile.mkdtemp(prefix="mergecast-bench-"))
     try:
         base, models = write_family(folder, 2)
-        rows = {m: measure(m, base, models, folder, arguments.repeats) for m in METHODS}
+        rows = {
+            m: measure(m, base, models, folder, arguments.repeats)
+            for m in arguments.method or METHODS
+        }
     finally:
         if arguments.dir is None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -121,6 +121,20 @@ def test_models_are_found_beside_the_file_and_in_one_folder_beside_its_own(
         mc.read_mergekit(path)
 
 
+@pytest.mark.parametrize(
+    ("dtypes", "stored"),
+    [
+        ({"dtype": "bfloat16"}, "bfloat16"),
+        ({"dtype": "float32", "out_dtype": "float16"}, "float16"),
+    ],
+)
+def test_the_file_s_dtype_is_stored(dtypes, stored, folder, tmp_path):
+    path = write(folder, file_of(**dtypes))
+    assert run(["merge", "--mergekit", str(path), "-o", str(tmp_path / "out")]) == 0
+    infos = Checkpoint.open(tmp_path / "out").infos.values()
+    assert {info.dtype.name for info in infos if info.is_floating} == {stored}
+
+
 def test_a_parameter_without_effect_is_warned_of(folder, caplog):
     content = file_of("model_stock", parameters={"densty": 0.5, "int8_mask": True})
     mc.read_mergekit(write(folder, content))
@@ -138,6 +152,7 @@ def test_a_parameter_without_effect_is_warned_of(folder, caplog):
         (file_of(tokenizer_source="union"), "tokenizer_source: not supported; leave it out"),
         (file_of(chat_template="auto"), "chat_template: not supported; leave it out, and put it"),
         (file_of(method_name="x"), "key 'method_name': unknown"),
+        (file_of(dtype="int8"), "dtype 'int8': unknown; known: float32, float16, bfloat16"),
         (file_of(base=None), "base_model: not given; ties needs one"),
         (file_of(models=[]), "models: lists no model"),
         (file_of(models=[{"modle": "a"}]), "entry 1 of models: names no model"),

@@ -8,7 +8,7 @@ import pytest
 from mergecast.checkpoints import Checkpoint
 from mergecast.family import ParamBlock
 from mergecast.merging import METHODS
-from mergecast.merging.run import apply
+from mergecast.merging.apply import apply
 
 CASES = [
     (method, members)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from mergecast.errors import FamilyError, UsageError
 from mergecast.family import ParamBlock
 from mergecast.merging import METHODS, TensorBlock, usual_methods
+from mergecast.merging.apply import apply
 from mergecast.merging.method import USUAL
 from mergecast.merging.methods.spectral import orthogonalise
-from mergecast.merging.run import apply
 from mergecast.merging.sparsity import kth_smallest
 from mergecast.testing.merging_methods import random_block
 

@@ -254,3 +254,23 @@ def test_a_merge_that_check_refuses_is_refused_unless_unchecked(tmp_path):
         mc.write_merge(family, "weight_avg", tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert mc.write_merge(family, "weight_avg", tmp_path / "out", unchecked=True).is_dir()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_a_merge_is_stored_in_the_dtype_asked_for(dtype, tmp_path):
+    for label, seed in (("base", 0), ("a", 1)):
+        (tmp_path / label).mkdir()
+        write_safetensors(tmp_path / label / "model.safetensors", arrays(seed))
+        (tmp_path / label / "config.json").write_text('{"model_type": "x", "dtype": "float32"}')
+    family = mc.Family.open(tmp_path / "base", [tmp_path / "a"])
+    out = mc.write_merge(family, "weight_avg", tmp_path / "out", dtype=dtype)
+    assert json.loads((out / "config.json").read_text())["dtype"] == dtype
+    written = mc.Checkpoint.open(out)
+    for name, tensor in mc.merge(family, "weight_avg").items():
+        floating = tensor.is_floating_point()
+        expected = tensor.to(getattr(torch, dtype)) if floating else tensor
+        assert written.infos[name].dtype.name == str(expected.dtype).removeprefix("torch.")
+        stored = written.array(name)
+        np.testing.assert_array_equal(stored.astype(np.float32), expected.float().numpy())
+    with pytest.raises(UsageError, match="dtype 'half': unknown; known: float32, float16, bfl"):
+        mc.write_merge(family, "weight_avg", tmp_path / "half", dtype="half")

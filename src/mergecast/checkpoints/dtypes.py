@@ -9,7 +9,7 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 
-from mergecast.errors import CheckpointError
+from mergecast.errors import CheckpointError, UsageError
 
 #: safetensors' names to NumPy dtypes (safetensors format, version 0.5).
 SAFETENSORS: dict[str, np.dtype[np.generic]] = {
@@ -30,6 +30,8 @@ SAFETENSORS: dict[str, np.dtype[np.generic]] = {
     "BOOL": np.dtype(np.bool_),
 }
 
+#: What weights may be stored in, by the names that configs have for it.
+STORED = {SAFETENSORS[code].name: SAFETENSORS[code] for code in ("F32", "F16", "BF16")}
 _NAME_TO_SAFETENSORS = {dtype.name: code for code, dtype in SAFETENSORS.items()}
 _LOW_PRECISION = {"float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"}
 _FLOATING = {"float64", "float32"} | _LOW_PRECISION
@@ -43,6 +45,13 @@ def from_safetensors(code: str, where: str) -> np.dtype[np.generic]:
             where, f"dtype {code} is not supported", f"convert it to one of {codes}"
         )
     return SAFETENSORS[code]
+
+
+def to_store(name: str) -> np.dtype[np.generic]:
+    """The dtype that floating-point weights are asked to be stored in, by its name."""
+    if name not in STORED:
+        raise UsageError.unknown("dtype", name, STORED)
+    return STORED[name]
 
 
 def to_safetensors(dtype: np.dtype[np.generic]) -> str:

@@ -89,6 +89,10 @@ def command(
         bool,
         typer.Option("--heads", help="Write each model's own head beside the merged encoder."),
     ] = False,
+    dtype: Annotated[
+        str | None,
+        typer.Option("--dtype", help="Store float32, float16 or bfloat16; as the base."),
+    ] = None,
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
     workers: WorkersOption = 2,
@@ -134,6 +138,7 @@ def command(
             )
         asked = mc.read_mergekit(mergekit, seed=seed)
         base, paths, recipe = asked.base, asked.models, asked.recipe
+        dtype = dtype or asked.dtype
     else:
         recipe = mc.Recipe.of(
             only_one("--method", method),
@@ -158,6 +163,7 @@ def command(
             overwrite=overwrite,
             unchecked=unchecked,
             heads=heads,
+            dtype=dtype,
             progress=bars,
         )
     excluded = family.alignment.excluded

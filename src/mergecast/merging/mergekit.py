@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from mergecast.checkpoints import dtypes
 from mergecast.errors import UsageError
 from mergecast.family.labels import labelled
 from mergecast.merging.mergekit_forms import FORMS, REQUIRED, Form
@@ -125,7 +126,7 @@ def _merge(path: Path, content: Mapping[str, Any], seed: int) -> MergekitMerge:
         places[origin],
         {labels[one]: places[one] for one in inputs},
         Recipe(form.method, params, {labels[one]: value for one, value in weights.items()}, seed),
-        content.get("out_dtype") or content.get("dtype"),
+        next((str(content[key]) for key in ("out_dtype", "dtype") if content.get(key)), None),
     )
 
 
@@ -165,6 +166,9 @@ def _content(path: Path) -> Mapping[str, Any]:
         raise UsageError("", f"cannot be read: {error}", "give a YAML file of mergekit") from error
     if not isinstance(content, Mapping):
         raise UsageError("", "is not a mapping", "begin with 'merge_method:'")
+    for key in ("dtype", "out_dtype"):
+        if content.get(key):
+            dtypes.to_store(str(content[key]))
     for key, value in content.items():
         if key in _REMEDIES and value not in (None, "base"):
             raise UsageError(str(key), "not supported", _REMEDIES[key])

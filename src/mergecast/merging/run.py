@@ -6,18 +6,16 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
 from mergecast.checkpoints.torch_bridge import to_tensor
-from mergecast.errors import FamilyError, MergecastError, UsageError
+from mergecast.errors import MergecastError
 from mergecast.family.blocks import BLOCKS, ParamBlock
 from mergecast.family.family import Family
-from mergecast.family.heads import is_statistic
-from mergecast.merging.combine import weighted_sum
+from mergecast.merging.apply import apply
 from mergecast.merging.heads import apart as heads_apart
-from mergecast.merging.method import MergingMethod, TensorBlock
 from mergecast.merging.recipe import Given, Recipe
 from mergecast.runtime.devices import check_device
 from mergecast.runtime.stage import Stage
@@ -33,6 +31,7 @@ MERGE = Stage(
     uses=(BLOCKS,),
     modules=(
         "mergecast.merging.run",
+        "mergecast.merging.apply",
         "mergecast.merging.combine",
         "mergecast.merging.decompositions",
         "mergecast.merging.sparsity",
@@ -131,98 +130,13 @@ def merge(
     }
 
 
-def apply(
-    block: ParamBlock,
-    method: MergingMethod,
-    params: Mapping[str, Any],
-    *,
-    seed: int = 0,
-    device: str = "cpu",
-    weights: tuple[float, ...] | None = None,
-) -> Array:
-    """One block merged: base + merged delta, in the base's shape and stored dtype.
-
-    Raises
-    ------
-    FamilyError
-        A model's values are not finite, or the merged ones leave the stored dtype's range.
-    UsageError
-        The method returned something else than a delta of the block's shape.
-    """
-    import torch
-
-    tensors = TensorBlock(
-        block.name,
-        torch.from_numpy(block.base).to(device),
-        torch.from_numpy(block.deltas).to(device),
-        block.members,
-        seed,
-        weights,
-    )
-    for label, delta in zip(block.members, tensors.deltas, strict=True):
-        if not _is_finite(delta):
-            raise FamilyError(
-                f"model {label!r}",
-                f"parameter {block.name!r} or the base's holds NaN or infinity",
-                "leave this model out, or fetch it again",
-            )
-    # What was measured and not trained is averaged: a scaled variance may be negative.
-    statistic = is_statistic(block.name)
-    delta = _average(tensors) if statistic else method.kernel(tensors, **params)
-    _check_shape(delta, tensors, method)
-    merged = tensors.base + delta
-    array: Array = merged.cpu().numpy()
-    with np.errstate(over="ignore", invalid="ignore"):
-        stored = array.astype(block.dtype, copy=False)
-    rounded = stored.dtype != array.dtype and not bool(np.isfinite(stored).all())
-    if rounded or not _is_finite(merged):
-        if bool(delta.isnan().any()):
-            raise _wrong_result(method, f"NaN for {block.name!r}", "finite values")
-        raise FamilyError(
-            f"parameter {block.name!r}",
-            f"merged by {method.name!r} it overflows {block.dtype.name}",
-            "lower the method's scaling, or use a base of wider dtype",
-        )
-    return stored
-
-
-def _average(block: TensorBlock) -> torch.Tensor:
-    """The members' mean by weight; the plain one where a weight is negative."""
-    if min(block.given or (1,)) < 0:
-        return block.deltas.mean(0)
-    return weighted_sum(block, block.deltas, normalize=True)
-
-
-def _check_shape(delta: object, block: TensorBlock, method: MergingMethod) -> None:
-    import torch
-
-    if not isinstance(delta, torch.Tensor):
-        raise _wrong_result(method, f"{type(delta).__name__} for {block.name!r}", "a torch tensor")
-    if delta.shape != block.base.shape:
-        given, wanted = list(delta.shape), list(block.base.shape)
-        raise _wrong_result(
-            method, f"shape {given} for {block.name!r} of {wanted}", "a delta of the block's shape"
-        )
-
-
-def _wrong_result(method: MergingMethod, result: str, wanted: str) -> UsageError:
-    return UsageError(
-        f"merging method {method.name!r} of package {method.package!r}",
-        f"returned {result}",
-        f"its kernel must return {wanted}",
-    )
-
-
-def _is_finite(tensor: torch.Tensor) -> bool:
-    """Whether all elements are finite; one pass without a temporary of the tensor's size."""
-    if tensor.numel() == 0:
-        return True
-    low, high = tensor.aminmax()
-    return bool(low.isfinite() and high.isfinite())
-
-
 def merged_blocks(
-    family: Family, recipe: Recipe, members: Names | None, device: str, workers: int = 1
+    family: Family,
+    recipe: Recipe,
+    members: Names | None,
+    device: str,
+    workers: int = 1,
+    dtype: np.dtype[np.generic] | None = None,
 ) -> Iterator[tuple[str, Array]]:
     """Every shared parameter merged as it is asked for; see `merge`."""
     check_device(device)
@@ -234,7 +148,13 @@ def merged_blocks(
     def one(block: ParamBlock) -> tuple[str, Array]:
         try:
             merged = apply(
-                block, method, recipe.params, seed=recipe.seed, device=device, weights=weights
+                block,
+                method,
+                recipe.params,
+                seed=recipe.seed,
+                device=device,
+                weights=weights,
+                dtype=dtype,
             )
         except MergecastError as error:
             raise error.about(f"merge {method.name}") from error

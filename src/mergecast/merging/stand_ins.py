@@ -11,9 +11,10 @@ from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.errors import MergecastError, UsageError
 from mergecast.family.blocks import ParamBlock
 from mergecast.family.family import Family
+from mergecast.merging.apply import apply
 from mergecast.merging.decompositions import current
 from mergecast.merging.method import METHODS
-from mergecast.merging.run import MERGE, apply
+from mergecast.merging.run import MERGE
 from mergecast.runtime.seeds import derived_seed
 from mergecast.runtime.stage import Stage
 from mergecast.typing import Array

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from mergecast.checkpoints.checkpoint import Checkpoint
+import numpy as np
+
+from mergecast.checkpoints import dtypes
+from mergecast.checkpoints.checkpoint import Checkpoint, TensorInfo
 from mergecast.checkpoints.folder_writer import FolderWriter, write_json
 from mergecast.checkpoints.safetensors_file import SafetensorsCheckpoint
 from mergecast.checkpoints.side_files import read_json, side_files, vocabulary
@@ -42,6 +46,7 @@ def write_merge(
     overwrite: bool = False,
     unchecked: bool = False,
     heads: bool = False,
+    dtype: str | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Merge to disk, one parameter at a time.
@@ -66,6 +71,8 @@ def write_merge(
         Keep task heads with their models: the folder is the encoder alone, and ``heads/LABEL`` is
         it with a model's own head, config and tokenizer, as a folder that loads. The encoder's
         weights are there once on disk.
+    dtype : {"float32", "float16", "bfloat16"}, optional
+        What the merged folder's floating-point weights are stored in; as in the base by default.
     progress : Progress, optional
         Told of every parameter.
 
@@ -79,7 +86,7 @@ def write_merge(
     FamilyError
         `mergecast.check` would refuse one of the models, or a value overflows.
     UsageError
-        An unknown method, parameter or member; a folder that may not be written.
+        An unknown method, parameter, member or dtype; a folder that may not be written.
     ResourceError
         The disk is full, or the folder cannot be written.
     """
@@ -88,6 +95,7 @@ def write_merge(
     family = family.subset(chosen)
     recipe = Recipe.of(method, params, scaling=scaling, weights=weights, seed=seed)
     recipe.check(chosen)
+    stored = None if dtype is None else dtypes.to_store(dtype)
     own = apart(family) if heads else None
     family = family if own is None else own.family
     findings = [] if unchecked else refuse_unusable(family)
@@ -101,7 +109,7 @@ def write_merge(
     dropped, owned = (own.dropped, own.owned) if own else ((), set())
     tokens = family.vocabulary
     infos = [
-        tokens.widened(info) if tokens else info
+        _as_stored(tokens.widened(info) if tokens else info, stored)
         for name, info in family.base.infos.items()
         if name not in dropped
     ]
@@ -130,9 +138,9 @@ def write_merge(
             for other, name in family.base.tied.items()
             if name not in dropped and other not in owned
         },
-        beside=partial(_beside, family, own, _tokenizer(family)),
+        beside=partial(_beside, family, own, _tokenizer(family), dtype),
     )
-    blocks = merged_blocks(family, recipe, chosen, device, workers)
+    blocks = merged_blocks(family, recipe, chosen, device, workers, stored)
     advance = (progress or Silent()).stage(f"merging by {recipe.method}", len(infos))
     with writer.open():
         for name, array in blocks:
@@ -141,11 +149,17 @@ def write_merge(
         for exclusion in family.alignment.excluded:
             if exclusion.name in family.base.infos and exclusion.name not in dropped:
                 array = family.base.array(exclusion.name)
+                if stored is not None and dtypes.is_floating(array.dtype):
+                    array = array.astype(stored)
                 writer.write(
                     exclusion.name, tokens.widen(exclusion.name, array) if tokens else array
                 )
                 advance(1)
     return out
+
+
+def _as_stored(info: TensorInfo, dtype: np.dtype[np.generic] | None) -> TensorInfo:
+    return info if dtype is None or not info.is_floating else replace(info, dtype=dtype)
 
 
 def _names_the_base(finding: Finding, family: Family) -> bool:
@@ -169,10 +183,11 @@ def _beside(
     family: Family,
     own: Heads | None,
     tokenizer: AddedTokens | None,
+    dtype: str | None,
     folder: Path,
     files: Mapping[str, str],
 ) -> None:
-    """What follows from the weights: labels or models' folders, and the tokenizer of the rows."""
+    """What follows from the weights: labels or models' folders, tokenizer, dtype in configs."""
     places = [folder]
     if own is None:
         _put_labels(family, folder)
@@ -182,6 +197,10 @@ def _beside(
     if tokenizer is not None and family.vocabulary is not None:
         for place in places:
             tokenizer.write(place, family.vocabulary.rows)
+    for place in places if dtype else ():
+        if config := read_json(place / "config.json"):
+            key = "torch_dtype" if "torch_dtype" in config else "dtype"
+            write_json(place / "config.json", config | {key: dtype})
 
 
 def _put_labels(family: Family, folder: Path) -> None:

@@ -20,9 +20,10 @@ from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.batchnorm import BATCHNORM, batchnorm_layers, reestimated
 from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.session import Session
+from mergecast.merging.apply import apply
 from mergecast.merging.decompositions import current
 from mergecast.merging.method import METHODS
-from mergecast.merging.run import MERGE, apply, merge
+from mergecast.merging.run import MERGE, merge
 from mergecast.merging.stand_ins import (
     ALONE,
     merge_alone,

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: Share of the second moments' norm that is added to their diagonal: directions that are weaker
 #: hold what rounding to float32 left of the base.
 _DAMPING = 1e-10
+#: Blocks that a symmetric product is made of.
+_BLOCKS = 4
 
 
 @merging_method(
@@ -71,42 +73,56 @@ def wudi(
 
 
 def nearest(deltas: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """(Σ wᵢ τᵢ τᵢᵀτᵢ)(Σ wᵢ τᵢᵀτᵢ)⁻¹ of task matrices (N, m, n), zero where all of them are zero.
+    """(Σ wᵢ τᵢ Cᵢ)(Σ wᵢ Cᵢ)⁻¹, Cᵢ = τᵢᵀτᵢ, of task matrices (N, m, n); zero where all are zero.
 
     Solved in the n inputs or, with R the matrices below each other, in their N·m rows, whichever
-    are fewer: K R (RᵀR + d)⁻¹ is K (R Rᵀ + d)⁻¹ R. In float64, since squares double the digits
-    that directions of unequal weight take.
+    are fewer: K R (RᵀR + d)⁻¹ is K (R Rᵀ + d)⁻¹ R. The system is in float64, since squares double
+    the digits that directions of unequal weight take; its solution is applied in the deltas' dtype.
     """
     import torch
 
     count, outputs, inputs = deltas.shape
     if not bool(deltas.any()):
         return torch.zeros_like(deltas[0])
-    weights = weights.double()
     if count * outputs < inputs:
         roots = weights.sqrt()
-        rows = (deltas.double() * roots[:, None, None]).reshape(-1, inputs)
-        moments = rows @ rows.mT
+        rows = (deltas * roots[:, None, None]).reshape(-1, inputs)
+        moments = _squares(rows.mT.double())
+        places = [slice(i * outputs, (i + 1) * outputs) for i in range(count)]
         own = [
-            moments[i * outputs : (i + 1) * outputs, i * outputs : (i + 1) * outputs]
-            for i in range(count)
+            moments[place, place] / (root + (root == 0))
+            for place, root in zip(places, roots, strict=True)
         ]
-        factors = [one / (root + (root == 0)) for one, root in zip(own, roots, strict=True)]
-        return (_solved(moments, torch.cat(factors, 1)) @ rows).to(deltas.dtype)
+        solved: torch.Tensor = _solved(moments, torch.cat(own, 1)).to(rows.dtype) @ rows
+        return solved
     # The mean weighted by matrices is the first one and what the others, by their weights, add.
-    first = deltas[0].double()
-    moments = first.mT @ first * weights[0]
-    target = torch.zeros_like(first)
-    for delta, weight in zip(deltas[1:], weights[1:], strict=True):
-        other = delta.double()
-        moment = other.mT @ other * weight
-        moments += moment
-        target += (other - first) @ moment
-    return (first + _solved(moments, target)).to(deltas.dtype)
+    first, *others = (
+        _squares(delta.double()) * weight for delta, weight in zip(deltas, weights, strict=True)
+    )
+    for other in others:
+        first += other
+    merged = deltas[0].clone()
+    parts = torch.split(_solved(first, torch.cat(others)), inputs) if others else ()
+    for i, part in enumerate(parts, start=1):
+        merged += (deltas[i] - deltas[0]) @ part.to(deltas.dtype)
+    return merged
+
+
+def _squares(columns: torch.Tensor) -> torch.Tensor:
+    """AᵀA of A (k, n), each pair of blocks of columns multiplied once."""
+    count = columns.shape[1]
+    product = columns.new_empty(count, count)
+    step = -(-count // _BLOCKS)
+    for start in range(0, count, step):
+        stop = min(start + step, count)
+        part = columns[:, start:].mT @ columns[:, start:stop]
+        product[start:, start:stop] = part
+        product[start:stop, stop:] = part[stop - start :].mT
+    return product
 
 
 def _solved(moments: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """`target` (moments + d)⁻¹, for symmetric moments."""
+    """`target` (moments + d)⁻¹, for symmetric moments, which are used up."""
     import torch
 
     moments.diagonal().add_(_DAMPING * float(moments.norm()))

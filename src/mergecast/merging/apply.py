@@ -1,0 +1,109 @@
+"""One block through one method: what goes in is finite, and so is what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mergecast.errors import FamilyError, UsageError
+from mergecast.family.blocks import ParamBlock
+from mergecast.family.heads import is_statistic
+from mergecast.merging.combine import weighted_sum
+from mergecast.merging.method import MergingMethod, TensorBlock
+from mergecast.typing import Array
+
+if TYPE_CHECKING:
+    import torch
+
+
+def apply(
+    block: ParamBlock,
+    method: MergingMethod,
+    params: Mapping[str, Any],
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    weights: tuple[float, ...] | None = None,
+    dtype: np.dtype[np.generic] | None = None,
+) -> Array:
+    """One block merged: base + merged delta, in the base's shape and stored dtype, or `dtype`.
+
+    Raises
+    ------
+    FamilyError
+        A model's values are not finite, or the merged ones leave the stored dtype's range.
+    UsageError
+        The method returned something else than a delta of the block's shape.
+    """
+    import torch
+
+    tensors = TensorBlock(
+        block.name,
+        torch.from_numpy(block.base).to(device),
+        torch.from_numpy(block.deltas).to(device),
+        block.members,
+        seed,
+        weights,
+    )
+    for label, delta in zip(block.members, tensors.deltas, strict=True):
+        if not _is_finite(delta):
+            raise FamilyError(
+                f"model {label!r}",
+                f"parameter {block.name!r} or the base's holds NaN or infinity",
+                "leave this model out, or fetch it again",
+            )
+    # What was measured and not trained is averaged: a scaled variance may be negative.
+    statistic = is_statistic(block.name)
+    delta = _average(tensors) if statistic else method.kernel(tensors, **params)
+    _check_shape(delta, tensors, method)
+    merged = tensors.base + delta
+    array: Array = merged.cpu().numpy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        stored = array.astype(dtype or block.dtype, copy=False)
+    rounded = stored.dtype != array.dtype and not bool(np.isfinite(stored).all())
+    if rounded or not _is_finite(merged):
+        if bool(delta.isnan().any()):
+            raise _wrong_result(method, f"NaN for {block.name!r}", "finite values")
+        raise FamilyError(
+            f"parameter {block.name!r}",
+            f"merged by {method.name!r} it overflows {stored.dtype.name}",
+            "lower the method's scaling, or use a base of wider dtype",
+        )
+    return stored
+
+
+def _average(block: TensorBlock) -> torch.Tensor:
+    """The members' mean by weight; the plain one where a weight is negative."""
+    if min(block.given or (1,)) < 0:
+        return block.deltas.mean(0)
+    return weighted_sum(block, block.deltas, normalize=True)
+
+
+def _check_shape(delta: object, block: TensorBlock, method: MergingMethod) -> None:
+    import torch
+
+    if not isinstance(delta, torch.Tensor):
+        raise _wrong_result(method, f"{type(delta).__name__} for {block.name!r}", "a torch tensor")
+    if delta.shape != block.base.shape:
+        given, wanted = list(delta.shape), list(block.base.shape)
+        raise _wrong_result(
+            method, f"shape {given} for {block.name!r} of {wanted}", "a delta of the block's shape"
+        )
+
+
+def _wrong_result(method: MergingMethod, result: str, wanted: str) -> UsageError:
+    return UsageError(
+        f"merging method {method.name!r} of package {method.package!r}",
+        f"returned {result}",
+        f"its kernel must return {wanted}",
+    )
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """Whether all elements are finite; one pass without a temporary of the tensor's size."""
+    if tensor.numel() == 0:
+        return True
+    low, high = tensor.aminmax()
+    return bool(low.isfinite() and high.isfinite())
