@@ -60,7 +60,7 @@ _WEIGHTS = (("a", 1.0), ("b", 2.0))
 
 
 def test_parameters_of_a_model_come_before_those_of_all_and_mergekit_s_defaults(folder):
-    content = file_of("dare_ties", parameters={"density": 0.25, "lambda": "5e-1"})
+    content = file_of("dare_ties", parameters={"density": [{"value": 0.25}], "lambda": "5e-1"})
     content["models"][1]["parameters"]["density"] = 0.5
     merge = mc.read_mergekit(write(folder, content), seed=3)
     assert merge.models == {"a": folder / "a.safetensors", "b": folder / "b.safetensors"}
@@ -138,8 +138,8 @@ def test_the_file_s_dtype_is_stored(dtypes, stored, folder, tmp_path):
 def test_a_parameter_without_effect_is_warned_of(folder, caplog):
     content = file_of("model_stock", parameters={"densty": 0.5, "int8_mask": True})
     mc.read_mergekit(write(folder, content))
-    assert "densty has no effect under model_stock: no parameter of it" in caplog.text
-    assert "int8_mask has no effect under model_stock: another way of computing" in caplog.text
+    assert "densty has no effect: model_stock has no such parameter" in caplog.text
+    assert "int8_mask" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -160,6 +160,10 @@ def test_a_parameter_without_effect_is_warned_of(folder, caplog):
         (file_of(models=[{"model": "x"}]), "weight of x: not given; give a number"),
         (file_of("nearswap"), "models: holds 2 beside the base; nearswap takes 1"),
         (file_of(parameters={"density": [0.1, 0.9]}), "density of a.safetensors: is [0.1, 0.9];"),
+        (
+            file_of(parameters={"lambda": [{"filter": "mlp", "value": 1}]}),
+            "lambda: is [{'filter': 'mlp', 'value': 1}]; give a number; values by layer",
+        ),
         (file_of(parameters={"density": 0}), "parameter 'density' of ties"),
         (file_of(parameters={"normalize": 1}), "normalize: is 1; give true or false"),
         (file_of(parameters={"lambda": True}), "lambda: is True; give a number; values by layer"),

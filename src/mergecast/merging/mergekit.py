@@ -100,9 +100,8 @@ def _merge(path: Path, content: Mapping[str, Any], seed: int) -> MergekitMerge:
         takes = f"{name} takes {form.most or 'one or more'}"
         raise UsageError("models", f"holds {len(inputs)} beside the base; {takes}", "list as many")
     for key in {key: None for given in (shared, *models.values()) for key in given}:
-        if key not in {*form.shared, *form.own}:
-            effect = "another way of computing" if key in form.no_effect else "no parameter of it"
-            log.warning("%s: %s has no effect under %s: %s", path, key, name, effect)
+        if key not in {*form.shared, *form.own, *form.no_effect}:
+            log.warning("%s: %s has no effect: %s has no such parameter", path, key, name)
     values = {key: _value(key, default, (shared,)) for key, default in form.shared.items()}
     own = {
         key: {one: _value(f"{key} of {one}", default, (models[one], shared), key) for one in inputs}
@@ -222,6 +221,9 @@ def _value(
     )
     if found is REQUIRED:
         raise UsageError(what, "not given", _NUMBERS)
+    if isinstance(found, list) and len(found) == 1 and isinstance(found[0], Mapping):
+        # A value by filter whose only entry has no filter is a value.
+        found = found[0].get("value") if not found[0].get("filter") else found
     if isinstance(default, bool):
         if not isinstance(found, bool):
             raise UsageError(what, f"is {found!r}", "give true or false")

@@ -27,7 +27,7 @@ class Form:
     most : int or None
         The most models, without the base.
     no_effect : frozenset of str
-        Parameters that say how it is computed, which here is done another way.
+        Parameters that say how it is computed, or that it has and does not read.
     """
 
     method: str
