@@ -41,6 +41,8 @@ def test_a_name_can_be_registered_once():
         registry.add("ties", 2, module="other.mod")
     assert registry.get("ties") == 1
     assert registry.package("ties") == PACKAGE
+    registry.add("dare", 2)
+    assert repr(registry) == "2 things: ties, dare"
 
 
 def test_an_entry_of_another_type_is_refused_with_its_package():

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mergecast.api.inputs import load_tasks
     from mergecast.api.learning import analyse, evaluate, fit
     from mergecast.api.measured import measure
+    from mergecast.api.merge_evidence import merge_evidence
     from mergecast.api.metrics import metrics, pair_table, plan
     from mergecast.api.outcomes import outcomes
     from mergecast.api.reports import report
@@ -79,6 +80,7 @@ _HOMES = {
     "load_tasks": "mergecast.api.inputs",
     "measure": "mergecast.api.measured",
     "merge": "mergecast.merging",
+    "merge_evidence": "mergecast.api.merge_evidence",
     "merging_method": "mergecast.merging",
     "metric": "mergecast.evidence",
     "metric_specs": "mergecast.evidence",
@@ -126,6 +128,7 @@ __all__ = [
     "load_tasks",
     "measure",
     "merge",
+    "merge_evidence",
     "merging_method",
     "metric",
     "metric_specs",

@@ -138,6 +138,9 @@ class Registry(Generic[T]):
     def __len__(self) -> int:
         return len(self._loaded())
 
+    def __repr__(self) -> str:
+        return f"{len(self)} {self.kind}s: {', '.join(self.names())}"
+
     @contextmanager
     def isolated(self) -> Iterator[Self]:
         """For tests: within, plug-ins are looked for anew; what is added is gone at the end."""

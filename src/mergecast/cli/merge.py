@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -11,12 +12,14 @@ from typer.core import TyperCommand
 
 from mergecast.cli.console import print_json
 from mergecast.cli.options import (
+    CalibrationOption,
     DeviceOption,
     JsonOption,
     MethodOption,
     PrivateOption,
     SeedOption,
     StrictOption,
+    TasksOption,
     UncheckedOption,
     VocabularyOption,
     WorkersOption,
@@ -78,6 +81,8 @@ def command(
         Path | None,
         typer.Option("--mergekit", metavar="FILE", help="Run a YAML file of mergekit."),
     ] = None,
+    tasks: TasksOption = None,
+    calibration: CalibrationOption = None,
     private: PrivateOption = None,
     strict: StrictOption = True,
     vocabulary: VocabularyOption = None,
@@ -122,6 +127,8 @@ def command(
       mergecast merge --method ties --weights a=2,b=1 base/ a/ b/ -o out/
 
       mergecast merge --mergekit ties.yml -o out/
+
+      mergecast merge --method regmean --tasks t.yaml base/ a/ b/ -o out/
     """
     import mergecast as mc
     from mergecast.checkpoints.side_files import read_json
@@ -150,10 +157,33 @@ def command(
         if base is None or not models:
             raise UsageError("models", "not given", "name the base, then the models")
         paths = models
+    by_label = None
+    if tasks is None and calibration is not None:
+        raise UsageError("--calibration", "given without --tasks", "give the models' tasks too")
+    if tasks is not None:
+        recipe.merging_method.check_evidence(given=True)
+        by_label = mc.load_tasks(tasks)
+    heads_of_tasks = {name for task in (by_label or {}).values() for name in task.private}
     family = mc.Family.open(
-        base, paths, private=private or (), strict=strict, vocabulary=vocabulary
+        base,
+        paths,
+        private=[*(private or ()), *sorted(heads_of_tasks)],
+        strict=strict,
+        vocabulary=vocabulary,
     )
-    with progress_bars() as bars:
+    with progress_bars() as bars, TemporaryDirectory(prefix="mergecast-") as scratch:
+        known = None
+        if by_label is not None:
+            known = mc.merge_evidence(
+                family,
+                tasks=by_label,
+                method=recipe.method,
+                out=scratch,
+                calibration=calibration,
+                seed=seed,
+                device=device,
+                progress=bars,
+            )
         folder = mc.write_merge(
             family,
             recipe,
@@ -164,6 +194,7 @@ def command(
             unchecked=unchecked,
             heads=heads,
             dtype=dtype,
+            evidence=known,
             progress=bars,
         )
     excluded = family.alignment.excluded

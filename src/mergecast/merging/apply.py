@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from mergecast.errors import FamilyError, UsageError
 from mergecast.family.blocks import ParamBlock
 from mergecast.family.heads import is_statistic
 from mergecast.merging.combine import weighted_sum
+from mergecast.merging.evidence import TaskEvidence
 from mergecast.merging.method import MergingMethod, TensorBlock
 from mergecast.typing import Array
 
@@ -27,6 +29,7 @@ def apply(
     device: str = "cpu",
     weights: tuple[float, ...] | None = None,
     dtype: np.dtype[np.generic] | None = None,
+    evidence: TaskEvidence | None = None,
 ) -> Array:
     """One block merged: base + merged delta, in the base's shape and stored dtype, or `dtype`.
 
@@ -47,6 +50,12 @@ def apply(
         seed,
         weights,
     )
+    method.check_evidence(evidence is not None)
+    if method.evidence is not None and evidence is not None:
+        known, transposed = evidence.of(block.name, block.members, method.evidence, block.shape)
+        if known is not None:
+            known = tuple(one.to(device, tensors.deltas.dtype) for one in known)
+        tensors = replace(tensors, evidence=known, transposed=transposed)
     for label, delta in zip(block.members, tensors.deltas, strict=True):
         if not _is_finite(delta):
             raise FamilyError(

@@ -16,6 +16,8 @@ from mergecast.runtime.stage import Stage
 if TYPE_CHECKING:
     import torch
 
+#: What a method may need to know of the members' tasks.
+EvidenceKind: TypeAlias = Literal["inputs", "fisher"]
 #: What weights of members a method takes: none, none below zero, or any.
 WeightKind: TypeAlias = Literal["none", "positive", "signed"]
 #: The built-in methods that evidence is gathered about, and suites may be forecast by, unless
@@ -51,6 +53,13 @@ class TensorBlock:
         The run's seed; use `generator` for random numbers.
     given : tuple of float or None
         The members' weights where there are any, in their order; see `weights`.
+    evidence : tuple of torch.Tensor, or None
+        For a method that asks for it, what is known of each member's task about this parameter,
+        in their order: the second moment (in, in) of the inputs that a layer's weight reads
+        (``inputs``), or the diagonal of the Fisher information, of the parameter's shape
+        (``fisher``). None where the parameter has none.
+    transposed : bool
+        Whether the weight is stored as (in, out); known where there are second moments.
     """
 
     name: str
@@ -59,6 +68,8 @@ class TensorBlock:
     members: tuple[str, ...]
     seed: int = 0
     given: tuple[float, ...] | None = None
+    evidence: tuple[torch.Tensor, ...] | None = None
+    transposed: bool = False
 
     @property
     def is_matrix(self) -> bool:
@@ -116,6 +127,8 @@ class MergingMethod:
         What weights of members it takes.
     random : bool
         Whether it draws random numbers, so that the seed matters.
+    evidence : {"inputs", "fisher"}, optional
+        What it needs to know of the members' tasks; see `TensorBlock`.
     """
 
     name: str
@@ -126,6 +139,7 @@ class MergingMethod:
     min_members: int = 1
     weights: WeightKind = "none"
     random: bool = False
+    evidence: EvidenceKind | None = None
 
     @property
     def package(self) -> str:
@@ -180,6 +194,19 @@ class MergingMethod:
                 "merge more models or use another method",
             )
 
+    def check_evidence(self, given: bool) -> None:
+        """Raise UsageError where what it needs to know of the members' tasks is not what it has."""
+        if given and self.evidence is None:
+            raise UsageError(
+                f"method {self.name!r}", "needs no evidence of tasks, got some", "leave it out"
+            )
+        if not given and self.evidence is not None:
+            raise UsageError(
+                f"method {self.name!r}",
+                f"needs evidence of the models' tasks ({self.evidence}), got none",
+                "gather it by merge_evidence or, on the command line, --tasks",
+            )
+
 
 METHODS: Registry[MergingMethod] = Registry(
     "merging method", MergingMethod, modules=("mergecast.merging.methods.*",)
@@ -201,6 +228,7 @@ def merging_method(
     min_members: int = 1,
     weights: WeightKind = "none",
     random: bool = False,
+    evidence: EvidenceKind | None = None,
 ) -> Callable[[K], K]:
     """Register a merging method: a decorator of its kernel.
 
@@ -223,7 +251,7 @@ def merging_method(
 
     def register(kernel: K) -> K:
         method = MergingMethod(
-            name, kernel, reference, max_members, version, min_members, weights, random
+            name, kernel, reference, max_members, version, min_members, weights, random, evidence
         )
         signature_of(kernel)
         METHODS.add(name, method, module=kernel.__module__)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
@@ -15,6 +16,7 @@ from mergecast.errors import MergecastError
 from mergecast.family.blocks import BLOCKS, ParamBlock
 from mergecast.family.family import Family
 from mergecast.merging.apply import apply
+from mergecast.merging.evidence import TaskEvidence
 from mergecast.merging.heads import apart as heads_apart
 from mergecast.merging.recipe import Given, Recipe
 from mergecast.runtime.devices import check_device
@@ -50,6 +52,7 @@ def merge(
     weights: Mapping[str, float] | None = None,
     seed: int = 0,
     device: str = "cpu",
+    evidence: Mapping[str, str | Path] | None = None,
     heads: Literal[False] = False,
 ) -> dict[str, torch.Tensor]: ...
 @overload
@@ -63,6 +66,7 @@ def merge(
     weights: Mapping[str, float] | None = None,
     seed: int = 0,
     device: str = "cpu",
+    evidence: Mapping[str, str | Path] | None = None,
     heads: Literal[True],
 ) -> dict[str, dict[str, torch.Tensor]]: ...
 def merge(
@@ -75,6 +79,7 @@ def merge(
     weights: Mapping[str, float] | None = None,
     seed: int = 0,
     device: str = "cpu",
+    evidence: Mapping[str, str | Path] | None = None,
     heads: bool = False,
 ) -> dict[str, torch.Tensor] | dict[str, dict[str, torch.Tensor]]:
     """Merge in memory.
@@ -97,6 +102,8 @@ def merge(
         Of random masks.
     device : str
         Where the method runs.
+    evidence : mapping of str to str or Path, optional
+        Label to a file of `mergecast.merge_evidence`, for a method that needs it.
     heads : bool
         Keep task heads with their models.
 
@@ -117,9 +124,9 @@ def merge(
     recipe = Recipe.of(method, params, scaling=scaling, weights=weights, seed=seed)
     if heads:
         apart = heads_apart(family.subset(chosen_members(family, members)))
-        merged = merge(apart.family, recipe, device=device)
+        merged = merge(apart.family, recipe, device=device, evidence=evidence)
         return {label: dict(apart.whole(label, merged)) for label in apart.own}
-    arrays = dict(merged_blocks(family, recipe, members, device))
+    arrays = dict(merged_blocks(family, recipe, members, device, evidence=evidence))
     for exclusion in family.alignment.excluded:
         if exclusion.name in family.base.infos:
             arrays[exclusion.name] = family.base.array(exclusion.name)
@@ -137,6 +144,7 @@ def merged_blocks(
     device: str,
     workers: int = 1,
     dtype: np.dtype[np.generic] | None = None,
+    evidence: Mapping[str, str | Path] | None = None,
 ) -> Iterator[tuple[str, Array]]:
     """Every shared parameter merged as it is asked for; see `merge`."""
     check_device(device)
@@ -144,6 +152,8 @@ def merged_blocks(
     recipe.check(chosen)
     subset = family.subset(chosen)
     method, weights = recipe.merging_method, recipe.weights_of(chosen)
+    method.check_evidence(evidence is not None)
+    known = None if evidence is None else TaskEvidence.open(evidence, chosen)
 
     def one(block: ParamBlock) -> tuple[str, Array]:
         try:
@@ -155,6 +165,7 @@ def merged_blocks(
                 device=device,
                 weights=weights,
                 dtype=dtype,
+                evidence=known,
             )
         except MergecastError as error:
             raise error.about(f"merge {method.name}") from error

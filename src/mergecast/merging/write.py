@@ -47,6 +47,7 @@ def write_merge(
     unchecked: bool = False,
     heads: bool = False,
     dtype: str | None = None,
+    evidence: Mapping[str, str | Path] | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Merge to disk, one parameter at a time.
@@ -57,7 +58,7 @@ def write_merge(
 
     Parameters
     ----------
-    family, method, members, params, scaling, weights, seed, device
+    family, method, members, params, scaling, weights, seed, device, evidence
         As `merge` takes them.
     out : str or Path
         The folder to write.
@@ -140,7 +141,7 @@ def write_merge(
         },
         beside=partial(_beside, family, own, _tokenizer(family), dtype),
     )
-    blocks = merged_blocks(family, recipe, chosen, device, workers, stored)
+    blocks = merged_blocks(family, recipe, chosen, device, workers, stored, evidence)
     advance = (progress or Silent()).stage(f"merging by {recipe.method}", len(infos))
     with writer.open():
         for name, array in blocks:

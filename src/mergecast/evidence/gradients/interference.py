@@ -191,6 +191,7 @@ def _alone(session: Session, sums: PairSums, block: ParamBlock, method: str) -> 
 def _merged(session: Session, name: str, block: ParamBlock, company: ParamBlock) -> Tensor:
     method, merges = METHODS.get(name), session.merges
     method.check_members(company.members)
+    method.check_evidence(given=False)
     tensors = TensorBlock(
         block.name,
         torch.from_numpy(block.base),
