@@ -22,7 +22,7 @@ def weighted_sum(
 
     if block.alike and (normalize or block.given is None):
         return vectors.mean(0) if normalize else vectors.sum(0)
-    weights = block.weights
+    weights = block.weights.to(vectors.dtype)
     if normalize:
         weights = weights / total_weight(block)
     summed: torch.Tensor = torch.tensordot(weights, vectors, dims=1)
