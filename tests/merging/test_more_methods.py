@@ -13,6 +13,7 @@ import torch
 
 from mergecast.errors import UsageError
 from mergecast.merging import METHODS, TensorBlock
+from mergecast.merging.methods import low_rank
 from mergecast.testing.merging_methods import random_block
 
 
@@ -228,6 +229,25 @@ def test_low_rank_members_merge_alike_in_single_and_double_precision(method):
     merged = run(method, double)
     torch.testing.assert_close(run(method, single).double(), merged, atol=2e-3, rtol=1e-3)
     assert torch.linalg.matrix_rank(merged, rtol=1e-4) <= 6
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_knots_ties_of_wide_low_rank_members_is_that_of_their_whole_decomposition(
+    dtype, monkeypatch
+):
+    generator = torch.Generator().manual_seed(0)
+    left = torch.randn((2, 400, 8), generator=generator, dtype=torch.float64)
+    right = torch.randn((2, 8, 390), generator=generator, dtype=torch.float64)
+    deltas = (left @ right).to(dtype)
+    b = TensorBlock("w", torch.zeros(400, 390, dtype=dtype), deltas, ("a", "b"))
+    beside = torch.cat(list(deltas), 1)
+    basis = low_rank.common_outputs(beside)
+    assert basis is not None
+    assert low_rank.common_outputs(torch.randn(beside.shape, generator=generator)) is None
+    quick = run("knots_ties", b, density=0.5)
+    monkeypatch.setattr(low_rank, "common_outputs", lambda matrix: None)
+    whole = run("knots_ties", b, density=0.5)
+    assert (quick - whole).norm() < (1e-3 if dtype == torch.float32 else 1e-9) * whole.norm()
 
 
 def test_knots_ties_of_members_without_common_outputs_trims_each_in_its_own():

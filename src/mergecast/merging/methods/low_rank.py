@@ -15,6 +15,11 @@ from mergecast.merging.sparsity import trim
 if TYPE_CHECKING:
     import torch
 
+#: Columns of the basis that low-rank members are looked for in.
+_SKETCH = 192
+#: Share of a matrix's norm that may lie outside, by the bytes of its numbers.
+_OUTSIDE = {4: 1e-6, 8: 1e-12}
+
 
 @merging_method(
     "knots_ties",
@@ -51,7 +56,10 @@ def knots_ties(
         return weighted_sum(block, block.deltas, normalize=True)
     count, inputs = len(block.deltas), block.base.shape[1]
     beside = torch.cat(list(block.deltas), 1)
-    u, s, vh = directions(beside, min(beside.shape))
+    basis = common_outputs(beside)
+    u, s, vh = directions(beside if basis is None else basis.mT @ beside, min(beside.shape))
+    if basis is not None:
+        u = basis @ u
     if not len(s):
         return torch.zeros_like(block.base)
     parts = vh.reshape(len(s), count, inputs).transpose(0, 1)
@@ -59,3 +67,21 @@ def knots_ties(
     merged = elected_mean(block, kept, sign=sign, vote=vote, normalize=normalize)
     tied: torch.Tensor = (u * s) @ merged * scaling
     return tied
+
+
+def common_outputs(matrix: torch.Tensor) -> torch.Tensor | None:
+    """An orthonormal basis (m, k) of the columns of a matrix of low rank; None for another one.
+
+    Random combinations of the columns span them all, if there are a few more than the rank
+    (Halko, Martinsson and Tropp 2011). Decomposing what is left in the basis then takes a
+    fraction of the time; whether nothing is left outside is measured.
+    """
+    import torch
+
+    if min(matrix.shape) < 2 * _SKETCH:
+        return None
+    draw = torch.Generator().manual_seed(0)
+    mixing = torch.randn((matrix.shape[1], _SKETCH), generator=draw, dtype=matrix.dtype)
+    basis, _ = torch.linalg.qr(matrix @ mixing.to(matrix.device))
+    outside = float((matrix - basis @ (basis.mT @ matrix)).norm())
+    return basis if outside <= _OUTSIDE[matrix.dtype.itemsize] * float(matrix.norm()) else None
