@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from mergecast.api.inputs import Tasks, log_refused
+from mergecast.api.known_merges import MeasuredLike, known_merges
 from mergecast.api.metrics import Measurement, measure
 from mergecast.errors import FamilyError
 from mergecast.evidence import with_companions
@@ -34,6 +35,7 @@ def forecast(
     tier: str | None = None,
     methods: Names | None = None,
     suite: str | None = None,
+    measured: MeasuredLike = None,
     sets: int | None = None,
     calibration: int | None = None,
     seed: int = 0,
@@ -70,6 +72,11 @@ def forecast(
         Merging methods; by default all that the forecaster knows.
     suite : str, optional
         The models are those of this suite of the forecaster, by label: use what their merges did.
+    measured : OutcomeTable, DataFrame, Measured, str or Path, optional
+        What merges of these models did, by label: a table of `measure` or `outcomes`, its file, or
+        a CSV by hand (`method, members, task, score, single_score`). Measured pairs are given as
+        measured, less their noise; all other forecasts are moved by what they have in common with
+        them, from one pair on. What of it was not used, and why, is in the forecast's `measured`.
     sets : int, optional
         Also rank all sets of so many models, from their pairs.
     calibration, seed : int
@@ -100,7 +107,9 @@ def forecast(
     ------
     UsageError
         An unknown forecaster, tier, method, suite or device, a size of sets that these models do
-        not have, no tasks above weights.
+        not have, no tasks above weights, no measured merge that can be used.
+    TableError
+        `measured` is no table of outcomes.
     CheckpointError, FamilyError
         The base cannot be used, fewer than two models can, all models have the wrong base.
     UndefinedError
@@ -119,7 +128,8 @@ def forecast(
     if methods:
         chosen = chosen.only(listed(methods))
     gathered, warm = _tier(chosen, tier, tasks is not None), suite is not None
-    measured = measure(
+    known = known_merges(measured, sets)
+    gathering = measure(
         family,
         models,
         tasks=tasks,
@@ -138,30 +148,31 @@ def forecast(
         workers=workers,
         progress=progress,
     )
-    refused, warnings = _preflight(measured)
-    usable = [label for label in measured.family.names if label not in refused]
+    refused, warnings = _preflight(gathering)
+    usable = [label for label in gathering.family.names if label not in refused]
     if len(usable) < 2:
         raise FamilyError(
             "models", f"{len(usable)} of them usable", "a forecast is of pairs: give two or more"
         )
     if sets is not None:
         check_size(sets, len(usable))
-    made = chosen.forecast(measured.table(usable), suite=suite)
-    doubtful = {one.about: one.message for one in measured.doubts if one.rule == NO_MODEL}
+    made = chosen.forecast(gathering.table(usable), suite=suite, measured=known.pairs)
+    doubtful = {one.about: one.message for one in gathering.doubts if one.rule == NO_MODEL}
     doubtful = {label: text for label, text in doubtful.items() if label in usable}
     if forecaster is None:
         warnings.insert(0, _stranger(chosen.name))
     if gathered in chosen.file.tiers and made.tier != gathered:
         warnings.append(_why_less(chosen, made, gathered))
-    models_opened = measured.family.models
+    models_opened = gathering.family.models
     return replace(
         made,
-        base=str(measured.family.base.path),
+        base=str(gathering.family.base.path),
         models={label: str(model.path) for label, model in models_opened.items()},
         pairs=without_advice(made.pairs, doubtful),
         refused=refused,
         doubtful=doubtful,
         warnings=(*warnings, *forecast_warnings(made)),
+        measured=made.measured and made.measured.without(known.left_out),
         sets=None if sets is None else _sets(made, sets, doubtful),
     )
 

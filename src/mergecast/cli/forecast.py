@@ -40,6 +40,14 @@ def command(
     ] = None,
     method: MethodOption = None,
     suite: SuiteOption = None,
+    measured: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE",
+            help="Merges of these models that were measured, by label: a table of `mergecast "
+            "measure`, or a CSV with method, members, task, score, single_score.",
+        ),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write report.html and forecast.json to this folder."),
@@ -63,7 +71,8 @@ def command(
     From weights alone nothing is run. With --tasks every model answers a few samples of its own
     task, alone and merged with stand-ins, which makes forecasts much sharper. Prints
     retention (merged over single score) with its interval. With --suite the models are those of
-    this suite of the forecaster, and what their merges did is used.
+    this suite of the forecaster, and what their merges did is used; with --measured, all
+    forecasts are moved by what merges of these models did, from one measured pair on.
 
     Examples:
 
@@ -72,6 +81,8 @@ def command(
       mergecast forecast base/ tuned-*/ --forecaster mine.json --report out/
 
       mergecast forecast base/ zoo/*/ new/ --forecaster zoo.json --suite zoo
+
+      mergecast forecast base/ tuned-*/ --tasks t.yaml --measured outcomes.parquet
 
       mergecast forecast base/ tuned-*/ --forecaster mine.json --sets 3
     """
@@ -87,6 +98,7 @@ def command(
             tier=tier,
             methods=method,
             suite=suite,
+            measured=measured,
             sets=sets,
             calibration=calibration,
             seed=seed,
@@ -99,6 +111,8 @@ def command(
             workers=workers,
             progress=bars,
         )
+    for unused in forecast.measured.left_out if forecast.measured else ():
+        note(unused)
     for warning in forecast.warnings:
         note(f"warning: {warning}")
     summary = mc.report(forecast, report)

@@ -19,6 +19,7 @@ from mergecast.forecast.file import (
 )
 from mergecast.forecast.fit import AUTO, FitUnit, candidates, fit_unit
 from mergecast.forecast.intervals import LEVEL
+from mergecast.forecast.measured import with_measured
 from mergecast.forecast.method_forecast import forecast_method, where_known
 from mergecast.forecast.recommend import THRESHOLD, recommend
 from mergecast.forecast.result import Forecast
@@ -149,6 +150,7 @@ class Forecaster:
         level: float = LEVEL,
         threshold: float = THRESHOLD,
         suite: str | None = None,
+        measured: OutcomesLike | None = None,
     ) -> Forecast:
         """Forecast every pair under every method.
 
@@ -165,13 +167,17 @@ class Forecaster:
             that model, and what its merges did is used for its other pairs, where the file has a
             warm model. For rows whose suite is this one, or ``""``. Without it no outcome of a
             single model is used, whatever the labels: only the caller can know.
+        measured : OutcomeTable or DataFrame, optional
+            What merges of these models did, by label: measured pairs are given as measured, less
+            their noise, and all other forecasts are moved by what they have in common with them.
 
         Raises
         ------
         TableError
             The table breaks its schema.
         UsageError
-            A level that the file lacks, a suite it was not fitted on.
+            A level that the file lacks, a suite it was not fitted on, no measured merge that can be
+            used.
         UndefinedError
             Nothing can be forecast: every method misses a metric it needs, for every pair.
         """
@@ -191,7 +197,9 @@ class Forecaster:
             tables.append(table)
         rows = pd.concat(tables, ignore_index=True)
         rows = rows.sort_values(["suite", "left", "right", "method"], kind="stable")
-        rows = rows.reset_index(drop=True)
+        rows, use = rows.reset_index(drop=True), None
+        if measured is not None:
+            rows, use = with_measured(rows, as_outcomes(measured), level)
         if rows["retention"].isna().all():
             raise UndefinedError(
                 "forecast",
@@ -199,7 +207,9 @@ class Forecaster:
                 "compute the metrics that the forecaster was fitted on",
             )
         advice = recommend(rows, threshold)
-        return Forecast(rows, advice, level, threshold, tier, checked, self.file, suite, self.name)
+        return Forecast(
+            rows, advice, level, threshold, tier, checked, self.file, suite, self.name, use
+        )
 
     def only(self, methods: Sequence[str]) -> Self:
         """The forecaster of these merging methods alone; raises UsageError for one it lacks."""

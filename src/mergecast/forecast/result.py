@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -32,9 +32,51 @@ ROW_COLUMNS = [
     "note",
 ]
 # What a row rests on.
-COLD, WARM = "cold", "warm"
+COLD, WARM, FAMILY, MEASURED = "cold", "warm", "family", "measured"
 # Pairs on one screen.
 _SHOWN = 12
+
+
+@dataclass(frozen=True)
+class MeasuredUse:
+    """What a forecast made of measured merges.
+
+    Attributes
+    ----------
+    n_merges : int
+        Merges used, of pairs or of sets of the size asked for.
+    methods : tuple of str
+        Their merging methods.
+    n_moved : int
+        Member rows of merges that were not measured.
+    moved, shift : float
+        By how much those moved, in retention: mean absolute change, and mean change.
+    left_out : tuple of str
+        Merges that were not used, with the reason: a sentence a reason.
+    """
+
+    n_merges: int
+    methods: tuple[str, ...]
+    n_moved: int
+    moved: float
+    shift: float
+    left_out: tuple[str, ...] = ()
+
+    def without(self, left_out: tuple[str, ...]) -> MeasuredUse:
+        """The same, with merges that were left out before."""
+        return replace(self, left_out=(*left_out, *self.left_out))
+
+    @property
+    def sentence(self) -> str:
+        """How many were used and what they did, in one line."""
+        merges = "1 measured merge" if self.n_merges == 1 else f"{self.n_merges} measured merges"
+        head = f"{merges} of this family used ({', '.join(self.methods)})"
+        if not self.n_moved:
+            return f"{head}."
+        return (
+            f"{head}: forecasts of the others moved by {self.moved:.3f} on average "
+            f"({self.shift:+.3f} in the mean)."
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,13 +87,15 @@ class Forecast:
     ----------
     rows : DataFrame
         One row a (pair, method, member), sorted: `basis` (``cold``: metrics only; ``warm``: also
-        what the merges of one of the two models with others did), `retention`, its interval
+        what the merges of one of the two models with others did; ``measured``: the merge itself was
+        measured; ``family``: moved by other measured merges of it), `retention`, its interval
         `lower`, `upper` (upper may be infinite: too few residuals), `out_of_range` (metrics outside
         the training range, the farthest first), `reasons` (up to three dicts `metric, value,
         contribution`, the three that moved the number most; the contribution is in retention,
         against a pair with average metrics; a model's known outcomes stand among the metrics as
-        ``known outcomes of LABEL``, their value being the contribution), `note` (why there are no
-        reasons, or why the forecast is missing: its numbers are then NaN).
+        ``known outcomes of LABEL``, measured merges as ``measured merges of this family``, their
+        value being the contribution), `note` (what was measured; or why there are no reasons, or
+        why the forecast is missing: its numbers are then NaN).
     pairs : DataFrame
         One row a pair, see `recommend`.
     level : float
@@ -66,6 +110,8 @@ class Forecast:
         All that the forecaster knows.
     suite : str or None
         The training suite that the models were said to be of.
+    measured : MeasuredUse or None
+        What was made of measured merges; None where none were given.
     name : str
         What the forecaster is called: its file, or its shipped name.
     base, models : str, mapping of str to str
@@ -91,6 +137,7 @@ class Forecast:
     forecaster: ForecasterFile
     suite: str | None = None
     name: str = ""
+    measured: MeasuredUse | None = None
     base: str = ""
     models: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
@@ -125,12 +172,13 @@ class Forecast:
         interval = (
             f"best method of each pair; interval ({self.level:.0%}) of the member that keeps least"
         )
-        return [head, interval]
+        return [head, *([self.measured.sentence] if self.measured else []), interval]
 
     def _notes(self) -> list[str]:
         """What was left out and why, and what to know before the numbers are used."""
         refused = [f"left out: {label}: {reason}" for label, reason in self.refused.items()]
-        return [*refused, *(f"warning: {warning}" for warning in self.warnings)]
+        unused = self.measured.left_out if self.measured else ()
+        return [*refused, *unused, *(f"warning: {warning}" for warning in self.warnings)]
 
     def _overview(self) -> pd.DataFrame:
         """One row a pair: the best method, what it keeps, and the weaker member's interval."""

@@ -71,12 +71,14 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
             "n_metrics": len(pairs.metrics),
             "tier": forecast.tier,
             "suite": forecast.suite,
+            "measured": forecast.measured.n_merges if forecast.measured else 0,
         },
         "protocol": forecaster.protocol,
         "level": forecast.level,
         "threshold": forecast.threshold,
         "verdict": [
             *_doubts(forecast),
+            *([forecast.measured.sentence] if forecast.measured else []),
             *_verdict(advice, forecast.threshold),
             *known_outcomes.sentences(forecast.rows, warm, forecast.suite),
         ],
@@ -86,7 +88,10 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
         "out_of_range": {key: outside[key] for key in sorted(outside)},
         "tasks": [],
         "missing": [asdict(entry) for entry in pairs.missing],
-        "notes": list(forecaster.training.notes),
+        "notes": [
+            *forecaster.training.notes,
+            *(forecast.measured.left_out if forecast.measured else ()),
+        ],
         "warnings": [*dict.fromkeys([*forecast.warnings, *forecast_warnings(forecast)])],
     }
     if forecast.sets is not None:

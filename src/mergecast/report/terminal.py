@@ -168,6 +168,9 @@ def _reasons(advice: PairAdvice, rows: list[MemberRow]) -> Iterator[str]:
     warm = dict.fromkeys(row["method"] for row in rows if row.get("basis") == "warm")
     if warm:
         yield f"known outcomes used: {', '.join(warm)}"
+    measured = dict.fromkeys(row["method"] for row in rows if row.get("basis") == "measured")
+    if measured:
+        yield f"measured: {', '.join(measured)}"
     absent = (row for row in rows if row["predicted"] is None and row["note"])
     notes = dict.fromkeys(f"{row['method']}: {row['note']}" for row in absent)
     yield from (f"no forecast: {note}" for note in notes)

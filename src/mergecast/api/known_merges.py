@@ -1,0 +1,113 @@
+"""Merges that were measured, as a forecast can use them: of its sizes and its parameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pandas as pd
+
+from mergecast.errors import UsageError
+from mergecast.forecast.measured import left_out_sentences
+from mergecast.merging.method import METHODS
+from mergecast.tables.outcomes import OutcomeTable, as_outcomes
+
+if TYPE_CHECKING:
+    from mergecast.suites.own import Measured
+
+#: A table, its file, or what `mergecast.measure` returns.
+MeasuredLike: TypeAlias = "OutcomeTable | pd.DataFrame | Measured | str | Path | None"
+
+
+@dataclass(frozen=True)
+class KnownMerges:
+    """Measured merges by what they are for.
+
+    Attributes
+    ----------
+    pairs, sets : OutcomeTable or None
+        Pairs, and sets of the size asked for where that is more than two; None for none.
+    left_out : tuple of str
+        What neither is, with the reason: a sentence a reason.
+    """
+
+    pairs: OutcomeTable | None = None
+    sets: OutcomeTable | None = None
+    left_out: tuple[str, ...] = ()
+
+
+def known_merges(measured: MeasuredLike, size: int | None) -> KnownMerges:
+    """Read measured merges, without those of other sizes or parameters than a forecast's.
+
+    Parameters
+    ----------
+    measured : OutcomeTable, DataFrame, Measured, str, Path or None
+        A table, its ``.parquet`` or ``.csv`` file, or what `mergecast.measure` returns.
+    size : int or None
+        Size of the sets that are to be ranked.
+
+    Raises
+    ------
+    TableError, ResourceError
+        No table of outcomes, or a file that cannot be read.
+    UsageError
+        No merge of the table is of use.
+    """
+    if measured is None:
+        return KnownMerges()
+    table = _table(measured)
+    frame, sizes = table.frame, table.sizes
+    reasons = pd.Series(list(_differences(table)), index=frame.index)
+    wanted = sorted({2, size or 2})
+    for n in sorted(set(sizes) - set(wanted)):
+        more = f"; ask for sets of {n}" if n > 2 else ", which is no merge"
+        what = f"{n} models" if n > 1 else "one model"
+        reasons[(sizes == n) & (reasons == "")] = f"of {what}{more}"
+    left_out = tuple(left_out_sentences(frame.assign(reason=reasons)[reasons != ""]))
+    found = {n: table.keep(keep) for n in wanted if (keep := (reasons == "") & (sizes == n)).any()}
+    if not found:
+        raise UsageError(
+            "measured merges",
+            f"none can be used: {'; '.join(left_out)}",
+            "give merges of pairs by the methods' default parameters",
+        )
+    return KnownMerges(found.get(2), found.get(size or 2) if size != 2 else None, left_out)
+
+
+def _table(measured: object) -> OutcomeTable:
+    if isinstance(measured, str | Path):
+        return OutcomeTable.read(measured)
+    if isinstance(measured, OutcomeTable | pd.DataFrame):
+        return as_outcomes(measured)
+    from mergecast.suites.own import Measured
+
+    return measured.outcomes if isinstance(measured, Measured) else as_outcomes(measured)
+
+
+def _differences(table: OutcomeTable) -> Iterator[str]:
+    """For each row what its merge was told otherwise than those forecast; empty where nothing.
+
+    By the table's recipe, and by columns that are called as a parameter.
+    """
+    recipes = _recipes(table.recipe)
+    for row in table.frame.to_dict("records"):
+        method = str(row["method"])
+        defaults = METHODS.get(method).defaults if method in METHODS.names() else {}
+        plain = json.loads(json.dumps(dict(defaults)))
+        told = [recipe[method] for recipe in recipes if method in recipe]
+        told.append({key: row[key] for key in plain if key in row and not pd.isna(row[key])})
+        other = {k: v for given in told for k, v in given.items() if k in plain and plain[k] != v}
+        text = ", ".join(f"{key}={value}, forecast: {plain[key]}" for key, value in other.items())
+        yield f"by {method} with {text}" if text else ""
+
+
+def _recipes(recipe: Mapping[str, Any]) -> list[dict[str, dict[str, Any]]]:
+    """What methods were told, by method, of each run that a table is made of."""
+    found = []
+    for run in recipe.get("runs", [recipe]):
+        merging = run.get("merging", run.get("suite", {}).get("merging", {}))
+        found.append({method: told for method, told in merging.items() if isinstance(told, dict)})
+    return found

@@ -1,0 +1,163 @@
+"""What some measured residuals say of all: a sum of Gaussian effects, conditioned in closed form.
+
+A residual of member i beside j under method m, measured retention less forecast, is
+
+    shift_m + slope_m z + own_mi + partner_mj + rest_mij (+ sampling noise),
+
+z being the forecast less its mean over the method's rows: a slope of -1 makes the forecast a
+constant. Every effect has a part that all methods share, a share ρ of its variance. How large
+effects are is not known: their sizes are drawn from a weak prior (quasi-random, always the same
+draws), each draw is weighed by the likelihood of what was measured, and the posterior is the
+mixture. One measured pair hardly moves the sizes, and many decide them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import cho_factor, cho_solve
+from scipy.special import ndtri
+from scipy.stats import qmc
+
+from mergecast.typing import Floats
+
+Codes = npt.NDArray[np.intp]
+
+#: Effects, in the order of `Effects.sd`: median of their standard deviation (in the forecaster's
+#: own errors; the slope's as it is) and standard deviation of its logarithm.
+PRIOR = {
+    "shift": (0.4, 1.2),
+    "slope": (0.3, 1.0),
+    "own": (0.6, 0.7),
+    "partner": (0.3, 0.7),
+    "rest": (0.3, 0.7),
+}
+#: The share that an effect's variance has in common with other methods': ½, and of its logit this.
+_SHARE_SPREAD = 1.0
+_LOG2_DRAWS = 8
+_NEGLIGIBLE = 1e-6
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of members; each array (n,).
+
+    Attributes
+    ----------
+    method, member, partner : array of int
+        Codes, the same for the same thing; of models one code in both places.
+    z : array of float
+        Forecast less its mean over the method's rows.
+    scale : array of float
+        The forecaster's own error under the method, one standard deviation.
+    rest : array of float
+        The same of the row, where it is farther from what the forecaster was fitted on.
+    """
+
+    method: Codes
+    member: Codes
+    partner: Codes
+    z: Floats
+    scale: Floats
+    rest: Floats
+
+    def take(self, rows: npt.NDArray[np.bool_]) -> Rows:
+        """Some of them."""
+        return Rows(**{name: values[rows] for name, values in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Effects:
+    """How large the effects are: `sd` in the order of `PRIOR`, and the methods' common share."""
+
+    sd: Floats
+    share: float
+
+
+def covariance(a: Rows, b: Rows, effects: Effects) -> Floats:
+    """Covariance of the residuals of rows a (n,) and b (m,) without sampling noise, (n, m)."""
+    shift, slope, own, partner, rest = effects.sd**2
+
+    def same(x: Codes, y: Codes) -> npt.NDArray[np.bool_]:
+        return np.asarray(x[:, None] == y[None, :])
+
+    members, partners = same(a.member, b.member), same(a.partner, b.partner)
+    scaled = shift + own * members + partner * partners
+    total = np.outer(a.scale, b.scale) * scaled + slope * np.outer(a.z, b.z)
+    total += rest * np.outer(a.rest, b.rest) * (members & partners)
+    return np.asarray(total * np.where(same(a.method, b.method), 1.0, effects.share))
+
+
+def variance(rows: Rows, effects: Effects) -> Floats:
+    """The diagonal of `covariance(rows, rows)`, (n,)."""
+    shift, slope, own, partner, rest = effects.sd**2
+    scaled = rows.scale**2 * (shift + own + partner)
+    return np.asarray(scaled + slope * rows.z**2 + rest * rows.rest**2)
+
+
+def condition(
+    known: Rows, residuals: Floats, noise: Floats, rows: Rows, effects: Effects
+) -> tuple[Floats, Floats]:
+    """Mean and variance of the residuals of `rows` given some, for effects of known size.
+
+    Parameters
+    ----------
+    known : Rows
+        What was measured.
+    residuals, noise : array of float
+        Of `known`: measured less forecast, and the variance of the measurement.
+    rows : Rows
+        What is asked for.
+    effects : Effects
+        How large the effects are.
+    """
+    factor = _factor(known, noise, effects)
+    across = covariance(rows, known, effects)
+    explained = np.einsum("ij,ji->i", across, cho_solve(factor, across.T))
+    mean = across @ cho_solve(factor, residuals)
+    return mean, np.maximum(variance(rows, effects) - explained, 0.0)
+
+
+def posterior(known: Rows, residuals: Floats, noise: Floats, rows: Rows) -> tuple[Floats, Floats]:
+    """Mean and variance of the residuals of `rows`, over what the size of the effects may be.
+
+    Arguments as of `condition`.
+    """
+    drawn = draws()
+    logs = np.array([_log_likelihood(known, residuals, noise, effects) for effects in drawn])
+    weights = np.exp(logs - logs.max())
+    weights /= weights.sum()
+    mean, square = np.zeros(len(rows.z)), np.zeros(len(rows.z))
+    for weight, effects in zip(weights, drawn, strict=True):
+        if weight > _NEGLIGIBLE:
+            m, v = condition(known, residuals, noise, rows, effects)
+            mean += weight * m
+            square += weight * (v + m**2)
+    return mean, np.maximum(square - mean**2, 0.0)
+
+
+@cache
+def draws() -> tuple[Effects, ...]:
+    """Sizes of effects from the prior, quasi-random."""
+    points = ndtri(qmc.Sobol(len(PRIOR) + 1, scramble=True, rng=0).random_base2(_LOG2_DRAWS))
+    medians, spreads = np.array(list(PRIOR.values())).T
+    sizes = medians * np.exp(spreads * points[:, :-1])
+    shares = 1 / (1 + np.exp(-_SHARE_SPREAD * points[:, -1]))
+    return tuple(Effects(sd, float(share)) for sd, share in zip(sizes, shares, strict=True))
+
+
+def _log_likelihood(known: Rows, residuals: Floats, noise: Floats, effects: Effects) -> float:
+    """Of measured residuals, less a constant."""
+    factor = _factor(known, noise, effects)
+    quadratic = residuals @ cho_solve(factor, residuals)
+    return float(-0.5 * quadratic - np.log(np.diag(factor[0])).sum())
+
+
+def _factor(known: Rows, noise: Floats, effects: Effects) -> tuple[Floats, bool]:
+    matrix: tuple[Floats, bool] = cho_factor(
+        covariance(known, known, effects) + np.diag(noise), lower=True
+    )
+    return matrix

@@ -1,0 +1,129 @@
+"""``mergecast forecast --measured``: a table of measured merges moves the forecasts of a family."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+import mergecast as mc
+from forecaster_files import linear_model, save_forecaster
+from mergecast.cli.main import run
+from mergecast.errors import UsageError
+from mergecast.tables.outcomes import OutcomeTable
+
+
+@pytest.fixture
+def given(family_paths, tmp_path):
+    """The words of a forecast by two methods, and its labels."""
+    models = {
+        "ties": linear_model("task_vector_magnitude_ratio", 0.1),
+        "weight_avg": linear_model("effective_rank", -0.02),
+    }
+    file = save_forecaster({"weights": models}, tmp_path / "mine.json")
+    base, paths = family_paths
+    return [str(base), *map(str, paths), "--forecaster", file], [path.stem for path in paths]
+
+
+def by_hand(path, members, kept=0.7, method="ties", **columns):
+    """A CSV of one measured merge, as people write it."""
+    rows = [
+        {"method": method, "members": "+".join(members), "task": name, "score": 0.8 * kept,
+         "single_score": 0.8, **columns}
+        for name in members
+    ]  # fmt: skip
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def forecast(words, capsys, *more):
+    assert run(["forecast", *words, "--json", *map(str, more)]) == 0
+    printed = capsys.readouterr()
+    return json.loads(printed.out), printed.err
+
+
+def test_one_measured_pair_moves_all_and_python_says_the_same(given, tmp_path, capsys):
+    words, labels = given
+    path = by_hand(tmp_path / "mine.csv", labels[:2])
+    before, _ = forecast(words, capsys)
+    after, _ = forecast(words, capsys, "--measured", path)
+    rows = {(r["left"], r["right"], r["method"], r["member"]): r for r in after["rows"]}
+    pair = tuple(labels[:2])
+    for row in before["rows"]:
+        key = (row["left"], row["right"], row["method"], row["member"])
+        measured = key[:2] == pair and row["method"] == "ties"
+        assert rows[key]["basis"] == ("measured" if measured else "family")
+        assert rows[key]["predicted"] < row["predicted"]
+    assert rows[*pair, "ties", labels[0]]["predicted"] == pytest.approx(0.7, abs=0.03)
+    assert after["header"]["measured"] == 1
+    assert "1 measured merge of this family used (ties): forecasts" in after["verdict"][0]
+    found = mc.forecast(words[0], words[1 : 1 + len(labels)], forecaster=words[-1], measured=path)
+    assert mc.report(found) == after
+    assert found.measured.sentence in " ".join(str(found).split())
+    table = OutcomeTable.read(path)
+    for same in (table, table.to_pandas(), str(path)):
+        again = mc.forecast(
+            words[0], words[1 : 1 + len(labels)], forecaster=words[-1], measured=same
+        )
+        assert again.rows.equals(found.rows)
+
+
+def test_terminal_and_page_say_which_pairs_were_measured(given, tmp_path, capsys):
+    words, labels = given
+    path = by_hand(tmp_path / "mine.csv", labels[:2])
+    assert run(["forecast", *words, "--measured", str(path), "--report", str(tmp_path)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "measured: ties" in printed
+    assert "1 measured merge of this family used (ties): forecasts of the others" in printed
+    page = (tmp_path / "report.html").read_text("utf-8")
+    for text in ("(measured)", "<dt>Measured merges</dt>", "1 measured merge of this family used"):
+        assert text in page
+
+
+def test_merges_of_other_sizes_and_parameters_are_named_and_left_out(given, tmp_path, capsys):
+    words, labels = given
+    parts = [
+        by_hand(tmp_path / "a.csv", labels[:2], density=0.2),
+        by_hand(tmp_path / "b.csv", labels[1:3], density=0.7),
+        by_hand(tmp_path / "c.csv", labels[:3]),
+        by_hand(tmp_path / "d.csv", [labels[0], "stranger"]),
+    ]
+    path = tmp_path / "all.csv"
+    pd.concat(map(pd.read_csv, parts)).to_csv(path, index=False)
+    summary, said = forecast(words, capsys, "--measured", path)
+    assert summary["header"]["measured"] == 1
+    for text in (
+        "1 measured merge left out: by ties with density=0.7, forecast: 0.2",
+        "1 measured merge left out: of 3 models; ask for sets of 3",
+        "1 measured merge left out: with models that are not forecast here (stranger)",
+    ):
+        assert text in said
+        assert text in summary["notes"]
+
+
+def test_a_recipe_of_other_parameters_is_none_of_these_merges(given, tmp_path, capsys):
+    words, labels = given
+    table = OutcomeTable.read(by_hand(tmp_path / "a.csv", labels[:2])).to_pandas()
+    for recipe in ({"merging": {"ties": {"scaling": 0.9}}},
+                   {"suite": {"merging": {"ties": {"scaling": 0.9}}}}):  # fmt: skip
+        other = OutcomeTable.from_pandas(table, recipe=recipe)
+        with pytest.raises(UsageError, match="by ties with scaling=0.9, forecast: "):
+            mc.forecast(words[0], words[1 : 1 + len(labels)], forecaster=words[-1], measured=other)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("method,members\nties,a+b\n", "column"),
+        ("method,members,task,score,single_score\nties,x+y,x,1,1\nties,x+y,y,1,1\n", "(x, y)"),
+        (None, "no such file"),
+    ],
+)
+def test_what_is_no_table_or_of_other_models_is_refused(given, content, said, tmp_path, capsys):
+    words, _ = given
+    path = tmp_path / "m.csv"
+    if content is not None:
+        path.write_text(content)
+    assert run(["forecast", *words, "--measured", str(path)]) == 2
+    assert said in capsys.readouterr().err
