@@ -82,7 +82,7 @@ def command(
 
       mergecast forecast base/ zoo/*/ new/ --forecaster zoo.json --suite zoo
 
-      mergecast forecast base/ tuned-*/ --tasks t.yaml --measured outcomes.parquet
+      mergecast forecast base/ tuned-*/ --measured outcomes.parquet
 
       mergecast forecast base/ tuned-*/ --forecaster mine.json --sets 3
     """
