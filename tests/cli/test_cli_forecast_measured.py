@@ -127,3 +127,23 @@ def test_what_is_no_table_or_of_other_models_is_refused(given, content, said, tm
         path.write_text(content)
     assert run(["forecast", *words, "--measured", str(path)]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_measured_sets_move_the_sets_of_their_size(given, tmp_path, capsys):
+    words, labels = given
+    path = by_hand(tmp_path / "sets.csv", labels[:3], kept=0.6)
+    before, _ = forecast(words, capsys, "--sets", 3)
+    after, said = forecast(words, capsys, "--sets", 3, "--measured", path)
+    assert "left out" not in said
+    assert after["header"]["measured"] == 0
+    assert after["rows"] == before["rows"]
+    [cold], [warm] = (
+        [m["ranking"] for m in summary["sets"]["methods"] if m["method"] == "ties"]
+        for summary in (before, after)
+    )
+    kept = {"+".join(one["members"]): one["predicted"] for one in warm}
+    assert kept["+".join(labels[:3])] == pytest.approx(0.6, abs=0.05)
+    assert all(kept["+".join(one["members"])] < one["predicted"] for one in cold)
+    assert any(
+        "1 measured set of 3 of this family used (ties)" in line for line in after["verdict"]
+    )

@@ -16,12 +16,14 @@ from mergecast.evidence import with_companions
 from mergecast.family.family import Family, Models
 from mergecast.family.findings import NO_MODEL
 from mergecast.forecast.forecaster import Forecaster
+from mergecast.forecast.measured_sets import rank_with_measured
 from mergecast.forecast.recommend import without_advice
-from mergecast.forecast.result import Forecast
+from mergecast.forecast.result import Forecast, MeasuredUse
 from mergecast.forecast.sets import check_size, rank_all_sets
 from mergecast.report.family_summary import forecast_warnings
 from mergecast.runtime.progress import Progress
 from mergecast.tables.columns import Column
+from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.tiers import ALL, known_tier
 from mergecast.typing import Names, listed
 
@@ -76,7 +78,8 @@ def forecast(
         What merges of these models did, by label: a table of `measure` or `outcomes`, its file, or
         a CSV by hand (`method, members, task, score, single_score`). Measured pairs are given as
         measured, less their noise; all other forecasts are moved by what they have in common with
-        them, from one pair on. What of it was not used, and why, is in the forecast's `measured`.
+        them, from one pair on. Measured sets of the size asked for move those of sets. What was
+        not used, and why, is in the forecast's `measured` and `measured_sets`.
     sets : int, optional
         Also rank all sets of so many models, from their pairs.
     calibration, seed : int
@@ -163,6 +166,7 @@ def forecast(
         warnings.insert(0, _stranger(chosen.name))
     if gathered in chosen.file.tiers and made.tier != gathered:
         warnings.append(_why_less(chosen, made, gathered))
+    ranked, use = (None, None) if sets is None else _sets(made, sets, doubtful, known.sets)
     models_opened = gathering.family.models
     return replace(
         made,
@@ -173,17 +177,22 @@ def forecast(
         doubtful=doubtful,
         warnings=(*warnings, *forecast_warnings(made)),
         measured=made.measured and made.measured.without(known.left_out),
-        sets=None if sets is None else _sets(made, sets, doubtful),
+        measured_sets=use and use.without(known.left_out),
+        sets=ranked,
     )
 
 
-def _sets(made: Forecast, size: int, doubtful: Collection[str]) -> pd.DataFrame | None:
+def _sets(
+    made: Forecast, size: int, doubtful: Collection[str], measured: OutcomeTable | None
+) -> tuple[pd.DataFrame | None, MeasuredUse | None]:
     """All sets ranked, those with a model that hardly answers its task aside; None for no set."""
     doubted = made.rows["left"].isin(doubtful) | made.rows["right"].isin(doubtful)
     rows = made.rows[~doubted]
     if len({*rows["left"], *rows["right"]}) < size:
-        return None
-    return rank_all_sets(rows, size)
+        return None, None
+    if measured is None:
+        return rank_all_sets(rows, size), None
+    return rank_with_measured(rows, size, measured, made.level)
 
 
 def _count(family: Family | str | Path, models: Models | None) -> int:

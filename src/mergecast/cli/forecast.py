@@ -111,7 +111,7 @@ def command(
             workers=workers,
             progress=bars,
         )
-    for unused in forecast.measured.left_out if forecast.measured else ():
+    for unused in forecast.unused:
         note(unused)
     for warning in forecast.warnings:
         note(f"warning: {warning}")

@@ -30,10 +30,10 @@ Codes = npt.NDArray[np.intp]
 #: own errors; the slope's as it is) and standard deviation of its logarithm.
 PRIOR = {
     "shift": (0.4, 1.2),
-    "slope": (0.3, 1.0),
+    "slope": (0.2, 1.2),
     "own": (0.6, 0.7),
     "partner": (0.3, 0.7),
-    "rest": (0.3, 0.7),
+    "rest": (0.5, 0.7),
 }
 #: The share that an effect's variance has in common with other methods': ½, and of its logit this.
 _SHARE_SPREAD = 1.0

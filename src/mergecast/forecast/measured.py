@@ -52,7 +52,9 @@ def with_measured(
     UsageError
         Rows or outcomes of several suites; no merge that can be used.
     """
-    known, left_out = _usable(rows, outcomes)
+    known, left_out = usable_merges(rows, outcomes)
+    names = known["members"].str.partition(JOIN)
+    known = known.assign(left=names[0], right=names[2]).drop(columns="members")
     beside = rows[_KEYS].merge(known, on=_KEYS, how="left")
     measured, noise = (beside[key].to_numpy() for key in ("measured", "variance"))
     forecast = rows["retention"].to_numpy(dtype="float64")
@@ -84,23 +86,15 @@ def with_measured(
         note=np.where(here, said, rows["note"]),
         reasons=pd.Series(reasons, index=rows.index, dtype=object),
     )
-    others = change[touched & ~here]
-    use = MeasuredUse(
-        n_merges=len(known) // 2,
-        methods=tuple(sorted(known["method"].unique())),
-        n_moved=len(others),
-        moved=float(np.abs(others).mean()) if len(others) else 0.0,
-        shift=float(others.mean()) if len(others) else 0.0,
-        left_out=left_out,
-    )
-    return updated, use
+    return updated, MeasuredUse.of(known, change[touched & ~here], left_out)
 
 
-def _usable(rows: pd.DataFrame, outcomes: OutcomeTable) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The member rows of measured pairs that were forecast, and why others were left out.
+def usable_merges(
+    rows: pd.DataFrame, outcomes: OutcomeTable, size: int = 2
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The members of measured merges that bear on a forecast, and why others were left out.
 
-    Columns `method, left, right, member, measured, variance` (of the sampling noise), means over
-    seeds.
+    Columns `method, members, member, measured, variance` (of the sampling noise), means over seeds.
     """
     for what, suites in (("forecast", rows["suite"].unique()), ("measured", outcomes.suites)):
         if len(suites) > 1:
@@ -109,30 +103,29 @@ def _usable(rows: pd.DataFrame, outcomes: OutcomeTable) -> tuple[pd.DataFrame, t
                 "labels of several suites say nothing of each other",
                 "give the merges of one family",
             )
-    frame = outcomes.frame.assign(reason=_reasons_against(rows, outcomes))
+    frame = outcomes.frame.assign(reason=_reasons_against(rows, outcomes, size))
     used = frame[frame["reason"] == ""]
     left_out = tuple(left_out_sentences(frame[frame["reason"] != ""]))
     if used.empty:
         raise UsageError(
             "measured merges",
             f"none can be used: {'; '.join(left_out)}",
-            "give merges of pairs of these models, by their labels and by methods forecast here",
+            f"give merges of {size} of these models, by label and by methods forecast here",
         )
-    names = used["members"].str.partition(JOIN)
     table = pd.DataFrame(
         {
             "method": used["method"],
-            "left": names[0],
-            "right": names[2],
+            "members": used["members"],
             "member": used["task"],
             "measured": used["retention"],
             "variance": sampling_variance(used),
         }
     )
-    return table.groupby(_KEYS, sort=True).mean().reset_index(), left_out
+    keys = ["method", "members", "member"]
+    return table.groupby(keys, sort=True).mean().reset_index(), left_out
 
 
-def _reasons_against(rows: pd.DataFrame, outcomes: OutcomeTable) -> list[str]:
+def _reasons_against(rows: pd.DataFrame, outcomes: OutcomeTable, size: int) -> list[str]:
     """Why each row of measured merges cannot be used; empty where it can."""
     models, methods = {*rows["left"], *rows["right"]}, {*rows["method"]}
     frame = outcomes.frame
@@ -146,8 +139,8 @@ def _reasons_against(rows: pd.DataFrame, outcomes: OutcomeTable) -> list[str]:
         names = split_members(members)
         if not models.issuperset(names):
             reasons.append(unknown)
-        elif len(names) != 2:
-            reasons.append(f"of {len(names)} models, where forecasts are of pairs")
+        elif len(names) != size:
+            reasons.append(f"of {len(names)} models, where forecasts are of {size}")
         elif method not in methods:
             reasons.append(f"by {method}, which is not forecast here")
         else:
@@ -192,13 +185,18 @@ def _with_reason(reasons: list[dict[str, object]], moved: float) -> list[dict[st
     return sorted([mine, *reasons], key=lambda r: -abs(float(str(r["contribution"]))))[:N_REASONS]
 
 
+def own_errors(rows: pd.DataFrame, level: float) -> Floats:
+    """The forecaster's own error in each row, as a standard deviation: from its interval, (n,)."""
+    half = (rows["upper"] - rows["retention"]).to_numpy()
+    error = np.where(np.isfinite(half), half / ndtri((1 + level) / 2), _MOST_ERROR)
+    return np.asarray(np.minimum(error, _MOST_ERROR))
+
+
 def _coded(rows: pd.DataFrame, level: float) -> Rows:
     """Rows with a forecast, as the posterior takes them."""
     models = {name: i for i, name in enumerate(sorted({*rows["left"], *rows["right"]}))}
     partner = rows["right"].where(rows["member"] == rows["left"], rows["left"])
-    half = (rows["upper"] - rows["retention"]).to_numpy()
-    error = np.where(np.isfinite(half), half / ndtri((1 + level) / 2), _MOST_ERROR)
-    rest = np.minimum(error, _MOST_ERROR)
+    rest = own_errors(rows, level)
     by_method = rows["method"]
     return Rows(
         method=pd.factorize(by_method)[0],

@@ -12,6 +12,7 @@ from mergecast.forecast.recommend import MERGE
 from mergecast.tables.pairs import PAIR_KEYS
 from mergecast.tables.plain import records
 from mergecast.tables.show import as_html, as_text
+from mergecast.typing import Floats
 
 if TYPE_CHECKING:
     from mergecast.forecast.file import ForecasterFile
@@ -44,15 +45,17 @@ class MeasuredUse:
     Attributes
     ----------
     n_merges : int
-        Merges used, of pairs or of sets of the size asked for.
+        Merges used.
     methods : tuple of str
         Their merging methods.
     n_moved : int
-        Member rows of merges that were not measured.
+        Member rows of pairs, or sets, that were not measured.
     moved, shift : float
         By how much those moved, in retention: mean absolute change, and mean change.
     left_out : tuple of str
         Merges that were not used, with the reason: a sentence a reason.
+    size : int
+        Members of each merge.
     """
 
     n_merges: int
@@ -61,6 +64,23 @@ class MeasuredUse:
     moved: float
     shift: float
     left_out: tuple[str, ...] = ()
+    size: int = 2
+
+    @classmethod
+    def of(
+        cls, known: pd.DataFrame, change: Floats, left_out: tuple[str, ...], size: int = 2
+    ) -> MeasuredUse:
+        """Of member rows of merges that were used, and of the change of all others."""
+        some = len(change) > 0
+        return cls(
+            n_merges=len(known) // size,
+            methods=tuple(sorted(known["method"].unique())),
+            n_moved=len(change),
+            moved=float(abs(change).mean()) if some else 0.0,
+            shift=float(change.mean()) if some else 0.0,
+            left_out=left_out,
+            size=size,
+        )
 
     def without(self, left_out: tuple[str, ...]) -> MeasuredUse:
         """The same, with merges that were left out before."""
@@ -69,8 +89,12 @@ class MeasuredUse:
     @property
     def sentence(self) -> str:
         """How many were used and what they did, in one line."""
-        merges = "1 measured merge" if self.n_merges == 1 else f"{self.n_merges} measured merges"
-        head = f"{merges} of this family used ({', '.join(self.methods)})"
+        noun = "merge" if self.size == 2 else f"set of {self.size}"
+        some = f"1 measured {noun}"
+        if self.n_merges != 1:
+            plural = noun.replace("merge", "merges").replace("set", "sets")
+            some = f"{self.n_merges} measured {plural}"
+        head = f"{some} of this family used ({', '.join(self.methods)})"
         if not self.n_moved:
             return f"{head}."
         return (
@@ -110,8 +134,8 @@ class Forecast:
         All that the forecaster knows.
     suite : str or None
         The training suite that the models were said to be of.
-    measured : MeasuredUse or None
-        What was made of measured merges; None where none were given.
+    measured, measured_sets : MeasuredUse or None
+        What was made of measured pairs, and of measured sets; None where none were given.
     name : str
         What the forecaster is called: its file, or its shipped name.
     base, models : str, mapping of str to str
@@ -138,12 +162,23 @@ class Forecast:
     suite: str | None = None
     name: str = ""
     measured: MeasuredUse | None = None
+    measured_sets: MeasuredUse | None = None
     base: str = ""
     models: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     doubtful: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     sets: pd.DataFrame | None = None
+
+    @property
+    def uses(self) -> list[MeasuredUse]:
+        """What was made of measured merges, of pairs and of sets."""
+        return [use for use in (self.measured, self.measured_sets) if use is not None]
+
+    @property
+    def unused(self) -> list[str]:
+        """The measured merges that were left out, with the reason: a sentence a reason."""
+        return [*dict.fromkeys(text for use in self.uses for text in use.left_out)]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; what is missing or infinite is None."""
@@ -172,13 +207,12 @@ class Forecast:
         interval = (
             f"best method of each pair; interval ({self.level:.0%}) of the member that keeps least"
         )
-        return [head, *([self.measured.sentence] if self.measured else []), interval]
+        return [head, *(use.sentence for use in self.uses), interval]
 
     def _notes(self) -> list[str]:
         """What was left out and why, and what to know before the numbers are used."""
         refused = [f"left out: {label}: {reason}" for label, reason in self.refused.items()]
-        unused = self.measured.left_out if self.measured else ()
-        return [*refused, *unused, *(f"warning: {warning}" for warning in self.warnings)]
+        return [*refused, *self.unused, *(f"warning: {warning}" for warning in self.warnings)]
 
     def _overview(self) -> pd.DataFrame:
         """One row a pair: the best method, what it keeps, and the weaker member's interval."""

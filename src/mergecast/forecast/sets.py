@@ -22,6 +22,12 @@ from mergecast.tables.outcomes import OutcomesLike, as_outcomes
 from mergecast.tables.sets import join_members, split_members
 from mergecast.typing import Floats
 
+Sets = npt.NDArray[np.intp]
+
+Correction = Callable[[str, list[str], Sets, Floats], Floats]
+"""From the method, the names of sets, their members as indices of sorted models (n, k), and what
+each member keeps by the rule (n, k): what it keeps instead."""
+
 MOST_VALUES = 20_000_000
 """Sets times squared size that are ranked at most: what fits half a gigabyte."""
 
@@ -114,7 +120,12 @@ def check_size(size: int, n_models: int) -> None:
 
 
 def rank_sets(
-    directed: pd.DataFrame, suite: str, method: str, models: Iterable[str], size: int
+    directed: pd.DataFrame,
+    suite: str,
+    method: str,
+    models: Iterable[str],
+    size: int,
+    correct: Correction | None = None,
 ) -> pd.DataFrame:
     """All sets of `size` of some models under one method, best forecast first.
 
@@ -128,6 +139,8 @@ def rank_sets(
         Names of `suite`, each once.
     size : int
         Members of a set; with 2 the pairs themselves are ranked.
+    correct : callable, optional
+        Corrects what members keep, see `Correction`.
 
     Returns
     -------
@@ -148,6 +161,9 @@ def rank_sets(
     sets = flat.reshape(-1, size)
     beside = _beside(_kept(rows), names, sets)
     each = RULES[RULE](beside)
+    joined = [join_members(names[i] for i in members) for members in sets]
+    if correct is not None:
+        each = correct(method, joined, sets, each)
     # argmin takes a missing member, if there is one, and the set has no worst one then.
     worst = each.argmin(axis=1)
     each_set = np.arange(len(sets))
@@ -155,7 +171,7 @@ def rank_sets(
     lowest = [names[i] for i in sets[each_set, worst]]
     table = pd.DataFrame(
         {
-            "members": [join_members(names[i] for i in members) for members in sets],
+            "members": joined,
             "retention": each.mean(axis=1),
             "pair_mean": mean_of_pairs(beside).mean(axis=1),
             "worst_member": np.where(np.isnan(least), "", lowest),
@@ -165,7 +181,7 @@ def rank_sets(
     return table.sort_values(["retention", "members"], ascending=[False, True], ignore_index=True)
 
 
-def rank_all_sets(rows: pd.DataFrame, size: int) -> pd.DataFrame:
+def rank_all_sets(rows: pd.DataFrame, size: int, correct: Correction | None = None) -> pd.DataFrame:
     """All sets of `size` of a forecast's models under each method: `rank_sets` with `method`.
 
     Parameters
@@ -174,6 +190,8 @@ def rank_all_sets(rows: pd.DataFrame, size: int) -> pd.DataFrame:
         Member rows of one suite, as `Forecast.rows`.
     size : int
         Members of a set.
+    correct : callable, optional
+        Corrects what members keep, see `Correction`.
 
     Raises
     ------
@@ -184,7 +202,7 @@ def rank_all_sets(rows: pd.DataFrame, size: int) -> pd.DataFrame:
     models = sorted({*rows["left"], *rows["right"]})
     tables = []
     for method in sorted(rows["method"].unique()):
-        table = rank_sets(rows, str(suite), str(method), models, size)
+        table = rank_sets(rows, str(suite), str(method), models, size, correct)
         table.insert(0, "method", str(method))
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
@@ -197,9 +215,7 @@ def _kept(directed: pd.DataFrame) -> dict[tuple[str, str], float]:
     return dict(zip(names, directed["retention"].to_numpy(dtype="float64"), strict=True))
 
 
-def _beside(
-    kept: dict[tuple[str, str], float], names: list[str], sets: npt.NDArray[np.intp]
-) -> Floats:
+def _beside(kept: dict[tuple[str, str], float], names: list[str], sets: Sets) -> Floats:
     """v(i | j) for each set (rows of indices of `names`), member and partner: (n, k, k - 1)."""
     values = np.array([[kept.get((i, j), np.nan) for j in names] for i in names])
     size = sets.shape[1]

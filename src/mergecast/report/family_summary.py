@@ -78,7 +78,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
         "threshold": forecast.threshold,
         "verdict": [
             *_doubts(forecast),
-            *([forecast.measured.sentence] if forecast.measured else []),
+            *(use.sentence for use in forecast.uses),
             *_verdict(advice, forecast.threshold),
             *known_outcomes.sentences(forecast.rows, warm, forecast.suite),
         ],
@@ -88,10 +88,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
         "out_of_range": {key: outside[key] for key in sorted(outside)},
         "tasks": [],
         "missing": [asdict(entry) for entry in pairs.missing],
-        "notes": [
-            *forecaster.training.notes,
-            *(forecast.measured.left_out if forecast.measured else ()),
-        ],
+        "notes": [*forecaster.training.notes, *forecast.unused],
         "warnings": [*dict.fromkeys([*forecast.warnings, *forecast_warnings(forecast)])],
     }
     if forecast.sets is not None:
