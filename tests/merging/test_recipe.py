@@ -73,6 +73,12 @@ def test_its_key_is_all_that_the_result_depends_on():
     assert len({key, *(other.key for other in others)}) == 6
 
 
+def test_numpy_s_numbers_are_numbers():
+    given = Recipe("dare", {"drop_rate": np.float32(0.5)}, {"a": np.float32(2)}, np.int64(3))
+    assert given == Recipe("dare", {"drop_rate": 0.5}, {"a": 2}, 3)
+    assert given.key == Recipe.of(json.loads(json.dumps(given.as_mapping()))).key
+
+
 def test_strength_is_the_parameter_scaling():
     recipe = Recipe("ties", {"density": 0.5})
     assert recipe.at(0.7) == Recipe.of("ties", {"density": 0.5}, scaling=0.7)
@@ -113,6 +119,8 @@ def test_strength_is_the_parameter_scaling():
             "parameter 'rescale' of dare: is 'l2'; give true, false, l1",
         ),
         ({"method": "dare", "seed": -1}, "seed: is -1; give a whole number, 0 or more"),
+        ({"method": "dare", "seed": float("inf")}, "seed: is inf; give a whole number"),
+        ({"method": "dare", "seed": 0.5}, "seed: is 0.5; give a whole number"),
         (3, "recipe: is 3; give a method's name, or a mapping"),
     ],
 )

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
+from numbers import Real
 from types import MappingProxyType
 from typing import Any, Self, TypeAlias
 
@@ -62,8 +63,9 @@ class Recipe:
         }
         object.__setattr__(self, "params", MappingProxyType(frozen))
         object.__setattr__(self, "weights", MappingProxyType(self._checked_weights()))
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+        if not (_is_number(self.seed) and self.seed in range(1 << 63)):
             raise UsageError("seed", f"is {self.seed!r}", "give a whole number, 0 or more")
+        object.__setattr__(self, "seed", int(self.seed))
 
     @classmethod
     def of(
@@ -236,4 +238,4 @@ def _with_strength(params: Mapping[str, object], scaling: object) -> dict[str, o
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)
