@@ -63,7 +63,8 @@ class Recipe:
         }
         object.__setattr__(self, "params", MappingProxyType(frozen))
         object.__setattr__(self, "weights", MappingProxyType(self._checked_weights()))
-        if not (_is_number(self.seed) and self.seed in range(1 << 63)):
+        whole = _is_number(self.seed) and float(self.seed).is_integer()
+        if not whole or self.seed < 0:
             raise UsageError("seed", f"is {self.seed!r}", "give a whole number, 0 or more")
         object.__setattr__(self, "seed", int(self.seed))
 
