@@ -18,7 +18,7 @@ from mergecast.evidence.retention.batchnorm import BATCHNORM
 from mergecast.evidence.retention.merges import (
     RETENTION,
     alone,
-    compare,
+    answer,
     merge_parameter,
     readings_of,
 )
@@ -56,4 +56,4 @@ def steps(session: Session) -> Iterator[Step]:
                 yield Step(run, n * draws[stand_in] * count)
     evaluated = n * len(session.methods) * sum(draws.values())
     yield Step(lambda: session.logits(member), n, forward=1)
-    yield Step(lambda: compare(session, member, session.state(member)), evaluated, forward=1)
+    yield Step(lambda: answer(session, member, session.state(member)), evaluated, forward=1)

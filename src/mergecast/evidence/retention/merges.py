@@ -8,6 +8,8 @@ from functools import partial
 
 from torch import Tensor
 
+from mergecast.checkpoints.checkpoint import Checkpoint
+from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.errors import (
     CheckpointError,
     FamilyError,
@@ -17,6 +19,8 @@ from mergecast.errors import (
 )
 from mergecast.evidence.readings import Key, Readings
 from mergecast.evidence.retention import forms
+from mergecast.evidence.retention.answers import STAGE as ANSWERS
+from mergecast.evidence.retention.answers import kept_of
 from mergecast.evidence.retention.batchnorm import BATCHNORM, batchnorm_layers, reestimated
 from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.session import Session
@@ -35,7 +39,7 @@ from mergecast.runtime.stage import Stage
 from mergecast.tasks.probe import FORWARD
 
 _MODULES = ("mergecast.evidence.retention.merges",)
-RETENTION = Stage("retention", 1, uses=(FORWARD, ALONE, forms.STAGE), modules=_MODULES)
+RETENTION = Stage("retention", 2, uses=(FORWARD, ALONE, forms.STAGE, ANSWERS), modules=_MODULES)
 PROBE = Stage("pair probe", 1, uses=(FORWARD, MERGE, forms.STAGE), modules=_MODULES)
 
 
@@ -45,7 +49,7 @@ def alone(session: Session, member: str, method: str, stand_in: str) -> Comparis
     Parameters
     ----------
     session : Session
-        Finished merges are kept in its store.
+        Finished merges are kept in its store, with what they answered.
     member : str
         The model.
     method : str
@@ -53,26 +57,54 @@ def alone(session: Session, member: str, method: str, stand_in: str) -> Comparis
     stand_in : str
         ``base`` or ``scrambled``; see `mergecast.merging.stand_ins`.
     """
+    return _alone(session, member, method, stand_in)[1]
+
+
+def alone_answers(session: Session, member: str, method: str) -> Tensor:
+    """What is kept of a model's answers where it is merged with copies of its base, (r, k).
+
+    Raises UndefinedError where there is no such merge.
+    """
+    file, comparison = _alone(session, member, method, "base")
+    if "0" not in file.infos:
+        raise UndefinedError(f"model {member!r}", next(iter(comparison.missing.values())))
+    return to_tensor(file.array("0"))
+
+
+def _alone(
+    session: Session, member: str, method: str, stand_in: str
+) -> tuple[Checkpoint, Comparison]:
+    """Answers by number of the draw, and their comparison with the model's own."""
     merges = session.merges
     draws = 1 if stand_in == "base" else merges.draws
     spec = _spec(session, RETENTION, member, method)
     spec |= {"partner": stand_in, "size": merges.size, "draws": draws}
     if stand_in != "base":
         spec["seed"] = session.settings.seed
-    return _kept(
-        session,
-        spec,
-        lambda: forms.mean_of(
-            [_one_draw(session, member, method, stand_in, draw) for draw in range(draws)]
-        ),
-    )
+
+    def compute() -> tuple[dict[str, Tensor], dict[str, object]]:
+        kept, answers, comparisons = kept_of(session, member), {}, []
+        for draw in range(draws):
+            try:
+                logits = answer(session, member, _one_draw(session, member, method, stand_in, draw))
+            except UndefinedError as reason:
+                comparisons.append(forms.all_missing(reason.problem))
+                continue
+            answers[str(draw)] = kept.of(logits)
+            comparisons.append(compare(session, member, logits))
+        return answers, vars(forms.mean_of(comparisons))
+
+    file, record = session.file_unit(spec, "alone", compute)
+    return file, Comparison(record["values"], record["missing"])
 
 
-def _one_draw(session: Session, member: str, method: str, stand_in: str, draw: int) -> Comparison:
-    """A model merged with one draw of its stand-ins, not kept."""
+def _one_draw(
+    session: Session, member: str, method: str, stand_in: str, draw: int
+) -> dict[str, Tensor]:
+    """A model merged with one draw of its stand-ins; raises UndefinedError where that fails."""
     merges, settings = session.merges, session.settings
     try:
-        merged = merge_alone(
+        return merge_alone(
             session.family,
             member,
             method,
@@ -84,8 +116,7 @@ def _one_draw(session: Session, member: str, method: str, stand_in: str, draw: i
             device=settings.device,
         )
     except (FamilyError, UndefinedError, UsageError) as error:
-        return forms.all_missing(f"no merge by {method}: {error}")
-    return compare(session, member, merged)
+        raise UndefinedError(f"model {member!r}", f"no merge by {method}: {error}") from error
 
 
 def together(session: Session, members: Sequence[str], method: str) -> dict[str, Comparison]:
@@ -107,7 +138,7 @@ def together(session: Session, members: Sequence[str], method: str) -> dict[str,
                 )
         except (FamilyError, UndefinedError, UsageError) as error:
             return forms.all_missing(f"no merge by {method}: {error}")
-        return compare(session, member, merged)
+        return compare(session, member, answer(session, member, merged))
 
     models = {label: session.digest(label) for label in sorted(members)}
     comparisons = {}
@@ -117,18 +148,26 @@ def together(session: Session, members: Sequence[str], method: str) -> dict[str,
     return comparisons
 
 
-def compare(session: Session, member: str, merged: Mapping[str, Tensor]) -> Comparison:
-    """All forms of merged weights on one member's samples, with that member's head."""
+def answer(session: Session, member: str, weights: Mapping[str, Tensor]) -> Tensor:
+    """Logits of merged weights on one member's samples, with that member's head."""
     samples, batch = session.merge_samples(member), session.settings.batch_size
-    parameters: Mapping[str, Tensor] = with_own_head(session.family, merged, member)
+    parameters: Mapping[str, Tensor] = with_own_head(session.family, weights, member)
     probe = session.probe(member)
     try:
         if session.merges.reestimate_batchnorm:
             parameters = reestimated(probe, parameters, samples, batch)
-        logits = probe.logits(parameters, samples, batch)
+        return probe.logits(parameters, samples, batch)
     except CheckpointError as error:
         raise error.about(f"model {member!r}") from error
-    single = session.logits(member)
+
+
+def compare(session: Session, member: str, logits: Tensor) -> Comparison:
+    """All forms of a merge's logits on one member's samples, against the member's own."""
+    samples, single, probe = (
+        session.merge_samples(member),
+        session.logits(member),
+        session.probe(member),
+    )
     if probe.task.outputs == "features":
         return forms.compare_features(logits, single)
     if probe.task.outputs == "values":

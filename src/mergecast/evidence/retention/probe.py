@@ -16,7 +16,7 @@ from mergecast.evidence.readings import Readings
 from mergecast.evidence.retention.batchnorm import BATCHNORM
 from mergecast.evidence.retention.merges import (
     PROBE,
-    compare,
+    answer,
     merge_parameter,
     readings_of,
     together,
@@ -50,4 +50,4 @@ def steps(session: Session) -> Iterator[Step]:
             run = partial(merge_parameter, session, members, method, name)
             yield Step(run, merges / len(session.methods) * count)
     state = session.state(members[0])
-    yield Step(lambda: compare(session, members[0], state), 2 * merges, forward=1)
+    yield Step(lambda: answer(session, members[0], state), 2 * merges, forward=1)

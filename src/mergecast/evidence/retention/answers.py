@@ -1,0 +1,89 @@
+"""What is kept of answers to a task's samples: few numbers a sample, whatever the model.
+
+A classifier's logits are kept as they are. Of a language model, tens of thousands of logits a
+token, those of the classes are kept that the fine-tuned model gives most to, and the true one; all
+others count as one class, whose logit is the logarithm of their summed exponentials.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mergecast.evidence.session import Session
+from mergecast.runtime.stage import Stage
+from mergecast.tasks.scores import IGNORED
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: Answers with more classes are cut.
+MOST_CLASSES = 256
+#: How many classes are kept then.
+LIKELIEST = 32
+STAGE = Stage("answers", 1, modules=("mergecast.evidence.retention.answers",))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Which logits of a task's answers are kept: r rows of k numbers.
+
+    Attributes
+    ----------
+    rows : (r,) int64 tensor or None
+        Positions among all samples' tokens that are asked about; None for all.
+    classes : (r, k - 1) int64 tensor or None
+        Classes kept of each row, beside which one stands for all others; None for all classes.
+    labels : (r,) int64 tensor or None
+        True classes, by their place among the kept ones.
+    """
+
+    rows: Tensor | None
+    classes: Tensor | None
+    labels: Tensor | None
+
+    def of(self, logits: Tensor) -> Tensor:
+        """What is kept of logits (n, C) or (n, L, V): (r, k), float32."""
+        import torch
+
+        flat = logits.reshape(-1, logits.shape[-1])
+        if self.rows is not None:
+            flat = flat[self.rows]
+        if self.classes is None:
+            return flat.float()
+        chosen = flat.gather(1, self.classes)
+        others = flat.scatter(1, self.classes, -torch.inf).logsumexp(dim=1, keepdim=True)
+        return torch.cat([chosen, others], dim=1).float()
+
+
+def kept_of(session: Session, label: str) -> Kept:
+    """What is kept of answers to the samples of a model's task."""
+    import torch
+
+    samples, single, probe = (
+        session.merge_samples(label),
+        session.logits(label),
+        session.probe(label),
+    )
+    if probe.task.outputs != "classes":
+        return Kept(None, None, None)
+    labels = None if samples.labels is None else samples.labels.reshape(-1)
+    rows = None
+    if labels is not None:
+        rows = (labels != IGNORED).nonzero()[:, 0]
+        labels = labels[rows]
+    elif single.dim() == 3:
+        decoder = probe.has_encoder_and_decoder
+        tokens = samples.tokens(single.shape[1], decoder=decoder)
+        rows = None if tokens is None else tokens.reshape(-1).nonzero()[:, 0]
+    if single.shape[-1] <= MOST_CLASSES:
+        return Kept(rows, None, labels)
+    flat = single.reshape(-1, single.shape[-1])
+    classes = (flat if rows is None else flat[rows]).topk(LIKELIEST, dim=1).indices
+    if labels is not None:
+        first = classes[:, :-1]
+        there = (first == labels[:, None]).any(dim=1)
+        last = torch.where(there, classes[:, -1], labels)
+        classes = torch.cat([first, last[:, None]], dim=1)
+        labels = (classes == labels[:, None]).int().argmax(dim=1)
+    return Kept(rows, classes, labels)

@@ -1,0 +1,1 @@
+"""What a merge answers, pieced together from what each of its models does alone."""

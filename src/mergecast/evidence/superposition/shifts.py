@@ -1,0 +1,151 @@
+"""Adding up what models do to each other's answers.
+
+Fine-tuned models of one base hardly interact: on inputs of one task the features of a merge are
+those of the base, plus the shift that each member's task vector causes alone (weight
+disentanglement, Ortiz-Jimenez et al. 2023, arXiv 2305.12827; cross-task linearity, Zhou et al.
+2024, arXiv 2402.03660). With a linear head the same holds of logits, which is where shifts are
+added up here. Nothing is fitted, no labels are needed and no two models are merged.
+
+A model's own shift under a method is measured: it is merged alone. A partner's is taken from a
+half of its task vector, scaled to the method's *strength* with it: the share of the task vector
+whose effect on the partner's own answers is nearest to the method's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mergecast.errors import UndefinedError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: The share of a task vector at which shifts are measured.
+HALF = 0.5
+#: No method is taken for stronger than twice the task vector.
+STRONGEST = 2.0
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A model's effect on its own answers over the strength of its task vector.
+
+    Attributes
+    ----------
+    half, whole : (r, k) tensor
+        Shifts from the base's answers at half the task vector and at all of it.
+    """
+
+    half: Tensor
+    whole: Tensor
+
+    def at(self, strength: float) -> Tensor:
+        """The shift at a strength: the parabola through 0, a half and 1."""
+        bend = 2 * self.whole - 4 * self.half
+        return (self.whole - bend) * strength + bend * strength**2
+
+    def strength_of(self, shift: Tensor) -> float:
+        """The strength whose shift is nearest to `shift`; constants of a row do not count.
+
+        Raises UndefinedError where the task vector does nothing to the answers.
+        """
+        import numpy as np
+
+        bend = _centred(2 * self.whole - 4 * self.half)
+        straight, wanted = _centred(self.whole) - bend, _centred(shift)
+        if not float(straight.square().sum() + bend.square().sum()) > 0:
+            raise UndefinedError("strength", "the model answers as its base does")
+        # The squared distance is a polynomial of fourth degree; its minimum lies where the
+        # derivative is zero, or at an end.
+        inner = [[float((a * b).sum()) for b in (straight, bend, wanted)] for a in (straight, bend)]
+        (aa, ab, aw), (_, bb, bw) = inner
+        roots = np.roots([4 * bb, 6 * ab, 2 * aa - 4 * bw, -2 * aw])
+        real = [float(root.real) for root in roots if abs(root.imag) < 1e-9]
+        candidates = [0.0, STRONGEST, *(root for root in real if 0 < root < STRONGEST)]
+        return min(
+            candidates, key=lambda s: bb * s**4 + 2 * ab * s**3 + (aa - 2 * bw) * s**2 - 2 * aw * s
+        )
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """What the models of a family do to the answers on each task's samples, each of them alone.
+
+    All answers are (r, k), float64; see `mergecast.evidence.retention.answers`.
+
+    Attributes
+    ----------
+    base, single : mapping of str to Tensor
+        Task to the answers of the base and of its own fine-tuned model.
+    half : mapping of (str, str) to Tensor
+        Model and task to the shift at half the model's task vector.
+    alone : mapping of (str, str) to Tensor
+        Task's model and method to the answers of the model merged alone.
+    missing : mapping of (str, str) to str
+        Why `alone` has none.
+    """
+
+    base: Mapping[str, Tensor]
+    single: Mapping[str, Tensor]
+    half: Mapping[tuple[str, str], Tensor]
+    alone: Mapping[tuple[str, str], Tensor]
+    missing: Mapping[tuple[str, str], str]
+
+    @cached_property
+    def curves(self) -> dict[str, Curve]:
+        """Every model's effect on its own answers."""
+        return {
+            label: Curve(self.half[label, label], self.single[label] - self.base[label])
+            for label in self.base
+        }
+
+    def own(self, label: str, method: str) -> Tensor:
+        """The shift that a model has left under a method; raises UndefinedError."""
+        if (label, method) in self.missing:
+            raise UndefinedError(f"model {label!r}", self.missing[label, method])
+        return self.alone[label, method] - self.base[label]
+
+    def strength(self, label: str, method: str) -> float:
+        """How much of a model's task vector a method leaves, by its effect; UndefinedError."""
+        try:
+            return self.curves[label].strength_of(self.own(label, method))
+        except UndefinedError as error:
+            raise UndefinedError(f"model {label!r}", error.problem) from error
+
+    def merged(
+        self, task: str, strengths: Mapping[str, float], own: Tensor | None = None
+    ) -> Tensor:
+        """What a merge answers on a task's samples, (r, k).
+
+        Parameters
+        ----------
+        task : str
+            The member whose samples and head they are.
+        strengths : mapping of str to float
+            Every member to the strength of its task vector in the merge.
+        own : Tensor, optional
+            The task's own shift where it was measured; else it is read from its curve.
+        """
+        shift = self.curves[task].at(strengths[task]) if own is None else own
+        total = self.base[task] + shift
+        for label, strength in strengths.items():
+            if label != task:
+                total = total + strength / HALF * self.half[label, task]
+        return total
+
+    def of_pair(self, task: str, partner: str, method: str) -> Tensor:
+        """What the merge of two models by a method answers on the first's samples, (r, k).
+
+        Raises UndefinedError where one of them cannot be merged alone.
+        """
+        own = self.own(task, method)
+        strengths = {task: HALF, partner: self.strength(partner, method)}
+        return self.merged(task, strengths, own)
+
+
+def _centred(rows: Tensor) -> Tensor:
+    """Rows of logits less their mean, which no probability depends on."""
+    return rows - rows.mean(dim=1, keepdim=True) if rows.shape[1] > 1 else rows
