@@ -44,7 +44,7 @@ def test_an_error_ends_at_once_what_others_are_doing():
     began = time.monotonic()
     with pytest.raises(UsageError, match="spec 1: refused"), Workers(2) as pool:
         pool.map(_refuse_or_answer_for_ever, [1, 0])
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 300
 
 
 def test_no_workers_is_a_usage_error():
@@ -82,14 +82,14 @@ def test_a_signal_ends_everything_without_a_traceback(tmp_path, sent, code):
     )
     _wait(lambda: len(list(tmp_path.glob("*.pid"))) == 2)
     program.send_signal(sent)
-    _, stderr = program.communicate(timeout=20)
+    _, stderr = program.communicate(timeout=120)
     assert program.returncode == code
     assert "Traceback" not in stderr
     pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
     _wait(lambda: not any(_alive(pid) for pid in pids))
 
 
-def _wait(condition, seconds=40.0):
+def _wait(condition, seconds=200.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"

@@ -25,7 +25,15 @@ from mergecast.typing import Floats
 
 AUTO: Final = "auto"
 # From the plainest on: a tie goes to the earlier one. Those that lack their metrics sit out.
-CANDIDATES: Final = ["constant", "retention", "retention_unlabelled", "ridge", "lasso"]
+CANDIDATES: Final = [
+    "constant",
+    "superposition",
+    "superposition_unlabelled",
+    "retention",
+    "retention_unlabelled",
+    "ridge",
+    "lasso",
+]
 #: What pairs with known outcomes are forecast by, unless another warm predictor is asked for.
 WARM_PREDICTOR: Final = "additive_plus_warm"
 LEVELS: Final = [0.5, 0.8, LEVEL, 0.95]

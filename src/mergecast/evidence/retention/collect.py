@@ -13,8 +13,9 @@ from functools import partial
 from itertools import product
 
 from mergecast.evidence.kind import Step, one_of_each_shape
-from mergecast.evidence.readings import Readings
+from mergecast.evidence.readings import Key, Readings
 from mergecast.evidence.retention.batchnorm import BATCHNORM
+from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.retention.merges import (
     RETENTION,
     alone,
@@ -34,7 +35,7 @@ def collect(session: Session) -> Readings:
     methods, stand_ins = session.methods, session.merges.partners
     total = session.family.size * len(methods) * len(stand_ins)
     advance = session.progress.stage("retention", total)
-    comparisons = {}
+    comparisons: dict[Key, Comparison] = {}
     for member in sorted(session.family.names):
         with remembered(Decompositions()):
             for method in methods:

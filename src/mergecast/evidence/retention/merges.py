@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from mergecast.checkpoints.checkpoint import Checkpoint
@@ -40,6 +41,8 @@ from mergecast.tasks.probe import FORWARD
 
 _MODULES = ("mergecast.evidence.retention.merges",)
 RETENTION = Stage("retention", 2, uses=(FORWARD, ALONE, forms.STAGE, ANSWERS), modules=_MODULES)
+#: What was answered by a model merged alone, in the file of its unit.
+_ANSWERS = "answers"
 PROBE = Stage("pair probe", 1, uses=(FORWARD, MERGE, forms.STAGE), modules=_MODULES)
 
 
@@ -66,15 +69,16 @@ def alone_answers(session: Session, member: str, method: str) -> Tensor:
     Raises UndefinedError where there is no such merge.
     """
     file, comparison = _alone(session, member, method, "base")
-    if "0" not in file.infos:
+    answers = to_tensor(file.array(_ANSWERS))
+    if not len(answers):
         raise UndefinedError(f"model {member!r}", next(iter(comparison.missing.values())))
-    return to_tensor(file.array("0"))
+    return answers[0]
 
 
 def _alone(
     session: Session, member: str, method: str, stand_in: str
 ) -> tuple[Checkpoint, Comparison]:
-    """Answers by number of the draw, and their comparison with the model's own."""
+    """Answers of every draw, none where there is no merge, and how they compare to its own."""
     merges = session.merges
     draws = 1 if stand_in == "base" else merges.draws
     spec = _spec(session, RETENTION, member, method)
@@ -83,16 +87,15 @@ def _alone(
         spec["seed"] = session.settings.seed
 
     def compute() -> tuple[dict[str, Tensor], dict[str, object]]:
-        kept, answers, comparisons = kept_of(session, member), {}, []
+        kept, answers, comparisons = kept_of(session, member), [], []
         for draw in range(draws):
             try:
                 logits = answer(session, member, _one_draw(session, member, method, stand_in, draw))
             except UndefinedError as reason:
-                comparisons.append(forms.all_missing(reason.problem))
-                continue
-            answers[str(draw)] = kept.of(logits)
+                return {_ANSWERS: torch.empty(0)}, vars(forms.all_missing(reason.problem))
+            answers.append(kept.of(logits))
             comparisons.append(compare(session, member, logits))
-        return answers, vars(forms.mean_of(comparisons))
+        return {_ANSWERS: torch.stack(answers)}, vars(forms.mean_of(comparisons))
 
     file, record = session.file_unit(spec, "alone", compute)
     return file, Comparison(record["values"], record["missing"])
@@ -227,9 +230,7 @@ def _kept(
     return Comparison(record["values"], record["missing"])
 
 
-def readings_of(
-    comparisons: Mapping[tuple[str, str, str], Comparison], session: Session
-) -> Readings:
+def readings_of(comparisons: Mapping[Key, Comparison], session: Session) -> Readings:
     """Every form of every comparison, by the comparison's key and the form's."""
     values: dict[Key, float] = {}
     missing: dict[Key, str] = {}

@@ -12,8 +12,9 @@ from itertools import combinations
 from math import comb
 
 from mergecast.evidence.kind import Step, one_of_each_shape
-from mergecast.evidence.readings import Readings
+from mergecast.evidence.readings import Key, Readings
 from mergecast.evidence.retention.batchnorm import BATCHNORM
+from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.retention.merges import (
     PROBE,
     answer,
@@ -31,7 +32,7 @@ def collect(session: Session) -> Readings:
     """Merge every pair by every method: (model, partner, method, form) to value."""
     pairs, methods = list(combinations(sorted(session.family.names), 2)), session.methods
     advance = session.progress.stage("pair probes", len(pairs) * len(methods))
-    comparisons = {}
+    comparisons: dict[Key, Comparison] = {}
     for left, right in pairs:
         for method in methods:
             both = together(session, (left, right), method)

@@ -14,7 +14,7 @@ from torch import Tensor
 from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.errors import UndefinedError
 from mergecast.evidence.kind import Step, one_of_each_shape
-from mergecast.evidence.readings import Readings
+from mergecast.evidence.readings import Key, Readings
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import STAGE as ANSWERS
 from mergecast.evidence.retention.answers import Kept, kept_of
@@ -54,7 +54,7 @@ def collect(session: Session) -> Readings:
     names = sorted(session.family.names)
     kept = {label: kept_of(session, label) for label in names}
     shifts = gather(session, kept)
-    comparisons: dict[tuple[str, ...], Comparison] = {}
+    comparisons: dict[Key, Comparison] = {}
     for task in names:
         outputs = session.task(task).outputs
         reference = shifts.single[task], kept[task].labels, outputs

@@ -1,4 +1,4 @@
-"""The forecast of few coefficients: what a model keeps alone, and how far the two pull apart."""
+"""The forecast of few coefficients: what a model keeps, and how far the two pull apart."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from mergecast.forecast.estimators.stored_linear import LinearModel
 #: Forms of retention, the best first (`benchmarks/tiers.py`); the labelled one needs labels.
 LABELLED = ("retention_scrambled_kept_labelled", "retention_kept_labelled")
 UNLABELLED = ("retention_scrambled_kept_unlabelled", "retention_kept_unlabelled")
+#: What a merge keeps as superposed shifts have it (`benchmarks/superposition.py`).
+SUPERPOSED_LABELLED = "superposed_kept_labelled"
+SUPERPOSED = "superposed_overlap_unlabelled"
 #: What is known of the pair: how far two task vectors read the same inputs.
 PAIR = ("right_subspace_overlap_top_k",)
 #: What tells the members of a pair apart where retention was not measured.
@@ -34,6 +37,20 @@ def few_metrics(columns: Iterable[str]) -> list[str] | None:
 
 
 @predictor(
+    "superposition_unlabelled",
+    "the same without labels",
+    needs=(SUPERPOSED,),
+    stored=LinearModel,
+    own=(SUPERPOSED,),
+)
+@predictor(
+    "superposition",
+    "what a merge keeps as superposed shifts have it, and the overlap of right subspaces",
+    needs=(SUPERPOSED_LABELLED, SUPERPOSED),
+    stored=LinearModel,
+    own=(SUPERPOSED_LABELLED, SUPERPOSED),
+)
+@predictor(
     "retention_unlabelled",
     "the same without labels",
     needs=UNLABELLED,
@@ -47,12 +64,13 @@ def few_metrics(columns: Iterable[str]) -> list[str] | None:
     stored=LinearModel,
 )
 class RetentionLinear(ScaledLinear):
-    """y(i | j) = c + α · retention of i alone + β · overlap of i and j, by least squares.
+    """y(i | j) = c + α · retention of i + β · overlap of i and j, by least squares.
 
-    Retention says what a method costs a model whoever its partner is, which is most of an outcome;
-    the overlap of the right singular subspaces says how much of the rest these two spare each
-    other. Two coefficients can be learnt from the pairs of a few tasks and hold for models never
-    seen, where a fit to all metrics learns the training tasks by heart.
+    Retention is that of i alone, which says what a method costs a model whoever its partner is, or
+    that of superposed shifts, which knows the partner; the overlap of the right singular subspaces
+    says how much of the rest these two spare each other. Two coefficients can be learnt from the
+    pairs of a few tasks and hold for models never seen, where a fit to all metrics learns the
+    training tasks by heart.
 
     Metrics are standardised and limited to their training range and `reach` widths beyond it:
     further than in `linear`, since both are shares that hold few surprises, and

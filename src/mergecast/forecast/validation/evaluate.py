@@ -28,6 +28,8 @@ NOT_APPLICABLE = "not applicable: needs outcomes of the partner, and both tasks 
 # The others are there to be asked for: they cost more, or serve to reproduce the paper.
 DEFAULT_PREDICTORS = [
     *BASELINES,
+    "superposition",
+    "superposition_unlabelled",
     "retention",
     "retention_unlabelled",
     "ridge",

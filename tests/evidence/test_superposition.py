@@ -1,0 +1,127 @@
+import pytest
+import torch
+
+from mergecast.checkpoints.writer import write_safetensors
+from mergecast.errors import UndefinedError
+from mergecast.evidence import MergeSettings, ProbeSettings, Session
+from mergecast.evidence.retention import probe as pair_probes
+from mergecast.evidence.retention.answers import LIKELIEST, Kept, kept_of
+from mergecast.evidence.retention.forms import ways
+from mergecast.evidence.superposition.collect import collect, gather, half_way
+from mergecast.evidence.superposition.shifts import Curve
+from mergecast.family import Family
+from mergecast.merging import METHODS, merging_method
+from mergecast.tasks.probe import Probe
+from mergecast.testing.tiny import tiny_states, tiny_tasks
+from tiny_models import tiny_session
+
+FORMS = [key for key, *_ in ways()]
+AVERAGES = MergeSettings(samples=12, methods=("task_arithmetic", "weight_avg"))
+
+
+@pytest.fixture
+def linear(tmp_path):
+    """A family whose models differ in one linear layer: their logits are linear in weights."""
+    states = tiny_states()
+    for label, state in states.items():
+        for name in ("up.weight", "up.bias"):
+            state[name] = states["base"][name]
+        write_safetensors(tmp_path / f"{label}.safetensors", state)
+    family = Family.open(
+        tmp_path / "base.safetensors", {x: tmp_path / f"{x}.safetensors" for x in "abc"}
+    )
+
+    def session(merges=AVERAGES, names="abc"):
+        settings = ProbeSettings(calibration=10, cache=tmp_path / "cache")
+        return Session(family.subset(list(names)), tiny_tasks(), settings, merges)
+
+    return session
+
+
+def test_where_outputs_are_linear_in_the_weights_it_is_the_merge_itself(linear):
+    superposed, merged = collect(linear()), pair_probes.collect(linear())
+    for key, value in merged.values.items():
+        assert superposed.values[key] == pytest.approx(value, abs=1e-5), key
+    assert len(merged.values) == 6 * 2 * len(FORMS)
+
+
+def test_it_is_near_the_merge_where_they_are_not_and_knows_the_partner(tmp_path):
+    superposed = collect(tiny_session(tmp_path, merges=AVERAGES))
+    merged = pair_probes.collect(tiny_session(tmp_path, merges=AVERAGES))
+    form, pairs = "overlap_unlabelled", [(a, b) for a in "abc" for b in "abc" if a != b]
+    keys = [(*pair, "weight_avg", form) for pair in pairs]
+    errors = [abs(superposed.values[key] - merged.values[key]) for key in keys]
+    assert max(errors) < 0.02
+    assert min(abs(merged.values[key] - 1) for key in keys) > 0.02
+    assert len({superposed.values[key] for key in keys}) == 6
+
+
+def test_a_set_is_added_up_without_a_pass(linear, monkeypatch):
+    session = linear()
+    kept = {label: kept_of(session, label) for label in "abc"}
+    shifts = gather(session, kept)
+    state = {
+        name: half_way(session, None)[name]
+        + sum(0.8 * (half_way(session, x)[name] - half_way(session, None)[name]) for x in "abc")
+        for name in session.family.shared
+    }
+    head = {k: v for k, v in session.state("b").items() if k.startswith("head.")}
+    expected = session.probe("b").logits({**state, **head}, session.merge_samples("b"))
+    monkeypatch.setattr(Probe, "forward", None)
+    found = shifts.merged("b", dict.fromkeys("abc", 0.4))
+    torch.testing.assert_close(found.float(), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_passes_are_counted_and_another_model_costs_its_own(linear, monkeypatch):
+    calls, forward = [], Probe.forward
+
+    def counted(self, samples):
+        calls.append(self.task.name)
+        return forward(self, samples)
+
+    monkeypatch.setattr(Probe, "forward", counted)
+    first = collect(linear(names="ab"))
+    # Two models' own answers; the base and two halves on two tasks; two methods alone.
+    assert len(calls) == 2 + 2 * 3 + 2 * 2
+    calls.clear()
+    assert collect(linear(names="ab")).values == first.values
+    assert len(calls) == 2  # a model's own answers are not kept
+    calls.clear()
+    assert first.values.items() <= collect(linear()).values.items()
+    # The third model's samples under the base and three halves, itself on the others', alone.
+    assert len(calls) == 3 + 4 + 2 + 2
+
+
+def test_a_curve_finds_the_strength_that_made_a_shift():
+    draw = torch.Generator().manual_seed(0)
+    half, whole = torch.randn(2, 9, 4, generator=draw, dtype=torch.float64)
+    curve = Curve(half, whole)
+    torch.testing.assert_close(curve.at(0.5), half)
+    torch.testing.assert_close(curve.at(1.0), whole)
+    for strength in (0.0, 0.3, 0.5, 1.0, 1.7):
+        constant = torch.arange(9, dtype=torch.float64)[:, None]
+        assert curve.strength_of(curve.at(strength) + constant) == pytest.approx(strength, abs=1e-6)
+    with pytest.raises(UndefinedError, match="answers as its base does"):
+        Curve(0 * half, 0 * whole).strength_of(whole)
+
+
+def test_a_method_that_fails_is_missing_with_its_reason(linear):
+    def refuses(block):
+        raise UndefinedError(block.name, "has no such thing")
+
+    with METHODS.isolated():
+        merging_method("superposition_test_refuses", reference="a test")(refuses)
+        found = collect(linear(MergeSettings(methods=("superposition_test_refuses",))))
+    with pytest.raises(UndefinedError, match="no merge by superposition_test_refuses"):
+        found.value("a", "b", "superposition_test_refuses", "overlap_unlabelled")
+    assert found.value("a", "base", "overlap_unlabelled") > 0
+
+
+def test_of_many_classes_the_likeliest_and_the_true_one_are_kept():
+    draw = torch.Generator().manual_seed(0)
+    logits = torch.randn(7, 1000, generator=draw)
+    classes = logits.topk(LIKELIEST - 1, dim=1).indices
+    kept = Kept(torch.tensor([0, 2, 5]), classes[[0, 2, 5]], None).of(logits)
+    assert kept.shape == (3, LIKELIEST)
+    whole = logits[[0, 2, 5]].softmax(dim=1).gather(1, classes[[0, 2, 5]])
+    torch.testing.assert_close(kept.softmax(dim=1)[:, :-1], whole)
