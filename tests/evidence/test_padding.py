@@ -119,4 +119,6 @@ def test_encoders_with_decoders_have_all_metrics(kind, tmp_path):
     )  # fmt: skip
     gaps = {entry.key for entry in table.missing if "bottom_k" not in entry.key}
     # Models of random weights are on the wrong side of their own labels.
-    assert gaps <= {f"retention_margin_labelled@ties:{way}" for way in DIRECTIONS}
+    margins = ("retention_margin_labelled@ties", "superposed_margin_labelled@ties")
+    names = (*margins, "base_margin_labelled")
+    assert gaps <= {f"{name}:{way}" for name in names for way in DIRECTIONS}

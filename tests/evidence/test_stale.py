@@ -18,6 +18,7 @@ from mergecast.evidence.gradients import curvature, fisher
 from mergecast.evidence.inputs import collect as inputs
 from mergecast.evidence.retention import merges
 from mergecast.evidence.retention.forms import FORMS
+from mergecast.evidence.superposition import collect as superposition
 from mergecast.merging import METHODS
 from mergecast.runtime.store import Store
 from tiny_models import tiny_family, tiny_tasks
@@ -25,6 +26,8 @@ from tiny_models import tiny_family, tiny_tasks
 SETTINGS = MergeSettings(methods=("ties", "weight_avg"), draws=1)
 #: Units of three models: one for each, for each and a task, pair of directions, stand-in or pair.
 MODELS = {"gradients": 3, "curvature": 3, "fisher": 9, "input moments": 3, "activations": 9}
+#: Of the base and of half of every model, on every task's samples.
+SHIFTS = {"shifts": 12}
 METHOD = {"retention": 3 * 2, "pair probe": 3 * 2}
 
 
@@ -54,7 +57,9 @@ def missed(tmp_path, monkeypatch):
         return dict(counts)
 
     methods = len(SETTINGS.methods)
-    assert collect() == MODELS | {stage: methods * count for stage, count in METHOD.items()}
+    assert collect() == MODELS | SHIFTS | {
+        stage: methods * count for stage, count in METHOD.items()
+    }
     return collect
 
 
@@ -107,9 +112,11 @@ def test_the_seed_of_merges_is_no_affair_of_single_models(missed):
 def test_statistics_measured_anew_are_another_merge(missed, monkeypatch):
     again = replace(SETTINGS, reestimate_batchnorm=True)
     both = {stage: 2 * count for stage, count in METHOD.items()}
-    assert missed(again) == both
+    assert missed(again) == both | SHIFTS
     monkeypatch.setattr(merges, "BATCHNORM", replace(merges.BATCHNORM, version=2))
     assert missed(again) == both
+    monkeypatch.setattr(superposition, "BATCHNORM", merges.BATCHNORM)
+    assert missed(again) == SHIFTS
     assert missed() == {}
 
 

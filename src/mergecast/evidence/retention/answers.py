@@ -30,12 +30,13 @@ class Kept:
 
     Attributes
     ----------
-    rows : (r,) int64 tensor or None
-        Positions among all samples' tokens that are asked about; None for all.
-    classes : (r, k - 1) int64 tensor or None
-        Classes kept of each row, beside which one stands for all others; None for all classes.
-    labels : (r,) int64 tensor or None
-        True classes, by their place among the kept ones.
+    rows : Tensor or None
+        (r,) int64, positions among all samples' tokens that are asked about; None for all.
+    classes : Tensor or None
+        (r, k - 1) int64, classes kept of each row, beside which one stands for all others; None
+        for all classes.
+    labels : Tensor or None
+        (r,) int64, true classes, by their place among the kept ones.
     """
 
     rows: Tensor | None

@@ -35,8 +35,8 @@ class Curve:
 
     Attributes
     ----------
-    half, whole : (r, k) tensor
-        Shifts from the base's answers at half the task vector and at all of it.
+    half, whole : Tensor
+        (r, k), shifts from the base's answers at half the task vector and at all of it.
     """
 
     half: Tensor
