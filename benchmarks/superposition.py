@@ -1,6 +1,6 @@
 """Own, superposed and merged: what each tells of pair retention on digits-14, and what it costs.
 
-python benchmarks/superposition.py [--run DIR …] [--dir DIR] [--calibration 100] [--form overlap_unlabelled]
+python benchmarks/superposition.py [--run DIR …] [--dir DIR] [--calibration 100] [--form FORM]
 
 Nothing is fitted. Intervals are of 2.5 and 97.5 per cent over tasks drawn again, all pairs of the
 drawn tasks together. Costs are measured with an empty cache: seconds, and passes of one model over
@@ -84,11 +84,12 @@ def row(found: dict[str, Readings], pair: dict[str, object], form: str) -> dict[
     """A pair's outcome and the mean of both members by every kind."""
     left, right, method = (str(pair[key]) for key in ("left", "right", "method"))
     both = ((left, right), (right, left))
+    superposed = found["superposed"].value
     values = {
-        "base": [found["superposed"].values[first, BASE, form] for first, _ in both],
-        "own": [found["own"].values[first, method, BASE, form] for first, _ in both],
-        "superposed": [found["superposed"].values[*two, method, form] for two in both],
-        "merged": [found["merged"].values[*two, method, form] for two in both],
+        "base": [superposed(first, BASE, form) for first, _ in both],
+        "own": [found["own"].value(first, method, BASE, form) for first, _ in both],
+        "superposed": [superposed(*two, method, form) for two in both],
+        "merged": [found["merged"].value(*two, method, form) for two in both],
     }
     means = {kind: float(np.mean(numbers)) for kind, numbers in values.items()}
     return {"left": left, "right": right, "method": method, "y": pair["retention"], **means}
