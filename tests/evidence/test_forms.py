@@ -42,6 +42,29 @@ def test_unlabelled_forms_take_the_fine_tuned_models_prediction():
     }
 
 
+def test_matched_does_not_know_confidence_but_knows_answers():
+    draw = torch.Generator().manual_seed(0)
+    single, other = torch.randn(2, 40, 5, generator=draw)
+    for scale in (0.1, 7.0):
+        found = compare(scale * single + 3, single).values
+        assert found["matched_unlabelled"] == pytest.approx(1, abs=1e-6)
+        assert found["overlap_unlabelled"] < 0.9
+    near, far = (compare(single + step * other, single).values for step in (0.3, 3.0))
+    assert 0.7 < near["matched_unlabelled"] < 0.98
+    assert far["matched_unlabelled"] < 0.6
+    # Two classes of equal margins: 0.85 for the own answer in both, 0.15 shared where it differs.
+    margins = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    flipped = margins.clone()
+    flipped[0] = flipped[0].flip(0)
+    found = compare(2 * flipped, margins).values["matched_unlabelled"]
+    assert found == pytest.approx((3 + 0.3) / 4)
+
+
+def test_a_model_without_an_opinion_has_no_confidence_to_match():
+    found = compare(torch.zeros(3, 2), SINGLE)
+    assert "merged model's confidence to 0.85" in found.missing["matched_unlabelled"]
+
+
 def test_an_unchanged_model_keeps_everything():
     found = compare(SINGLE, SINGLE, LABELS).values
     for form, value in found.items():

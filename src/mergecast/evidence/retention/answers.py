@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mergecast.evidence.retention.forms import LIKELIEST, MOST_CLASSES
 from mergecast.evidence.session import Session
 from mergecast.runtime.stage import Stage
 from mergecast.tasks.scores import IGNORED
@@ -17,10 +18,6 @@ from mergecast.tasks.scores import IGNORED
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Answers with more classes are cut.
-MOST_CLASSES = 256
-#: How many classes are kept then.
-LIKELIEST = 32
 STAGE = Stage("answers", 1, modules=("mergecast.evidence.retention.answers",))
 
 

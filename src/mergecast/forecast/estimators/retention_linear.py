@@ -16,8 +16,7 @@ from mergecast.forecast.estimators.stored_linear import LinearModel
 LABELLED = ("retention_scrambled_kept_labelled", "retention_kept_labelled")
 UNLABELLED = ("retention_scrambled_kept_unlabelled", "retention_kept_unlabelled")
 #: What a merge keeps as superposed shifts have it (`benchmarks/superposition.py`).
-SUPERPOSED_LABELLED = "superposed_kept_labelled"
-SUPERPOSED = "superposed_overlap_unlabelled"
+SUPERPOSED = ("superposed_matched_unlabelled",)
 #: What is known of the pair: how far two task vectors read the same inputs.
 PAIR = ("right_subspace_overlap_top_k",)
 #: What tells the members of a pair apart where retention was not measured.
@@ -37,18 +36,11 @@ def few_metrics(columns: Iterable[str]) -> list[str] | None:
 
 
 @predictor(
-    "superposition_unlabelled",
-    "the same without labels",
-    needs=(SUPERPOSED,),
-    stored=LinearModel,
-    own=(SUPERPOSED,),
-)
-@predictor(
     "superposition",
-    "what a merge keeps as superposed shifts have it, and the overlap of right subspaces",
-    needs=(SUPERPOSED_LABELLED, SUPERPOSED),
+    "what a merge keeps as superposed shifts have it, and the overlap; no labels",
+    needs=SUPERPOSED,
     stored=LinearModel,
-    own=(SUPERPOSED_LABELLED, SUPERPOSED),
+    own=SUPERPOSED,
 )
 @predictor(
     "retention_unlabelled",
