@@ -5,8 +5,8 @@ from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import UndefinedError
 from mergecast.evidence import MergeSettings, ProbeSettings, Session
 from mergecast.evidence.retention import probe as pair_probes
-from mergecast.evidence.retention.answers import LIKELIEST, Kept, kept_of
-from mergecast.evidence.retention.forms import ways
+from mergecast.evidence.retention.answers import Kept, kept_of
+from mergecast.evidence.retention.forms import LIKELIEST, likeliest, ways
 from mergecast.evidence.superposition.collect import collect, gather, half_way
 from mergecast.evidence.superposition.shifts import Curve
 from mergecast.family import Family
@@ -120,8 +120,12 @@ def test_a_method_that_fails_is_missing_with_its_reason(linear):
 def test_of_many_classes_the_likeliest_and_the_true_one_are_kept():
     draw = torch.Generator().manual_seed(0)
     logits = torch.randn(7, 1000, generator=draw)
-    classes = logits.topk(LIKELIEST - 1, dim=1).indices
-    kept = Kept(torch.tensor([0, 2, 5]), classes[[0, 2, 5]], None).of(logits)
-    assert kept.shape == (3, LIKELIEST)
-    whole = logits[[0, 2, 5]].softmax(dim=1).gather(1, classes[[0, 2, 5]])
+    rare = logits.argmin(dim=1)
+    classes, place = likeliest(logits, rare)
+    assert torch.equal(classes.gather(1, place[:, None])[:, 0], rare)
+    assert torch.equal(likeliest(logits, logits.argmax(dim=1))[1], torch.zeros(7, dtype=torch.long))
+    rows = torch.tensor([0, 2, 5])
+    kept = Kept(rows, classes[rows], None).of(logits)
+    assert kept.shape == (3, LIKELIEST + 1)
+    whole = logits[rows].softmax(dim=1).gather(1, classes[rows])
     torch.testing.assert_close(kept.softmax(dim=1)[:, :-1], whole)

@@ -45,8 +45,8 @@ def fit(
         Folders with `pairs` and `outcomes` tables, or the two tables.
     predictor : str
         ``auto`` takes for each method the one of least error with both tasks unseen; or
-        ``constant``, ``superposition``, ``retention``, ``retention_unlabelled``,
-        ``ridge``, ``lasso``,
+        ``constant``, ``superposition``, ``superposition_unlabelled``, ``retention``,
+        ``retention_unlabelled``, ``ridge``, ``lasso``,
         ``additive_plus``; or ``additive_plus_warm``: ``auto``, and forecasts by known outcomes for
         every method.
     workers : int

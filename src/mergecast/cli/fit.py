@@ -27,8 +27,9 @@ def command(
     """Learn a forecaster from the merges of one or more suites.
 
     By default each method gets the predictor of least error with both tasks unseen. Or one for
-    all: constant, superposition, retention, retention_unlabelled, ridge, lasso, additive_plus;
-    with additive_plus_warm, as by default, and forecasts by known outcomes for every method.
+    all: constant, superposition, retention (either also with _unlabelled), ridge, lasso,
+    additive_plus; with additive_plus_warm, as by default, and forecasts by known outcomes for
+    every method.
 
     Examples:
 

@@ -28,15 +28,16 @@ AUTO: Final = "auto"
 CANDIDATES: Final = [
     "constant",
     "superposition",
+    "superposition_unlabelled",
     "retention",
     "retention_unlabelled",
     "ridge",
     "lasso",
 ]
-#: Where its metrics are there, nothing but the constant competes with it: fits of other metrics
-#: that did better on the pairs of one family have not held on others (`docs/tiers.md`), and it
-#: takes the least evidence.
-PREFERRED: Final = "superposition"
+#: Where their metrics are there, nothing but the constant competes with them: fits of other metrics
+#: that did better on the pairs of one family have not held on others (`docs/tiers.md`), and they
+#: take the least evidence.
+PREFERRED: Final = ["superposition", "superposition_unlabelled"]
 #: What pairs with known outcomes are forecast by, unless another warm predictor is asked for.
 WARM_PREDICTOR: Final = "additive_plus_warm"
 LEVELS: Final = [0.5, 0.8, LEVEL, 0.95]
@@ -114,8 +115,8 @@ def fit_cold(unit: FitUnit) -> MethodModel:
             "compute those metrics, or use auto",
         )
     names = [name for name in asked if not lacking[name]]
-    if auto and PREFERRED in names:
-        names = ["constant", PREFERRED]
+    if auto and PREFERRED[0] in names:
+        names = ["constant", *PREFERRED]
     held_out = {name: _held_out(unit, name) for name in names}
     errors = {name: scores(table)["mae"] for name, table in held_out.items()}
     name = min(names, key=lambda name: errors[name]) if auto else names[-1]

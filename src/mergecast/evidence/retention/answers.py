@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mergecast.evidence.retention.forms import LIKELIEST, MOST_CLASSES
+from mergecast.evidence.retention.forms import MOST_CLASSES, likeliest
 from mergecast.evidence.session import Session
 from mergecast.runtime.stage import Stage
 from mergecast.tasks.scores import IGNORED
@@ -56,8 +56,6 @@ class Kept:
 
 def kept_of(session: Session, label: str) -> Kept:
     """What is kept of answers to the samples of a model's task."""
-    import torch
-
     samples, single, probe = (
         session.merge_samples(label),
         session.logits(label),
@@ -77,11 +75,6 @@ def kept_of(session: Session, label: str) -> Kept:
     if single.shape[-1] <= MOST_CLASSES:
         return Kept(rows, None, labels)
     flat = single.reshape(-1, single.shape[-1])
-    classes = (flat if rows is None else flat[rows]).topk(LIKELIEST, dim=1).indices
-    if labels is not None:
-        first = classes[:, :-1]
-        there = (first == labels[:, None]).any(dim=1)
-        last = torch.where(there, classes[:, -1], labels)
-        classes = torch.cat([first, last[:, None]], dim=1)
-        labels = (classes == labels[:, None]).int().argmax(dim=1)
-    return Kept(rows, classes, labels)
+    flat = flat if rows is None else flat[rows]
+    classes, place = likeliest(flat, flat.argmax(dim=1) if labels is None else labels)
+    return Kept(rows, classes, None if labels is None else place)

@@ -103,18 +103,36 @@ def overlap(answers: Answers) -> float:
 
 
 def matched(answers: Answers) -> float:
-    """Mean shared mass Σ_c min(p, pᵢ) where both predict with the same mean confidence, in [0, 1].
+    """What is kept where both models predict with the same mean confidence, 0 or more.
 
     Tasks end with different confidence, and merges lose some of it without a change of their
-    answers: `overlap` compares confidences, which says little of accuracy. Both models' logits are
-    multiplied by a number each, so that their largest probability is `CONFIDENCE` in the mean.
+    answers: forms that compare probabilities as they are compare confidences, which say little of
+    accuracy. Both models' logits are multiplied by a number each, so that their largest
+    probability is `CONFIDENCE` in the mean. The value is the mean of two: the mass that the
+    predicted distributions share, and the target's probability over the fine-tuned model's.
     """
-    after, before = answers.merged_logits, answers.single_logits
+    after, before, target = answers.merged_logits, answers.single_logits, answers.target
     if before.shape[1] > MOST_CLASSES:
-        likeliest = before.topk(LIKELIEST, dim=1).indices
-        after, before = after.gather(1, likeliest), before.gather(1, likeliest)
-    shared = _at_confidence(after, "merged").minimum(_at_confidence(before, "fine-tuned"))
-    return float(shared.sum(dim=1).mean())
+        classes, target = likeliest(before, target)
+        after, before = after.gather(1, classes), before.gather(1, classes)
+    after, before = _at_confidence(after, "merged"), _at_confidence(before, "fine-tuned")
+    shared = float(after.minimum(before).sum(dim=1).mean())
+    ratio = _ratio(_of(after, target).mean(), _of(before, target).mean(), "probability")
+    return (shared + ratio) / 2
+
+
+def likeliest(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Of many classes those to keep, (n, `LIKELIEST`), and the target's place among them.
+
+    Those of the largest logits; the last gives way to the target where that is not among them.
+    """
+    import torch
+
+    classes = logits.topk(LIKELIEST, dim=1).indices
+    there = (classes[:, :-1] == target[:, None]).any(dim=1)
+    last = torch.where(there, classes[:, -1], target)
+    classes = torch.cat([classes[:, :-1], last[:, None]], dim=1)
+    return classes, (classes == target[:, None]).int().argmax(dim=1)
 
 
 def _at_confidence(logits: Tensor, model: str) -> Tensor:
@@ -189,9 +207,9 @@ FORMS: dict[str, Form] = {
     ),
     "matched": Form(
         matched,
-        (0, 1),
-        "mean mass shared by the predicted distributions, both at the same mean confidence",
-        targets=False,
+        (0, inf),
+        "mean of the shared mass and of the {target}'s probability over the fine-tuned model's, "
+        "both models at the same mean confidence",
         scrambled=True,
     ),
 }
@@ -316,7 +334,7 @@ def _ratio(after: Tensor, before: Tensor, what: str) -> float:
 
 def _functions() -> list[Callable[..., object]]:
     forms = [form.function for form in FORMS.values()]
-    helpers: list[Callable[..., object]] = [_of, _margins, _ratio, _at_confidence]
+    helpers: list[Callable[..., object]] = [_of, _margins, _ratio, likeliest, _at_confidence]
     return [*forms, compare, compare_features, mean_of, *helpers]
 
 

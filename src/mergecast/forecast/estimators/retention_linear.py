@@ -16,6 +16,7 @@ from mergecast.forecast.estimators.stored_linear import LinearModel
 LABELLED = ("retention_scrambled_kept_labelled", "retention_kept_labelled")
 UNLABELLED = ("retention_scrambled_kept_unlabelled", "retention_kept_unlabelled")
 #: What a merge keeps as superposed shifts have it (`benchmarks/superposition.py`).
+SUPERPOSED_LABELLED = ("superposed_matched_labelled",)
 SUPERPOSED = ("superposed_matched_unlabelled",)
 #: What is known of the pair: how far two task vectors read the same inputs.
 PAIR = ("right_subspace_overlap_top_k",)
@@ -36,11 +37,18 @@ def few_metrics(columns: Iterable[str]) -> list[str] | None:
 
 
 @predictor(
-    "superposition",
-    "what a merge keeps as superposed shifts have it, and the overlap; no labels",
+    "superposition_unlabelled",
+    "the same without labels",
     needs=SUPERPOSED,
     stored=LinearModel,
     own=SUPERPOSED,
+)
+@predictor(
+    "superposition",
+    "what a merge keeps as superposed shifts have it, and the overlap of right subspaces",
+    needs=(*SUPERPOSED_LABELLED, *SUPERPOSED),
+    stored=LinearModel,
+    own=(*SUPERPOSED_LABELLED, *SUPERPOSED),
 )
 @predictor(
     "retention_unlabelled",

@@ -29,6 +29,7 @@ NOT_APPLICABLE = "not applicable: needs outcomes of the partner, and both tasks 
 DEFAULT_PREDICTORS = [
     *BASELINES,
     "superposition",
+    "superposition_unlabelled",
     "retention",
     "retention_unlabelled",
     "ridge",
