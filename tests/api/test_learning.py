@@ -81,5 +81,5 @@ def test_unknown_names_have_their_nearest(folders):
 
 def test_a_table_that_breaks_its_schema_is_named(folders):
     pairs, outcomes = mc.load_run(folders[0])
-    with pytest.raises(TableError, match="outcomes table, column 'retention': missing"):
-        mc.fit((pairs, outcomes.to_pandas().drop(columns="retention")))
+    with pytest.raises(TableError, match="outcomes table, column 'score': missing"):
+        mc.fit((pairs, outcomes.to_pandas().drop(columns="score")))
