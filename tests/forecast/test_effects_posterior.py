@@ -20,7 +20,8 @@ def rows():
     random = np.random.default_rng(0)
     z = random.normal(size=len(codes)) * 0.1
     rest = 0.05 + 0.05 * random.random(len(codes))
-    return Rows(method, member, partner, z, np.where(method == 0, 0.05, 0.08), rest)
+    return Rows(method, member, partner, z, np.where(method == 0, 0.05, 0.08), rest,
+                np.full(len(codes), 0.04))  # fmt: skip
 
 
 def effects_of(rows, sizes):
@@ -29,17 +30,19 @@ def effects_of(rows, sizes):
     columns = {}
     for r in range(len(rows.z)):
         m, i, j = rows.method[r], rows.member[r], rows.partner[r]
-        terms = {
-            ("shift",): shift * rows.scale[r],
-            ("slope",): slope * rows.z[r],
-            ("own", i): own * rows.scale[r],
-            ("partner", j): partner * rows.scale[r],
-            ("rest", i, j): rest * rows.rest[r],
-        }
-        for name, size in terms.items():
-            # What methods share, and what is the method's own.
-            columns.setdefault(("all", *name), {})[r] = size * np.sqrt(sizes.share)
-            columns.setdefault((m, *name), {})[r] = size * np.sqrt(1 - sizes.share)
+        level = {("shift",): shift * rows.scale[r], ("slope",): slope * rows.z[r]}
+        sizes_of_models = {("own", i): own, ("partner", j): partner}
+        mine = {name: size * rows.scale[r] for name, size in sizes_of_models.items()}
+        mine[("rest", i, j)] = rest * rows.rest[r]
+        shared = {**sizes_of_models, ("rest", i, j): rest}
+        parts = [((m, *name), size) for name, size in level.items()]
+        parts += [((m, *name), size * np.sqrt(1 - sizes.share)) for name, size in mine.items()]
+        parts += [
+            (("all", *name), size * rows.common[r] * np.sqrt(sizes.share))
+            for name, size in shared.items()
+        ]
+        for name, size in parts:
+            columns.setdefault(name, {})[r] = size
     design = np.zeros((len(rows.z), len(columns)))
     for c, values in enumerate(columns.values()):
         for r, value in values.items():

@@ -63,11 +63,14 @@ def test_a_measured_pair_is_what_was_measured_less_its_noise_and_the_others_move
     assert (here["basis"], beside["basis"], far["basis"]) == ("measured", "family", "family")
     assert far["reasons"][0]["metric"] == "measured merges of this family"
     assert far["reasons"][0]["contribution"] == pytest.approx(far["retention"] - 0.9)
-    # A method that nobody measured moves too, less.
-    other = one(rows, *"cdc", method="tsv")
-    assert far["retention"] < other["retention"] < 0.9
+    # Of a method that nobody measured, the forecasts with a or b move, less, and keep their widths.
+    other, same = one(rows, *"aca", method="tsv"), one(rows, *"cdc", method="tsv")
+    assert beside["retention"] < other["retention"] < 0.9
+    assert other["upper"] - other["retention"] == pytest.approx(0.1)
+    assert other["basis"] == "family"
+    assert (same["retention"], same["lower"], same["basis"]) == (0.9, 0.8, "cold")
     assert use.n_merges == 1
-    assert use.n_moved == len(rows) - 2
+    assert use.n_moved == (rows["basis"] == "family").sum()
     moved = (rows["retention"] - cold["retention"])[rows["basis"] == "family"]
     assert use.sentence == (
         "1 measured merge of this family used (ties): forecasts of the others moved by "
@@ -157,4 +160,4 @@ def test_noise_is_that_of_the_table_or_of_its_number_of_samples():
 def test_an_interval_without_an_end_is_no_reason_to_know_nothing():
     cold = forecast_rows().assign(upper=np.inf)
     rows, _ = with_measured(cold, table(outcome("a+b", 0.7)), 0.9)
-    assert np.isfinite(rows["upper"]).all()
+    assert np.isfinite(rows["upper"][rows["method"] == "ties"]).all()

@@ -5,7 +5,9 @@ A residual of member i beside j under method m, measured retention less forecast
     shift_m + slope_m z + own_mi + partner_mj + rest_mij (+ sampling noise),
 
 z being the forecast less its mean over the method's rows: a slope of -1 makes the forecast a
-constant. Every effect has a part that all methods share, a share ρ of its variance. How large
+constant. Own, partner and rest have a part that all methods share, a share ρ of their variance; the
+shift and the slope have none, since what a family does to one method says nothing of the level of
+another (`benchmarks/measured.py --method M`, and on real encoders it has the wrong sign). How large
 effects are is not known: their sizes are drawn from a weak prior (quasi-random, always the same
 draws), each draw is weighed by the likelihood of what was measured, and the posterior is the
 mixture. One measured pair hardly moves the sizes, and many decide them.
@@ -29,13 +31,13 @@ Codes = npt.NDArray[np.intp]
 #: Effects, in the order of `Effects.sd`: median of their standard deviation (in the forecaster's
 #: own errors; the slope's as it is) and standard deviation of its logarithm.
 PRIOR = {
-    "shift": (0.4, 1.2),
+    "shift": (0.6, 1.2),
     "slope": (0.2, 1.2),
-    "own": (0.6, 0.7),
+    "own": (0.7, 0.7),
     "partner": (0.3, 0.7),
-    "rest": (0.5, 0.7),
+    "rest": (0.6, 0.7),
 }
-#: The share that an effect's variance has in common with other methods': ½, and of its logit this.
+#: The median of ρ is ½; of its logit this is the standard deviation.
 _SHARE_SPREAD = 1.0
 _LOG2_DRAWS = 8
 _NEGLIGIBLE = 1e-6
@@ -55,6 +57,8 @@ class Rows:
         The forecaster's own error under the method, one standard deviation.
     rest : array of float
         The same of the row, where it is farther from what the forecaster was fitted on.
+    common : array of float
+        The same of what methods share: one value.
     """
 
     method: Codes
@@ -63,6 +67,7 @@ class Rows:
     z: Floats
     scale: Floats
     rest: Floats
+    common: Floats
 
     def take(self, rows: npt.NDArray[np.bool_]) -> Rows:
         """Some of them."""
@@ -71,7 +76,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Effects:
-    """How large the effects are: `sd` in the order of `PRIOR`, and the methods' common share."""
+    """How large the effects are: `sd` in the order of `PRIOR`, and what methods share of them."""
 
     sd: Floats
     share: float
@@ -85,17 +90,19 @@ def covariance(a: Rows, b: Rows, effects: Effects) -> Floats:
         return np.asarray(x[:, None] == y[None, :])
 
     members, partners = same(a.member, b.member), same(a.partner, b.partner)
-    scaled = shift + own * members + partner * partners
-    total = np.outer(a.scale, b.scale) * scaled + slope * np.outer(a.z, b.z)
-    total += rest * np.outer(a.rest, b.rest) * (members & partners)
-    return np.asarray(total * np.where(same(a.method, b.method), 1.0, effects.share))
+    of_models, of_row = own * members + partner * partners, rest * (members & partners)
+    mine = np.outer(a.scale, b.scale) * (shift + (1 - effects.share) * of_models)
+    mine += (1 - effects.share) * np.outer(a.rest, b.rest) * of_row + slope * np.outer(a.z, b.z)
+    shared = effects.share * np.outer(a.common, b.common) * (of_models + of_row)
+    return np.asarray(same(a.method, b.method) * mine + shared)
 
 
 def variance(rows: Rows, effects: Effects) -> Floats:
     """The diagonal of `covariance(rows, rows)`, (n,)."""
     shift, slope, own, partner, rest = effects.sd**2
-    scaled = rows.scale**2 * (shift + own + partner)
-    return np.asarray(scaled + slope * rows.z**2 + rest * rows.rest**2)
+    mine = rows.scale**2 * (shift + (1 - effects.share) * (own + partner))
+    mine += (1 - effects.share) * rest * rows.rest**2 + slope * rows.z**2
+    return np.asarray(mine + effects.share * rows.common**2 * (own + partner + rest))
 
 
 def condition(

@@ -69,8 +69,11 @@ def with_measured(
         # Of a merge still to be measured, the interval is of what measuring it would give.
         variance[asked] = spread + np.where(here, 0.0, np.nanmedian(noise))[asked]
     half = ndtri((1 + level) / 2) * np.sqrt(variance)
-    touched = np.isfinite(retention)
+    # What is learned of a model moves methods that nobody measured, too; their intervals stay.
+    learned = here | rows["method"].isin(known["method"]).to_numpy()
+    half = np.where(learned, half, rows["upper"] - forecast)
     change = retention - forecast
+    touched = np.isfinite(retention) & (learned | (np.abs(change) > 0))
     reasons = [
         [] if is_measured else _with_reason(before, moved) if is_moved else before
         for is_measured, is_moved, before, moved in zip(
@@ -205,4 +208,5 @@ def _coded(rows: pd.DataFrame, level: float) -> Rows:
         z=(rows["retention"] - rows.groupby("method")["retention"].transform("mean")).to_numpy(),
         scale=pd.Series(rest, index=rows.index).groupby(by_method).transform("min").to_numpy(),
         rest=rest,
+        common=np.full(len(rows), rest.min()),
     )

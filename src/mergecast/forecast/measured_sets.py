@@ -82,7 +82,8 @@ def _learned(
 
     def coded(method: Codes, member: Codes, members: Codes) -> Rows:
         scale = errors[method]
-        return Rows(method, member, members, np.zeros(len(method)), scale, scale)
+        common = np.full(len(method), errors.min())
+        return Rows(method, member, members, np.zeros(len(method)), scale, scale, common)
 
     seen = coded(
         known["method"].map(methods).to_numpy(),
