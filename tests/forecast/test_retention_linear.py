@@ -4,6 +4,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mergecast.errors import UsageError
 from mergecast.forecast.estimators.retention_linear import LABELLED, UNLABELLED, RetentionLinear
+from mergecast.forecast.estimators.stored_linear import LinearModel
 from mergecast.forecast.training import training_rows
 from mergecast.forecast.validation.evaluate import evaluate
 
@@ -79,3 +80,25 @@ def test_without_retention_metrics_it_says_what_to_compute(suite, make_suite):
     assert "ridge" in usual
     assert "retention" not in usual
     assert "retention" in set(evaluate(*suite, "l2to").results["predictor"])
+
+
+def test_the_overlap_fades_out_beyond_its_range_and_retention_does_not(suite):
+    rows = training_rows(*suite)["ties"]
+    fitted = RetentionLinear().fit(rows.X, rows.y)
+    stored = LinearModel.of(fitted, rows)
+    overlap = rows.X["right_subspace_overlap_top_k"]
+    width, row = overlap.max() - overlap.min(), rows.X.iloc[[0]]
+    centre = row.assign(right_subspace_overlap_top_k=overlap.mean())
+    at_edge, half_way, outside = (
+        row.assign(right_subspace_overlap_top_k=overlap.max() + share * width)
+        for share in (0.0, 0.5, 1.0)
+    )
+    plain = fitted.predict(centre)[0]
+    assert fitted.predict(outside)[0] == pytest.approx(plain)
+    effect = fitted.predict(at_edge)[0] - plain
+    assert 0.05 < fitted.predict(half_way)[0] - plain < 1.5 * effect
+    less = row.assign(**{UNLABELLED[0]: rows.X[UNLABELLED[0]].min() - 0.2})
+    least = row.assign(**{UNLABELLED[0]: rows.X[UNLABELLED[0]].min()})
+    assert fitted.predict(least)[0] - fitted.predict(less)[0] == pytest.approx(0.4 * 0.2)
+    for X in (centre, at_edge, half_way, outside, less):
+        assert stored.predict(X)[0] == pytest.approx(fitted.predict(X))

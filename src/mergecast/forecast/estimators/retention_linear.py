@@ -72,9 +72,10 @@ class RetentionLinear(ScaledLinear):
     pairs of a few tasks and hold for models never seen, where a fit to all metrics learns the
     training tasks by heart.
 
-    Metrics are standardised and limited to their training range and `reach` widths beyond it:
-    further than in `linear`, since both are shares that hold few surprises, and
-    models that keep less than any seen are those one wants to hear of.
+    Metrics are standardised. Retention counts up to `reach` widths beyond its training range:
+    models that keep less than any seen are those one wants to hear of. The overlap fades out over
+    that distance: on a real encoder, where every pair's was far outside, its effect at the limit
+    moved all forecasts by a third.
 
     Parameters
     ----------
@@ -113,6 +114,7 @@ class RetentionLinear(ScaledLinear):
         names = self.feature_names_in_.tolist() if named else list(map(str, range(Z.shape[1])))
         self.used_ = self._choose(names) if named else names
         columns = [names.index(name) for name in self.used_]
+        self.fades_ = np.isin(names, PAIR)
         self.intercept_ = float(y.mean())
         self.coef_ = np.zeros(Z.shape[1])
         self.coef_[columns] = np.linalg.lstsq(Z[:, columns], y - self.intercept_, rcond=None)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.base import (
     BaseEstimator,
     MetaEstimatorMixin,
@@ -23,6 +24,13 @@ def within(X: Floats, low: Floats, high: Floats, reach: float) -> Floats:
     """X (n, p), limited to `reach` widths beyond the range [low, high] (p,) of each column."""
     room = reach * (high - low)
     return np.asarray(np.clip(X, low - room, high + room))
+
+
+def counted(X: Floats, low: Floats, high: Floats, reach: float) -> Floats:
+    """How much of an effect counts that fades, (n, p): all in the range, nothing `reach` beyond."""
+    beyond = np.maximum(low - X, X - high).clip(min=0)
+    room = np.maximum(reach * (high - low), np.finfo(np.float64).tiny)
+    return np.asarray(1 - np.minimum(beyond / room, 1))
 
 
 def standardisation(X: Floats) -> tuple[Floats, Floats]:
@@ -55,9 +63,12 @@ class ScaledLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scik
         Of the training rows; a constant column has scale inf, hence no effect.
     low_, high_ : ndarray of shape (p,)
         Range of the training rows.
+    fades_ : ndarray of shape (p,), or bool
+        Whether a metric counts less and less beyond its range, and not at all at `reach`.
     """
 
     reach: float | None = None
+    fades_: npt.NDArray[np.bool_] | bool = False
 
     def predict(self, X: Any) -> Floats:
         """Predicted outcome, (n,); not clipped."""
@@ -68,13 +79,14 @@ class ScaledLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scik
         """Standardised training metrics and the outcomes, of what `fit` was given."""
         X, y = validate_data(self, without_identity(X), y, dtype=np.float64, y_numeric=True)
         self.mean_, self.scale_ = standardisation(X)
-        self.low_, self.high_ = X.min(axis=0), X.max(axis=0)
+        self.low_, self.high_, self.fades_ = X.min(axis=0), X.max(axis=0), False
         return self._standardised(X), y
 
     def _standardised(self, X: Floats) -> Floats:
-        if self.reach is not None:
-            X = within(X, self.low_, self.high_, self.reach)
-        return (X - self.mean_) / self.scale_
+        if self.reach is None:
+            return (X - self.mean_) / self.scale_
+        Z = (within(X, self.low_, self.high_, self.reach) - self.mean_) / self.scale_
+        return np.where(self.fades_, Z * counted(X, self.low_, self.high_, self.reach), Z)
 
 
 class PoorScore:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from sklearn.dummy import DummyRegressor
 
 from mergecast.errors import UsageError
-from mergecast.forecast.estimators.scaling import within
+from mergecast.forecast.estimators.scaling import counted, within
 from mergecast.forecast.estimators.stored import (
     NonNegative,
     Positive,
@@ -39,6 +39,8 @@ class Term(Strict):
         Of the metric in training; the scale is its standard deviation.
     low, high : float
         Its range in training.
+    fades : bool
+        Whether it counts less and less beyond its range, and not at all at the model's reach.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Term(Strict):
     scale: Positive
     low: float
     high: float
+    fades: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Term:
@@ -94,13 +97,11 @@ class LinearModel(StoredModel):
             estimator.scale_.tolist(),
             estimator.low_.tolist(),
             estimator.high_.tolist(),
+            np.broadcast_to(estimator.fades_, len(estimator.coef_)).tolist(),
             strict=True,
         )
-        terms = [
-            Term(name=name, coefficient=effect, mean=mean, scale=scale, low=low, high=high)
-            for name, effect, mean, scale, low, high in columns
-            if effect != 0
-        ]
+        names = ("name", "coefficient", "mean", "scale", "low", "high", "fades")
+        terms = [Term(**dict(zip(names, column, strict=True))) for column in columns if column[1]]
         return cls(intercept=estimator.intercept_, reach=estimator.reach, terms=terms)
 
     @property
@@ -123,6 +124,8 @@ class LinearModel(StoredModel):
             for field in ("coefficient", "mean", "scale", "low", "high")
         )
         contributions = weights * (within(values, low, high, self.reach) - means) / scales
+        fades = np.array([term.fades for term in self.terms], dtype=bool)
+        contributions *= np.where(fades, counted(values, low, high, self.reach), 1)
         reasons = [
             sorted_reasons(self.needs, *row) for row in zip(values, contributions, strict=True)
         ]
