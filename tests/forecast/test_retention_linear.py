@@ -96,7 +96,10 @@ def test_the_overlap_fades_out_beyond_its_range_and_retention_does_not(suite):
     plain = fitted.predict(centre)[0]
     assert fitted.predict(outside)[0] == pytest.approx(plain)
     effect = fitted.predict(at_edge)[0] - plain
-    assert 0.05 < fitted.predict(half_way)[0] - plain < 1.5 * effect
+    # Half way it would be twice the effect at the edge, and two thirds of that are left.
+    assert fitted.predict(half_way)[0] - plain == pytest.approx(
+        effect * (1 + 0.5 * width / (overlap.max() - overlap.mean())) * 2 / 3
+    )
     less = row.assign(**{UNLABELLED[0]: rows.X[UNLABELLED[0]].min() - 0.2})
     least = row.assign(**{UNLABELLED[0]: rows.X[UNLABELLED[0]].min()})
     assert fitted.predict(least)[0] - fitted.predict(less)[0] == pytest.approx(0.4 * 0.2)

@@ -19,6 +19,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from mergecast.forecast.rows import with_identity, without_identity
 from mergecast.typing import Floats
 
+#: The share of its reach up to which an effect that fades counts in full.
+_GRACE = 0.25
+
 
 def within(X: Floats, low: Floats, high: Floats, reach: float) -> Floats:
     """X (n, p), limited to `reach` widths beyond the range [low, high] (p,) of each column."""
@@ -27,10 +30,13 @@ def within(X: Floats, low: Floats, high: Floats, reach: float) -> Floats:
 
 
 def counted(X: Floats, low: Floats, high: Floats, reach: float) -> Floats:
-    """How much of an effect counts that fades, (n, p): all in the range, nothing `reach` beyond."""
-    beyond = np.maximum(low - X, X - high).clip(min=0)
-    room = np.maximum(reach * (high - low), np.finfo(np.float64).tiny)
-    return np.asarray(1 - np.minimum(beyond / room, 1))
+    """How much of an effect counts that fades, (n, p).
+
+    All of it up to a quarter of `reach` widths beyond the range, then less, nothing at `reach`.
+    """
+    width = np.maximum(high - low, np.finfo(np.float64).tiny)
+    beyond = np.maximum(low - X, X - high).clip(min=0) / width
+    return np.asarray(np.clip((1 - beyond / reach) / (1 - _GRACE), 0, 1))
 
 
 def standardisation(X: Floats) -> tuple[Floats, Floats]:
