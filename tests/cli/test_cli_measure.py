@@ -100,3 +100,19 @@ def test_what_was_measured_is_fitted_forecast_and_reported(zoo, tmp_path, capsys
     forecast = json.loads(capsys.readouterr().out)
     assert forecast["header"]["n_pairs"] == 15
     assert all(row["predicted"] is not None for row in forecast["rows"])
+
+
+def test_what_was_measured_moves_a_forecast_without_a_fit(zoo, tmp_path, capsys):
+    _, given = zoo
+    out = tmp_path / "some.parquet"
+    assert run(["measure", *given, "--members", "a+b", "-o", str(out)]) == 0
+    capsys.readouterr()
+    methods = ("--method", "ties", "--method", "weight_avg")
+    assert run(["forecast", *given[:7], *methods, "--measured", str(out), "--json"]) == 0
+    forecast = json.loads(capsys.readouterr().out)
+    assert forecast["header"]["measured"] == 2
+    rows = pd.DataFrame(forecast["rows"])
+    basis = rows.groupby(["left", "right"])["basis"].unique()
+    assert basis["a", "b"].tolist() == ["measured"]
+    assert basis["c", "d"].tolist() == ["family"]
+    assert forecast["verdict"][0].startswith("2 measured merges of this family used (ties, weight")

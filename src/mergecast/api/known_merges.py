@@ -74,7 +74,8 @@ def known_merges(measured: MeasuredLike, size: int | None) -> KnownMerges:
             f"none can be used: {'; '.join(left_out)}",
             "give merges of pairs by the methods' default parameters",
         )
-    return KnownMerges(found.get(2), found.get(size or 2) if size != 2 else None, left_out)
+    pairs = found.pop(2, None)
+    return KnownMerges(pairs, found.get(size or 2), left_out)
 
 
 def _table(measured: object) -> OutcomeTable:
