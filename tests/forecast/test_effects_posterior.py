@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -97,3 +98,13 @@ def test_intervals_hold_what_they_say_and_narrow_with_what_was_learned(rows):
             widths[n].append(np.sqrt(variance[~here]).mean())
     assert 0.85 < np.mean(inside) < 0.98
     assert np.mean(widths[4]) < 0.9 * np.mean(widths[1])
+
+
+def test_a_method_that_is_left_to_chance_gets_wider_intervals_than_one_that_is_not(rows):
+    random = np.random.default_rng(2)
+    chance = np.where(rows.method == 0, 0.001, 0.1) * random.normal(size=len(rows.z))
+    here = np.maximum(rows.member, rows.partner) < 4
+    even = replace(rows, scale=np.full(len(rows.z), 0.05), rest=np.full(len(rows.z), 0.05))
+    _, variance = posterior(even.take(here), chance[here], np.full(here.sum(), 1e-6), even)
+    widths = [np.sqrt(variance[~here & (rows.method == method)]).mean() for method in (0, 1)]
+    assert widths[1] > 1.5 * widths[0]

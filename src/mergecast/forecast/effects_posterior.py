@@ -40,6 +40,8 @@ PRIOR = {
 #: The median of ρ is ½; of its logit this is the standard deviation.
 _SHARE_SPREAD = 1.0
 _LOG2_DRAWS = 8
+#: Rows that a method's scale of 1 counts as.
+_PRIOR_ROWS = 5
 _NEGLIGIBLE = 1e-6
 
 
@@ -131,10 +133,12 @@ def condition(
 def posterior(known: Rows, residuals: Floats, noise: Floats, rows: Rows) -> tuple[Floats, Floats]:
     """Mean and variance of the residuals of `rows`, over what the size of the effects may be.
 
-    Arguments as of `condition`.
+    Methods differ in how much is left to chance: the variance of each is scaled by how far its
+    measured pairs lie from what the others say of them. Arguments as of `condition`.
     """
     drawn = draws()
     logs = np.array([_log_likelihood(known, residuals, noise, effects) for effects in drawn])
+    likeliest = drawn[int(np.argmax(logs))]
     weights = np.exp(logs - logs.max())
     weights /= weights.sum()
     mean, square = np.zeros(len(rows.z)), np.zeros(len(rows.z))
@@ -143,7 +147,27 @@ def posterior(known: Rows, residuals: Floats, noise: Floats, rows: Rows) -> tupl
             m, v = condition(known, residuals, noise, rows, effects)
             mean += weight * m
             square += weight * (v + m**2)
-    return mean, np.maximum(square - mean**2, 0.0)
+    scales = _scales(known, residuals, noise, likeliest)
+    factors = np.array([scales.get(int(method), 1.0) for method in rows.method])
+    return mean, np.maximum(square - mean**2, 0.0) * factors
+
+
+def _scales(known: Rows, residuals: Floats, noise: Floats, effects: Effects) -> dict[int, float]:
+    """Method to its mean square error in standard units, each pair left out, drawn towards 1."""
+    inverse = np.linalg.inv(covariance(known, known, effects) + np.diag(noise))
+    weighed = inverse @ residuals
+    ends = np.stack([known.member, known.partner])
+    pair = np.unique(np.sort(ends, axis=0), axis=1, return_inverse=True)[1].ravel()
+    squares = np.zeros(len(residuals))
+    for code in range(pair.max() + 1):
+        rows = np.flatnonzero(pair == code)
+        left_out = np.linalg.inv(inverse[np.ix_(rows, rows)])
+        squares[rows] = (left_out @ weighed[rows]) ** 2 / np.diag(left_out)
+    scales = {}
+    for method in np.unique(known.method):
+        mine = squares[known.method == method]
+        scales[int(method)] = float((_PRIOR_ROWS + mine.sum()) / (_PRIOR_ROWS + len(mine)))
+    return scales
 
 
 @cache

@@ -67,7 +67,8 @@ def with_measured(
         moved, spread = posterior(coded.take(both[asked]), residuals, noise[both], coded)
         retention[asked] = np.maximum(forecast[asked] + moved, 0.0)
         # Of a merge still to be measured, the interval is of what measuring it would give.
-        variance[asked] = spread + np.where(here, 0.0, np.nanmedian(noise))[asked]
+        still = spread + np.nanmedian(noise)
+        variance[asked] = np.where(here[asked], np.fmin(spread, noise[asked]), still)
     half = ndtri((1 + level) / 2) * np.sqrt(variance)
     # What is learned of a model moves methods that nobody measured, too; their intervals stay.
     learned = here | rows["method"].isin(known["method"]).to_numpy()
