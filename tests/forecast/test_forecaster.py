@@ -93,14 +93,14 @@ def test_a_lasso_that_keeps_no_metric_says_so(make_suite):
     )
 
 
-def test_metrics_outside_the_training_range_are_named_farthest_first(forecaster, new_pairs):
+def test_metrics_that_move_the_number_are_named_where_they_lie_outside(forecaster, new_pairs):
     new_pairs.loc[0, "cosine"] = 50.0
     new_pairs.loc[0, "flat"] = 4.0
     new_pairs.loc[0, "reach:left<-right"] = 30.0
     rows = forecaster.forecast(new_pairs).rows
     first = rows[(rows["right"] == "t01") & (rows["method"] == "ties")]
-    assert first["out_of_range"].tolist()[0] == ["flat", "cosine", "reach"]
-    assert first["out_of_range"].tolist()[1] == ["flat", "cosine"]
+    assert first["out_of_range"].tolist()[0] == ["reach"]
+    assert first["out_of_range"].tolist()[1] == []
 
 
 def test_training_pairs_are_inside_the_training_range(forecaster, suite):

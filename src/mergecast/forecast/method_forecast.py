@@ -52,11 +52,15 @@ def forecast_method(
     rows = member_rows(pairs, method)
     numbers, reasons = entry.model.predict(rows, suite)
     retention = np.maximum(checked_numbers(numbers, len(rows), entry.predictor), 0.0)
-    outside = _out_of_range(entry.features, rows)
-    # Nothing was tested out there: an interval grows with the distance of the farthest metric that
-    # moves the number, in widths of its training range.
-    needs = set(entry.needs)
-    excess = [max((d for d, name in row if name in needs), default=0.0) for row in outside]
+    # Metrics that do not move the number may be where they like.
+    needs, fading = set(entry.needs), entry.model.fading
+    outside = _out_of_range([one for one in entry.features if one.name in needs], rows)
+    # Nothing was tested out there: an interval grows with the distance of the farthest metric, in
+    # widths of its training range, up to where its effect has faded out.
+    distances = [
+        [min(distance, fading.get(name, math.inf)) for distance, name in row] for row in outside
+    ]
+    excess = [max(row, default=0.0) for row in distances]
     half = _half_widths(entry, rows, level, suite) * (1 + np.array(excess))
     table = rows[["suite", "left", "right", "member"]].assign(
         method=method,

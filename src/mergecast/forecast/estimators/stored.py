@@ -62,6 +62,11 @@ class StoredModel(Strict, ABC):
         """Names of the metrics that move the number; without one of them there is none."""
 
     @property
+    def fading(self) -> dict[str, float]:
+        """Metrics whose effect fades out beyond their range, to how many widths beyond it."""
+        return {}
+
+    @property
     def known_models(self) -> set[tuple[str, str]]:
         """(suite, label) of the models whose outcomes it knows by name."""
         return set()

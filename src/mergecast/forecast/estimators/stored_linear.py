@@ -110,6 +110,11 @@ class LinearModel(StoredModel):
         return [term.name for term in self.terms]
 
     @property
+    def fading(self) -> dict[str, float]:
+        """See `StoredModel.fading`."""
+        return {term.name: self.reach for term in self.terms if term.fades}
+
+    @property
     def summary(self) -> str:
         """The strongest three metrics and their effects."""
         strongest = sorted(self.terms, key=lambda term: -abs(term.coefficient))[:3]
