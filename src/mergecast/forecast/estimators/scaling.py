@@ -34,7 +34,7 @@ def counted(X: Floats, low: Floats, high: Floats, reach: float) -> Floats:
 
     All of it up to a quarter of `reach` widths beyond the range, then less, nothing at `reach`.
     """
-    width = np.maximum(high - low, np.finfo(np.float64).tiny)
+    width = np.where(high > low, high - low, np.inf)  # a constant column has no effect to fade
     beyond = np.maximum(low - X, X - high).clip(min=0) / width
     return np.asarray(np.clip((1 - beyond / reach) / (1 - _GRACE), 0, 1))
 
