@@ -28,7 +28,7 @@ def test_the_file_names_its_schema_and_what_it_has_seen(stored):
     assert {q["level"] for q in model["residual_quantiles"]} == {0.5, 0.8, 0.9, 0.95}
     assert model["model"]["kind"] == "linear"
     terms = model["model"]["terms"]
-    assert set(terms[0]) == {"name", "coefficient", "mean", "scale", "low", "high"}
+    assert set(terms[0]) == {"name", "coefficient", "mean", "scale", "low", "high", "fades"}
     # A metric that is constant in training moves nothing, but its range is known.
     assert [term["name"] for term in terms] == ["cosine", "reach"]
     assert [feature["name"] for feature in model["features"]] == ["cosine", "flat", "reach"]
