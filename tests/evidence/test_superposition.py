@@ -6,7 +6,8 @@ from mergecast.errors import UndefinedError
 from mergecast.evidence import MergeSettings, ProbeSettings, Session
 from mergecast.evidence.retention import probe as pair_probes
 from mergecast.evidence.retention.answers import Kept, kept_of
-from mergecast.evidence.retention.forms import LIKELIEST, likeliest, ways
+from mergecast.evidence.retention.forms import ways
+from mergecast.evidence.retention.logits import LIKELIEST, likeliest
 from mergecast.evidence.superposition.collect import collect, gather, half_way
 from mergecast.evidence.superposition.shifts import Curve
 from mergecast.family import Family
@@ -103,6 +104,9 @@ def test_a_curve_finds_the_strength_that_made_a_shift():
         assert curve.strength_of(curve.at(strength) + constant) == pytest.approx(strength, abs=1e-6)
     with pytest.raises(UndefinedError, match="answers as its base does"):
         Curve(0 * half, 0 * whole).strength_of(whole)
+    for broken in (Curve(half, torch.inf * whole), curve):
+        with pytest.raises(UndefinedError, match="not finite"):
+            broken.strength_of(torch.nan * whole)
 
 
 def test_a_method_that_fails_is_missing_with_its_reason(linear):

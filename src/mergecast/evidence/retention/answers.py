@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mergecast.evidence.retention.forms import MOST_CLASSES, likeliest
+from mergecast.evidence.retention.logits import MOST_CLASSES, likeliest
 from mergecast.evidence.session import Session
 from mergecast.runtime.stage import Stage
 from mergecast.tasks.scores import IGNORED

@@ -9,25 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, inf
+from math import inf
 from typing import TYPE_CHECKING
 
 from mergecast.errors import UndefinedError
+from mergecast.evidence.retention.logits import (
+    MOST_CLASSES,
+    at_confidence,
+    likeliest,
+    margins,
+    of_target,
+    ratio_of,
+)
 from mergecast.runtime.stage import Stage
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_TOO_FEW = 1e-12
-#: The mean confidence at which answers are compared, whatever the model's own. Chosen on
-#: `digits-14`, seed 0, where forecasts from any value between 0.8 and 0.9 err the same.
-CONFIDENCE = 0.85
-#: How far a temperature may go, in the logarithm.
-_RANGE = 20.0
-#: Answers with more classes are cut to the likeliest.
-MOST_CLASSES = 256
-#: How many classes are kept then.
-LIKELIEST = 32
 
 
 @dataclass(frozen=True)
@@ -58,8 +55,8 @@ class Answers:
 
 def probability(answers: Answers) -> float:
     """Mean probability of the target after the merge over that before: p̄ / p̄ᵢ."""
-    before = _of(answers.single, answers.target).exp().mean()
-    return _ratio(_of(answers.merged, answers.target).exp().mean(), before, "probability")
+    before = of_target(answers.single, answers.target).exp().mean()
+    return ratio_of(of_target(answers.merged, answers.target).exp().mean(), before, "probability")
 
 
 def kept(answers: Answers) -> float:
@@ -70,20 +67,23 @@ def kept(answers: Answers) -> float:
     right = answers.own == answers.target
     if not bool(right.any()):
         raise UndefinedError("retention", "the fine-tuned model gets no sample right")
-    return float(_of(answers.merged, answers.target)[right].exp().mean())
+    return float(of_target(answers.merged, answers.target)[right].exp().mean())
 
 
 def margin(answers: Answers) -> float:
     """Mean margin (target's logit minus the best other's) over the fine-tuned model's."""
-    before = _margins(answers.single_logits, answers.target).mean()
-    return _ratio(
-        _margins(answers.merged_logits, answers.target).mean(), before, "margin of the target"
+    before = margins(answers.single_logits, answers.target).mean()
+    return ratio_of(
+        margins(answers.merged_logits, answers.target).mean(), before, "margin of the target"
     )
 
 
 def loss(answers: Answers) -> float:
     """Decrease of the mean cross-entropy in nats (negative: the merge made it worse)."""
-    before, after = _of(answers.single, answers.target), _of(answers.merged, answers.target)
+    before, after = (
+        of_target(answers.single, answers.target),
+        of_target(answers.merged, answers.target),
+    )
     return float(after.mean() - before.mean())
 
 
@@ -91,7 +91,7 @@ def accuracy(answers: Answers) -> float:
     """Accuracy after the merge over the fine-tuned model's."""
     before = (answers.own == answers.target).double().mean()
     after = (answers.merged_logits.argmax(dim=1) == answers.target).double().mean()
-    return _ratio(after, before, "accuracy")
+    return ratio_of(after, before, "accuracy")
 
 
 def overlap(answers: Answers) -> float:
@@ -108,48 +108,17 @@ def matched(answers: Answers) -> float:
     Tasks end with different confidence, and merges lose some of it without a change of their
     answers: forms that compare probabilities as they are compare confidences, which say little of
     accuracy. Both models' logits are multiplied by a number each, so that their largest
-    probability is `CONFIDENCE` in the mean. The value is the mean of two: the mass that the
+    probability is the same in the mean. The value is the mean of two: the mass that the
     predicted distributions share, and the target's probability over the fine-tuned model's.
     """
     after, before, target = answers.merged_logits, answers.single_logits, answers.target
     if before.shape[1] > MOST_CLASSES:
         classes, target = likeliest(before, target)
         after, before = after.gather(1, classes), before.gather(1, classes)
-    after, before = _at_confidence(after, "merged"), _at_confidence(before, "fine-tuned")
+    after, before = at_confidence(after, "merged"), at_confidence(before, "fine-tuned")
     shared = float(after.minimum(before).sum(dim=1).mean())
-    ratio = _ratio(_of(after, target).mean(), _of(before, target).mean(), "probability")
-    return (shared + ratio) / 2
-
-
-def likeliest(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Of many classes those to keep, (n, `LIKELIEST`), and the target's place among them.
-
-    Those of the largest logits; the last gives way to the target where that is not among them.
-    """
-    import torch
-
-    classes = logits.topk(LIKELIEST, dim=1).indices
-    there = (classes[:, :-1] == target[:, None]).any(dim=1)
-    last = torch.where(there, classes[:, -1], target)
-    classes = torch.cat([classes[:, :-1], last[:, None]], dim=1)
-    return classes, (classes == target[:, None]).int().argmax(dim=1)
-
-
-def _at_confidence(logits: Tensor, model: str) -> Tensor:
-    """Probabilities of a mean confidence of `CONFIDENCE`, by the one temperature that gives it."""
-    from scipy.optimize import brentq
-
-    logits = logits - logits.amax(dim=1, keepdim=True)
-
-    def excess(log_scale: float) -> float:
-        confidence = (logits * exp(log_scale)).softmax(dim=1).amax(dim=1).mean()
-        return float(confidence) - CONFIDENCE
-
-    low, high = -_RANGE, _RANGE
-    if not excess(low) < 0 < excess(high):
-        reason = f"no temperature brings the {model} model's confidence to {CONFIDENCE}"
-        raise UndefinedError("retention", reason)
-    return (logits * exp(brentq(excess, low, high, xtol=1e-9))).softmax(dim=1)
+    kept_target, own_target = of_target(after, target).mean(), of_target(before, target).mean()
+    return (shared + ratio_of(kept_target, own_target, "probability")) / 2
 
 
 @dataclass(frozen=True)
@@ -313,30 +282,16 @@ def all_missing(reason: str) -> Comparison:
     return Comparison({}, {key: reason for key, *_ in ways()})
 
 
-def _of(log_probabilities: Tensor, target: Tensor) -> Tensor:
-    return log_probabilities.gather(1, target[:, None])[:, 0]
-
-
-def _margins(logits: Tensor, target: Tensor) -> Tensor:
-    from torch.nn import functional
-
-    hot = functional.one_hot(target, logits.shape[1]).bool()
-    return _of(logits, target) - logits.masked_fill(hot, -inf).amax(dim=1)
-
-
-def _ratio(after: Tensor, before: Tensor, what: str) -> float:
-    if float(before) <= _TOO_FEW:
-        raise UndefinedError(
-            "retention", f"the fine-tuned model's mean {what} is {float(before):.3g}"
-        )
-    return float(after / before)
-
-
 def _functions() -> list[Callable[..., object]]:
     forms = [form.function for form in FORMS.values()]
-    helpers: list[Callable[..., object]] = [_of, _margins, _ratio, likeliest, _at_confidence]
+    helpers: list[Callable[..., object]] = [of_target, margins, ratio_of, likeliest, at_confidence]
     return [*forms, compare, compare_features, mean_of, *helpers]
 
 
 #: What comparisons are made by: a form that is edited counts at once.
-STAGE = Stage("forms", 3, modules=("mergecast.evidence.retention.forms",), functions=_functions)
+STAGE = Stage(
+    "forms",
+    3,
+    modules=("mergecast.evidence.retention.forms", "mergecast.evidence.retention.logits"),
+    functions=_functions,
+)

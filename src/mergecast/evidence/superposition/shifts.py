@@ -50,10 +50,13 @@ class Curve:
     def strength_of(self, shift: Tensor) -> float:
         """The strength whose shift is nearest to `shift`; constants of a row do not count.
 
-        Raises UndefinedError where the task vector does nothing to the answers.
+        Raises UndefinedError where the task vector does nothing to the answers, or an answer is
+        not finite.
         """
         import numpy as np
 
+        if not all(bool(part.isfinite().all()) for part in (self.half, self.whole, shift)):
+            raise UndefinedError("strength", "an answer is not finite")
         bend = _centred(2 * self.whole - 4 * self.half)
         straight, wanted = _centred(self.whole) - bend, _centred(shift)
         if not float(straight.square().sum() + bend.square().sum()) > 0:
