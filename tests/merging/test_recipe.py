@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from mergecast.cli.main import run
 from mergecast.errors import UsageError
 from mergecast.merging import METHODS, Recipe
 
-LABELS = ("a", "b", "model-3", "ü")
+LABELS = ("a", "model-3", "ü", "3", "a, b: {c}", 'say "x" (1)')
 SHARES = st.floats(0.01, 1) | st.dictionaries(
     st.sampled_from(LABELS), st.floats(0.01, 1), min_size=1
 )
@@ -54,12 +55,35 @@ def test_a_recipe_comes_back_from_json_yaml_and_another_process(recipe):
         assert (again.key, hash(again), str(again)) == (recipe.key, hash(recipe), str(recipe))
 
 
+@settings(max_examples=60, deadline=None)
+@given(recipes())
+def test_a_recipe_comes_back_from_its_text(recipe):
+    alike = replace(recipe, weights={} if {*recipe.weights.values()} == {1} else recipe.weights)
+    assert replace(Recipe.of(recipe.label), seed=recipe.seed) == alike
+    assert Recipe.of(recipe.label).label == recipe.label
+    drawn = recipe.seed if recipe.merging_method.random else 0
+    assert Recipe.of(str(recipe)) == replace(recipe, seed=drawn)
+
+
+def test_its_label_is_what_differs_from_the_defaults():
+    assert Recipe("ties", seed=3).label == "ties"
+    assert Recipe.of("ties( scaling=1,density=.5 )").label == "ties(density=0.5, scaling=1)"
+    assert Recipe.of("ties(density=0.2, scaling=3e-1)").label == "ties"
+    assert Recipe("ties", weights={"a": 1, "b": 1}).label == "ties"
+    told = Recipe.of("ties(weights={b: 2, a: .5}, density={c: 0.5, a: .1}, normalize=false)")
+    assert told.label == ("ties(density={a: 0.1, c: 0.5}, normalize=false, weights={a: 0.5, b: 2})")
+    assert told.models == ("a", "b", "c")
+    assert Recipe("breadcrumbs", {"gamma": 1e-5}).label == "breadcrumbs(gamma=1e-05)"
+
+
 def test_it_is_printed_with_its_numbers_and_what_is_unusual():
     assert str(Recipe("ties")) == "ties(density=0.2, scaling=0.3)"
     assert str(Recipe("weight_avg")) == "weight_avg"
     told = Recipe("ties", {"density": {"b": 0.5, "a": 0.1}, "sign": "count"}, {"b": 2, "a": 1})
-    assert str(told) == "ties(density={a: 0.1, b: 0.5}, scaling=0.3, sign=count; a=1.0, b=2.0)"
-    assert str(Recipe("dare", seed=3)) == "dare(drop_rate=0.9, scaling=1.0; seed 3)"
+    assert (
+        str(told) == "ties(density={a: 0.1, b: 0.5}, scaling=0.3, sign=count, weights={a: 1, b: 2})"
+    )
+    assert str(Recipe("dare", seed=3)) == "dare(drop_rate=0.9, scaling=1, seed=3)"
     assert str(Recipe("ties", seed=3)) == str(Recipe("ties"))
 
 
@@ -122,6 +146,17 @@ def test_strength_is_the_parameter_scaling():
         ({"method": "dare", "seed": float("inf")}, "seed: is inf; give a whole number"),
         ({"method": "dare", "seed": 0.5}, "seed: is 0.5; give a whole number"),
         (3, "recipe: is 3; give a method's name, or a mapping"),
+        (
+            "ties(density)",
+            "recipe 'ties(density)': cannot be read from 'density' on; write METHOD(",
+        ),
+        ("ties(density=.5", "recipe 'ties(density=.5': cannot be read from"),
+        ("ties(density=.5)x", "cannot be read"),
+        ("ties(weights={a: 1, a: 2})", "names a model twice in {a: 1, a: 2}; give it once"),
+        ("ties(density=1, density=2)", "names 'density' twice; give it once"),
+        ("ties(scalling=1)", "parameter of ties 'scalling': unknown; did you mean"),
+        ("tys(scaling=1)", "merging method 'tys': unknown; did you mean"),
+        ("ties(scaling=much)", "parameter 'scaling' of ties: is 'much'"),
     ],
 )
 def test_what_a_recipe_cannot_be_is_named(given, said):

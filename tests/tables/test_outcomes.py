@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from mergecast.errors import TableError
+from mergecast.tables.io import write_table
 from mergecast.tables.missing import MissingOutcome
 from mergecast.tables.outcomes import OutcomeTable, as_outcomes
 from mergecast.tables.sets import join_members, split_members
@@ -18,6 +19,10 @@ def set_at(row, **values):
         return table
 
     return change
+
+
+def told(row, recipe):
+    return lambda table: set_at(row, recipe=recipe)(table.assign(recipe=table["method"]))
 
 
 def test_the_outcome_of_a_pair_is_the_mean_retention_of_its_members(outcomes):
@@ -36,6 +41,44 @@ def test_seeds_are_averaged_and_larger_sets_are_no_pairs(outcome_frame):
     assert len(members) == 6
     assert members["retention"].iloc[0] == pytest.approx((0.7 / 0.9 + 1) / 2)
     assert table.keep(table.sizes > 2).members().empty
+
+
+def at_two_strengths(outcome_frame):
+    """Every merge by ties as usual, where half is kept, and again at another strength."""
+    usual = outcome_frame.assign(score=0.45, retention=0.5, recipe="ties")
+    return pd.concat([usual, outcome_frame.assign(recipe="ties(scaling=1)")])
+
+
+def test_a_method_at_two_strengths_makes_two_merges_of_each_set(outcome_frame):
+    table = OutcomeTable(at_two_strengths(outcome_frame))
+    assert (table.methods, table.recipes) == (["ties"], ["ties", "ties(scaling=1)"])
+    assert "6 merges ('toy'; 6 of 2 models) by ties, ties(scaling=1), missing" in repr(table)
+    means = table.pairs().groupby("method")["retention"].mean()
+    assert means.to_dict() == pytest.approx({"ties": 0.5, "ties(scaling=1)": 0.75 / 0.9})
+    assert [*table.by_recipe["method"]] == [*table.frame["recipe"]]
+    with pytest.raises(TableError, match="row 12: duplicate of an earlier row: .*'ties.scaling=1"):
+        OutcomeTable(pd.concat([table.frame, table.frame[-1:]]))
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_a_table_without_recipes_has_those_of_its_methods(suffix, tmp_path, outcome_frame):
+    path = tmp_path / f"old{suffix}"
+    write_table(outcome_frame, path)
+    assert OutcomeTable.read(path).recipes == ["ties"]
+    blank = at_two_strengths(outcome_frame)
+    blank["recipe"] = blank["recipe"].replace("ties", None if suffix == ".parquet" else "")
+    write_table(blank, path)
+    assert OutcomeTable.read(path) == OutcomeTable(at_two_strengths(outcome_frame))
+
+
+def test_a_reason_is_of_one_recipe(outcome_frame):
+    both = at_two_strengths(outcome_frame).reset_index(drop=True)
+    gap = set_at(0, score=np.nan, retention=np.nan)(both)
+    keys = ("toy", "ties", "NA+b", "NA", 0, "diverged")
+    usual, other = (MissingOutcome(*keys, recipe=r) for r in ("", "ties(scaling=1)"))
+    assert OutcomeTable(gap, missing=[usual, other]).missing == (usual,)
+    gap = set_at(6, score=np.nan, retention=np.nan)(both)
+    assert OutcomeTable(gap, missing=[usual, other]).missing == (other,)
 
 
 def test_undefined_retention_stays_undefined_in_the_mean(outcome_frame):
@@ -91,10 +134,14 @@ def test_members_are_joined_in_sorted_order():
         (set_at(3, single_score=-1.0), r"column 'single_score', row 3: negative \(-1\)"),
         (set_at(4, members="c+b"), "column 'members', row 4: 'c\\+b' is not a sorted list"),
         (set_at(4, members="b+b"), "column 'members', row 4"),
+        (told(4, "tie"), "column 'recipe', row 4: 'tie' is none of method 'ties'; write"),
+        (told(4, "ties2(a=1)"), "'ties2\\(a=1\\)' is none of method 'ties'"),
+        (told(4, "ties(a=1"), "column 'recipe', row 4"),
+        (told(4, "ties(a=1)"), r"row 4: members 'b\+c' \(by ties\(a=1\)\) lack a row"),
         (set_at(4, task="z"), "column 'task', row 4: 'z' is not a member of 'b\\+c'"),
         (set_at(0, n_eval=0), "column 'n_eval', row 0: expected an integer of at least 1, found 0"),
         (set_at(0, seed=0.5), "column 'seed', row 0: expected an integer"),
-        (lambda t: t.drop(index=5), r"row 4: members 'b\+c' \(method ties\) lack a row for 'c'"),
+        (lambda t: t.drop(index=5), r"row 4: members 'b\+c' \(by ties\) lack a row for 'c'"),
         (lambda t: pd.concat([t, t[:1]]), "row 6: duplicate of an earlier row"),
         (lambda t: t[:0], "the table has no rows"),
         (lambda t: t.assign(note=["x", 1, "x", "x", "x", "x"]), "'note', row 1: expected text"),

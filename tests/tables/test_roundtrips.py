@@ -63,17 +63,23 @@ def pair_tables(draw):
 def outcome_tables(draw):
     models = draw(st.lists(MEMBERS, min_size=2, max_size=4, unique=True))
     suite, method, seed = draw(TEXT), draw(NAMES), draw(st.integers(0, 2**31))
+    recipes = [method, *(f"{method}({told})" for told in draw(st.sets(TEXT, max_size=2)))]
     rows, missing = [], []
-    for size in {2, len(models)}:
-        for members in combinations(sorted(models), size):
-            for task in members:
-                score = draw(st.floats(0, 1) | st.none())
-                score = math.nan if score is None else score
-                key = (suite, method, join_members(members), task)
-                rows.append((*key, score, 0.5, score / 0.5, math.nan, 0.1, 10, seed))
-                if math.isnan(score):
-                    missing.append(MissingOutcome(*key, seed, draw(TEXT)))
-    columns = ["suite", "method", "members", "task", "score", "single_score", "retention",
+    merges = [
+        (recipe, members)
+        for recipe in recipes
+        for size in {2, len(models)}
+        for members in combinations(sorted(models), size)
+    ]
+    for recipe, members in merges:
+        for task in members:
+            score = draw(st.floats(0, 1) | st.none())
+            score = math.nan if score is None else score
+            key = (suite, method, join_members(members), task)
+            rows.append((recipe, *key, score, 0.5, score / 0.5, math.nan, 0.1, 10, seed))
+            if math.isnan(score):
+                missing.append(MissingOutcome(*key, seed, draw(TEXT), recipe=recipe))
+    columns = ["recipe", "suite", "method", "members", "task", "score", "single_score", "retention",
                "loss", "single_loss", "n_eval", "seed"]  # fmt: skip
     frame = pd.DataFrame(rows, columns=columns)
     for kind in draw(st.sets(st.sampled_from(["text", "whole", "flag", "number"]))):

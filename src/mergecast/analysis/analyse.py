@@ -140,7 +140,7 @@ def analyse(
     """
     pairs, outcomes = as_pairs(pairs), as_outcomes(outcomes)
     data = training_rows(pairs, outcomes, list(methods) if methods else None)
-    outcomes = outcomes.keep(outcomes.frame["method"].isin(data))
+    outcomes = outcomes.keep(outcomes.frame["recipe"].isin(data))
     progress = progress or Silent()
     advance = progress.stage("analysing", len(data) + len(pairs.suites))
     signatures, stability = {}, []

@@ -159,7 +159,7 @@ def _constant_outcomes(outcomes: OutcomeTable) -> Iterator[AuditFinding]:
 def _duplicated_methods(outcomes: OutcomeTable) -> Iterator[AuditFinding]:
     keys = ["suite", "members", "task", "seed"]
     scores = {
-        str(name): rows.set_index(keys)["score"] for name, rows in outcomes.frame.groupby("method")
+        str(name): rows.set_index(keys)["score"] for name, rows in outcomes.frame.groupby("recipe")
     }
     for a, b in combinations(sorted(scores), 2):
         both = pd.concat([scores[a], scores[b]], axis=1, join="inner").to_numpy()

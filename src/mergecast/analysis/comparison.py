@@ -73,7 +73,7 @@ def compare_suites(
 def _outcomes(a: Tables, b: Tables) -> Iterator[Comparison]:
     means = [x.outcomes.pairs().drop(columns="suite") for x in (a, b)]
     joined = means[0].merge(means[1], on=["method", "left", "right"]).dropna()
-    scores = [x.outcomes.frame[["method", "members", "task", "score"]] for x in (a, b)]
+    scores = [x.outcomes.by_recipe[["method", "members", "task", "score"]] for x in (a, b)]
     same = scores[0].merge(scores[1], on=["method", "members", "task"])
     same = same.assign(equal=same["score_x"] == same["score_y"])
     equal = same.groupby(["method", "members"])["equal"].all().to_dict()

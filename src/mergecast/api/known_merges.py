@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,6 +13,7 @@ import pandas as pd
 from mergecast.errors import UsageError
 from mergecast.forecast.measured import left_out_sentences
 from mergecast.merging.method import METHODS
+from mergecast.merging.recipe import Recipe
 from mergecast.tables.outcomes import OutcomeTable, as_outcomes
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def known_merges(measured: MeasuredLike, size: int | None) -> KnownMerges:
     """
     if measured is None:
         return KnownMerges()
-    table = _table(measured)
-    frame, sizes = table.frame, table.sizes
+    table = _with_labels(_table(measured))
+    frame, sizes = table.by_recipe, table.sizes
     reasons = pd.Series(list(_differences(table)), index=frame.index)
     wanted = sorted({2, size or 2})
     for n in sorted(set(sizes) - set(wanted)):
@@ -88,6 +89,20 @@ def _table(measured: object) -> OutcomeTable:
     return measured.outcomes if isinstance(measured, Measured) else as_outcomes(measured)
 
 
+def _with_labels(table: OutcomeTable) -> OutcomeTable:
+    """Recipes as a forecast calls them, however people wrote them; of unknown methods as they are.
+
+    Raises UsageError for a recipe that cannot be read or be.
+    """
+    frame = table.frame
+    label = {
+        recipe: Recipe.of(recipe).label
+        for method, recipe in zip(frame["method"], frame["recipe"], strict=True)
+        if method in METHODS
+    }
+    return replace(table, frame=frame.assign(recipe=frame["recipe"].replace(label)))
+
+
 def _differences(table: OutcomeTable) -> Iterator[str]:
     """For each row what its merge was told otherwise than those forecast; empty where nothing.
 
@@ -95,20 +110,20 @@ def _differences(table: OutcomeTable) -> Iterator[str]:
     """
     recipes = _recipes(table.recipe)
     for row in table.frame.to_dict("records"):
-        method = str(row["method"])
-        defaults = METHODS.get(method).defaults if method in METHODS.names() else {}
-        plain = json.loads(json.dumps(dict(defaults)))
-        told = [recipe[method] for recipe in recipes if method in recipe]
+        name = str(row["recipe"])
+        params = Recipe.of(name).as_mapping()["params"] if row["method"] in METHODS else {}
+        plain = json.loads(json.dumps(params))
+        told = [recipe[name] for recipe in recipes if name in recipe]
         told.append({key: row[key] for key in plain if key in row and not pd.isna(row[key])})
         other = {k: v for given in told for k, v in given.items() if k in plain and plain[k] != v}
         text = ", ".join(f"{key}={value}, forecast: {plain[key]}" for key, value in other.items())
-        yield f"by {method} with {text}" if text else ""
+        yield f"by {name} with {text}" if text else ""
 
 
 def _recipes(recipe: Mapping[str, Any]) -> list[dict[str, dict[str, Any]]]:
-    """What methods were told, by method, of each run that a table is made of."""
+    """What merges were told, by recipe, of each run that a table is made of."""
     found = []
     for run in recipe.get("runs", [recipe]):
         merging = run.get("merging", run.get("suite", {}).get("merging", {}))
-        found.append({method: told for method, told in merging.items() if isinstance(told, dict)})
+        found.append({name: told for name, told in merging.items() if isinstance(told, dict)})
     return found

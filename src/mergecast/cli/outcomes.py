@@ -51,7 +51,7 @@ def command(
         return
     for label, row in judged.iterrows():
         print(f"{label}: {row['harness_task']} by {row['metric']}")
-    merges = len(rows[["method", "members"]].drop_duplicates())
+    merges = len(rows[["recipe", "members"]].drop_duplicates())
     print(f"{merges} merges, {len(rows)} rows → {out}")
     if table.missing:
         first = table.missing[0]

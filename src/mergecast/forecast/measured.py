@@ -107,7 +107,7 @@ def usable_merges(
                 "labels of several suites say nothing of each other",
                 "give the merges of one family",
             )
-    frame = outcomes.frame.assign(reason=_reasons_against(rows, outcomes, size))
+    frame = outcomes.by_recipe.assign(reason=_reasons_against(rows, outcomes, size))
     used = frame[frame["reason"] == ""]
     left_out = tuple(left_out_sentences(frame[frame["reason"] != ""]))
     if used.empty:
@@ -132,7 +132,7 @@ def usable_merges(
 def _reasons_against(rows: pd.DataFrame, outcomes: OutcomeTable, size: int) -> list[str]:
     """Why each row of measured merges cannot be used; empty where it can."""
     models, methods = {*rows["left"], *rows["right"]}, {*rows["method"]}
-    frame = outcomes.frame
+    frame = outcomes.by_recipe
     keys = ["suite", "method", "members", "seed"]
     lacking = frame["retention"].isna().groupby([frame[key] for key in keys]).transform("any")
     strangers = sorted({name for m in frame["members"] for name in split_members(m)} - models)

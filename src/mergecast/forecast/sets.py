@@ -79,7 +79,7 @@ def set_forecasts(directed: pd.DataFrame, sets: OutcomesLike) -> pd.DataFrame:
         The outcome table breaks its schema or has no set of three models.
     """
     table = as_outcomes(sets)
-    larger = table.frame[table.sizes > 2]
+    larger = table.by_recipe[table.sizes > 2]
     if larger.empty:
         raise TableError(
             "outcomes table, column 'members'",

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from mergecast.errors import UsageError
-from mergecast.merging.parameters import T, parameters_of, signature_of, validated, written
+from mergecast.merging.parameters import T, parameters_of, signature_of, validated
+from mergecast.merging.recipe_text import written
 from mergecast.registry import Registry
 from mergecast.runtime.stage import Stage
 

@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
 
 from mergecast.errors import UsageError
+from mergecast.merging.recipe_text import written
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -44,13 +45,6 @@ class Parameter:
     def choices(self) -> list[str]:
         """The values that a word or flag may have beside its default, as people write them."""
         return [text for text in map(written, _values(self.kind)) if text != written(self.default)]
-
-
-def written(value: object) -> str:
-    """A parameter's value as it is written on the command line and printed everywhere."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {written(one)}" for key, one in value.items()) + "}"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @cache

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeAlias
 
 from mergecast.errors import UsageError
 from mergecast.merging.method import METHODS, MergingMethod
-from mergecast.merging.parameters import written
+from mergecast.merging.recipe_text import read_recipe_text, recipe_text
 
 #: The parameter that is a method's strength: the factor on what it adds to the base.
 STRENGTH = "scaling"
@@ -45,9 +45,11 @@ class Recipe:
     --------
     >>> recipe = Recipe("ties", {"scaling": 0.4}, {"b": 1, "a": 3})
     >>> print(recipe)
-    ties(density=0.2, scaling=0.4; a=3.0, b=1.0)
-    >>> Recipe.of(recipe.as_mapping()) == recipe
+    ties(density=0.2, scaling=0.4, weights={a: 3, b: 1})
+    >>> Recipe.of(recipe.as_mapping()) == Recipe.of(str(recipe)) == recipe
     True
+    >>> Recipe("ties").label, Recipe("ties", {"scaling": 1}, seed=3).label
+    ('ties', 'ties(scaling=1)')
     """
 
     method: str
@@ -83,8 +85,9 @@ class Recipe:
         Parameters
         ----------
         given : str, mapping or Recipe
-            A method's name; or all of a recipe, as YAML and JSON hold it: ``method``, ``params``,
-            ``weights``, ``seed``, and ``scaling`` for the parameter of that name.
+            A method's name; or all of a recipe, as it is printed (``ties(density=0.5)``) or as YAML
+            and JSON hold it: ``method``, ``params``, ``weights``, ``seed``, and ``scaling`` for the
+            parameter of that name.
         params, scaling, weights, seed
             The rest beside a name; beside a whole recipe none of them may be given.
 
@@ -94,8 +97,17 @@ class Recipe:
             An unknown key, and what `Recipe` refuses.
         """
         if isinstance(given, str):
-            return cls(given, _with_strength(params or {}, scaling), weights or {}, seed)
-        asked = {"params": params, STRENGTH: scaling, "weights": weights, "seed": seed or None}
+            if "(" not in given:
+                return cls(given, _with_strength(params or {}, scaling), weights or {}, seed)
+            method, told = read_recipe_text(given)
+            given = {"method": method, "params": told}
+            given |= {name: told.pop(name) for name in ("weights", "seed") if name in told}
+        asked = {
+            "params": params or None,
+            STRENGTH: scaling,
+            "weights": weights,
+            "seed": seed or None,
+        }
         for name, value in asked.items():
             if value is not None:
                 raise UsageError(name, "given beside a whole recipe", "put it into the recipe")
@@ -182,19 +194,37 @@ class Recipe:
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), tuple(self.as_mapping().values())
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The labels of the models that weights or values are given for, sorted; none for all."""
+        named = [value for value in (self.weights, *self.params.values()) if _is_mapping(value)]
+        return tuple(sorted({label for values in named for label in values}))
+
+    @property
+    def label(self) -> str:
+        """What tables call it: what differs from the method's defaults, its name if nothing does.
+
+        The seed has a column of its own. `of` reads it.
+        """
+        defaults = self.merging_method.defaults
+        told = {name: value for name, value in self.params.items() if value != defaults[name]}
+        if any(weight != 1 for weight in self.weights.values()):
+            told["weights"] = self.weights
+        return recipe_text(self.method, told)
+
     def __str__(self) -> str:
         """Numbers, and what differs from the default: ``ties(density=0.2, scaling=0.3)``."""
         defaults = self.merging_method.defaults
-        told = [
-            f"{name}={written(value)}"
+        told = {
+            name: value
             for name, value in self.params.items()
             if value != defaults[name] or _is_number(value)
-        ]
-        parts = [", ".join(told), ", ".join(f"{k}={v}" for k, v in self.weights.items())]
+        }
+        if self.weights:
+            told["weights"] = self.weights
         if self.merging_method.random and self.seed:
-            parts.append(f"seed {self.seed}")
-        inside = "; ".join(part for part in parts if part)
-        return f"{self.method}({inside})" if inside else self.method
+            told["seed"] = self.seed
+        return recipe_text(self.method, told)
 
     def _checked_weights(self) -> dict[str, float]:
         weights: dict[str, float] = {}
@@ -236,6 +266,10 @@ def _with_strength(params: Mapping[str, object], scaling: object) -> dict[str, o
     if STRENGTH in params:
         raise UsageError(STRENGTH, "given twice", "give it once, by itself or as a parameter")
     return {**params, STRENGTH: scaling}
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, Mapping)
 
 
 def _is_number(value: object) -> bool:

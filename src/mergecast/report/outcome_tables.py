@@ -25,7 +25,7 @@ def retention_figures(outcomes: OutcomeTable) -> pd.DataFrame:
     DataFrame
         `method`, `size` (members), `count`, `mean`, `std`, `min`: one row a method and size.
     """
-    rows = outcomes.frame.assign(size=outcomes.sizes)
+    rows = outcomes.by_recipe.assign(size=outcomes.sizes)
     # skipna=False: a merge with an unevaluated member has no mean, it is not that of the others.
     means = rows.groupby(["method", "members", "size"], sort=False)["retention"].agg(
         lambda values: values.mean(skipna=False)
@@ -46,7 +46,7 @@ def retention_parts(figures: pd.DataFrame) -> Iterator[Table]:
 def member_parts(outcomes: OutcomeTable) -> Iterator[Table]:
     """What every member of every merge kept, one row a merge, the sets in their order."""
     rows: list[Row] = []
-    for members, of_set in outcomes.frame.groupby("members", sort=False):
+    for members, of_set in outcomes.by_recipe.groupby("members", sort=False):
         rows += [None] if rows else []
         for method, part in of_set.groupby("method", sort=False):
             kept = part["retention"]

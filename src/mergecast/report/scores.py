@@ -78,7 +78,7 @@ def sampling_errors(outcomes: OutcomeTable) -> dict[str, float]:
     scores that are not shares in [0, 1], or no number of samples.
     """
     # Pairs first: a larger set without a score says nothing about them.
-    rows = outcomes.frame[outcomes.sizes == 2]
+    rows = outcomes.by_recipe[outcomes.sizes == 2]
     score = rows["score"].to_numpy(dtype="float64")
     single = rows["single_score"].to_numpy(dtype="float64")
     error = np.full(len(score), np.nan)

@@ -49,7 +49,7 @@ class Scores(BaseModel):
     models: dict[str, ModelScores] = Field(min_length=1)
     """Label to the single model."""
     merges: dict[str, dict[str, Path]] = Field(min_length=1)
-    """Merging method to members, joined by ``+``, to the merge's results."""
+    """Merging method or recipe to members, joined by ``+``, to the merge's results."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,14 @@ def harness_outcomes(scores: Scores, folder: Path) -> OutcomeTable:
     singles = {label: _single(model, folder) for label, model in scores.models.items()}
     rows: list[dict[str, Any]] = []
     missing: list[MissingOutcome] = []
-    for method, sets in scores.merges.items():
+    for by, sets in scores.merges.items():
         for named, path in sets.items():
             members = _members(named, singles)
             for member in members:
                 key: dict[str, Any] = {
                     "suite": scores.suite,
-                    "method": method,
+                    "method": by.partition("(")[0],
+                    "recipe": by,
                     "members": join_members(members),
                     "task": member,
                     "seed": scores.seed,

@@ -11,7 +11,7 @@ import pandas as pd
 from mergecast.tables.schema import refuse
 
 _PAIR = ["suite", "left", "right"]
-_ROW = ["suite", "method", "members", "task", "seed"]
+_ROW = ["suite", "recipe", "members", "task", "seed"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class MissingOutcome:
         Why there is no value.
     column : str
         Which value: ``retention`` speaks of the score too, whose lack is one cause of its own.
+    recipe : str
+        That of the row; the method's name if empty.
     """
 
     suite: str
@@ -56,6 +58,10 @@ class MissingOutcome:
     seed: int
     reason: str
     column: str = "retention"
+    recipe: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "recipe", self.recipe or self.method)
 
 
 def stored_metric(entry: MissingMetric | Mapping[str, object]) -> MissingMetric:
@@ -125,7 +131,7 @@ def of_missing_outcomes(
         dict.fromkeys(
             m
             for m in missing
-            if (m.suite, m.method, m.members, m.task, m.seed) in gaps.of(m.column)
+            if (m.suite, m.recipe, m.members, m.task, m.seed) in gaps.of(m.column)
         )
     )
 

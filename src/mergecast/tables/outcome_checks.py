@@ -19,13 +19,15 @@ from mergecast.tables.schema import (
 from mergecast.tables.sets import sizes_of, split_members
 from mergecast.typing import Floats
 
-TEXT_COLUMNS = ["suite", "method", "members", "task"]
+TEXT_COLUMNS = ["suite", "method", "recipe", "members", "task"]
+#: What tells merges apart.
+MERGE_KEYS = ["suite", "recipe", "members", "seed"]
 # Whether a value may be missing.
 _MAY_MISS = {"score": True, "single_score": False, "retention": True}
 _LOSSES = ["loss", "single_loss"]
 OUTCOME_COLUMNS = [*TEXT_COLUMNS, *_MAY_MISS, *_LOSSES, "n_eval", "seed"]
 _NEEDED = ["method", "members", "task", "score", "single_score"]
-# What a column that is absent says; retention follows from the scores.
+# What a column that is absent says; the recipe follows from the method, retention from the scores.
 _ABSENT = {"suite": "", **dict.fromkeys(["retention", *_LOSSES, "n_eval"], np.nan), "seed": 0}
 
 # Stored retention may be rounded (float32, CSV by hand), never recomputed differently.
@@ -52,9 +54,10 @@ def checked_outcomes(frame: pd.DataFrame) -> pd.DataFrame:
     columns["seed"] = integer_column(df, "seed", table, low=0)
     columns |= {key: kept_column(df, key, table) for key in df.columns if key not in columns}
     checked = pd.DataFrame(columns)
+    _check_recipes(checked)
     _check_members(checked)
     _check_retention(checked)
-    refuse_duplicates(checked, ["suite", "method", "members", "seed", "task"], table)
+    refuse_duplicates(checked, [*MERGE_KEYS, "task"], table)
     _check_complete(checked)
     return checked
 
@@ -71,7 +74,20 @@ def _completed(df: pd.DataFrame) -> pd.DataFrame:
         )
         df = df.assign(retention=(score / single).where(single > 0))
     absent: dict[str, Any] = {key: value for key, value in _ABSENT.items() if key not in df}
-    return df.assign(**absent)
+    said = df["recipe"] if "recipe" in df else pd.Series("", df.index)
+    return df.assign(**absent, recipe=said.where(said.notna() & (said != ""), df["method"]))
+
+
+def _check_recipes(df: pd.DataFrame) -> None:
+    for row, (method, recipe) in enumerate(zip(df["method"], df["recipe"], strict=True)):
+        if recipe != method and not (recipe.startswith(f"{method}(") and recipe.endswith(")")):
+            refuse(
+                "outcomes",
+                "recipe",
+                f"{recipe!r} is none of method {method!r}",
+                "write the method's name, or METHOD(NAME=VALUE, ...)",
+                row,
+            )
 
 
 def _check_members(df: pd.DataFrame) -> None:
@@ -135,19 +151,18 @@ def _tolerance(stored: Floats) -> Floats:
 
 
 def _check_complete(df: pd.DataFrame) -> None:
-    keys = ["suite", "method", "members", "seed"]
-    counts = df.groupby(keys, sort=False)["task"].transform("size")
+    counts = df.groupby(MERGE_KEYS, sort=False)["task"].transform("size")
     sizes = sizes_of(df["members"])
     short = np.flatnonzero(counts.to_numpy() != sizes.to_numpy())
     if short.size:
         row = int(short[0])
         members = df["members"].iloc[row]
-        same = (df[keys] == df[keys].iloc[row]).all(axis=1)
+        same = (df[MERGE_KEYS] == df[MERGE_KEYS].iloc[row]).all(axis=1)
         absent = sorted(set(split_members(members)) - set(df.loc[same, "task"]))
         refuse(
             "outcomes",
             "task",
-            f"members {members!r} (method {df['method'].iloc[row]}) lack a row for {absent[0]!r}",
+            f"members {members!r} (by {df['recipe'].iloc[row]}) lack a row for {absent[0]!r}",
             "evaluate every member of a merged set",
             row,
         )

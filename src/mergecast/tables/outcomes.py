@@ -1,10 +1,11 @@
 """The outcome table: what merges did. One row a merged set and member task.
 
-Columns `suite, method, members` (sorted names joined by ``+``), `task` (the member that was
-evaluated), `score, single_score` (merged and single model on the same samples), `retention` =
-score / single_score, `loss, single_loss`, `n_eval` (samples), `seed`; more columns are kept. A
-table may lack `suite` (then empty), `retention` (then computed), losses and `n_eval` (then
-missing) and `seed` (then 0).
+Columns `suite, method, recipe` (the method with what it was told, as `Recipe.label` writes it),
+`members` (sorted names joined by ``+``), `task` (the member that was evaluated), `score,
+single_score` (merged and single model on the same samples), `retention` = score / single_score,
+`loss, single_loss`, `n_eval` (samples), `seed`; more columns are kept. A table may lack `suite`
+(then empty), `recipe` (then the method's name, which stands for its default parameters),
+`retention` (then computed), losses and `n_eval` (then missing) and `seed` (then 0).
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ import pandas as pd
 
 from mergecast.tables.metadata import Metadata
 from mergecast.tables.missing import MissingOutcome, of_missing_outcomes, stored_outcome
-from mergecast.tables.outcome_checks import OUTCOME_COLUMNS, TEXT_COLUMNS, checked_outcomes
+from mergecast.tables.outcome_checks import (
+    MERGE_KEYS,
+    OUTCOME_COLUMNS,
+    TEXT_COLUMNS,
+    checked_outcomes,
+)
 from mergecast.tables.sets import JOIN, sizes_of
 from mergecast.tables.table import Mask, Table, joined_recipe, joined_versions
 
@@ -42,9 +48,9 @@ class OutcomeTable(Table):
     Raises
     ------
     TableError
-        A missing column, a wrong dtype, members that are not sorted, a task that is no member, a
-        set with an unmeasured member, a duplicate row, a retention that is not
-        score / single_score within 1e-6, no rows.
+        A missing column, a wrong dtype, a recipe of another method, members that are not sorted, a
+        task that is no member, a set with an unmeasured member, a duplicate row, a retention that
+        is not score / single_score within 1e-6, no rows.
     """
 
     missing: Sequence[MissingOutcome] = field(default=(), kw_only=True)
@@ -118,6 +124,20 @@ class OutcomeTable(Table):
         return sorted(str(method) for method in self.frame["method"].unique())
 
     @property
+    def recipes(self) -> list[str]:
+        """The recipes of the table, sorted: a method's name where it was told nothing."""
+        return sorted(str(recipe) for recipe in self.frame["recipe"].unique())
+
+    @property
+    def by_recipe(self) -> pd.DataFrame:
+        """The rows with each recipe as a method of its own.
+
+        That is what is fitted, forecast and reported apart: the same method at another strength is
+        another merge. Column `method` holds the recipe; index as `frame`.
+        """
+        return self.frame.assign(method=self.frame["recipe"]).drop(columns="recipe")
+
+    @property
     def sizes(self) -> pd.Series:
         """The number of members of each row's merge; index as `frame`."""
         return sizes_of(self.frame["members"])
@@ -134,13 +154,14 @@ class OutcomeTable(Table):
         Returns
         -------
         DataFrame
-            `suite, method, left, right, member, retention`, sorted by these keys.
+            `suite, method, left, right, member, retention`, sorted by these keys; `method` is the
+            recipe, see `by_recipe`.
         """
         names = self.frame["members"].str.partition(JOIN)
         rows = pd.DataFrame(
             {
                 "suite": self.frame["suite"],
-                "method": self.frame["method"],
+                "method": self.frame["recipe"],
                 "left": names[0],
                 "right": names[2],
                 "member": self.frame["task"],
@@ -163,12 +184,12 @@ class OutcomeTable(Table):
 
     def describe(self) -> str:
         """See `Table`."""
-        merges = self.frame[["suite", "method", "members", "seed"]].drop_duplicates()
+        merges = self.frame[MERGE_KEYS].drop_duplicates()
         counts = sizes_of(merges["members"]).value_counts().sort_index()
         sizes = ", ".join(f"{n} of {size}" for size, n in counts.items())
         return (
             f"OutcomeTable: {len(merges)} merges ({', '.join(map(repr, self.suites))}; {sizes} "
-            f"models) by {', '.join(self.methods)}, "
+            f"models) by {', '.join(self.recipes)}, "
             f"missing retentions: {int(self.frame['retention'].isna().sum())}"
         )
 

@@ -76,7 +76,7 @@ def set_scores(forecasts: pd.DataFrame) -> pd.DataFrame:
 
 def _sets(predictions: pd.DataFrame, outcomes: OutcomeTable) -> pd.DataFrame:
     columns = ["predictor", *SET_COLUMNS]
-    predicted = outcomes.frame["method"].isin(predictions["method"].unique())
+    predicted = outcomes.frame["recipe"].isin(predictions["method"].unique())
     if not (predicted & (outcomes.sizes > 2)).any():
         return pd.DataFrame(columns=columns)
     outcomes = outcomes.keep(predicted)
