@@ -36,7 +36,7 @@ def with_sets(tables):
             for task in members.split("+"):
                 score = np.nan if method == "tsv" and number == 0 else 0.4 + 0.1 * number
                 row = outcomes.frame[outcomes.frame["task"] == task].iloc[0].to_dict()
-                row |= {"method": method, "members": members, "score": score}
+                row |= {"method": method, "recipe": method, "members": members, "score": score}
                 rows.append(row | {"retention": score / row["single_score"]})
     return OutcomeTable(pd.concat([outcomes.frame, pd.DataFrame(rows)], ignore_index=True))
 
