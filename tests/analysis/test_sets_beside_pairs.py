@@ -85,7 +85,7 @@ def test_a_method_that_merged_larger_sets_alone(tables, with_sets):
     pairs, outcomes = tables
     rows = with_sets.frame
     larger = rows[rows["members"].isin(SETS) & (rows["method"] == "ties")]
-    alone = OutcomeTable(pd.concat([outcomes.frame, larger.assign(method="dare")]))
+    alone = OutcomeTable(pd.concat([outcomes.frame, larger.assign(method="dare", recipe="dare")]))
     codes = [finding.code for finding in audit(pairs, alone)]
     assert codes == [finding.code for finding in audit(pairs, outcomes)]
     assert set(alone.pairs()["method"]) == {"ties", "tsv"}
