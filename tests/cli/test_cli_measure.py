@@ -81,6 +81,18 @@ def test_the_table_on_screen_says_what_each_member_keeps(zoo, tmp_path, capsys, 
     assert f"mergecast fit {tmp_path}" in printed
 
 
+def test_a_method_is_measured_at_another_strength(zoo, tmp_path, capsys):
+    _, given = zoo
+    out = tmp_path / "o.csv"
+    asked = ("--members", "a+b", "--recipe", "ties(scaling=1,density=.5)", "-o", str(out))
+    assert run(["measure", *given, *asked]) == 0
+    assert "ties(density=0.5, scaling=1)" in capsys.readouterr().out
+    table = OutcomeTable.read(out)
+    assert table.recipes == ["ties", "ties(density=0.5, scaling=1)", "weight_avg"]
+    assert run(["measure", *given, "--recipe", "ties(scaling)", "-o", str(out)]) == 2
+    assert "recipe 'ties(scaling)': cannot be read" in capsys.readouterr().err
+
+
 def test_what_was_measured_is_fitted_forecast_and_reported(zoo, tmp_path, capsys):
     folder, given = zoo
     run_folder, file = str(folder / "run"), str(tmp_path / "mine.json")

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from math import comb
 
@@ -73,6 +74,39 @@ def test_a_method_of_two_models_merges_no_larger_set(copy, tiny):
     sizes = outcomes.sizes.groupby(outcomes.frame["method"]).max()
     assert sizes.to_dict() == {"ties": 3, "two": 2}
     assert outcomes.missing == ()
+
+
+def test_a_run_holds_a_method_by_several_recipes(copy, tiny):
+    own = "weight_avg(weights={noisy: 0.5, parity: 2})"
+    arguments = {"only": FEW, "methods": ["ties"], "recipe": tiny, "workers": 1}
+    arguments["recipes"] = ["ties(scaling=.3)", "ties(scaling=1)", own]
+    before = len([*(copy / "units").glob("*.json")])
+    run_suite("digits-14", copy, **arguments)
+    assert len([*(copy / "units").glob("*.json")]) == before + 4 + 1  # of ties what was there
+    outcomes = OutcomeTable.read(copy / "outcomes.parquet")
+    assert outcomes.recipes == ["ties", "ties(scaling=1)", own]
+    kept = outcomes.frame.set_index(["recipe", "members", "task"])["score"]
+    assert len(kept[own]) == 2
+    assert len(kept["ties"]) == len(kept["ties(scaling=1)"]) == 9
+    assert not kept["ties"].equals(kept["ties(scaling=1)"])
+    assert suite_status(copy)["outcomes"] == (7, 7)
+    assert suite_status(copy)["sets"] == (2, 2)
+    run_suite("digits-14", copy, **arguments)
+    assert len([*(copy / "units").glob("*.json")]) == before + 5
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ("dare(seed=3)", "recipe dare(drop_rate=0.9, scaling=1, seed=3): has a seed; leave it out"),
+        ("weight_avg(weights={noisy: 1, loops: 2})", "'loops': unknown; known: noisy, parity"),
+        ("ties(scaling=11)", "parameter 'scaling' of ties: is 11"),
+    ],
+)
+def test_what_is_no_recipe_of_a_run_is_said_at_once(tmp_path, tiny, recipe, said):
+    with pytest.raises(UsageError, match=re.escape(said)):
+        run_suite("digits-14", tmp_path / "run", only=FEW, recipe=tiny, recipes=recipe)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_negative_number_of_sets_is_a_usage_error(tmp_path, tiny):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,8 +13,11 @@ from safetensors.torch import load_file
 import mergecast as mc
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import FamilyError, UndefinedError, UsageError
+from mergecast.merging.stand_ins import with_own_head
+from mergecast.suites.evaluate import session_of
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.paired import retention_stderr
+from mergecast.tasks.measure import measure
 from mergecast.tasks.task import Samples
 from mergecast.testing.tiny import TinyTask, tiny_family, tiny_tasks
 
@@ -94,7 +99,7 @@ def test_scores_of_samples_stand_beside_the_table_in_its_order(tmp_path):
     found.write(tmp_path / "run/outcomes.csv")
     samples = pd.read_parquet(tmp_path / "run/outcomes.samples.parquet")
     frame = OutcomeTable.read(tmp_path / "run/outcomes.csv").frame
-    keys = ["suite", "method", "members", "task", "seed"]
+    keys = ["suite", "method", "recipe", "members", "task", "seed"]
     pd.testing.assert_frame_equal(samples[keys], frame[keys], check_dtype=False)
     for column, mean in (("scores", "score"), ("single_scores", "single_score")):
         assert [np.mean(row) for row in samples[column]] == pytest.approx([*frame[mean]])
@@ -129,9 +134,73 @@ def test_sets_members_and_pairs_are_merged_as_asked(tmp_path):
     assert len(one) == 4
 
 
+RECIPES = [
+    "task_arithmetic(scaling=0.3)",  # which is the default
+    "task_arithmetic(scaling=1)",
+    mc.Recipe("weight_avg", weights={"a": 7, "b": 3}),
+    {"method": "dare", "seed": 3},
+]
+
+
+def test_a_method_is_measured_by_several_recipes_and_found_again(tmp_path):
+    cache = tmp_path / "cache"
+    measured(tmp_path, methods="task_arithmetic", cache=cache)
+    progress = Recorded()
+    found = measured(tmp_path, methods=None, recipes=RECIPES, cache=cache, progress=progress)
+    assert progress.stages[-1] == ("merge and evaluate", 10, 3)
+    table = OutcomeTable.read(found.write(tmp_path / "o.csv"))
+    assert table == found.outcomes
+    usual, stronger, own = (
+        "task_arithmetic",
+        "task_arithmetic(scaling=1)",
+        "weight_avg(weights={a: 7, b: 3})",
+    )
+    assert table.recipes == ["dare", usual, stronger, own]
+    sets = table.frame.groupby("recipe")["members"].unique().map(list)
+    assert sets[usual] == sets[stronger] == ["a+b", "a+c", "b+c"]
+    assert sets[own] == ["a+b"]  # whose models it names
+    assert table.frame.groupby("recipe")["seed"].first().to_dict() == {
+        "dare": 3, usual: 0, stronger: 0, own: 0
+    }  # fmt: skip
+    assert table.recipe["merging"][stronger] == {"scaling": 1, "normalize": False}
+    family = tiny_family(tmp_path, "abc")
+    session = session_of(
+        [tiny_tasks("ab")[label] for label in "ab"],
+        tmp_path / "base.safetensors",
+        {label: tmp_path / f"{label}.safetensors" for label in "ab"},
+    )
+    for recipe, params in ((stronger, {"scaling": 1}), (own, {})):
+        weights = {"a": 7, "b": 3} if recipe == own else None
+        method = recipe.partition("(")[0]
+        merged = mc.merge(family, method, members=["a", "b"], params=params, weights=weights)
+        probe = session.probe("a")
+        probe.load(with_own_head(session.family, merged, "a"))
+        score = asdict(measure(probe, session.test_samples("a")))["values"]["score"]
+        rows = table.frame[(table.frame["recipe"] == recipe) & (table.frame["members"] == "a+b")]
+        assert rows["score"].iloc[0] == score
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
+        (
+            {"methods": None, "recipes": "weight_avg(weights={a: 1, b: 2})", "sets": 2},
+            "sets of models: asked for, but every recipe names the models that it merges; leave",
+        ),
+        (
+            {"recipes": "weight_avg(weights={a: 1, x: 2})"},
+            "model of recipe weight_avg(weights={a: 1, x: 2}) 'x': unknown",
+        ),
+        (
+            {"recipes": "ties(density={a: .5, b: .5}, weights={a: 1, c: 2})"},
+            "weight of model 'b': not given",
+        ),
+        ({"recipes": "ties(denity=1)"}, "parameter of ties 'denity': unknown; did you mean"),
+        ({"recipes": "tsv(weights={a: 1, b: 2})"}, "weights of tsv: given, but it takes none"),
+        (
+            {"merge_params": {"dare": {"drop_rate": 0.5}}, "recipes": "dare"},
+            "parameters of dare: given, but the method is not asked for by its name; add it",
+        ),
         ({"sets": 4}, "sets: of 4 of 3 models; give 2 to 3"),
         ({"members": "a+x"}, "member 'x': unknown"),
         ({"members": "a"}, "members 'a': are no set"),

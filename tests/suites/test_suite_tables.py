@@ -24,11 +24,10 @@ def plan():
 
 def table_of(plan, merged, single):
     return outcomes_table(
-        [("ties", ("a", "b"))],
+        [(plan.recipes[0], ("a", "b"))],
         [{"tasks": merged}],
         {name: {"single": record} for name, record in single.items()},
         suite="digits-14",
-        seed=3,
         versions=plan.stages(),
         recipe={"suite": plan.run.recipe.model_dump(mode="json")},
     )

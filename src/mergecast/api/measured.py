@@ -16,9 +16,8 @@ from mergecast.evidence import MetricSpec, Session
 from mergecast.family.family import Family, Models
 from mergecast.family.light import refuse_unusable
 from mergecast.runtime.progress import Progress
-from mergecast.suites.merges import asked_merges
+from mergecast.suites.merges import Recipes, asked_merges, asked_recipes
 from mergecast.suites.own import Measured, check_tests, measure_merges
-from mergecast.suites.run import SIX
 from mergecast.typing import Names, listed
 
 log = logging.getLogger(__name__)
@@ -33,6 +32,7 @@ def measure(
     sets: int | None = None,
     members: Names = (),
     methods: Names | None = None,
+    recipes: Recipes | None = None,
     merge_params: Mapping[str, Mapping[str, object]] | None = None,
     merge_seed: int = 0,
     reestimate_batchnorm: bool = False,
@@ -66,11 +66,15 @@ def measure(
     members : str or sequence of str
         Merge these sets, labels joined by ``+``.
     methods : str or sequence of str, optional
-        Merging methods; by default the six of the suites.
+        Merging methods; the six of the suites where no recipes are given either.
+    recipes : str, Recipe, mapping or sequence of them, optional
+        Whole recipes beside the methods, as ``ties(density=0.5, scaling=1)``. One that has weights
+        or values of models, ``linear(weights={a: 0.7, b: 0.3})``, merges the set of these models
+        alone.
     merge_params : mapping of str to mapping, optional
         Merging method to its parameters, where they differ from the defaults.
     merge_seed : int
-        Seed of the merges' random masks.
+        Seed of the merges' random masks, where a recipe has none of its own.
     reestimate_batchnorm : bool
         Measure BatchNorm's running statistics anew after each merge, on all calibration samples
         of the member's task.
@@ -99,7 +103,8 @@ def measure(
     Raises
     ------
     UsageError
-        No tasks, a task without labelled test samples, an unknown label, method or parameter.
+        No tasks, a task without labelled test samples, an unknown label, method or parameter, what
+        is no recipe.
     UndefinedError
         A task or a single model has no score, as a regression has none.
     CheckpointError, FamilyError
@@ -112,14 +117,12 @@ def measure(
     """
     if tasks is None:
         raise UsageError("tasks", "none given", "give a file of tasks, each with `test` samples")
-    chosen = listed(methods) if methods else SIX
+    chosen = asked_recipes(methods, recipes, merge_params, merge_seed)
     asked = ask(
         family,
         models,
         tasks=tasks,
-        methods=chosen,
-        merge_params=merge_params,
-        merge_seed=merge_seed,
+        methods=[recipe.method for recipe in chosen],
         reestimate_batchnorm=reestimate_batchnorm,
         device=device,
         batch_size=batch_size,

@@ -11,6 +11,7 @@ from mergecast.cli.console import print_json
 from mergecast.cli.options import (
     JsonOption,
     MethodOption,
+    RecipeOption,
     SeedOption,
     TierOption,
     WorkersOption,
@@ -75,6 +76,7 @@ def run(
         str, typer.Option(metavar="A,B", help="A cut of the tasks, names with commas between.")
     ] = "",
     method: MethodOption = None,
+    recipe: RecipeOption = None,
     seed: SeedOption = 0,
     tier: TierOption = None,
     n_sets: Annotated[
@@ -109,6 +111,7 @@ def run(
             out,
             only=names(only),
             methods=method,
+            recipes=recipe,
             seed=seed,
             tier=tier,
             n_sets=n_sets,

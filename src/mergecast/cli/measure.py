@@ -20,6 +20,7 @@ from mergecast.cli.options import (
     MethodOption,
     ModelsArgument,
     PrivateOption,
+    RecipeOption,
     SetsOption,
     StrictOption,
     SuiteOption,
@@ -45,6 +46,7 @@ def command(
         typer.Option("--members", metavar="A+B", help="This set, by labels; repeat for others."),
     ] = None,
     method: MethodOption = None,
+    recipe: RecipeOption = None,
     merge_param: MergeParamOption = None,
     merge_seed: MergeSeedOption = 0,
     reestimate_batchnorm: BatchNormOption = False,
@@ -70,6 +72,10 @@ def command(
       mergecast measure base/ a/ b/ c/ --tasks t.yaml --method ties --sets 3
 
       mergecast measure base/ a/ b/ c/ --tasks t.yaml --members a+b -o o.csv
+
+      mergecast measure base/ a/ b/ --tasks t.yaml --recipe "ties(density=0.5, scaling=1)"
+
+      mergecast measure base/ a/ b/ --tasks t.yaml --recipe "linear(weights={a: 0.7, b: 0.3})"
     """
     import mergecast as mc
     from mergecast.runtime.progress import progress_bars
@@ -85,6 +91,7 @@ def command(
             sets=sets,
             members=members or (),
             methods=method,
+            recipes=recipe,
             merge_params=parse_merge_parameters(merge_param),
             merge_seed=merge_seed,
             reestimate_batchnorm=reestimate_batchnorm,

@@ -64,6 +64,15 @@ PrivateOption = Annotated[
     list[str] | None,
     typer.Option("--private", metavar="PATTERN", help="Parameters that belong to tasks (glob)."),
 ]
+RecipeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--recipe",
+        metavar="R",
+        help="A method with what it is told, 'ties(density=0.5, scaling=1)', beside --method; "
+        "repeat for others.",
+    ),
+]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 SeedsOption = Annotated[
     int,

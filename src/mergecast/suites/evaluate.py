@@ -18,6 +18,7 @@ from mergecast.evidence.session import Session
 from mergecast.evidence.settings import MergeSettings
 from mergecast.family import Family
 from mergecast.merging import METHODS, merge
+from mergecast.merging.recipe import Given
 from mergecast.merging.run import MERGE
 from mergecast.merging.stand_ins import with_own_head
 from mergecast.runtime.stage import Stage
@@ -106,19 +107,19 @@ def evaluate_single(session: Session, label: str, batch_size: int | None = None)
 
 
 def evaluate_merge(
-    session: Session, members: Sequence[str], method: str, batch_size: int | None = None
+    session: Session, members: Sequence[str], recipe: Given, batch_size: int | None = None
 ) -> dict[str, dict[str, Any]]:
     """Merge some models and evaluate each on its own task, by its label.
 
     Parameters
     ----------
     session : Session
-        Family and tasks; its `merges` say how merges are made. BatchNorm's running statistics, if
-        they are measured anew, are so on all calibration samples of the member's task.
+        Family and tasks. BatchNorm's running statistics, if its `merges` say that they are measured
+        anew, are so on all calibration samples of the member's task.
     members : sequence of str
         Labels of the models.
-    method : str
-        Name of the merging method.
+    recipe : str, Recipe or mapping
+        How they are merged.
     batch_size : int, optional
         As of `evaluate_single`.
 
@@ -128,11 +129,8 @@ def evaluate_merge(
         Label to `TaskScore` as plain data; where the merge does not exist, its reason.
     """
     family, how = session.family.subset(members), session.merges
-    device = session.settings.device
     try:
-        merged = merge(
-            family, method, params=how.params.get(method), seed=how.merge_seed, device=device
-        )
+        merged = merge(family, recipe, device=session.settings.device)
     except (FamilyError, UndefinedError) as error:
         nothing = TaskScore({}, dict.fromkeys(QUANTITIES, str(error)), 0, 0)
         return {label: asdict(nothing) for label in members}

@@ -1,18 +1,27 @@
-"""Which merges a run makes: all pairs, and random larger sets, the same for every method."""
+"""Which merges a run makes: all pairs, and random larger sets, the same for every recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from math import comb
+from typing import Any, TypeAlias
 
 from mergecast.errors import UsageError
-from mergecast.merging import METHODS
+from mergecast.merging.recipe import Given, Recipe
 from mergecast.runtime.seeds import derived_seed
 from mergecast.tables.sets import split_members
+from mergecast.typing import Names, listed
 
-Merge = tuple[str, tuple[str, ...]]
-"""A merging method and the members that it merges, sorted."""
+Merge = tuple[Recipe, tuple[str, ...]]
+"""A recipe and the members that it merges, sorted."""
+
+Recipes: TypeAlias = Given | Sequence[Given]
+"""Recipes as people give them: a lone one is one of them."""
+
+SIX = ("weight_avg", "task_arithmetic", "ties", "dare", "tsv", "isotropic")
+"""The merging methods of the suites, in the order of the tables."""
 
 SIZES = (3, 4, 5)
 """Numbers of members of the sets that a suite measures beside its pairs."""
@@ -57,40 +66,101 @@ def random_sets(tasks: Sequence[str], count: int, seed: int) -> list[tuple[str, 
     return sets
 
 
-def pair_merges(methods: Sequence[str], tasks: Sequence[str]) -> list[Merge]:
-    """Every pair by every method."""
+def listed_recipes(recipes: Recipes | None) -> list[Recipe]:
+    """Recipes in the order given; none for None."""
+    if isinstance(recipes, str | Recipe | Mapping):
+        return [Recipe.of(recipes)]
+    return [Recipe.of(one) for one in recipes or ()]
+
+
+def asked_recipes(
+    methods: Names | None,
+    recipes: Recipes | None,
+    params: Mapping[str, Mapping[str, object]] | None,
+    seed: int,
+) -> list[Recipe]:
+    """Methods by name, then recipes, each once; the six of the suites where neither is given.
+
+    Parameters
+    ----------
+    methods : str or sequence of str, optional
+        Names of merging methods.
+    recipes : str, Recipe, mapping or sequence of them, optional
+        Whole recipes.
+    params : mapping of str to mapping, optional
+        Parameters of methods asked for by name, where they differ from the defaults.
+    seed : int
+        Of random masks, where a recipe has none of its own.
+
+    Raises
+    ------
+    UsageError
+        What is no recipe, or parameters of a method that is not asked for by name.
+    """
+    given = listed_recipes(recipes)
+    names = listed(methods) if methods or given else list(SIX)
+    for method in params or {}:
+        if method not in names:
+            raise UsageError(
+                f"parameters of {method}",
+                "given, but the method is not asked for by its name",
+                "add it to the methods, or write a recipe of it with them",
+            )
+    found = [Recipe(name, (params or {}).get(name, {})) for name in names]
+    seeded = [replace(recipe, seed=recipe.seed or seed) for recipe in (*found, *given)]
+    return list({(recipe.label, recipe.seed): recipe for recipe in seeded}.values())
+
+
+def told(recipe: Recipe) -> dict[str, Any]:
+    """What a merge by a recipe is stored under, the seed aside."""
+    plain = recipe.as_mapping()
+    weighted = any(weight != 1 for weight in recipe.weights.values())
+    return {key: plain[key] for key in ("method", "params", *(("weights",) if weighted else ()))}
+
+
+def pair_merges(recipes: Sequence[Recipe], tasks: Sequence[str]) -> list[Merge]:
+    """Every pair by every recipe; by one that names its models theirs alone."""
     pairs = list(combinations(sorted(tasks), 2))
-    return [(method, pair) for method in methods for pair in pairs]
+    return [(one, pair) for one in recipes for pair in _own(one, pairs) if len(pair) == 2]
 
 
-def set_merges(methods: Sequence[str], tasks: Sequence[str], n_sets: int, seed: int) -> list[Merge]:
-    """Random larger sets by every method that takes so many: some merge two models alone."""
+def set_merges(
+    recipes: Sequence[Recipe], tasks: Sequence[str], n_sets: int, seed: int
+) -> list[Merge]:
+    """Random larger sets by every recipe whose method takes so many; or those that it names."""
     sets = random_sets(tasks, n_sets, seed)
-    most = {method: METHODS.get(method).max_members for method in methods}
+    most = {one: one.merging_method.max_members for one in recipes}
     return [
-        (method, members)
-        for method, limit in most.items()
-        for members in sets
-        if limit is None or len(members) <= limit
+        (recipe, members)
+        for recipe, limit in most.items()
+        for members in _own(recipe, sets)
+        if len(members) > 2 and (limit is None or len(members) <= limit)
     ]
+
+
+def _own(recipe: Recipe, sets: Iterable[tuple[str, ...]]) -> Iterable[tuple[str, ...]]:
+    """The set of the models that a recipe names, or all sets where it names none."""
+    return [recipe.models] if recipe.models else sets
 
 
 def asked_merges(
     tasks: Sequence[str],
-    methods: Sequence[str],
+    recipes: Sequence[Recipe],
     *,
     pairs: bool,
     sets: int | None,
     members: Sequence[str],
 ) -> list[Merge]:
-    """The merges that are asked for, by every method, each once, in the order of the methods.
+    """The merges that are asked for, by every recipe, each once, in the order of the recipes.
+
+    A recipe with weights or values of models merges the set of these models alone.
 
     Parameters
     ----------
     tasks : sequence of str
         Labels of the models that there are.
-    methods : sequence of str
-        Names of merging methods.
+    recipes : sequence of Recipe
+        How they are merged.
     pairs : bool
         All pairs; they are taken too where nothing else is asked for.
     sets : int or None
@@ -101,10 +171,35 @@ def asked_merges(
     Raises
     ------
     UsageError
-        An unknown label or method, a set of fewer than two models or of more than there are, or
-        of more than a method merges.
+        An unknown label, a set of fewer than two models or of more than there are, or of more than
+        a method merges; sets, where every recipe names its models.
     """
     names = sorted(tasks)
+    found = _asked_sets(names, pairs=pairs, sets=sets, members=members)
+    if (pairs or sets or members) and all(recipe.models for recipe in recipes):
+        raise UsageError(
+            "sets of models",
+            "asked for, but every recipe names the models that it merges",
+            "leave pairs, sets and members out, or add a recipe without weights of models",
+        )
+    merges = [(recipe, labels) for recipe in recipes for labels in _own(recipe, found)]
+    for recipe, labels in merges:
+        check_members(recipe, labels, names)
+    return merges
+
+
+def check_members(recipe: Recipe, labels: Sequence[str], names: Sequence[str]) -> None:
+    """Raise UsageError where a recipe cannot merge these models, or one is not among `names`."""
+    for label in labels:
+        if label not in names:
+            raise UsageError.unknown(f"model of recipe {recipe}", label, names)
+    recipe.check(labels)
+
+
+def _asked_sets(
+    names: Sequence[str], *, pairs: bool, sets: int | None, members: Sequence[str]
+) -> list[tuple[str, ...]]:
+    """Sets of sorted names, see `asked_merges`."""
     found: dict[tuple[str, ...], None] = {}
     if pairs or not (sets or members):
         found |= dict.fromkeys(combinations(names, 2))
@@ -124,7 +219,4 @@ def asked_merges(
         found[tuple(sorted(given))] = None
     if not found:
         raise UsageError("models", f"{len(names)} given", "give at least two to merge")
-    for method in methods:
-        for labels in found:
-            METHODS.get(method).check_members(labels)
-    return [(method, labels) for method in dict.fromkeys(methods) for labels in found]
+    return list(found)

@@ -16,7 +16,7 @@ from mergecast.errors import UndefinedError, UsageError
 from mergecast.evidence.doubts import doubtful
 from mergecast.evidence.session import Session
 from mergecast.family.findings import Finding
-from mergecast.merging import METHODS
+from mergecast.merging.recipe import Recipe
 from mergecast.runtime.stage import Stage
 from mergecast.suites.evaluate import (
     evaluate_merge,
@@ -24,7 +24,7 @@ from mergecast.suites.evaluate import (
     outcome_stage,
     single_stage,
 )
-from mergecast.suites.merges import Merge
+from mergecast.suites.merges import Merge, told
 from mergecast.suites.tables import outcomes_table, samples_table
 from mergecast.tables.io import write_table
 from mergecast.tables.outcomes import OutcomeTable
@@ -112,7 +112,7 @@ def measure_merges(session: Session, merges: Sequence[Merge], suite: str) -> Mea
     session : Session
         Family, tasks and settings: models are run `batch_size` samples at once.
     merges : sequence of Merge
-        Method and members, in the order of the table.
+        Recipe and members, in the order of the table.
     suite : str
         The table's suite column.
 
@@ -126,26 +126,24 @@ def measure_merges(session: Session, merges: Sequence[Merge], suite: str) -> Mea
     singles = dict(
         zip(labels, own.finish("evaluate", [own.single(x) for x in labels]), strict=True)
     )
-    # One set after the other, so that its samples are at hand for every method.
+    # One set after the other, so that its samples are at hand for every recipe.
     order = sorted(merges, key=lambda merge: merge[1])
     done = own.finish("merge and evaluate", [own.merge(*merge) for merge in order])
     by_merge = dict(zip(order, done, strict=True))
     records = [by_merge[merge] for merge in merges]
     standings = {x: Standing.parse(singles[x]["standing"]) for x in labels}
-    how = session.merges
     outcomes = outcomes_table(
         merges,
         records,
         singles,
         suite=suite,
-        seed=how.merge_seed,
-        versions=own.versions([method for method, _ in merges]),
+        versions=own.versions([recipe.method for recipe, _ in merges]),
         recipe={
-            "merging": {method: own.params(method) for method, _ in merges},
-            "reestimate_batchnorm": how.reestimate_batchnorm,
+            "merging": {recipe.label: recipe.as_mapping()["params"] for recipe, _ in merges},
+            "reestimate_batchnorm": session.merges.reestimate_batchnorm,
         },
     )
-    samples = samples_table(merges, records, singles, suite=suite, seed=how.merge_seed)
+    samples = samples_table(merges, records, singles, suite=suite)
     return Measured(outcomes, samples, tuple(doubtful(standings)))
 
 
@@ -168,14 +166,13 @@ class _Own:
         run = partial(evaluate_single, self.session, label, self.session.settings.batch_size)
         return _Unit(self._spec(single_stage(), label), run)
 
-    def merge(self, method: str, members: tuple[str, ...]) -> _Unit:
+    def merge(self, recipe: Recipe, members: tuple[str, ...]) -> _Unit:
         """A merge on its members' test samples."""
-        how, stage = self.session.merges, outcome_stage(method)
+        how, stage = self.session.merges, outcome_stage(recipe.method)
         spec = {
             "members": {label: self._spec(stage, label) for label in members},
-            "method": method,
-            "params": self.params(method),
-            "seed": how.merge_seed,
+            **told(recipe),
+            "seed": recipe.seed,
             "batchnorm": how.reestimate_batchnorm,
         }
         if how.reestimate_batchnorm:
@@ -184,13 +181,9 @@ class _Own:
         batch_size = self.session.settings.batch_size
 
         def run() -> dict[str, Any]:
-            return {"tasks": evaluate_merge(self.session, members, method, batch_size)}
+            return {"tasks": evaluate_merge(self.session, members, recipe, batch_size)}
 
         return _Unit(spec, run)
-
-    def params(self, method: str) -> dict[str, Any]:
-        """All parameters of a method, defaults filled in."""
-        return METHODS.get(method).validate(self.session.merges.params.get(method))
 
     def versions(self, methods: Sequence[str]) -> dict[str, int]:
         """Every stage that the outcomes are made by."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mergecast.merging.recipe import Recipe
 from mergecast.suites.merges import Merge, pair_merges, set_merges
 from mergecast.suites.units import BaseUnit, ModelUnit, OutcomeUnit, Run, SingleUnit, Unit
 from mergecast.tables.tiers import Tier
@@ -25,7 +26,7 @@ class RunPlan:
     tasks : tuple of str
         Sorted.
     methods : tuple of str
-        Merging methods, in the order of the tables.
+        Merging methods by name, and whole recipes by their text, in the order of the tables.
     tier : Tier
         Evidence of the pair table.
     n_sets : int
@@ -39,14 +40,19 @@ class RunPlan:
     n_sets: int = 0
 
     @property
+    def recipes(self) -> list[Recipe]:
+        """How models are merged: `methods` with their parameters and the run's seed."""
+        return [self.run.merging(name) for name in self.methods]
+
+    @property
     def pairs(self) -> list[Merge]:
-        """Every method and pair."""
-        return pair_merges(self.methods, self.tasks)
+        """Every recipe and pair."""
+        return pair_merges(self.recipes, self.tasks)
 
     @property
     def sets(self) -> list[Merge]:
-        """Every method and larger set."""
-        return set_merges(self.methods, self.tasks, self.n_sets, self.run.seed)
+        """Every recipe and larger set."""
+        return set_merges(self.recipes, self.tasks, self.n_sets, self.run.seed)
 
     def model_units(self, base: str) -> list[ModelUnit]:
         """One model a task, from the base of this digest."""
@@ -61,8 +67,8 @@ class RunPlan:
     ) -> list[OutcomeUnit]:
         """Those of some merges whose models are all there."""
         return [
-            OutcomeUnit(self.run, method, members, base, tuple(models[task] for task in members))
-            for method, members in merges
+            OutcomeUnit(self.run, recipe, members, base, tuple(models[task] for task in members))
+            for recipe, members in merges
             if models.keys() >= {*members}
         ]
 
@@ -80,7 +86,7 @@ class RunPlan:
             BaseUnit(self.run),
             ModelUnit(self.run, "", ""),
             SingleUnit(self.run, "", "", ""),
-            *(OutcomeUnit(self.run, method, (), "", ()) for method in self.methods),
+            *(OutcomeUnit(self.run, recipe, (), "", ()) for recipe in self.recipes),
         ]
         stages = self.run.suite.stage.versions()
         for unit in units:

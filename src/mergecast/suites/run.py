@@ -14,7 +14,7 @@ from mergecast.runtime.lock import folder_lock
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.workers import Workers
 from mergecast.suites.folder import write_run
-from mergecast.suites.merges import N_SETS
+from mergecast.suites.merges import N_SETS, SIX, Recipes, check_members, listed_recipes
 from mergecast.suites.pair_table import pair_table
 from mergecast.suites.plan import RunPlan
 from mergecast.suites.suite import SUITES, Recipe
@@ -26,9 +26,6 @@ from mergecast.typing import Names, listed
 
 log = logging.getLogger(__name__)
 
-SIX = ("weight_avg", "task_arithmetic", "ties", "dare", "tsv", "isotropic")
-"""The merging methods of the suites, in the order of the tables."""
-
 
 def run_suite(
     name: str,
@@ -36,6 +33,7 @@ def run_suite(
     *,
     only: Sequence[str] | None = None,
     methods: Names | None = None,
+    recipes: Recipes | None = None,
     n_sets: int = N_SETS,
     tier: str | None = None,
     recipe: Recipe | None = None,
@@ -54,7 +52,10 @@ def run_suite(
     only : sequence of str, optional
         A cut of the suite's tasks, at least two; all by default. The order does not matter.
     methods : str or sequence of str, optional
-        Merging methods by name; `SIX` by default.
+        Merging methods by name; the six of the suites where no recipes are given either.
+    recipes : str, Recipe, mapping or sequence of them, optional
+        Whole recipes beside the methods, as ``ties(density=0.5, scaling=1)``. One that has weights
+        or values of models merges the set of these models alone.
     n_sets : int
         Random sets of each of 3, 4 and 5 models that are merged beside all pairs, the same for
         every method that takes so many; fewer where there are fewer, 0 for pairs alone.
@@ -79,8 +80,8 @@ def run_suite(
     Raises
     ------
     UsageError
-        An unknown suite, task or method, a negative number of sets, or a folder that holds
-        another suite, recipe or seed, or a run of an earlier version.
+        An unknown suite, task or method, what is no recipe, a negative number of sets, or a folder
+        that holds another suite, recipe or seed, or a run of an earlier version.
     UndefinedError
         A fine-tuned model has no score, so that there is nothing to retain.
     ResourceError
@@ -93,7 +94,7 @@ def run_suite(
     run, tasks = _run_of(name, Path(out), only, seed, recipe)
     if n_sets < 0:
         raise UsageError("n_sets", f"is {n_sets}", "name a number of sets of each size, 0 for none")
-    chosen = _checked_methods(SIX if methods is None else listed(methods), run.recipe)
+    chosen = _checked_recipes(methods, recipes, run, tasks)
     plan = RunPlan(run, tasks, chosen, known_tier(tier or "gradients"), n_sets)
     progress = progress or Silent()
     with folder_lock(run.folder), Workers(workers) as pool:
@@ -134,13 +135,24 @@ def _run_of(
     return Run(out, name, recipe, seed), tasks
 
 
-def _checked_methods(methods: Sequence[str], recipe: Recipe) -> tuple[str, ...]:
-    """The methods, after checking them and the recipe's parameters before hours are spent."""
-    for method in {**dict.fromkeys(methods), **recipe.merging}:
-        METHODS.get(method).validate(recipe.merging.get(method))
-    if len(set(methods)) != len(methods) or not methods:
-        raise UsageError("methods", f"are {list(methods)}", "name at least one, each once")
-    return tuple(methods)
+def _checked_recipes(
+    methods: Names | None, recipes: Recipes | None, run: Run, tasks: Sequence[str]
+) -> tuple[str, ...]:
+    """A plan's methods, after checking all that merges are told before hours are spent."""
+    for method, params in run.recipe.merging.items():
+        METHODS.get(method).validate(params)
+    whole = listed_recipes(recipes)
+    names = list(SIX) if methods is None and not whole else listed(methods)
+    if len(set(names)) != len(names) or not (names or whole):
+        raise UsageError("methods", f"are {names}", "name at least one, each once")
+    found = {run.merging(name).label: name for name in names}
+    for recipe in whole:
+        if recipe.seed:
+            raise UsageError(f"recipe {recipe}", "has a seed", "leave it out: the run has one")
+        if recipe.models:
+            check_members(recipe, recipe.models, tasks)
+        found.setdefault(recipe.label, str(recipe))
+    return tuple(found.values())
 
 
 def _finish(
@@ -174,15 +186,14 @@ def _write_tables(
     write_table(tasks_table(by_task), plan.run.folder / "tasks.parquet")
     run = plan.run
     outcomes = outcomes_table(
-        [(unit.method, unit.members) for unit in merges],
+        [(unit.how, unit.members) for unit in merges],
         records,
         by_task,
         suite=run.suite_name,
-        seed=run.seed,
         versions=plan.stages(),
         recipe={"suite": run.recipe.model_dump(mode="json")},
     )
     for m in outcomes.missing:
         if m.column == "retention":
-            log.warning("%s of %s has no score on %s: %s", m.method, m.members, m.task, m.reason)
+            log.warning("%s of %s has no score on %s: %s", m.recipe, m.members, m.task, m.reason)
     outcomes.write(plan.run.folder / "outcomes.parquet")

@@ -50,7 +50,6 @@ def outcomes_table(
     singles: Mapping[str, Mapping[str, Any]],
     *,
     suite: str,
-    seed: int,
     versions: Mapping[str, int],
     recipe: Mapping[str, Any],
 ) -> OutcomeTable:
@@ -59,15 +58,13 @@ def outcomes_table(
     Parameters
     ----------
     merges : sequence of Merge
-        Method and members.
+        Recipe and members.
     records : sequence of mapping
         What is stored of them, in the same order.
     singles : mapping of str to mapping
         Task to what is stored of its single model.
     suite : str
         The suite column.
-    seed : int
-        Of random masks.
     versions, recipe : mapping
         See `OutcomeTable`.
     """
@@ -75,15 +72,16 @@ def outcomes_table(
 
     rows: list[dict[str, Any]] = []
     missing: list[MissingOutcome] = []
-    for (method, members), record in zip(merges, records, strict=True):
+    for (by, members), record in zip(merges, records, strict=True):
         for task in members:
             merged, single = record["tasks"][task], singles[task]["single"]
             key: dict[str, Any] = {
                 "suite": suite,
-                "method": method,
+                "method": by.method,
+                "recipe": by.label,
                 "members": join_members(members),
                 "task": task,
-                "seed": seed,
+                "seed": by.seed,
             }
             rows.append({**key, **_values(merged, single), **_beside(singles[task])})
             missing += [
@@ -99,7 +97,6 @@ def samples_table(
     singles: Mapping[str, Mapping[str, Any]],
     *,
     suite: str,
-    seed: int,
 ) -> pd.DataFrame:
     """The scores of every sample, one row a row of `outcomes_table`; arguments as it takes them."""
     import pandas as pd
@@ -107,14 +104,15 @@ def samples_table(
     return pd.DataFrame(
         {
             "suite": suite,
-            "method": method,
+            "method": by.method,
+            "recipe": by.label,
             "members": join_members(members),
             "task": task,
-            "seed": seed,
+            "seed": by.seed,
             "scores": list(record["tasks"][task]["samples"]),
             "single_scores": list(singles[task]["single"]["samples"]),
         }
-        for (method, members), record in zip(merges, records, strict=True)
+        for (by, members), record in zip(merges, records, strict=True)
         for task in members
     )
 

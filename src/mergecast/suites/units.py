@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.evidence.settings import MergeSettings
-from mergecast.merging import METHODS
+from mergecast.merging.recipe import Recipe as MergeRecipe
 from mergecast.runtime.stage import Stage
 from mergecast.runtime.store import Store
 from mergecast.suites.evaluate import (
@@ -29,6 +29,7 @@ from mergecast.suites.evaluate import (
     session_of,
     single_stage,
 )
+from mergecast.suites.merges import told
 from mergecast.suites.suite import SUITES, Recipe, Suite
 from mergecast.tasks.task import Task
 
@@ -73,6 +74,11 @@ class Run:
     def task(self, name: str) -> Task:
         """A task of the suite under this run's recipe."""
         return self.suite.task(self.recipe, name)
+
+    def merging(self, name: str) -> MergeRecipe:
+        """The recipe of a merge: of a method by its name, or by the text of the whole."""
+        params = {} if "(" in name else self.recipe.merging.get(name, {})
+        return replace(MergeRecipe.of(name, params), seed=self.seed)
 
     def spec(self, stage: Stage, **more: object) -> dict[str, object]:
         """A unit's spec: what made it, the run's identity, and `more`."""
@@ -181,12 +187,12 @@ class SingleUnit(Unit):
 
 @dataclass(frozen=True)
 class OutcomeUnit(Unit):
-    """Merge `members` by `method` in memory and evaluate each of them with its own head.
+    """Merge `members` in memory and evaluate each of them with its own head.
 
     Attributes
     ----------
-    method : str
-        Name of a merging method.
+    how : MergeRecipe
+        How they are merged.
     members : tuple of str
         Tasks, sorted.
     base : str
@@ -195,15 +201,15 @@ class OutcomeUnit(Unit):
         Digests, in the order of members.
     """
 
-    method: str
+    how: MergeRecipe
     members: tuple[str, ...]
     base: str
     models: tuple[str, ...]
 
     @property
-    def params(self) -> dict[str, Any]:
-        """All parameters of the method, defaults filled in."""
-        return METHODS.get(self.method).validate(self.run.recipe.merging.get(self.method))
+    def method(self) -> str:
+        """Name of the merging method."""
+        return self.how.method
 
     @property
     def stage(self) -> Stage:
@@ -213,8 +219,14 @@ class OutcomeUnit(Unit):
     @property
     def spec(self) -> dict[str, object]:
         """What it is stored under."""
-        how = {"params": self.params, "batchnorm": self.run.recipe.reestimate_batchnorm}
-        return {**super().spec, **how}
+        return self.run.spec(
+            self.stage,
+            members=self.members,
+            base=self.base,
+            models=self.models,
+            batchnorm=self.run.recipe.reestimate_batchnorm,
+            **told(self.how),
+        )
 
     def compute(self) -> None:
         """Merge and evaluate; what does not exist is kept with its reason."""
@@ -223,13 +235,9 @@ class OutcomeUnit(Unit):
             [run.task(name) for name in self.members],
             run.folder / BASE_FILE,
             {name: run.folder / model_file(name) for name in self.members},
-            MergeSettings(
-                merge_seed=run.seed,
-                params={self.method: self.params},
-                reestimate_batchnorm=run.recipe.reestimate_batchnorm,
-            ),
+            MergeSettings(reestimate_batchnorm=run.recipe.reestimate_batchnorm),
         )
-        scores = evaluate_merge(session, self.members, self.method)
+        scores = evaluate_merge(session, self.members, self.how)
         run.store.put(self.spec, {"tasks": scores})
 
 
