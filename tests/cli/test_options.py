@@ -89,7 +89,12 @@ def test_outputs_have_one_name():
 
 
 #: Options that are lists on the command line, one value at a time, have a plural in Python.
-PLURAL = {"method": "methods", "predictor": "predictors", "merge_param": "merge_params"}
+PLURAL = {
+    "recipe": "recipes",
+    "method": "methods",
+    "predictor": "predictors",
+    "merge_param": "merge_params",
+}
 #: What is not of the call: where and how results are shown, and Python's own words.
 SHOWN = {"json", "out", "verbose", "plan", "report", "analysis", "sensitivity"}
 CALLS = {
