@@ -73,9 +73,7 @@ def command(
 
       mergecast measure base/ a/ b/ c/ --tasks t.yaml --members a+b -o o.csv
 
-      mergecast measure base/ a/ b/ --tasks t.yaml --recipe "ties(density=0.5, scaling=1)"
-
-      mergecast measure base/ a/ b/ --tasks t.yaml --recipe "linear(weights={a: 0.7, b: 0.3})"
+      mergecast measure base/ a/ b/ --tasks t.yaml --recipe "ties(scaling=1)"
     """
     import mergecast as mc
     from mergecast.runtime.progress import progress_bars
