@@ -35,7 +35,7 @@ def linear_model(metric, coefficient):
 def save_forecaster(tiers, path):
     """A forecaster file of these models, by tier and method."""
     file = ForecasterFile(
-        schema_version=3,
+        schema_version=4,
         mergecast_version="0.1.0",
         training=Training(suites=["toy"], tasks=["x", "y"], notes=[]),
         tiers=tiers,

@@ -179,9 +179,13 @@ def test_the_reference_family_in_one_call(reference):
     assert "fitted on small digit networks" in found.warnings[0]
     assert len(found.pairs) == 6
     screen = str(found).splitlines()
-    assert len(screen) <= 24
+    assert len(screen) <= 28
     assert max(map(len, screen)) <= 100
     shown = " ".join(str(found).split())
-    assert "model_a + model_b do not merge isotropic" in shown
+    # Random matrices are no network that anything was learned of.
+    assert set(found.pairs["advice"]) == {"no forecast"}
+    assert "No forecast for 6 of 6 pairs: these models are out of the domain of digits-14" in shown
+    assert "task_vector_l2_distance is " in found.abstention
+    assert "(--tasks), or merges of them that were measured (--measured)" in shown
     assert all(f"warning: {' '.join(text.split()[:12])}" in shown for text in found.warnings)
     assert "<table" in found._repr_html_()

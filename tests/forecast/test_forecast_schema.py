@@ -20,7 +20,7 @@ def stored(make_suite, tmp_path):
 
 def test_the_file_names_its_schema_and_what_it_has_seen(stored):
     _, data = stored
-    assert (data["schema_name"], data["schema_version"]) == ("mergecast.forecaster", 3)
+    assert (data["schema_name"], data["schema_version"]) == ("mergecast.forecaster", 4)
     assert data["training"]["tasks"] == ["t00", "t01", "t02", "t03"]
     assert data["training"]["suites"] == ["toy"]
     model = data["tiers"]["all"]["ties"]
@@ -46,7 +46,7 @@ def test_the_file_names_its_schema_and_what_it_has_seen(stored):
         (
             '{"schema_name": "mergecast.forecaster", "schema_version": 9, '
             '"mergecast_version": "4"}',
-            r"schema version 9 \(mergecast 4\) is newer than 3, the last known; upgrade",
+            r"schema version 9 \(mergecast 4\) is newer than 4, the last known; upgrade",
         ),
         (
             '{"schema_name": "mergecast.forecaster", "schema_version": 1, '

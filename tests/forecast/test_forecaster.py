@@ -60,9 +60,8 @@ def test_reasons_are_the_metrics_that_moved_the_number_most(forecaster, new_pair
         assert sizes == sorted(sizes, reverse=True)
         assert len(sizes) <= 3
         # Two metrics act here, so the reasons are the whole of the number.
-        assert model.model.intercept + sum(r["contribution"] for r in row.reasons) == pytest.approx(
-            row.retention
-        )
+        told = model.model.intercept + sum(r["contribution"] for r in row.reasons)
+        assert min(told, model.most_kept) == pytest.approx(row.retention)
 
 
 @pytest.mark.parametrize(
@@ -118,14 +117,87 @@ def test_retention_and_its_interval_are_clipped_at_zero(forecaster, new_pairs):
     assert row["upper"] > 0
 
 
-def test_a_metric_far_outside_counts_no_further_and_widens_the_interval(forecaster, new_pairs):
-    rows = []
-    for value in (1e3, 1e6):
-        new_pairs.loc[0, "reach:left<-right"] = value
-        rows.append(forecaster.forecast(new_pairs).rows.iloc[0])
-    near, far = rows
+def beyond(forecaster, pairs, widths):
+    """The pairs, the first one's member t00 so many widths below the training range of `reach`."""
+    [reach] = [f for f in forecaster.file.methods["ties"].features if f.name == "reach"]
+    value = reach.low - widths * (reach.high - reach.low)
+    return pairs.assign(**{"reach:left<-right": [value, *pairs["reach:left<-right"][1:]]})
+
+
+def test_a_metric_outside_counts_no_further_and_widens_the_interval(forecaster, new_pairs):
+    near, far = (
+        forecaster.forecast(beyond(forecaster, new_pairs, widths)).rows.iloc[0]
+        for widths in (0.3, 0.9)
+    )
     assert near["retention"] == far["retention"]
-    assert far["upper"] > near["upper"] > near["retention"] + 1
+    half = [row["retention"] - row["lower"] for row in (near, far)]
+    assert half[1] / half[0] == pytest.approx(1.9 / 1.3)
+
+
+def test_models_too_unlike_those_of_the_training_get_no_number(forecaster, new_pairs):
+    pairs = beyond(forecaster, new_pairs, 1.1)
+    forecast = forecaster.forecast(pairs)
+    first = (forecast.rows["left"] == "t00") & (forecast.rows["right"] == "t01")
+    gone, others = forecast.rows[first], forecast.rows[~first]
+    assert set(gone["basis"]) == {"abstained"}
+    assert gone[["retention", "lower", "upper"]].isna().all(axis=None)
+    assert gone["reasons"].map(len).sum() == 0
+    assert set(others["basis"]) == {"cold"}
+    assert others["retention"].notna().all()
+    # The metric, its value and the range, never the same words for other models.
+    value = pairs["reach:left<-right"][0]
+    [reach] = [f for f in forecaster.file.methods["ties"].features if f.name == "reach"]
+    told = f"reach is {value:.4g}, in training {reach.low:.4g} to {reach.high:.4g}"
+    assert set(gone["note"]) == {f"out of domain: {told}"}
+    assert told in forecast.abstention
+    assert forecast.abstention.startswith("No forecast for 1 of 3 pairs: ")
+    assert "--measured" in forecast.abstention
+    assert "--tasks" not in forecast.abstention  # no tier of this forecaster takes more
+    assert forecast.pairs.set_index("right").loc["t01", "advice"] == "no forecast"
+    assert forecast.abstention in " ".join(repr(forecast).split())
+    assert "nan" not in repr(forecast)
+
+
+def test_where_it_abstains_from_every_pair_it_says_so_and_fails_not(forecaster, new_pairs):
+    far = new_pairs.assign(**{"reach:left<-right": 1e3, "cosine": 1e3})
+    forecast = forecaster.forecast(far)
+    assert set(forecast.pairs["advice"]) == {"no forecast"}
+    assert forecast.abstention.startswith("No forecast for 3 of 3 pairs: ")
+    assert forecast.to_dict()["abstention"] == forecast.abstention
+    assert forecaster.forecast(new_pairs).abstention == ""
+
+
+def test_the_domain_is_that_of_all_methods_whichever_are_asked_for(suite, new_pairs):
+    pairs, outcomes = suite
+    # What dare does has nothing to do with any metric: its fit is the constant.
+    draw = np.random.default_rng(0).uniform(0.8, 0.9, len(outcomes))
+    noise = outcomes["retention"].where(outcomes["method"] != "dare", draw)
+    score = noise * outcomes["single_score"]
+    forecaster = Forecaster.fit(pairs, outcomes.assign(retention=noise, score=score))
+    assert forecaster.file.methods["dare"].needs == []
+    alone = forecaster.only(["dare"])
+    assert "reach" in alone.reads("all")
+    for one in (forecaster, alone):
+        rows = one.forecast(beyond(forecaster, new_pairs, 1.1)).rows
+        dare = rows[rows["method"] == "dare"]
+        assert dare["basis"].tolist() == ["abstained"] * 2 + ["cold"] * 4
+        assert dare["note"].iloc[0].startswith("out of domain: reach is ")
+
+
+def test_no_number_goes_beyond_what_a_method_was_seen_to_keep(forecaster, new_pairs, suite):
+    kept = suite[1].groupby("method")["retention"].max()
+    for method, entry in forecaster.file.methods.items():
+        assert entry.most_kept == pytest.approx(kept[method])
+    good = {
+        name: entry.model_copy(update={"model": entry.model.model_copy(update={"intercept": 1.5})})
+        for name, entry in forecaster.file.methods.items()
+    }
+    file = forecaster.file.model_copy(update={"tiers": {"all": good}})
+    rows = Forecaster(file).forecast(new_pairs).rows
+    most = rows["method"].map({name: entry.most_kept for name, entry in good.items()})
+    assert (rows["retention"] == most).all()
+    assert (rows["upper"] == most).all()
+    assert (rows["lower"] < most).all()
 
 
 def test_a_table_is_read_by_the_models_of_the_richest_tier_it_has(suite, new_pairs):
@@ -191,16 +263,18 @@ def test_the_linear_file_agrees_with_the_estimator(make_suite):
     rows = training_rows(pairs, outcomes)["ties"]
     fitted = PREDICTORS.get("ridge").make().fit(rows.X, rows.y)
     found = Forecaster.fit(pairs, outcomes, "ridge").forecast(pairs).rows
-    assert np.abs(found["retention"].to_numpy() - fitted.predict(rows.X)).max() < 1e-12
+    told = np.minimum(fitted.predict(rows.X), rows.y.max())
+    assert np.abs(found["retention"].to_numpy() - told).max() < 1e-12
 
 
-def test_too_few_residuals_give_an_infinite_interval(make_suite, tmp_path):
+def test_too_few_residuals_give_all_that_retention_can_be(make_suite, tmp_path):
     pairs, outcomes = make_suite("metric", n_tasks=4)
     keep = outcomes["members"].isin(["t00+t01", "t02+t03", "t00+t02", "t01+t03"])
     forecaster = Forecaster.fit(pairs, outcomes[keep], "constant")
     path = forecaster.save(tmp_path / "f.json")
     rows = Forecaster.load(path).forecast(pairs).rows
-    assert np.isinf(rows["upper"]).all()
+    most = outcomes[keep]["retention"].max()
+    assert rows["upper"].to_numpy() == pytest.approx(most)
     assert (rows["lower"] == 0).all()
     assert "Infinity" not in path.read_text()
 

@@ -87,6 +87,27 @@ def test_measured_merges_that_agree_narrow_the_intervals_of_the_others():
     assert row["upper"] - row["lower"] < 0.15
 
 
+def test_where_the_forecaster_abstains_measured_merges_speak_alone():
+    cold = forecast_rows().assign(
+        basis="abstained", retention=np.nan, lower=np.nan, upper=np.nan, note="out of domain: m"
+    )
+    merges = [outcome("a+b", {"a": 0.6, "b": 0.8}), outcome("c+d", 0.8)]
+    rows, use = with_measured(cold, table(*merges), 0.9)
+    lost, other = one(rows, *"aea"), one(rows, *"cec")
+    assert 0.6 < lost["retention"] < other["retention"] < 0.85
+    assert other["lower"] < 0.7
+    assert (other["basis"], other["note"]) == (
+        "family",
+        "from measured merges alone, out of domain: m",
+    )
+    assert one(rows, *"aba")["note"] == "measured 0.600 ± 0.015"
+    # Nothing is known of a method that nobody measured.
+    silent = rows[rows["method"] == "tsv"]
+    assert set(silent["basis"]) == {"abstained"}
+    assert silent["retention"].isna().all()
+    assert use.sentence == "2 measured merges of this family used (ties)."
+
+
 def test_a_forecast_that_says_nothing_is_left_for_the_level_of_the_family():
     random = np.random.default_rng(0)
     cold = forecast_rows()

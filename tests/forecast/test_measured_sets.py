@@ -22,7 +22,7 @@ def rows():
     own = dict(zip(LABELS, (0.98, 0.95, 0.92, 0.9, 0.88, 0.85), strict=True))
     return pd.DataFrame(
         {"suite": "", "method": method, "left": left, "right": right, "member": member,
-         "retention": own[member], "upper": own[member] + 0.05}
+         "retention": own[member], "lower": own[member] - 0.05, "upper": own[member] + 0.05}
         for left, right in combinations(LABELS, 2) for method in ("ties", "tsv")
         for member in (left, right)
     )  # fmt: skip

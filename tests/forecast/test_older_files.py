@@ -68,7 +68,7 @@ def test_written_again_it_is_a_file_of_this_version_that_says_the_same(old, tmp_
     loaded = Forecaster.load(OLD)
     path = loaded.save(tmp_path / "new.json")
     new = json.loads(path.read_text(encoding="utf-8"))
-    assert new["schema_version"] == 3
+    assert new["schema_version"] == 4
     assert new["mergecast_version"] == old["mergecast_version"]
     assert Forecaster.load(path).file == loaded.file
     entry, before = new["tiers"]["weights"]["tsv"], old["tiers"]["weights"]["tsv"]

@@ -122,6 +122,7 @@ def forecast(file=None, names="abc", **more):
                         "left": left,
                         "right": right,
                         "member": member,
+                        "basis": "cold",
                         "retention": value,
                         "lower": value - 0.1,
                         "upper": np.inf if member == c else value + 0.1,

@@ -26,7 +26,7 @@ def model(predictor, mae, constant=0.08):
 
 def forecaster_file(**methods):
     return ForecasterFile(
-        schema_version=3,
+        schema_version=4,
         mergecast_version="0.1.0",
         training=Training(suites=["digits-14"], tasks=["x", "y"], notes=[]),
         tiers={"weights": methods},

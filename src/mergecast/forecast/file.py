@@ -24,7 +24,7 @@ from mergecast.runtime.files import write_text
 from mergecast.tables.columns import Column
 
 SCHEMA: Final = "mergecast.forecaster"
-VERSION: Final = 3
+VERSION: Final = 4
 # A list of nothing but numbers and nulls; no text of JSON holds a raw line break.
 _NUMBERS: Final = re.compile(r"\[\n([-+.,\seE0-9nul]*)\]")
 _REMEDY: Final = "write one with `mergecast fit`"
@@ -89,6 +89,12 @@ class MethodModel(Strict):
         Intervals; the second of members with known outcomes, where the first are of new ones.
     n_residuals, n_pairs : int
         Behind the quantiles and behind the fit.
+    domain : list of str
+        Metrics that put a pair out of the domain where they lie too far outside their range; empty
+        where a file of an earlier version does not say.
+    most_kept : float or None
+        The most that a member of a training pair kept: no forecast and no interval goes beyond it.
+        None where a file of an earlier version does not say.
     validation : dict of str to Score
         Errors of the predictor and of those it was chosen from.
     """
@@ -102,11 +108,18 @@ class MethodModel(Strict):
     n_residuals: Count
     validation: dict[str, Score]
     n_pairs: Count
+    domain: list[str] = Field(default=[])
+    most_kept: NonNegative | None = Field(default=None)
 
     @property
     def needs(self) -> list[str]:
         """Names of the metrics that move the number."""
         return self.model.needs
+
+    @property
+    def watched(self) -> list[str]:
+        """The domain's metrics; those that move the number and do not fade where none is said."""
+        return self.domain or [name for name in self.needs if name not in self.model.fading]
 
     @property
     def known_models(self) -> set[tuple[str, str]]:
@@ -130,7 +143,7 @@ class ForecasterFile(Strict):
     """The whole file."""
 
     schema_name: Literal["mergecast.forecaster"] = SCHEMA
-    schema_version: Literal[3]
+    schema_version: Literal[4]
     mergecast_version: str
     target: Literal["retention"] = "retention"
     protocol: Literal["l2to"] = "l2to"
@@ -184,7 +197,7 @@ def write_forecaster(file: ForecasterFile, path: str | Path) -> Path:
 
 
 def read_forecaster(path: str | Path) -> ForecasterFile:
-    """Read and check a forecaster file, of this schema version or the one before.
+    """Read and check a forecaster file, of this schema version or the two before.
 
     Raises
     ------
@@ -220,6 +233,8 @@ def _of_this_version(path: Path, data: Any) -> Any:
     if name != SCHEMA:
         raise UsageError(path, f"not a forecaster file: schema_name is {name!r}", _REMEDY)
     version = data.get("schema_version")
+    if version == 3:
+        return {**data, "schema_version": VERSION}
     if version == 2:
         try:
             return from_version_2(data)

@@ -208,6 +208,7 @@ def _with_errors(
             for other, score in numbers.items()
         },
         n_pairs=rows.n_pairs,
+        most_kept=max(float(rows.y.max()), 0.0),
     )
 
 

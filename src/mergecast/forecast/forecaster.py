@@ -9,6 +9,7 @@ from typing import Self
 import pandas as pd
 
 from mergecast.errors import UndefinedError, UsageError
+from mergecast.forecast.domain import with_domain
 from mergecast.forecast.file import (
     VERSION,
     ForecasterFile,
@@ -20,9 +21,9 @@ from mergecast.forecast.file import (
 from mergecast.forecast.fit import AUTO, FitUnit, candidates, fit_unit
 from mergecast.forecast.intervals import LEVEL
 from mergecast.forecast.measured import with_measured
-from mergecast.forecast.method_forecast import forecast_method, where_known
+from mergecast.forecast.method_forecast import bounded, forecast_method, where_known
 from mergecast.forecast.recommend import THRESHOLD, recommend
-from mergecast.forecast.result import Forecast
+from mergecast.forecast.result import ABSTAINED, Forecast
 from mergecast.forecast.shipped import find_forecaster
 from mergecast.forecast.training import training_rows
 from mergecast.forecast.validation.evaluation import Evaluation
@@ -138,7 +139,7 @@ class Forecaster:
                 schema_version=VERSION,
                 mergecast_version=__version__,
                 training=training,
-                tiers=tiers,
+                tiers={tier: with_domain(models) for tier, models in tiers.items()},
                 warm=warm_tiers,
             )
         )
@@ -195,12 +196,14 @@ class Forecaster:
                 beside = forecast_method(method, warm[method], checked, level, suite)
                 table = where_known(table, beside, warm[method], suite)
             tables.append(table)
+        models = self.file.tiers[tier]
         rows = pd.concat(tables, ignore_index=True)
         rows = rows.sort_values(["suite", "left", "right", "method"], kind="stable")
         rows, use = rows.reset_index(drop=True), None
         if measured is not None:
             rows, use = with_measured(rows, as_outcomes(measured), level)
-        if rows["retention"].isna().all():
+            rows = bounded(rows, {name: entry.most_kept for name, entry in models.items()})
+        if rows["retention"].isna().all() and not (rows["basis"] == ABSTAINED).any():
             raise UndefinedError(
                 "forecast",
                 f"no method can be forecast: {rows['note'].iloc[0]}",
@@ -241,7 +244,8 @@ class Forecaster:
             for tiers in sides
             for models in ([tiers[tier]] if tier in tiers else tiers.values())
         ]
-        return {name for models in read for model in models.values() for name in model.needs}
+        entries = [model for models in read for model in models.values()]
+        return {name for entry in entries for name in (*entry.needs, *entry.watched)}
 
     def save(self, path: str | Path) -> Path:
         """Write the forecaster as JSON, atomically; raises ResourceError."""

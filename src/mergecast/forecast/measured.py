@@ -11,7 +11,7 @@ from scipy.special import ndtri
 from mergecast.errors import UsageError
 from mergecast.forecast.effects_posterior import Rows, posterior
 from mergecast.forecast.method_forecast import N_REASONS
-from mergecast.forecast.result import FAMILY, MEASURED, MeasuredUse
+from mergecast.forecast.result import ABSTAINED, FAMILY, MEASURED, MeasuredUse
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.sets import JOIN, split_members
 from mergecast.typing import Floats
@@ -36,7 +36,8 @@ def with_measured(
 
     A measured row is what was measured, shrunk by its sampling noise towards what the others say;
     any other is its forecast, moved by what it has in common with them: the family, the model, the
-    partner, methods that are alike. `effects_posterior` says how.
+    partner, methods that are alike. `effects_posterior` says how. Where the forecaster abstains,
+    the mean of what was measured under the method stands in for its forecast.
 
     Parameters
     ----------
@@ -57,6 +58,9 @@ def with_measured(
     known = known.assign(left=names[0], right=names[2]).drop(columns="members")
     beside = rows[_KEYS].merge(known, on=_KEYS, how="left")
     measured, noise = (beside[key].to_numpy() for key in ("measured", "variance"))
+    abstained = (rows["basis"] == ABSTAINED).to_numpy()
+    means = rows["method"].map(known.groupby("method")["measured"].mean())
+    rows = rows.assign(retention=rows["retention"].where(~abstained, means))
     forecast = rows["retention"].to_numpy(dtype="float64")
     here, asked = np.isfinite(measured), np.isfinite(forecast)
     # A pair without a forecast that was measured is what was measured.
@@ -72,7 +76,7 @@ def with_measured(
     half = ndtri((1 + level) / 2) * np.sqrt(variance)
     # What is learned of a model moves methods that nobody measured, too; their intervals stay.
     learned = here | rows["method"].isin(known["method"]).to_numpy()
-    half = np.where(learned, half, rows["upper"] - forecast)
+    half = np.where(learned, half, _half_widths(rows))
     change = retention - forecast
     touched = np.isfinite(retention) & (learned | (np.abs(change) > 0))
     reasons = [
@@ -82,15 +86,16 @@ def with_measured(
         )
     ]
     said = [f"measured {y:.3f} ± {e:.3f}" for y, e in zip(measured, np.sqrt(noise), strict=True)]
+    alone = "from measured merges alone, " + rows["note"]
     updated = rows.assign(
         retention=np.where(touched, retention, forecast),
         lower=np.where(touched, np.maximum(retention - half, 0.0), rows["lower"]),
         upper=np.where(touched, retention + half, rows["upper"]),
         basis=np.where(here, MEASURED, np.where(touched, FAMILY, rows["basis"])),
-        note=np.where(here, said, rows["note"]),
+        note=np.where(here, said, np.where(abstained & touched, alone, rows["note"])),
         reasons=pd.Series(reasons, index=rows.index, dtype=object),
     )
-    return updated, MeasuredUse.of(known, change[touched & ~here], left_out)
+    return updated, MeasuredUse.of(known, change[touched & ~here & ~abstained], left_out)
 
 
 def usable_merges(
@@ -191,9 +196,15 @@ def _with_reason(reasons: list[dict[str, object]], moved: float) -> list[dict[st
 
 def own_errors(rows: pd.DataFrame, level: float) -> Floats:
     """The forecaster's own error in each row, as a standard deviation: from its interval, (n,)."""
-    half = (rows["upper"] - rows["retention"]).to_numpy()
+    half = _half_widths(rows)
     error = np.where(np.isfinite(half), half / ndtri((1 + level) / 2), _MOST_ERROR)
     return np.asarray(np.minimum(error, _MOST_ERROR))
+
+
+def _half_widths(rows: pd.DataFrame) -> Floats:
+    """Half of each row's interval, (n,): one of its ends may be cut at what retention can be."""
+    ends = pd.concat([rows["upper"] - rows["retention"], rows["retention"] - rows["lower"]], axis=1)
+    return ends.max(axis=1).to_numpy(dtype="float64")
 
 
 def _coded(rows: pd.DataFrame, level: float) -> Rows:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from mergecast.errors import UsageError
+from mergecast.forecast.domain import outliers, strangers
 from mergecast.forecast.estimators.predictors import checked_numbers
-from mergecast.forecast.file import Feature, MethodModel, Quantile
-from mergecast.forecast.result import COLD, ROW_COLUMNS, WARM
+from mergecast.forecast.file import MethodModel, Quantile
+from mergecast.forecast.result import ABSTAINED, COLD, MEASURED, ROW_COLUMNS, WARM
 from mergecast.forecast.rows import member_rows, reason_missing
 from mergecast.tables.pairs import PAIR_KEYS, PairTable
 from mergecast.typing import Floats
 
 N_REASONS = 3
-
-# A metric recomputed on the training pairs may differ in its last digits.
-_RANGE_SLACK = 1e-9
+OUT_OF_DOMAIN = "out of domain"
 
 
 def forecast_method(
@@ -51,31 +51,64 @@ def forecast_method(
     """
     rows = member_rows(pairs, method)
     numbers, reasons = entry.model.predict(rows, suite)
-    retention = np.maximum(checked_numbers(numbers, len(rows), entry.predictor), 0.0)
-    # Metrics that do not move the number may be where they like.
-    needs, fading = set(entry.needs), entry.model.fading
-    outside = _out_of_range([one for one in entry.features if one.name in needs], rows)
+    numbers = checked_numbers(numbers, len(rows), entry.predictor)
+    notes = _notes(method, entry, pairs, rows)
+    far = strangers(entry, rows)
+    abstained = np.array([bool(row) for row in far])
+    most = math.inf if entry.most_kept is None else entry.most_kept
+    numbers = np.where(abstained, np.nan, np.clip(numbers, 0.0, most))
     # Nothing was tested out there: an interval grows with the distance of the farthest metric, in
     # widths of its training range, up to where its effect has faded out.
+    outside, fading = outliers(entry, rows, entry.needs), entry.model.fading
     distances = [
-        [min(distance, fading.get(name, math.inf)) for distance, name in row] for row in outside
+        [min(one.distance, fading.get(one.metric, math.inf)) for one in row] for row in outside
     ]
     excess = [max(row, default=0.0) for row in distances]
     half = _half_widths(entry, rows, level, suite) * (1 + np.array(excess))
     table = rows[["suite", "left", "right", "member"]].assign(
         method=method,
-        basis=COLD,
-        retention=retention,
-        lower=np.maximum(retention - half, 0.0),
-        upper=retention + half,
-        note=_notes(method, entry, pairs, rows),
+        basis=np.where(abstained, ABSTAINED, COLD),
+        retention=numbers,
+        lower=numbers - half,
+        upper=numbers + half,
+        note=[
+            f"{OUT_OF_DOMAIN}: {row[0]}" if said else note
+            for said, row, note in zip(abstained, far, notes, strict=True)
+        ],
     )
     # As Series, since lists of one length would make a table of their own.
-    farthest = [[name for _, name in row] for row in outside]
+    farthest = [[one.metric for one in row] for row in outside]
     table["out_of_range"] = pd.Series(farthest, index=table.index, dtype=object)
-    shown = [row[:N_REASONS] for row in reasons]
+    shown = [[] if said else row[:N_REASONS] for said, row in zip(abstained, reasons, strict=True)]
     table["reasons"] = pd.Series(shown, index=table.index, dtype=object)
-    return table[ROW_COLUMNS]
+    return bounded(table, {method: entry.most_kept})[ROW_COLUMNS]
+
+
+def bounded(rows: pd.DataFrame, most: Mapping[str, float | None]) -> pd.DataFrame:
+    """The rows, numbers and intervals within what retention can be.
+
+    That is from 0 to the most that a member was ever seen to keep: in training, or where merges of
+    this family were measured in one of them. What was measured itself stays as it is.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As `Forecast.rows`.
+    most : mapping of str to float or None
+        By merging method, the most kept in training; None where that is not known.
+    """
+    measured = rows["basis"] == MEASURED
+    seen = rows[measured].groupby("method")["retention"].max()
+    limits = {
+        method: math.inf if value is None else max(value, seen.get(method, value))
+        for method, value in most.items()
+    }
+    ceiling = rows["method"].map(limits).where(~measured, math.inf)
+    numbers = {
+        column: rows[column].clip(lower=0.0, upper=ceiling)
+        for column in ("retention", "lower", "upper")
+    }
+    return rows.assign(**numbers)
 
 
 def where_known(
@@ -119,22 +152,6 @@ def _half_width(quantiles: list[Quantile], level: float) -> float:
             return math.inf if quantile.half_width is None else quantile.half_width
     levels = ", ".join(f"{quantile.level:g}" for quantile in quantiles)
     raise UsageError(f"level {level:g}", "not stored in the forecaster", f"use one of {levels}")
-
-
-def _out_of_range(features: list[Feature], rows: pd.DataFrame) -> list[list[tuple[float, str]]]:
-    """For each row (distance in widths, metric) outside the training range, the farthest first."""
-    outside: list[list[tuple[float, str]]] = [[] for _ in range(len(rows))]
-    for feature in features:
-        if feature.name not in rows.columns:
-            continue
-        column = rows[feature.name].to_numpy(dtype="float64")
-        width = feature.high - feature.low
-        slack = _RANGE_SLACK * max(width, abs(feature.low), abs(feature.high))
-        excess = np.maximum(column - feature.high, feature.low - column)
-        for row in np.flatnonzero(excess > slack):
-            distance = excess[row] / width if width > 0 else math.inf
-            outside[row].append((distance, feature.name))
-    return [sorted(row, key=lambda entry: (-entry[0], entry[1])) for row in outside]
 
 
 def _notes(method: str, entry: MethodModel, pairs: PairTable, rows: pd.DataFrame) -> list[str]:

@@ -15,7 +15,7 @@ _OF_METHOD = (
 
 
 def from_version_2(data: dict[str, Any]) -> dict[str, Any]:
-    """The content of a version 2 file as version 3 has it.
+    """The content of a version 2 file as version 4 has it.
 
     There a method had either a linear form, spread over itself and its `features`, or one called
     `additive` beside it. Content that is not of version 2 raises KeyError, TypeError,
@@ -33,7 +33,7 @@ def from_version_2(data: dict[str, Any]) -> dict[str, Any]:
         }
         for side in ("tiers", "warm")
     }
-    return {**data, "schema_version": 3, **sides}
+    return {**data, "schema_version": 4, **sides}
 
 
 def _method(entry: dict[str, Any]) -> dict[str, Any]:

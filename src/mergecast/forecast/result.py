@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from mergecast.forecast.domain import abstentions
 from mergecast.forecast.recommend import MERGE
 from mergecast.tables.pairs import PAIR_KEYS
 from mergecast.tables.plain import records
@@ -33,7 +34,7 @@ ROW_COLUMNS = [
     "note",
 ]
 # What a row rests on.
-COLD, WARM, FAMILY, MEASURED = "cold", "warm", "family", "measured"
+COLD, WARM, FAMILY, MEASURED, ABSTAINED = "cold", "warm", "family", "measured", "abstained"
 # Pairs on one screen.
 _SHOWN = 12
 
@@ -112,14 +113,15 @@ class Forecast:
     rows : DataFrame
         One row a (pair, method, member), sorted: `basis` (``cold``: metrics only; ``warm``: also
         what the merges of one of the two models with others did; ``measured``: the merge itself was
-        measured; ``family``: moved by other measured merges of it), `retention`, its interval
-        `lower`, `upper` (upper may be infinite: too few residuals), `out_of_range` (metrics outside
-        the training range, the farthest first), `reasons` (up to three dicts `metric, value,
-        contribution`, the three that moved the number most; the contribution is in retention,
-        against a pair with average metrics; a model's known outcomes stand among the metrics as
-        ``known outcomes of LABEL``, measured merges as ``measured merges of this family``, their
-        value being the contribution), `note` (what was measured; or why there are no reasons, or
-        why the forecast is missing: its numbers are then NaN).
+        measured; ``family``: moved by other measured merges of it; ``abstained``: the models are
+        too unlike those of the training, see `abstention`), `retention`, its interval `lower`,
+        `upper` (from 0 to the most that the method was seen to keep), `out_of_range` (metrics
+        outside the training range, the farthest first), `reasons` (up to three dicts `metric,
+        value, contribution`, the three that moved the number most; the contribution is in
+        retention, against a pair with average metrics; a model's known outcomes stand among the
+        metrics as ``known outcomes of LABEL``, measured merges as ``measured merges of this
+        family``, their value being the contribution), `note` (what was measured; or why there are
+        no reasons, or why the forecast is missing: its numbers are then NaN).
     pairs : DataFrame
         One row a pair, see `recommend`.
     level : float
@@ -180,12 +182,32 @@ class Forecast:
         """The measured merges that were left out, with the reason: a sentence a reason."""
         return [*dict.fromkeys(text for use in self.uses for text in use.left_out)]
 
+    @property
+    def abstention(self) -> str:
+        """For how many pairs there is no number, why, and what would give one; "" for none."""
+        rows = self.rows[self.rows["basis"] == ABSTAINED]
+        if rows.empty:
+            return ""
+        models = self.forecaster.tiers[self.tier]
+        said = "; ".join(abstentions(rows, self.metrics, models))
+        methods = sorted(rows["method"].unique())
+        by = "" if len(methods) == self.rows["method"].nunique() else f" under {', '.join(methods)}"
+        n_pairs = len(rows[PAIR_KEYS].drop_duplicates())
+        richer = self.tier != next(reversed(self.forecaster.tiers))
+        samples = "samples of the models' tasks (--tasks), or " if richer else ""
+        return (
+            f"No forecast{by} for {n_pairs} of {len(self.pairs)} pairs: these models are out of "
+            f"the domain of {self.name} from {self.tier}. {said}. Give {samples}merges of them "
+            "that were measured (--measured)."
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; what is missing or infinite is None."""
         return {
             "level": self.level,
             "threshold": self.threshold,
             "tier": self.tier,
+            "abstention": self.abstention,
             "rows": records(self.rows),
             "pairs": records(self.pairs),
         }
@@ -207,7 +229,8 @@ class Forecast:
         interval = (
             f"best method of each pair; interval ({self.level:.0%}) of the member that keeps least"
         )
-        return [head, *(use.sentence for use in self.uses), interval]
+        abstained = [self.abstention] if self.abstention else []
+        return [head, *abstained, *(use.sentence for use in self.uses), interval]
 
     def _notes(self) -> list[str]:
         """What was left out and why, and what to know before the numbers are used."""

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from mergecast.forecast.file import MethodModel
-from mergecast.forecast.recommend import DO_NOT_MERGE, MERGE, NO_ADVICE
-from mergecast.forecast.result import Forecast
+from mergecast.forecast.recommend import DO_NOT_MERGE, MERGE, NO_ADVICE, NO_FORECAST
+from mergecast.forecast.result import ABSTAINED, Forecast
 from mergecast.report import known_outcomes
 from mergecast.report.advice import advice_records
 from mergecast.report.model import (
@@ -78,6 +78,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
         "threshold": forecast.threshold,
         "verdict": [
             *_doubts(forecast),
+            *([forecast.abstention] if forecast.abstention else []),
             *(use.sentence for use in forecast.uses),
             *_verdict(advice, forecast.threshold),
             *known_outcomes.sentences(forecast.rows, warm, forecast.suite),
@@ -139,7 +140,7 @@ def _doubts(forecast: Forecast) -> list[str]:
 
 def _verdict(advice: list[PairAdvice], threshold: float) -> list[str]:
     counts = Counter(entry["advice"] for entry in advice)
-    n = len(advice) - counts[NO_ADVICE]
+    n = len(advice) - counts[NO_ADVICE] - counts[NO_FORECAST]
     if not n:
         return []
     head = (
@@ -160,7 +161,8 @@ def _verdict(advice: list[PairAdvice], threshold: float) -> list[str]:
 
 
 def _out_of_range(rows: pd.DataFrame) -> Counter[str]:
-    """Metric to the number of pairs in which it lies outside the training range."""
+    """Metric to the number of pairs with a number in which it lies outside the training range."""
+    rows = rows[rows["basis"] != ABSTAINED]
     columns = zip(rows["suite"], rows["left"], rows["right"], rows["out_of_range"], strict=True)
     outside = {(metric, *pair) for *pair, metrics in columns for metric in metrics}
     return Counter(metric for metric, *_ in outside)

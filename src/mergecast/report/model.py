@@ -115,8 +115,8 @@ class MemberRow(Pair):
     # Whether what was measured lies in the interval.
     inside: bool | None
     reasons: list[Reason]
-    # Of new models: what the row rests on (cold, warm, family, measured), metrics outside the
-    # training range, and why there is no number.
+    # Of new models: what the row rests on (cold, warm, family, measured; abstained: on nothing),
+    # metrics outside the training range, and why there is no number.
     basis: NotRequired[str]
     out_of_range: NotRequired[list[str]]
     note: NotRequired[str]

@@ -42,6 +42,10 @@ def forecast_parts(summary: FamilySummary) -> Iterator[Table | str]:
     rows = {pair: list(members) for pair, members in groups}
     for advice in summary["pairs"]:
         members = rows[advice["left"], advice["right"]]
+        said = [row.get("note") for row in members if row.get("basis") == "abstained"]
+        if said and all(row["predicted"] is None for row in members):
+            yield f"{advice['left']} + {advice['right']}: no forecast, {said[0]}"
+            continue
         yield _pair_table(advice, members)
         yield from _reasons(advice, members)
     yield ""
@@ -171,6 +175,8 @@ def _reasons(advice: PairAdvice, rows: list[MemberRow]) -> Iterator[str]:
     measured = dict.fromkeys(row["method"] for row in rows if row.get("basis") == "measured")
     if measured:
         yield f"measured: {', '.join(measured)}"
-    absent = (row for row in rows if row["predicted"] is None and row["note"])
-    notes = dict.fromkeys(f"{row['method']}: {row['note']}" for row in absent)
-    yield from (f"no forecast: {note}" for note in notes)
+    absent: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row["predicted"] is None and row["note"]:
+            absent.setdefault(row["note"], {})[row["method"]] = None
+    yield from (f"no forecast: {', '.join(methods)}: {note}" for note, methods in absent.items())
