@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 
-import torch
-
-from mergecast.checkpoints.torch_bridge import read_state
 from mergecast.errors import MergecastError
 from mergecast.evidence.session import Session
 from mergecast.family.findings import NO_MODEL, Finding
-from mergecast.merging.stand_ins import with_own_head
 from mergecast.runtime.stage import Stage
-from mergecast.tasks.measure import EVALUATION, measure
+from mergecast.tasks.measure import EVALUATION, scored
 from mergecast.tasks.standing import Standing
 from mergecast.tasks.task import Samples
 
@@ -70,14 +66,14 @@ def _standing(session: Session, label: str, samples: Samples) -> Standing:
     return Standing.parse(record)
 
 
-@torch.no_grad()
 def _answered(session: Session, label: str, samples: Samples) -> Standing:
-    size, probe = session.settings.batch_size, session.load(label)
-    if samples.labels is None:
-        logits = torch.cat([probe.forward(batch).cpu() for batch in samples.batches(size)])
+    count, labels = len(samples), samples.labels
+    logits = session.logits(label, count)
+    if labels is None:
         tokens = samples.tokens(logits.shape[1]) if logits.dim() == 3 else None
         return Standing.unlabelled(logits, tokens)
-    single = measure(probe, samples, size)
-    base = session.probe(label)
-    base.load(with_own_head(session.family, read_state(session.family.base), label))
-    return Standing.labelled(single, samples.labels, measure(base, samples, size))
+    single, base = (
+        scored(session.task(label), [(answers, labels)], count)
+        for answers in (logits, session.base_logits(label, count))
+    )
+    return Standing.labelled(single, labels, base)

@@ -16,6 +16,7 @@ from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.checkpoints.patterns import matches
 from mergecast.checkpoints.torch_bridge import read_state, state_digest
 from mergecast.errors import FamilyError, MergecastError, UsageError
+from mergecast.evidence.remembered import Remembered
 from mergecast.evidence.settings import CALIBRATION, LEAST, MergeSettings, ProbeSettings
 from mergecast.family.family import Family
 from mergecast.runtime.progress import Progress, Silent
@@ -28,16 +29,16 @@ if TYPE_CHECKING:
     from mergecast.tasks.probe import Probe
     from mergecast.tasks.task import Samples, Task
 
-#: Bytes of test samples that are kept for the next merge: reading them anew takes time, not memory.
-_TESTS_KEPT = 1 << 30
+#: Modules without weights that are kept, one for each architecture and head.
+_MODULES_KEPT = 16
 
 
 @dataclass
 class Session:
     """A family and all that collecting evidence of it takes; a context manager.
 
-    At any time there is one module and at most one model kept loaded. What is finished is kept in
-    `store`, by content; the end of the session ends a temporary one.
+    At any time at most one model is kept loaded; modules hold no weights. What is finished is kept
+    in `store`, by content; the end of the session ends a temporary one.
 
     Attributes
     ----------
@@ -70,11 +71,12 @@ class Session:
 
     def __post_init__(self) -> None:
         self._scope = ExitStack()
+        self._sizes: dict[str, int] = {}
         self._samples: dict[tuple[str, int], Samples] = {}
-        self._tests: dict[str, Samples] = {}
+        self._tests: Remembered[Samples] = Remembered(lambda samples: samples.size_in_bytes)
         self._digests: dict[str, str] = {}
-        self._logits: dict[str, Tensor] = {}
-        self._module: tuple[str, nn.Module] | None = None
+        self._logits: Remembered[Tensor] = Remembered(lambda logits: logits.nbytes)
+        self._modules: dict[str, nn.Module] = {}
         self._loaded: tuple[str, Probe] | None = None
 
     def __enter__(self) -> Self:
@@ -145,7 +147,9 @@ class Session:
         count = asked or self.settings.calibration
         if count is not None:
             return count
-        return min(CALIBRATION, max(LEAST, self.task(label).size("calibration")))
+        if label not in self._sizes:
+            self._sizes[label] = self.task(label).size("calibration")
+        return min(CALIBRATION, max(LEAST, self._sizes[label]))
 
     @property
     def merge_count(self) -> int | None:
@@ -165,25 +169,21 @@ class Session:
 
     def test_samples(self, label: str) -> Samples:
         """All test samples of a model's task, on which it is scored; the last ones are kept."""
-        if label not in self._tests:
-            samples = self.task(label).samples(None, 0, "test")
-            if sum(one.size_in_bytes for one in (*self._tests.values(), samples)) > _TESTS_KEPT:
-                self._tests.clear()
-            self._tests[label] = samples
-        return self._tests[label]
+        return self._tests.get(label, lambda: self.task(label).samples(None, 0, "test"))
 
     def probe(self, label: str) -> Probe:
-        """A probe of a model's task, nothing loaded; the module is kept from one to the next."""
+        """A probe of a model's task, nothing loaded; modules are kept from one to the next."""
         from mergecast.tasks.probe import Probe
 
         task = self.task(label)
-        kept = self._module
-        module = kept[1] if kept is not None and kept[0] == task.blueprint else None
+        module = self._modules.get(task.blueprint)
         if module is None:
-            self._module = self._loaded = None  # the old one is let go before the new is built
+            self._loaded = None  # the old weights are let go before the new module is built
+            if len(self._modules) >= _MODULES_KEPT:
+                self._modules.pop(next(iter(self._modules)))
         spare = self.family.models[label].passed_on
         probe = Probe(task, self.settings.device, module, spare)
-        self._module = (task.blueprint, probe.module)
+        self._modules[task.blueprint] = probe.module
         return probe
 
     def load(self, label: str) -> Probe:
@@ -199,18 +199,41 @@ class Session:
             self._loaded = (label, probe)
         return self._loaded[1]
 
-    def logits(self, label: str) -> Tensor:
-        """A model's own logits on the samples that merges are measured on; computed once."""
-        if label not in self._logits:
-            probe, samples = self.probe(label), self.merge_samples(label)
-            try:
-                logits = probe.logits(self.state(label), samples, self.settings.batch_size)
-                if samples.labels is not None:
-                    probe.task.check_labels(logits, samples.labels)
-            except MergecastError as error:
-                raise error.about(f"model {label!r}") from error
-            self._logits[label] = logits
-        return self._logits[label]
+    def logits(self, label: str, count: int | None = None) -> Tensor:
+        """A model's own logits, by default on what merges are measured on; the last are kept.
+
+        Parameters
+        ----------
+        label : str
+            The model.
+        count : int, optional
+            Calibration samples.
+        """
+        samples = self.samples(label, count or self.merge_count)
+        key = (label, len(samples))
+        return self._logits.get(key, lambda: self._answered(label, self.state(label), samples))
+
+    def base_logits(self, label: str, count: int | None = None) -> Tensor:
+        """The base's logits with a model's head; see `logits`."""
+        from mergecast.merging.stand_ins import with_own_head
+
+        samples = self.samples(label, count or self.merge_count)
+
+        def compute() -> Tensor:
+            state = with_own_head(self.family, read_state(self.family.base), label)
+            return self._answered(label, state, samples)
+
+        return self._logits.get(("base", label, len(samples)), compute)
+
+    def _answered(self, label: str, state: Mapping[str, Tensor], samples: Samples) -> Tensor:
+        probe = self.probe(label)
+        try:
+            logits = probe.logits(state, samples, self.settings.batch_size)
+            if samples.labels is not None:
+                probe.task.check_labels(logits, samples.labels)
+        except MergecastError as error:
+            raise error.about(f"model {label!r}") from error
+        return logits
 
     def state(self, label: str) -> dict[str, Tensor]:
         """All tensors of a model, floats in float32 (float64 if stored so)."""
@@ -224,7 +247,7 @@ class Session:
     def digest(self, label: str) -> str:
         """SHA-256 of a model's tensors, whatever their file format."""
         if label not in self._digests:
-            self.load(label)
+            self.state(label)
         return self._digests[label]
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -71,30 +71,36 @@ def measure(probe: Probe, samples: Samples, batch_size: int | None = None) -> Ta
         The model does not take the inputs, labels do not fit its output, or a task's own measure
         is not one number a sample.
     """
-    task = probe.task
+    size = batch_size or probe.task.batch_size
+    answers = ((probe.forward(batch).cpu(), batch.labels) for batch in samples.batches(size))
+    return scored(probe.task, answers, len(samples))
+
+
+def scored(task: Task, answers: Iterable[tuple[Tensor, Tensor | None]], count: int) -> TaskScore:
+    """Score, loss and probability of answers to `count` samples, (logits, labels) of each part."""
     parts: dict[str, list[Tensor]] = {quantity: [] for quantity in QUANTITIES}
     missing: dict[str, str] = {}
     n_classes = 0
-    for batch in samples.batches(batch_size or task.batch_size):
-        logits = probe.forward(batch).cpu().double()
+    for given, labels in answers:
+        logits = given.double()
         n_classes = logits.shape[-1]
-        problem = _unusable(task, logits, batch.labels)
-        if problem or batch.labels is None:
+        problem = _unusable(task, logits, labels)
+        if problem or labels is None:
             missing = dict.fromkeys(QUANTITIES, problem)
             break
         for quantity in QUANTITIES:
             if quantity not in missing:
                 try:
-                    parts[quantity].append(_of_each(task, quantity, logits, batch.labels))
+                    parts[quantity].append(_of_each(task, quantity, logits, labels))
                 except UndefinedError as reason:
                     missing[quantity] = str(reason)
     values = {
-        quantity: float(torch.cat(part).sum() / len(samples))
+        quantity: float(torch.cat(part).sum() / count)
         for quantity, part in parts.items()
         if quantity not in missing
     }
     scores = [] if "score" in missing else torch.cat(parts["score"]).tolist()
-    return TaskScore(values, missing, len(samples), n_classes, scores)
+    return TaskScore(values, missing, count, n_classes, scores)
 
 
 def always_commonest(labels: Tensor | None) -> Tensor:

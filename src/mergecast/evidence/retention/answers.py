@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING
 from mergecast.evidence.retention.logits import MOST_CLASSES, likeliest
 from mergecast.evidence.session import Session
 from mergecast.runtime.stage import Stage
+from mergecast.tasks.probe import FORWARD
 from mergecast.tasks.scores import IGNORED
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-STAGE = Stage("answers", 1, modules=("mergecast.evidence.retention.answers",))
+_MODULES = ("mergecast.evidence.retention.answers",)
+STAGE = Stage("answers", 1, modules=_MODULES)
+#: A model's answers to its own samples, as they are kept.
+OWN = Stage("own answers", 1, uses=(FORWARD, STAGE), modules=_MODULES)
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,27 @@ class Kept:
         chosen = flat.gather(1, self.classes)
         others = flat.scatter(1, self.classes, -torch.inf).logsumexp(dim=1, keepdim=True)
         return torch.cat([chosen, others], dim=1).float()
+
+
+def own_answers(session: Session, label: str) -> tuple[Kept, Tensor]:
+    """What is kept of answers to the samples of a model's task, and of its own, (r, k).
+
+    Kept in the session's store, so that what is there needs no model to be run.
+    """
+    from mergecast.checkpoints.torch_bridge import to_tensor
+
+    task, samples = session.task(label), session.merge_samples(label)
+    spec = session.spec(OWN, label, samples, outputs=task.outputs)
+
+    def compute() -> tuple[dict[str, Tensor], dict[str, object]]:
+        kept = kept_of(session, label)
+        tensors = {"answers": kept.of(session.logits(label))}
+        tensors |= {name: value for name, value in vars(kept).items() if value is not None}
+        return tensors, {}
+
+    file, _ = session.file_unit(spec, "own", compute)
+    tensors = {name: to_tensor(file.array(name)) for name in file.infos}
+    return Kept(*map(tensors.get, ("rows", "classes", "labels"))), tensors["answers"]
 
 
 def kept_of(session: Session, label: str) -> Kept:

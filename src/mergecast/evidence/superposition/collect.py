@@ -17,7 +17,7 @@ from mergecast.evidence.kind import Step, one_of_each_shape
 from mergecast.evidence.readings import Key, Readings
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import STAGE as ANSWERS
-from mergecast.evidence.retention.answers import Kept, kept_of
+from mergecast.evidence.retention.answers import Kept, own_answers
 from mergecast.evidence.retention.batchnorm import BATCHNORM
 from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.retention.merges import (
@@ -52,7 +52,7 @@ BASE = "base"
 def collect(session: Session) -> Readings:
     """Every pair by every method, and the base: (model, partner, method, form) to value."""
     names = sorted(session.family.names)
-    kept = {label: kept_of(session, label) for label in names}
+    kept = {label: own_answers(session, label)[0] for label in names}
     shifts = gather(session, kept)
     comparisons: dict[Key, Comparison] = {}
     for task in names:
@@ -79,7 +79,7 @@ def gather(session: Session, kept: dict[str, Kept]) -> Shifts:
     base, single, half, alone = {}, {}, {}, {}
     missing: dict[tuple[str, str], str] = {}
     for task in names:
-        single[task] = kept[task].of(session.logits(task)).double()
+        single[task] = own_answers(session, task)[1].double()
     weights = cache(partial(half_way, session, None))
     for task in names:
         base[task] = _answers(session, None, task, kept[task], weights)
@@ -153,6 +153,8 @@ def _answers(
     )
 
     def compute() -> tuple[dict[str, Tensor], dict[str, object]]:
+        if label is None and not anew:  # which other evidence asks for too
+            return {"answers": kept.of(session.base_logits(task))}, {}
         return {"answers": kept.of(answer(session, task, weights()))}, {}
 
     file, _ = session.file_unit(spec, "shifts", compute)
