@@ -88,8 +88,9 @@ def test_passes_are_counted_and_another_model_costs_its_own(linear, monkeypatch)
     assert collect(linear(names="ab")).values == first.values
     assert not calls
     assert first.values.items() <= collect(linear()).values.items()
-    # The third model's samples under the base and three halves, itself on the others', alone.
-    assert len(calls) == 3 + 4 + 2 + 2
+    # The third model's own answers, its samples under the base and three halves, itself on the
+    # others', alone.
+    assert len(calls) == 1 + 4 + 2 + 2
 
 
 def test_a_curve_finds_the_strength_that_made_a_shift():
