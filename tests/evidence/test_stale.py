@@ -16,7 +16,7 @@ from mergecast.evidence.activations import collect as activations
 from mergecast.evidence.gradients import collect as gradients
 from mergecast.evidence.gradients import curvature, fisher
 from mergecast.evidence.inputs import collect as inputs
-from mergecast.evidence.retention import merges
+from mergecast.evidence.retention import answers, merges
 from mergecast.evidence.retention.forms import FORMS
 from mergecast.evidence.superposition import collect as superposition
 from mergecast.merging import METHODS
@@ -25,13 +25,20 @@ from tiny_models import tiny_family, tiny_tasks
 
 SETTINGS = MergeSettings(methods=("ties", "weight_avg"), draws=1)
 #: Units of three models: one for each, for each and a task, pair of directions, stand-in or pair.
-MODELS = {"gradients": 3, "curvature": 3, "fisher": 9, "input moments": 3, "activations": 9}
+MODELS = {
+    "gradients": 3,
+    "curvature": 3,
+    "fisher": 9,
+    "input moments": 3,
+    "activations": 9,
+    "own answers": 3,
+}
 #: Of the base and of half of every model, on every task's samples.
 SHIFTS = {"shifts": 12}
 METHOD = {"retention": 3 * 2, "pair probe": 3 * 2}
 
 
-def nothing_kept(answers):
+def nothing_kept(_answers):
     return 0.5
 
 
@@ -128,6 +135,7 @@ def test_statistics_measured_anew_are_another_merge(missed, monkeypatch):
         (curvature, "CURVATURE", "curvature"),
         (fisher, "FISHER", "fisher"),
         (inputs, "STAGE", "input moments"),
+        (answers, "OWN", "own answers"),
     ],
 )
 def test_a_stages_version_misses_its_own_units(missed, monkeypatch, module, name, stage):
