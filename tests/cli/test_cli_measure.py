@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+import mergecast as mc
 from mergecast.cli.main import run
 from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.pairs import PairTable
 from mergecast.testing.tiny import tiny_family
 from tiny_models import write_tiny_tasks
 
@@ -112,6 +115,36 @@ def test_what_was_measured_is_fitted_forecast_and_reported(zoo, tmp_path, capsys
     forecast = json.loads(capsys.readouterr().out)
     assert forecast["header"]["n_pairs"] == 15
     assert all(row["predicted"] is not None for row in forecast["rows"])
+
+
+def test_a_recipe_is_measured_fitted_and_forecast_apart(zoo, tmp_path, capsys):
+    _, given = zoo
+    given, recipe, own = given[:9], "ties(scaling=1)", "ties(weights={a: 2, b: 1})"
+    by = ["--method", "ties", "--recipe", recipe]
+    outcomes, file = tmp_path / "run/outcomes.csv", str(tmp_path / "mine.json")
+    assert run(["measure", *given, *by, "--recipe", own, "-o", str(outcomes)]) == 0
+    asked = ["--metrics", "superposition", "--tier", "activations", "--calibration", "20"]
+    asked += ["--method", "ties", "--method", "ties( scaling = 1.0 )"]
+    assert run(["metrics", *given, *asked, "-o", str(tmp_path / "run/pairs.csv")]) == 0
+    pairs = PairTable.read(tmp_path / "run/pairs.csv").frame
+    key = "superposed_overlap_unlabelled@{}:left<-right"
+    assert not pairs[key.format("ties")].equals(pairs[key.format(recipe)])
+    assert run(["fit", str(tmp_path / "run"), "-o", file]) == 0
+    assert f"{own} left out: it is of its own models alone" in capsys.readouterr().out
+    forecaster = mc.Forecaster.load(file)
+    assert [*forecaster.file.methods] == ["ties", recipe]
+    kept = OutcomeTable.read(outcomes).pairs().groupby("method")["retention"].mean()
+    asked = [*given, "--calibration", "20", "--json"]
+    assert run(["forecast", *asked, "--forecaster", file, "--method", "ties(scaling=1.0)"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert {row["method"] for row in rows} == {recipe}
+    told = np.mean([row["predicted"] for row in rows])
+    assert abs(told - kept[recipe]) < abs(told - kept["ties"])
+    # Fitted on merges of the usual strength, it says nothing of another one.
+    assert run(["forecast", *asked, "--method", recipe]) == 2
+    assert f"recipe {recipe}: was never fitted by digits-14 (there: " in capsys.readouterr().err
+    assert run(["forecast", *asked, "--method", "ties", "--measured", str(outcomes)]) == 0
+    assert f"left out: by {recipe}, which is not forecast here" in "".join(capsys.readouterr())
 
 
 def test_what_was_measured_moves_a_forecast_without_a_fit(zoo, tmp_path, capsys):

@@ -14,6 +14,7 @@ from mergecast.suites.merges import random_sets
 from mergecast.suites.run import run_suite
 from mergecast.suites.status import suite_status
 from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.pairs import PairTable
 
 FEW = ["noisy", "parity", "upright"]
 
@@ -82,7 +83,15 @@ def test_a_run_holds_a_method_by_several_recipes(copy, tiny):
     arguments["recipes"] = ["ties(scaling=.3)", "ties(scaling=1)", own]
     before = len([*(copy / "units").glob("*.json")])
     run_suite("digits-14", copy, **arguments)
-    assert len([*(copy / "units").glob("*.json")]) == before + 4 + 1  # of ties what was there
+    # Merges by the new recipes and their evidence; by ties what was there.
+    assert len([*(copy / "units").glob("*.json")]) == before + 4 + 1 + 1
+    pairs = PairTable.read(copy / "pairs.parquet").frame
+    usual, stronger = (
+        pairs[f"superposed_overlap_unlabelled@{recipe}:left<-right"]
+        for recipe in ("ties", "ties(scaling=1)")
+    )
+    assert not usual.equals(stronger)
+    assert not [column for column in pairs if "weights=" in column]  # of two models alone
     outcomes = OutcomeTable.read(copy / "outcomes.parquet")
     assert outcomes.recipes == ["ties", "ties(scaling=1)", own]
     kept = outcomes.frame.set_index(["recipe", "members", "task"])["score"]
@@ -92,7 +101,7 @@ def test_a_run_holds_a_method_by_several_recipes(copy, tiny):
     assert suite_status(copy)["outcomes"] == (7, 7)
     assert suite_status(copy)["sets"] == (2, 2)
     run_suite("digits-14", copy, **arguments)
-    assert len([*(copy / "units").glob("*.json")]) == before + 5
+    assert len([*(copy / "units").glob("*.json")]) == before + 6
 
 
 @pytest.mark.parametrize(

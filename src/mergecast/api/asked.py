@@ -90,9 +90,11 @@ def ask(
     keys : collection of str, optional
         Only these metrics (names without their method), and only what they need.
     methods : str or sequence of str, optional
-        Only metrics about these merging methods, beside those about none; all by default.
+        Only metrics about these merging methods, beside those about none; the usual ones by
+        default. A recipe's text, ``ties(density=0.5, scaling=1)``, is one too.
     merge_params : mapping of str to mapping, optional
-        Merging method to its parameters, where they differ from the defaults.
+        Merging method to its parameters, where they differ from the defaults; tables call it by the
+        recipe that it then is.
     merge_samples : int, optional
         Samples of every task on which merges are measured; as `calibration` by default.
         Retention was validated with 40.
@@ -192,8 +194,6 @@ def _check_merges(merges: MergeSettings) -> None:
         return
     from mergecast.merging.method import METHODS
 
-    for method in (*(merges.methods or ()), *merges.params):
-        METHODS.get(method)
     for method, given in merges.params.items():
         if merges.methods and method not in merges.methods:
             raise UsageError(
@@ -202,3 +202,4 @@ def _check_merges(merges: MergeSettings) -> None:
                 f"add {method} to the methods",
             )
         METHODS.get(method).validate(given)
+    merges.recipes()

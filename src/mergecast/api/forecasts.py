@@ -20,6 +20,7 @@ from mergecast.forecast.measured_sets import rank_with_measured
 from mergecast.forecast.recommend import without_advice
 from mergecast.forecast.result import Forecast, MeasuredUse
 from mergecast.forecast.sets import check_size, rank_all_sets
+from mergecast.merging.recipe import Recipe
 from mergecast.report.family_summary import forecast_warnings
 from mergecast.runtime.progress import Progress
 from mergecast.tables.columns import Column
@@ -71,7 +72,8 @@ def forecast(
         Evidence to gather; by default the richest that the forecaster reads, weights without
         tasks.
     methods : str or sequence of str, optional
-        Merging methods; by default all that the forecaster knows.
+        Merging methods; by default all that the forecaster knows. A recipe's text, as
+        ``ties(scaling=1)``, is one of them if the forecaster was fitted on merges by it.
     suite : str, optional
         The models are those of this suite of the forecaster, by label: use what their merges did.
     measured : OutcomeTable, DataFrame, Measured, str or Path, optional
@@ -129,7 +131,7 @@ def forecast(
         check_size(sets, _count(family, models))
     chosen = forecaster if isinstance(forecaster, Forecaster) else Forecaster.load(forecaster)
     if methods:
-        chosen = chosen.only(listed(methods))
+        chosen = chosen.only([_label(method) for method in listed(methods)])
     gathered, warm = _tier(chosen, tier, tasks is not None), suite is not None
     known = known_merges(measured, sets)
     gathering = measure(
@@ -180,6 +182,11 @@ def forecast(
         measured_sets=use and use.without(known.left_out),
         sets=ranked,
     )
+
+
+def _label(method: str) -> str:
+    """A method as a forecaster calls it: a recipe by its label."""
+    return Recipe.of(method).label if "(" in method else method
 
 
 def _sets(

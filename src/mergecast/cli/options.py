@@ -54,7 +54,11 @@ MergeSeedOption = Annotated[
 ]
 MethodOption = Annotated[
     list[str] | None,
-    typer.Option("--method", metavar="M", help="Merging method; repeat where several are meant."),
+    typer.Option(
+        "--method",
+        metavar="M",
+        help="Merging method, or a recipe as 'ties(scaling=1)'; repeat where several are meant.",
+    ),
 ]
 PredictorOption = Annotated[
     list[str] | None,

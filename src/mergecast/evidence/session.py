@@ -26,6 +26,7 @@ from mergecast.runtime.store import Store
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from mergecast.merging.recipe import Recipe
     from mergecast.tasks.probe import Probe
     from mergecast.tasks.task import Samples, Task
 
@@ -78,6 +79,7 @@ class Session:
         self._logits: Remembered[Tensor] = Remembered(lambda logits: logits.nbytes)
         self._modules: dict[str, nn.Module] = {}
         self._loaded: tuple[str, Probe] | None = None
+        self._recipes: tuple[MergeSettings, dict[str, Recipe]] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -105,10 +107,21 @@ class Session:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The merging methods that metrics speak of: those asked for, or the usual ones, sorted."""
-        from mergecast.merging.method import usual_methods
+        """What merges that metrics speak of are made by, as tables call it, sorted.
 
-        return tuple(sorted(self.merges.methods or usual_methods()))
+        A method's name, or the label of a recipe with other parameters; see `recipe`.
+        """
+        return tuple(self._made)
+
+    def recipe(self, method: str) -> Recipe:
+        """How merges by one of `methods` are made, or by another method that is registered."""
+        return self._made.get(method) or self.merges.recipe(method)
+
+    @property
+    def _made(self) -> dict[str, Recipe]:
+        if self._recipes is None or self._recipes[0] is not self.merges:
+            self._recipes = (self.merges, self.merges.recipes())
+        return self._recipes[1]
 
     def task(self, label: str) -> Task:
         """A model's task.

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mergecast.errors import UsageError
+
+if TYPE_CHECKING:
+    from mergecast.merging.recipe import Recipe
 
 #: Samples of every task where nobody asks for a number: a mean probability needs more of them
 #: than a mean activation, and forecasts from retention still got better from 40 to here.
@@ -59,7 +63,8 @@ class MergeSettings:
     merge_seed : int
         Of random masks; the seed that a real merge will be given.
     methods : tuple of str or None
-        Merging methods that the table speaks of; all that are registered if None.
+        Merging methods that the table speaks of, by name or as a recipe's text; the usual ones if
+        None.
     params : mapping of str to mapping
         Method to its parameters, where they differ from the defaults.
     size : int
@@ -85,6 +90,35 @@ class MergeSettings:
     def __post_init__(self) -> None:
         _at_least(1, samples=self.samples, draws=self.draws)
         _at_least(2, size=self.size)
+
+    def recipes(self) -> dict[str, Recipe]:
+        """What merges are made by, sorted by its label, which is what tables call it.
+
+        Raises
+        ------
+        UsageError
+            An unknown method, what is no recipe, or one that names models: evidence is of any.
+        """
+        from mergecast.merging.method import usual_methods
+
+        found = {}
+        for name in self.methods or usual_methods():
+            recipe = self.recipe(name)
+            if recipe.models:
+                raise UsageError(
+                    f"recipe {recipe.label}",
+                    f"is of the models {', '.join(recipe.models)} alone",
+                    "ask for it without weights or values of models, or measure its merges",
+                )
+            found[recipe.label] = recipe
+        return dict(sorted(found.items()))
+
+    def recipe(self, name: str) -> Recipe:
+        """The recipe of a method by its name, with `params`, or of a recipe's text."""
+        from mergecast.merging.recipe import Recipe
+
+        made = Recipe.of(name, None if "(" in name else self.params.get(name))
+        return replace(made, seed=made.seed or self.merge_seed)
 
 
 def _at_least(least: int, **values: int | None) -> None:

@@ -41,7 +41,7 @@ class Evidence:
     metrics : sequence of MetricSpec
         The metrics that it was collected for.
     methods : sequence of str
-        The merging methods that metrics speak of.
+        What merges that metrics speak of are made by, see `Session.methods`.
     stage : Stage
         What the table of it is made by.
     recipe : mapping
@@ -179,7 +179,8 @@ def _stage_of(metrics: Collection[MetricSpec], methods: Sequence[str] | None) ->
         from mergecast.merging.method import METHODS, usual_methods
 
         names = usual_methods() if methods is None else methods
-        stages += [METHODS.get(name).stage for name in names]
+        kernels = dict.fromkeys(name.partition("(")[0] for name in names)
+        stages += [METHODS.get(name).stage for name in kernels]
     return Stage(
         TABLE.name,
         TABLE.version,

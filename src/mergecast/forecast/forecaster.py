@@ -218,6 +218,12 @@ class Forecaster:
         """The forecaster of these merging methods alone; raises UsageError for one it lacks."""
         for name in methods:
             if name not in self.file.methods:
+                if "(" in name:
+                    raise UsageError(
+                        f"recipe {name}",
+                        f"was never fitted by {self.name} (there: {', '.join(self.file.methods)})",
+                        "fit on outcomes of merges by it; other strengths are other merges",
+                    )
                 raise UsageError.unknown("method", name, self.file.methods)
         tiers, warm = (
             {

@@ -17,7 +17,7 @@ import pandas as pd
 
 from mergecast.errors import TableError
 from mergecast.forecast.rows import IDENTITY, ROW_KEYS, member_rows, reason_missing
-from mergecast.tables.outcomes import OutcomesLike, as_outcomes
+from mergecast.tables.outcomes import OutcomesLike, OutcomeTable, as_outcomes
 from mergecast.tables.pairs import PAIR_KEYS, PairsLike, PairTable, as_pairs
 from mergecast.tables.runs import check_match
 from mergecast.typing import Floats
@@ -67,7 +67,7 @@ def training_rows(
     pairs, outcomes : PairTable and OutcomeTable, or DataFrame
         Metrics, and what the merges did.
     methods : list of str, optional
-        Merging methods, by default all of the outcome table, sorted.
+        Merging methods, recipes by their text; by default those of `learnable`.
 
     Raises
     ------
@@ -89,10 +89,35 @@ def training_rows(
         raise TableError(
             "outcomes table, column 'members'", "no merged pair in it", "merge and evaluate pairs"
         )
+    named, notes = (methods, []) if methods else learnable(outcomes)
     return {
-        method: _join(pairs, measured[measured["method"] == method], method)
-        for method in methods or merged
+        method: _join(pairs, measured[measured["method"] == method], method, notes)
+        for method in named
     }
+
+
+def learnable(outcomes: OutcomeTable) -> tuple[list[str], list[str]]:
+    """Methods that a fit can be made of and validated, sorted, and a note on each other one.
+
+    A recipe of its own models says nothing of others. Of a method that was measured on a few pairs
+    alone there may be no pair without the models of another; if that is so of all, all are taken.
+    """
+    notes = [
+        f"{recipe} left out: it is of its own models alone"
+        for recipe in sorted(outcomes.frame.loc[outcomes.of_own_models, "recipe"].unique())
+    ]
+    few, pairs = [], outcomes.pairs()
+    for method, rows in pairs.groupby("method", sort=True):
+        names = rows[["left", "right"]].drop_duplicates()
+        times = pd.concat([names["left"], names["right"]]).value_counts()
+        others = len(names) + 1 - names["left"].map(times) - names["right"].map(times)
+        if not (others > 0).all():
+            few.append(str(method))
+    methods = sorted(pairs["method"].unique())
+    if len(few) == len(methods):
+        return methods, notes
+    notes += [f"{method} left out: too few of its pairs were measured" for method in few]
+    return [method for method in methods if method not in few], notes
 
 
 def _without_missing(pairs: PairTable, method: str) -> tuple[pd.DataFrame, list[str]]:
@@ -138,8 +163,9 @@ def _usual_reason(pairs: PairTable, rows: pd.DataFrame, key: str, method: str) -
     return reasons.most_common(1)[0][0]
 
 
-def _join(pairs: PairTable, measured: pd.DataFrame, method: str) -> TrainingRows:
+def _join(pairs: PairTable, measured: pd.DataFrame, method: str, beside: list[str]) -> TrainingRows:
     rows, notes = _without_missing(pairs, method)
+    notes = [*beside, *notes]
     joined = rows.merge(measured.drop(columns="method"), on=ROW_KEYS, how="left", validate="1:1")
     undefined = joined["retention"].isna().groupby(np.arange(len(joined)) // 2).transform("any")
     notes += [

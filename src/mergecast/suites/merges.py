@@ -106,7 +106,7 @@ def asked_recipes(
                 "given, but the method is not asked for by its name",
                 "add it to the methods, or write a recipe of it with them",
             )
-    found = [Recipe(name, (params or {}).get(name, {})) for name in names]
+    found = [Recipe.of(name, (params or {}).get(name)) for name in names]
     seeded = [replace(recipe, seed=recipe.seed or seed) for recipe in (*found, *given)]
     return list({(recipe.label, recipe.seed): recipe for recipe in seeded}.values())
 

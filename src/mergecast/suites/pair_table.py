@@ -30,7 +30,7 @@ def pairs_versions(plan: RunPlan) -> dict[str, int]:
 def _stage(plan: RunPlan) -> Stage:
     from mergecast.evidence import table_stage
 
-    return PAIRS.with_uses(table_stage(plan.tier, METRICS))
+    return PAIRS.with_uses(table_stage(plan.tier, METRICS, _methods(plan)))
 
 
 def pairs_spec(plan: RunPlan, base: str, models: Digests) -> dict[str, object]:
@@ -38,7 +38,20 @@ def pairs_spec(plan: RunPlan, base: str, models: Digests) -> dict[str, object]:
     recipe = plan.run.recipe.model_dump(mode="json", include={"merging", "reestimate_batchnorm"})
     samples = _samples(plan) if plan.tier != "weights" else 0
     asked = {"tier": plan.tier, "calibration": samples, "base": base, "models": dict(models)}
-    return plan.run.spec(_stage(plan), **asked, **recipe)
+    told = {"recipes": names} if (names := _recipes(plan)) else {}
+    return plan.run.spec(_stage(plan), **asked, **recipe, **told)
+
+
+def _recipes(plan: RunPlan) -> list[str]:
+    """What the run merges by beside methods as they are usually, of any models."""
+    return sorted(one.label for one in plan.recipes if "(" in one.label and not one.models)
+
+
+def _methods(plan: RunPlan) -> tuple[str, ...]:
+    """What the table's metrics are about: the usual methods, and the run's own recipes."""
+    from mergecast.merging.method import usual_methods
+
+    return (*usual_methods(), *(str(one) for one in plan.recipes if one.label in _recipes(plan)))
 
 
 def pair_table(
@@ -77,6 +90,7 @@ def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
     )
     settings = ProbeSettings(_samples(plan), run.seed, cache=run.folder / "units" / "probes")
     merges = MergeSettings(
+        methods=_methods(plan),
         merge_seed=run.seed,
         params=run.recipe.merging,
         reestimate_batchnorm=run.recipe.reestimate_batchnorm,

@@ -1,7 +1,7 @@
 """The names of metric columns, ``name@method:left<-right``: written and read in this file only.
 
 A metric has a name. Where it is about one merging method, and says nothing of the others, the
-method follows after an ``@``. A directed metric stands as two columns, which end in
+method follows after an ``@``, or the label of a recipe, ``ties(scaling=1)``. A directed metric stands as two columns, which end in
 ``:left<-right`` (the effect on the left model of the right one) and ``:right<-left``.
 """
 
@@ -30,7 +30,7 @@ class Column:
     name : str
         The metric.
     method : str
-        The merging method it is about; empty where it is about none.
+        The merging method or recipe it is about; empty where it is about none.
     direction : str
         `ON_LEFT` or `ON_RIGHT`; empty for a symmetric metric.
 

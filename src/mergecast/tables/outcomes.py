@@ -138,6 +138,11 @@ class OutcomeTable(Table):
         return self.frame.assign(method=self.frame["recipe"]).drop(columns="recipe")
 
     @property
+    def of_own_models(self) -> pd.Series:
+        """Whether each row's recipe names its models: it has weights or values of theirs."""
+        return self.frame["recipe"].str.contains("={", regex=False)
+
+    @property
     def sizes(self) -> pd.Series:
         """The number of members of each row's merge; index as `frame`."""
         return sizes_of(self.frame["members"])
@@ -149,7 +154,8 @@ class OutcomeTable(Table):
     def members(self) -> pd.DataFrame:
         """Retention of each member of each merged *pair*, averaged over seeds.
 
-        Sets of one or of three and more members are no pairs and stay out.
+        Sets of one or of three and more members are no pairs and stay out, and so do recipes with
+        weights or values of models, which say nothing of other pairs.
 
         Returns
         -------
@@ -167,7 +173,7 @@ class OutcomeTable(Table):
                 "member": self.frame["task"],
                 "retention": self.frame["retention"],
             }
-        )[self.sizes == 2]
+        )[(self.sizes == 2) & ~self.of_own_models]
         return _means(rows, ["suite", "method", "left", "right", "member"])
 
     def pairs(self) -> pd.DataFrame:

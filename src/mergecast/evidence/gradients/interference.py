@@ -28,7 +28,7 @@ from mergecast.evidence.readings import PairSums, Readings
 from mergecast.evidence.session import Session
 from mergecast.family.blocks import ParamBlock
 from mergecast.merging.decompositions import Decompositions, remembered
-from mergecast.merging.method import METHODS, TensorBlock
+from mergecast.merging.method import TensorBlock
 from mergecast.merging.stand_ins import ALONE, with_stand_ins
 from mergecast.runtime.stage import Stage
 
@@ -189,7 +189,8 @@ def _alone(session: Session, sums: PairSums, block: ParamBlock, method: str) -> 
 
 
 def _merged(session: Session, name: str, block: ParamBlock, company: ParamBlock) -> Tensor:
-    method, merges = METHODS.get(name), session.merges
+    recipe = session.recipe(name)
+    method = recipe.merging_method
     method.check_members(company.members)
     method.check_evidence(given=False)
     tensors = TensorBlock(
@@ -197,6 +198,6 @@ def _merged(session: Session, name: str, block: ParamBlock, company: ParamBlock)
         torch.from_numpy(block.base),
         torch.from_numpy(company.deltas),
         company.members,
-        merges.merge_seed,
+        recipe.seed,
     )
-    return method.kernel(tensors, **method.validate(merges.params.get(name)))
+    return method.kernel(tensors, **recipe.params)

@@ -27,7 +27,6 @@ from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.session import Session
 from mergecast.merging.apply import apply
 from mergecast.merging.decompositions import current
-from mergecast.merging.method import METHODS
 from mergecast.merging.run import MERGE, merge
 from mergecast.merging.stand_ins import (
     ALONE,
@@ -56,7 +55,7 @@ def alone(session: Session, member: str, method: str, stand_in: str) -> Comparis
     member : str
         The model.
     method : str
-        A name in `METHODS`.
+        One of the session's.
     stand_in : str
         ``base`` or ``scrambled``; see `mergecast.merging.stand_ins`.
     """
@@ -105,17 +104,17 @@ def _one_draw(
     session: Session, member: str, method: str, stand_in: str, draw: int
 ) -> dict[str, Tensor]:
     """A model merged with one draw of its stand-ins; raises UndefinedError where that fails."""
-    merges, settings = session.merges, session.settings
+    settings, recipe = session.settings, session.recipe(method)
     try:
         return merge_alone(
             session.family,
             member,
-            method,
-            size=merges.size,
+            recipe.method,
+            size=session.merges.size,
             partner=stand_in,
             draw=derived_seed(settings.seed, draw),
-            params=merges.params.get(method),
-            seed=merges.merge_seed,
+            params=recipe.params,
+            seed=recipe.seed,
             device=settings.device,
         )
     except (FamilyError, UndefinedError, UsageError) as error:
@@ -132,10 +131,8 @@ def together(session: Session, members: Sequence[str], method: str) -> dict[str,
                 merged.update(
                     merge(
                         session.family,
-                        method,
+                        session.recipe(method),
                         members=members,
-                        params=session.merges.params.get(method),
-                        seed=session.merges.merge_seed,
                         device=session.settings.device,
                     )
                 )
@@ -184,16 +181,16 @@ def merge_parameter(
     session: Session, members: Sequence[str], method: str, name: str, stand_in: str = ""
 ) -> None:
     """What a merge does to one parameter; its result is of no interest, what it takes is."""
-    merges, kernel = session.merges, METHODS.get(method)
+    merges, recipe = session.merges, session.recipe(method)
     block = session.family.subset(members).block(name)
     if stand_in:
         if (decompositions := current()) is not None:
             decompositions.expect(block.delta(0))
         block = with_stand_ins(block, merges.size, stand_in, merges.merge_seed)
     with suppress(MergecastError):  # which a merge that is kept has as its reason
+        kernel = recipe.merging_method
         kernel.check_members(block.members)
-        params = kernel.validate(merges.params.get(method))
-        apply(block, kernel, params, seed=merges.merge_seed, device=session.settings.device)
+        apply(block, kernel, recipe.params, seed=recipe.seed, device=session.settings.device)
 
 
 def batchnorm_words(session: Session) -> str:
@@ -209,17 +206,17 @@ def batchnorm_words(session: Session) -> str:
 
 def _spec(session: Session, stage: Stage, member: str, method: str) -> dict[str, object]:
     """What a merge measured on one model's samples is stored under, besides its partners."""
-    merging, merges = METHODS.get(method), session.merges
+    recipe, anew = session.recipe(method), session.merges.reestimate_batchnorm
     return session.spec(
-        stage.with_uses(merging.stage, *([BATCHNORM] if merges.reestimate_batchnorm else [])),
+        stage.with_uses(recipe.merging_method.stage, *([BATCHNORM] if anew else [])),
         member,
         session.merge_samples(member),
         base=session.base_digest,
         random_stream=member,
-        merge_seed=merges.merge_seed,
-        method=method,
-        params=merging.validate(merges.params.get(method)),
-        batchnorm=merges.reestimate_batchnorm,
+        merge_seed=recipe.seed,
+        method=recipe.method,
+        params=recipe.as_mapping()["params"],
+        batchnorm=anew,
     )
 
 

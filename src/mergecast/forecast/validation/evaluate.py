@@ -10,7 +10,7 @@ import pandas as pd
 
 from mergecast.forecast.estimators.predictors import BASELINES, PREDICTORS
 from mergecast.forecast.intervals import add_intervals
-from mergecast.forecast.training import TrainingRows, training_rows
+from mergecast.forecast.training import TrainingRows, learnable, training_rows
 from mergecast.forecast.validation.evaluation import COUNTS, RESULT_COLUMNS, Evaluation
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
 from mergecast.forecast.validation.scoring import is_constant, scores
@@ -166,13 +166,17 @@ def default_predictors(data: Mapping[str, TrainingRows]) -> list[str]:
 
 
 def defined_methods(outcomes: OutcomeTable) -> tuple[list[str] | None, list[str]]:
-    """The methods with a defined outcome, and a note on each other one; None where none has any.
+    """The methods to validate, and a note on each other one; None where no outcome is defined.
 
-    One method that always diverged must not cost the validation of the others.
+    One method that always diverged, or was measured on few pairs, must not cost the validation of
+    the others.
     """
+    enough, notes = learnable(outcomes)
     measured = outcomes.members()
+    measured = measured[measured["method"].isin(enough)]
     defined = sorted(measured[measured["retention"].notna()]["method"].unique())
     if not defined:
         return None, []
     undefined = sorted(set(measured["method"]) - set(defined))
-    return defined, [f"{method}: left out: no pair has a defined outcome" for method in undefined]
+    notes += [f"{method}: left out: no pair has a defined outcome" for method in undefined]
+    return defined, notes
