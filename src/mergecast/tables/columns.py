@@ -1,8 +1,9 @@
 """The names of metric columns, ``name@method:left<-right``: written and read in this file only.
 
 A metric has a name. Where it is about one merging method, and says nothing of the others, the
-method follows after an ``@``, or the label of a recipe, ``ties(scaling=1)``. A directed metric stands as two columns, which end in
-``:left<-right`` (the effect on the left model of the right one) and ``:right<-left``.
+method follows after an ``@``, or the label of a recipe, ``ties(scaling=1)``. A directed metric
+stands as two columns, which end in ``:left<-right`` (the effect on the left model of the right one)
+and ``:right<-left``.
 """
 
 from __future__ import annotations
