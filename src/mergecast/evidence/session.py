@@ -269,13 +269,22 @@ class Session:
         return state_digest(read_state(self.family.base))
 
     @cached_property
+    def widest(self) -> int:
+        """Numbers in the largest parameter that the family shares."""
+        return max(self.family.base.info(name).size for name in self.family.shared)
+
+    @cached_property
     def shared_digest(self) -> str:
         """SHA-256 of the names of what the family shares: where a member's head begins."""
         return hashlib.sha256("\n".join(self.family.shared).encode()).hexdigest()
 
     def spec(self, stage: Stage, label: str, samples: Samples, **more: object) -> dict[str, object]:
         """What a unit of one model on some samples is stored under: content, no names of files."""
+        from mergecast.tasks.batches import BATCHES, WIDE, Lengths
+
         task = self.task(label)
+        if self.widest >= WIDE or Lengths.of(samples) is not None:
+            stage = stage.with_uses(BATCHES)
         return {
             "stage": stage.key,
             "model": self.digest(label),

@@ -14,6 +14,7 @@ from mergecast.checkpoints.patterns import matches
 from mergecast.checkpoints.tables import is_table
 from mergecast.errors import CheckpointError, MergecastError, UsageError
 from mergecast.runtime.stage import Stage
+from mergecast.tasks.batches import answers, products_of
 from mergecast.tasks.task import BATCH_SIZE, Samples, Task
 
 #: A checkpoint run through a module: how its tensors are bound and what is read of its output.
@@ -139,7 +140,8 @@ class Probe:
         inputs = self.inputs(samples)
         with evaluating(self.module):
             try:
-                output = functional_call(self.module, dict(self._state), (), inputs)
+                with products_of(self._state.values()):
+                    output = functional_call(self.module, dict(self._state), (), inputs)
             except MergecastError:
                 raise
             except _MODEL_ERRORS as error:
@@ -177,7 +179,12 @@ class Probe:
     ) -> Tensor:
         """Logits of all samples at `parameters`, on the CPU: (n, classes) or (n, L, vocabulary)."""
         self.load(parameters)
-        return torch.cat([self.forward(batch).cpu() for batch in samples.batches(batch_size)])
+        logits = torch.empty(0)
+        for rows, part in answers(self.forward, samples, batch_size):
+            if not len(logits):
+                logits = part.new_empty(len(samples), *part.shape[1:])
+            logits[rows] = part
+        return logits
 
     def inputs(self, samples: Samples) -> dict[str, Tensor]:
         """The inputs on the device, floats in the dtype of the weights."""
