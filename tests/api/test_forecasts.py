@@ -123,6 +123,11 @@ def test_tasks_are_a_file_or_given_and_nothing_more_is_gathered(
         built.base, built.models, tasks=built.tasks_file, progress=progress, **options
     )
     assert found.tier == "gradients"
+    assert found.evidence == ("weights", "retention")
+    assert "evidence taken: weights, retention" in str(found)
+    assert mc.report(found)["verdict"][-1] == (
+        "Evidence taken: weights, retention (tier gradients)."
+    )
     reasons = {reason["metric"] for row in found.rows["reasons"] for reason in row}
     assert reasons == {KEPT}
     assert any("retention" in stage for stage in progress.stages)
@@ -130,6 +135,12 @@ def test_tasks_are_a_file_or_given_and_nothing_more_is_gathered(
     again = mc.forecast(family, tasks=mc.load_tasks(built.tasks_file), **options)
     assert again.rows.equals(found.rows)
     assert mc.forecast(family, **options).tier == "weights"
+    more = mc.forecast(
+        family, tasks=mc.load_tasks(built.tasks_file), metrics="superposition", **options
+    )
+    assert more.evidence == ("weights", "retention", "superposition")
+    assert more.rows.equals(found.rows)
+    assert any(name.startswith("superposed_") for name in more.metrics.metrics)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +150,7 @@ def test_tasks_are_a_file_or_given_and_nothing_more_is_gathered(
         ({"models": []}, UsageError, "models: none given"),
         ({"tier": "gradients"}, UsageError, "tasks: not given, but tier 'gradients' runs models"),
         ({"tier": "gradient"}, UsageError, "did you mean 'gradients'"),
+        ({"metrics": "papers"}, UsageError, "did you mean 'paper'"),
         ({"tasks": "none.yaml"}, UsageError, "none.yaml: cannot be read"),
         ({"tasks": "none.yaml", "device": "gpu"}, UsageError, "device 'gpu': unknown; use cpu"),
         ({"sets": 4}, UsageError, "size of sets: is 4, of 3 models; give 2 to 3"),

@@ -12,7 +12,7 @@ from mergecast.api.inputs import Tasks, log_refused
 from mergecast.api.known_merges import MeasuredLike, known_merges
 from mergecast.api.metrics import Measurement, measure
 from mergecast.errors import FamilyError
-from mergecast.evidence import with_companions
+from mergecast.evidence import wanted, with_companions
 from mergecast.family.family import Family, Models
 from mergecast.family.findings import NO_MODEL
 from mergecast.forecast.forecaster import Forecaster
@@ -36,6 +36,7 @@ def forecast(
     tasks: Tasks = None,
     forecaster: Forecaster | str | Path | None = None,
     tier: str | None = None,
+    metrics: str | None = None,
     methods: Names | None = None,
     suite: str | None = None,
     measured: MeasuredLike = None,
@@ -53,9 +54,10 @@ def forecast(
 ) -> Forecast:
     """Forecast what each pair of models keeps under each merging method, and which one to use.
 
-    From weights alone nothing is run. With tasks every model answers a few samples of its own,
-    alone and merged with stand-ins. A model that cannot be used is left out, and listed in the
-    forecast's `refused`.
+    From weights alone nothing is run. With tasks the evidence is taken that the forecaster reads,
+    and none beside it: with the one that comes with the package every model answers a few samples
+    of its own task and of the others', and of its own merged alone by each method. A model that
+    cannot be used is left out, and listed in the forecast's `refused`.
 
     Parameters
     ----------
@@ -71,6 +73,9 @@ def forecast(
     tier : {"weights", "activations", "gradients", "probe"}, optional
         Evidence to gather; by default the richest that the forecaster reads, weights without
         tasks.
+    metrics : str, optional
+        Take the evidence of this set of metrics too (``retention``, ``paper``, ``all``), up to the
+        tier, for the forecast's `metrics`; no number of the forecast depends on it.
     methods : str or sequence of str, optional
         Merging methods; by default all that the forecaster knows. A recipe's text, as
         ``ties(scaling=1)``, is one of them if the forecaster was fitted on merges by it.
@@ -111,8 +116,8 @@ def forecast(
     Raises
     ------
     UsageError
-        An unknown forecaster, tier, method, suite or device, a size of sets that these models do
-        not have, no tasks above weights, no measured merge that can be used.
+        An unknown forecaster, tier, set of metrics, method, suite or device, a size of sets that
+        these models do not have, no tasks above weights, no measured merge that can be used.
     TableError
         `measured` is no table of outcomes.
     CheckpointError, FamilyError
@@ -133,13 +138,16 @@ def forecast(
     if methods:
         chosen = chosen.only([_label(method) for method in listed(methods)])
     gathered, warm = _tier(chosen, tier, tasks is not None), suite is not None
+    keys = with_companions(chosen.reads(gathered, warm=warm), chosen.reads(ALL, warm=warm))
+    if metrics is not None:
+        keys |= {spec.key for spec in wanted(gathered, metrics)}
     known = known_merges(measured, sets)
     gathering = measure(
         family,
         models,
         tasks=tasks,
         tier=gathered,
-        keys=with_companions(chosen.reads(gathered, warm=warm), chosen.reads(ALL, warm=warm)),
+        keys=keys,
         methods=[*chosen.file.methods],
         merge_seed=merge_seed,
         calibration=calibration,
@@ -181,6 +189,7 @@ def forecast(
         measured=made.measured and made.measured.without(known.left_out),
         measured_sets=use and use.without(known.left_out),
         sets=ranked,
+        evidence=tuple(gathering.evidence.kinds),
     )
 
 

@@ -17,6 +17,7 @@ from mergecast.cli.options import (
     JsonOption,
     MergeSeedOption,
     MethodOption,
+    MetricSetOption,
     ModelsArgument,
     PrivateOption,
     SeedOption,
@@ -54,6 +55,7 @@ def command(
     ] = None,
     tasks: TasksOption = None,
     tier: TierOption = None,
+    metrics: MetricSetOption = None,
     calibration: CalibrationOption = None,
     cache: CacheOption = None,
     batch_size: BatchSizeOption = 32,
@@ -68,8 +70,9 @@ def command(
 ) -> None:
     """Forecast what each pair of models keeps under each merging method, and which one to use.
 
-    From weights alone nothing is run. With --tasks every model answers a few samples of its own
-    task, alone and merged with stand-ins, which makes forecasts much sharper. Prints
+    From weights alone nothing is run. With --tasks the evidence is taken that the forecaster
+    reads: by default every model answers a few samples of its own task and of the others', and
+    of its own merged alone by each method, which makes forecasts much sharper. Prints
     retention (merged over single score) with its interval. With --suite the models are those of
     this suite of the forecaster, and what their merges did is used; with --measured, all
     forecasts are moved by what merges of these models did, from one measured pair on.
@@ -96,6 +99,7 @@ def command(
             tasks=tasks,
             forecaster=forecaster,
             tier=tier,
+            metrics=metrics,
             methods=method,
             suite=suite,
             measured=measured,

@@ -21,6 +21,7 @@ from mergecast.cli.options import (
     MergeParamOption,
     MergeSeedOption,
     MethodOption,
+    MetricSetOption,
     ModelsArgument,
     PrivateOption,
     SeedOption,
@@ -44,16 +45,7 @@ def command(
     ] = Path("pairs.parquet"),
     tasks: TasksOption = None,
     tier: TierOption = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(
-            "--metrics",
-            "--set",
-            metavar="SET",
-            help="Only this set: paper, retention, interference, …; all takes in gradient "
-            "interference, which is left out by default.",
-        ),
-    ] = None,
+    metrics: MetricSetOption = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print the cost and stop.")] = False,
     cache: CacheOption = None,
     calibration: CalibrationOption = None,

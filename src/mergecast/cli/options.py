@@ -60,6 +60,17 @@ MethodOption = Annotated[
         help="Merging method, or a recipe as 'ties(scaling=1)'; repeat where several are meant.",
     ),
 ]
+MetricSetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics",
+        "--set",
+        metavar="SET",
+        help="A set of metrics: paper, retention, interference, …; all takes in gradient "
+        "interference, which is left out by default. `metrics` computes only these, `forecast` "
+        "takes their evidence beside what its forecaster reads.",
+    ),
+]
 PredictorOption = Annotated[
     list[str] | None,
     typer.Option("--predictor", metavar="P", help="Predictor; repeat where several are meant."),

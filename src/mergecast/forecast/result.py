@@ -152,6 +152,9 @@ class Forecast:
     sets : DataFrame or None
         All sets of some number of models under each method, best first, as `rank_sets`; None unless
         they were asked for.
+    evidence : tuple of str
+        The kinds of evidence that were gathered, cheapest first; empty where only a table was
+        given.
     """
 
     rows: pd.DataFrame
@@ -171,6 +174,7 @@ class Forecast:
     doubtful: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     sets: pd.DataFrame | None = None
+    evidence: tuple[str, ...] = ()
 
     @property
     def uses(self) -> list[MeasuredUse]:
@@ -229,8 +233,9 @@ class Forecast:
         interval = (
             f"best method of each pair; interval ({self.level:.0%}) of the member that keeps least"
         )
+        taken = [f"evidence taken: {', '.join(self.evidence)}"] if self.evidence else []
         abstained = [self.abstention] if self.abstention else []
-        return [head, *abstained, *(use.sentence for use in self.uses), interval]
+        return [head, *taken, *abstained, *(use.sentence for use in self.uses), interval]
 
     def _notes(self) -> list[str]:
         """What was left out and why, and what to know before the numbers are used."""

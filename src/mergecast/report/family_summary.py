@@ -70,6 +70,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
             "n_pairs": len(pairs),
             "n_metrics": len(pairs.metrics),
             "tier": forecast.tier,
+            "evidence": [*forecast.evidence],
             "suite": forecast.suite,
             "measured": forecast.measured.n_merges if forecast.measured else 0,
         },
@@ -82,6 +83,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
             *(use.sentence for use in forecast.uses),
             *_verdict(advice, forecast.threshold),
             *known_outcomes.sentences(forecast.rows, warm, forecast.suite),
+            *_evidence(forecast),
         ],
         "methods": entries,
         "rows": cast("list[MemberRow]", records(rows.assign(inside=None))),
@@ -136,6 +138,13 @@ def _doubts(forecast: Forecast) -> list[str]:
         f"No advice is given about merges with {label}, which {text}."
         for label, text in forecast.doubtful.items()
     ]
+
+
+def _evidence(forecast: Forecast) -> list[str]:
+    """What was taken for the forecast; nothing is known of a table."""
+    if not forecast.evidence:
+        return []
+    return [f"Evidence taken: {', '.join(forecast.evidence)} (tier {forecast.tier})."]
 
 
 def _verdict(advice: list[PairAdvice], threshold: float) -> list[str]:

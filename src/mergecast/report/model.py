@@ -226,6 +226,8 @@ class FamilyHeader(_Header):
     forecaster: str
     trained_on: dict[str, list[str]]
     tier: str
+    # Kinds of evidence that were gathered.
+    evidence: list[str]
     suite: str | None
     # Measured merges that were used.
     measured: int
