@@ -9,6 +9,7 @@ import pytest
 
 from harness_files import write_case
 from mergecast.checkpoints.writer import write_safetensors
+from mergecast.runtime import progress
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable
 from published_folder import write_results
@@ -26,6 +27,12 @@ tasks:
   a: {data: {file: a.npz, inputs: [pixels], labels: digit}}
   b: {data: {file: b.npz, inputs: [pixels], labels: digit}}
 """
+
+
+@pytest.fixture(autouse=True)
+def _quick_enough(monkeypatch):
+    """No line of progress on stderr, however slow the machine is."""
+    monkeypatch.setattr(progress, "_EVERY", float("inf"))
 
 
 @pytest.fixture

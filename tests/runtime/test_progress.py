@@ -9,6 +9,7 @@ def test_short_work_says_nothing_in_a_log(capfd):
 
 
 def test_long_work_says_at_times_how_far_it_is(capfd, monkeypatch):
+    monkeypatch.setattr(module, "_EVERY", 10.0)
     clock = iter([0.0, 1.0, 5.0, 11.0, 12.0, 21.0])
     monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
     with progress_bars() as progress:
