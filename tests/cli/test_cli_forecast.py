@@ -10,6 +10,7 @@ from mergecast.checkpoints.writer import write_safetensors
 from mergecast.cli.main import run
 from mergecast.forecast import shipped
 from mergecast.forecast.forecaster import Forecaster
+from mergecast.forecast.method_forecast import BETWEEN
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_json_holds_what_the_model_says(family_paths, forecaster_file, capsys):
     row = next(row for row in summary["rows"] if row["method"] == "ties")
     value = row["reasons"][0]["value"]
     assert row["predicted"] == pytest.approx(0.9 + 0.1 * (value - 1))
-    assert row["lower"] == pytest.approx(row["predicted"] - 0.1)
+    assert row["lower"] == pytest.approx(row["predicted"] - BETWEEN * 0.1)
     assert summary["header"]["models"].keys() == {"a", "b"}
 
 

@@ -3,7 +3,13 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mergecast.errors import UsageError
-from mergecast.forecast.estimators.retention_linear import LABELLED, UNLABELLED, RetentionLinear
+from mergecast.forecast.estimators.retention_linear import (
+    LABELLED,
+    SUPERPOSED,
+    UNLABELLED,
+    RetentionLinear,
+    SuperposedLinear,
+)
 from mergecast.forecast.estimators.stored_linear import LinearModel
 from mergecast.forecast.training import training_rows
 from mergecast.forecast.validation.evaluate import evaluate
@@ -34,7 +40,7 @@ def suite(make_suite):
 
 
 @pytest.mark.filterwarnings("ignore:Skipping check:UserWarning")
-@parametrize_with_checks([RetentionLinear()])
+@parametrize_with_checks([RetentionLinear(), SuperposedLinear()])
 def test_scikit_learn_accepts_it(estimator, check):
     check(estimator)
 
@@ -105,3 +111,43 @@ def test_the_overlap_fades_out_beyond_its_range_and_retention_does_not(suite):
     assert fitted.predict(least)[0] - fitted.predict(less)[0] == pytest.approx(0.4 * 0.2)
     for X in (centre, at_edge, half_way, outside, less):
         assert stored.predict(X)[0] == pytest.approx(fitted.predict(X))
+
+
+@pytest.fixture
+def superposed(suite):
+    """The same rows where `kept` is superposed: a line of slope 0.4 and an overlap of 0.2."""
+    rows = training_rows(*suite)["ties"]
+    X = rows.X.rename(columns={UNLABELLED[0]: SUPERPOSED[0]})
+    return X, rows.y, rows
+
+
+def test_superposed_retention_is_a_forecast_and_its_slope_is_drawn_towards_one(superposed):
+    X, y, rows = superposed
+    fitted = SuperposedLinear(own=SUPERPOSED).fit(X, y)
+    x, overlap = X[SUPERPOSED[0]], X["right_subspace_overlap_top_k"]
+    stored = LinearModel.of(fitted, rows)
+    assert stored.offset == SUPERPOSED[0]
+    assert stored.fading == {SUPERPOSED[0]: 1.0, "right_subspace_overlap_top_k": 1.0}
+    row = X.iloc[[0]]
+    less, more = (row.assign(**{SUPERPOSED[0]: value}) for value in (x.min(), x.max()))
+    slope = (fitted.predict(more) - fitted.predict(less))[0] / (x.max() - x.min())
+    # Four fifths of the way from 1 to 0.4, as far as the two metrics do not go together.
+    assert slope == pytest.approx(1 - 0.8 * 0.6, abs=0.03)
+    found, reasons = stored.predict(X)
+    assert found == pytest.approx(fitted.predict(X))
+    assert stored.intercept + sum(r["contribution"] for r in reasons[0]) == pytest.approx(found[0])
+    # In another family nothing but the level is added.
+    width = overlap.max() - overlap.min()
+    other = X.assign(right_subspace_overlap_top_k=overlap.min() - 1.1 * width)
+    assert fitted.predict(other) == pytest.approx(x + (y - x).mean())
+    assert stored.predict(other)[0] == pytest.approx(fitted.predict(other))
+
+
+def test_superposed_retention_that_was_constant_counts_as_it_is(superposed):
+    X, y, rows = superposed
+    X = X.assign(**{SUPERPOSED[0]: 0.5})
+    fitted = SuperposedLinear(own=SUPERPOSED).fit(X, y)
+    stored = LinearModel.of(fitted, rows)
+    other = X.assign(**{SUPERPOSED[0]: 0.6})
+    assert stored.predict(other)[0] == pytest.approx(stored.predict(X)[0] + 0.1)
+    assert fitted.predict(other) == pytest.approx(stored.predict(other)[0])

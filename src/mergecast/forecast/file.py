@@ -93,8 +93,8 @@ class MethodModel(Strict):
         Metrics that put a pair out of the domain where they lie too far outside their range; empty
         where a file of an earlier version does not say.
     most_kept : float or None
-        The most that a member of a training pair kept: no forecast and no interval goes beyond it.
-        None where a file of an earlier version does not say.
+        The most that a member of a training pair kept: no forecast goes beyond it. None where a
+        file of an earlier version does not say.
     validation : dict of str to Score
         Errors of the predictor and of those it was chosen from.
     """

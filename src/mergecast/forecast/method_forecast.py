@@ -19,6 +19,12 @@ from mergecast.typing import Floats
 
 N_REASONS = 3
 OUT_OF_DOMAIN = "out of domain"
+BETWEEN = 1.5
+"""By how much intervals of another family are wider than those of new models of the same one.
+
+So wide, those of `digits-14` hold nine tenths in the mean over families of other seeds, other
+training and other models (`docs/tiers.md`).
+"""
 
 
 def forecast_method(
@@ -65,6 +71,7 @@ def forecast_method(
     ]
     excess = [max(row, default=0.0) for row in distances]
     half = _half_widths(entry, rows, level, suite) * (1 + np.array(excess))
+    half *= np.where(rows["suite"] == suite, 1.0, BETWEEN)
     table = rows[["suite", "left", "right", "member"]].assign(
         method=method,
         basis=np.where(abstained, ABSTAINED, COLD),
@@ -87,8 +94,9 @@ def forecast_method(
 def bounded(rows: pd.DataFrame, most: Mapping[str, float | None]) -> pd.DataFrame:
     """The rows, numbers and intervals within what retention can be.
 
-    That is from 0 to the most that a member was ever seen to keep: in training, or where merges of
-    this family were measured in one of them. What was measured itself stays as it is.
+    No number is above the most that a member was ever seen to keep: in training, or where merges of
+    this family were measured in one of them. No interval goes above that or 1, whichever is more.
+    What was measured itself stays as it is.
 
     Parameters
     ----------
@@ -104,11 +112,11 @@ def bounded(rows: pd.DataFrame, most: Mapping[str, float | None]) -> pd.DataFram
         for method, value in most.items()
     }
     ceiling = rows["method"].map(limits).where(~measured, math.inf)
-    numbers = {
-        column: rows[column].clip(lower=0.0, upper=ceiling)
-        for column in ("retention", "lower", "upper")
-    }
-    return rows.assign(**numbers)
+    return rows.assign(
+        retention=rows["retention"].clip(lower=0.0, upper=ceiling),
+        lower=rows["lower"].clip(lower=0.0, upper=ceiling),
+        upper=rows["upper"].clip(lower=0.0, upper=ceiling.clip(lower=1.0)),
+    )
 
 
 def where_known(

@@ -115,7 +115,7 @@ class Forecast:
         what the merges of one of the two models with others did; ``measured``: the merge itself was
         measured; ``family``: moved by other measured merges of it; ``abstained``: the models are
         too unlike those of the training, see `abstention`), `retention`, its interval `lower`,
-        `upper` (from 0 to the most that the method was seen to keep), `out_of_range` (metrics
+        `upper` (from 0 to 1, or the most that the method was seen to keep), `out_of_range` (metrics
         outside the training range, the farthest first), `reasons` (up to three dicts `metric,
         value, contribution`, the three that moved the number most; the contribution is in
         retention, against a pair with average metrics; a model's known outcomes stand among the

@@ -9,8 +9,9 @@ import numpy as np
 
 from mergecast.errors import UsageError
 from mergecast.forecast.estimators.predictors import predictor
-from mergecast.forecast.estimators.scaling import ScaledLinear
+from mergecast.forecast.estimators.scaling import ScaledLinear, metrics_of
 from mergecast.forecast.estimators.stored_linear import LinearModel
+from mergecast.typing import Floats
 
 #: Forms of retention, the best first (`benchmarks/tiers.py`); the labelled one needs labels.
 LABELLED = ("retention_scrambled_kept_labelled", "retention_kept_labelled")
@@ -37,20 +38,6 @@ def few_metrics(columns: Iterable[str]) -> list[str] | None:
 
 
 @predictor(
-    "superposition_unlabelled",
-    "the same without labels",
-    needs=SUPERPOSED,
-    stored=LinearModel,
-    own=SUPERPOSED,
-)
-@predictor(
-    "superposition",
-    "what a merge keeps as superposed shifts have it, and the overlap of right subspaces",
-    needs=(*SUPERPOSED_LABELLED, *SUPERPOSED),
-    stored=LinearModel,
-    own=(*SUPERPOSED_LABELLED, *SUPERPOSED),
-)
-@predictor(
     "retention_unlabelled",
     "the same without labels",
     needs=UNLABELLED,
@@ -66,11 +53,10 @@ def few_metrics(columns: Iterable[str]) -> list[str] | None:
 class RetentionLinear(ScaledLinear):
     """y(i | j) = c + α · retention of i + β · overlap of i and j, by least squares.
 
-    Retention is that of i alone, which says what a method costs a model whoever its partner is, or
-    that of superposed shifts, which knows the partner; the overlap of the right singular subspaces
-    says how much of the rest these two spare each other. Two coefficients can be learnt from the
-    pairs of a few tasks and hold for models never seen, where a fit to all metrics learns the
-    training tasks by heart.
+    Retention is that of i alone, which says what a method costs a model whoever its partner is; the
+    overlap of the right singular subspaces says how much of the rest these two spare each other.
+    Two coefficients can be learnt from the pairs of a few tasks and hold for models never seen,
+    where a fit to all metrics learns the training tasks by heart.
 
     Metrics are standardised. Retention counts up to `reach` widths beyond its training range:
     models that keep less than any seen are those one wants to hear of. The overlap fades out over
@@ -129,3 +115,64 @@ class RetentionLinear(ScaledLinear):
                 "compute them with `mergecast metrics --tasks FILE --tier activations`",
             )
         return retention + [name for name in PAIR if name in names]
+
+
+@predictor(
+    "superposition_unlabelled",
+    "the same without labels",
+    needs=SUPERPOSED,
+    stored=LinearModel,
+    own=SUPERPOSED,
+)
+@predictor(
+    "superposition",
+    "what a merge keeps as superposed shifts have it, and the overlap of right subspaces",
+    needs=(*SUPERPOSED_LABELLED, *SUPERPOSED),
+    stored=LinearModel,
+    own=(*SUPERPOSED_LABELLED, *SUPERPOSED),
+)
+class SuperposedLinear(RetentionLinear):
+    """y(i | j) = x + c + β · x of i and j + γ · overlap of i and j, x being superposed retention.
+
+    What superposed shifts keep is a forecast as it stands; outcomes decide what is added to it. A
+    level c for each method holds in other families, too, a slope hardly: β is shrunken towards
+    none, and β and γ, on metrics less their means, fade out together where one of the two is
+    outside its training range, up to `reach` widths. Beyond, the forecast is x + c.
+
+    Attributes
+    ----------
+    offset_ : str
+        The name of x; of an array, its first column.
+    """
+
+    #: Ridge penalty on β, in variances of x: of OLS's slope four fifths of its distance to 1 stay.
+    shrinkage = 0.25
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit on member rows; arguments as of `RetentionLinear.fit`."""
+        Z, y = self._learn_scale(X, y)
+        named = hasattr(self, "feature_names_in_")
+        names = self.feature_names_in_.tolist() if named else list(map(str, range(Z.shape[1])))
+        self.used_ = self._choose(names) if named else names
+        columns = [names.index(name) for name in self.used_]
+        self.offset_ = self.used_[0]
+        self._offset_column = columns[0]
+        self.fades_ = np.isin(names, self.used_)
+        self.intercept_ = float(y.mean())
+        self.coef_ = np.zeros(Z.shape[1])
+        used = Z[:, columns]
+        penalty = np.zeros(len(columns))
+        penalty[0] = self.shrinkage * len(y)
+        rest = y - self.intercept_ - self._beyond_mean(metrics_of(self, X))
+        gram = used.T @ used + np.diag(penalty)
+        self.coef_[columns] = np.linalg.lstsq(gram, used.T @ rest, rcond=None)[0]
+        return self
+
+    def predict(self, X: Any) -> Floats:
+        """Predicted outcome, (n,); not clipped."""
+        return super().predict(X) + self._beyond_mean(metrics_of(self, X))
+
+    def _beyond_mean(self, X: Floats) -> Floats:
+        """x less its mean in training, (n,)."""
+        column = self._offset_column
+        return np.asarray(X[:, column] - self.mean_[column])

@@ -39,6 +39,17 @@ def counted(X: Floats, low: Floats, high: Floats, reach: float) -> Floats:
     return np.asarray(np.clip((1 - beyond / reach) / (1 - _GRACE), 0, 1))
 
 
+def faded(
+    X: Floats, low: Floats, high: Floats, reach: float, fades: npt.NDArray[np.bool_]
+) -> Floats:
+    """How much of the effects of metrics that fade counts in each row, (n,).
+
+    As much as of the one that is farthest outside its range: they were learned together.
+    """
+    share = counted(X[:, fades], low[fades], high[fades], reach)
+    return np.asarray(share.min(axis=1, initial=1.0))
+
+
 def standardisation(X: Floats) -> tuple[Floats, Floats]:
     """Mean and standard deviation of each column; a constant one gets scale inf (effect 0)."""
     mean, scale = X.mean(axis=0), X.std(axis=0)
@@ -70,7 +81,8 @@ class ScaledLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scik
     low_, high_ : ndarray of shape (p,)
         Range of the training rows.
     fades_ : ndarray of shape (p,), or bool
-        Whether a metric counts less and less beyond its range, and not at all at `reach`.
+        Whether a metric counts less and less beyond its range, and not at all at `reach`; and with
+        it all others that do so.
     """
 
     reach: float | None = None
@@ -92,7 +104,8 @@ class ScaledLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scik
         if self.reach is None:
             return (X - self.mean_) / self.scale_
         Z = (within(X, self.low_, self.high_, self.reach) - self.mean_) / self.scale_
-        return np.where(self.fades_, Z * counted(X, self.low_, self.high_, self.reach), Z)
+        fades = np.broadcast_to(self.fades_, X.shape[1:])
+        return np.where(fades, Z * faded(X, self.low_, self.high_, self.reach, fades)[:, None], Z)
 
 
 class PoorScore:

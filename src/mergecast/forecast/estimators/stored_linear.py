@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from sklearn.dummy import DummyRegressor
 
 from mergecast.errors import UsageError
-from mergecast.forecast.estimators.scaling import counted, within
+from mergecast.forecast.estimators.scaling import faded, within
 from mergecast.forecast.estimators.stored import (
     NonNegative,
     Positive,
@@ -40,7 +40,8 @@ class Term(Strict):
     low, high : float
         Its range in training.
     fades : bool
-        Whether it counts less and less beyond its range, and not at all at the model's reach.
+        Whether it counts less and less beyond its range, and not at all at the model's reach; and
+        with it all others that do so.
     """
 
     name: str
@@ -70,12 +71,22 @@ class LinearModel(StoredModel):
         its effect was never tested.
     terms : list of Term
         Metrics with an effect.
+    offset : str
+        One of them that is a forecast already: it counts as it is, and its term is what is added.
+        Empty for none.
     """
 
     kind: Literal["linear"] = "linear"
     intercept: float
     reach: NonNegative
     terms: list[Term]
+    offset: str = ""
+
+    @model_validator(mode="after")
+    def _offset_among_terms(self) -> LinearModel:
+        if self.offset and self.offset not in self.needs:
+            raise ValueError(f"offset {self.offset!r} has no term")
+        return self
 
     @classmethod
     def of(cls, estimator: Any, rows: TrainingRows) -> Self:
@@ -101,8 +112,17 @@ class LinearModel(StoredModel):
             strict=True,
         )
         names = ("name", "coefficient", "mean", "scale", "low", "high", "fades")
-        terms = [Term(**dict(zip(names, column, strict=True))) for column in columns if column[1]]
-        return cls(intercept=estimator.intercept_, reach=estimator.reach, terms=terms)
+        offset = getattr(estimator, "offset_", "")
+        fields = [dict(zip(names, column, strict=True)) for column in columns]
+        terms = [
+            # A metric that was constant in training has no scale, nor an effect.
+            Term(**{**field, "scale": field["scale"] if np.isfinite(field["scale"]) else 1.0})
+            for field in fields
+            if field["coefficient"] or field["name"] == offset
+        ]
+        return cls(
+            intercept=estimator.intercept_, reach=estimator.reach, terms=terms, offset=offset
+        )
 
     @property
     def needs(self) -> list[str]:
@@ -117,8 +137,12 @@ class LinearModel(StoredModel):
     @property
     def summary(self) -> str:
         """The strongest three metrics and their effects."""
-        strongest = sorted(self.terms, key=lambda term: -abs(term.coefficient))[:3]
-        return ", ".join(f"{t.name} {t.coefficient:+.3f}" for t in strongest) or "none"
+        strongest = sorted(self.terms, key=lambda term: -abs(self._effect(term)))[:3]
+        return ", ".join(f"{t.name} {self._effect(t):+.3f}" for t in strongest) or "none"
+
+    def _effect(self, term: Term) -> float:
+        """Retention per standard deviation of the metric, with what it counts as it is."""
+        return term.coefficient + (term.scale if term.name == self.offset else 0.0)
 
     def predict(self, rows: pd.DataFrame, suite: str | None = None) -> tuple[Floats, list[Reasons]]:
         """See `StoredModel.predict`; no model is known by name."""
@@ -130,7 +154,12 @@ class LinearModel(StoredModel):
         )
         contributions = weights * (within(values, low, high, self.reach) - means) / scales
         fades = np.array([term.fades for term in self.terms], dtype=bool)
-        contributions *= np.where(fades, counted(values, low, high, self.reach), 1)
+        if fades.any():
+            share = faded(values, low, high, self.reach, fades)
+            contributions *= np.where(fades, share[:, None], 1)
+        if self.offset:
+            column = self.needs.index(self.offset)
+            contributions[:, column] += values[:, column] - means[column]
         reasons = [
             sorted_reasons(self.needs, *row) for row in zip(values, contributions, strict=True)
         ]
