@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -72,3 +74,56 @@ def test_a_plan_leaves_no_trace_in_the_cache(tmp_path):
     session.settings = replace(session.settings, cache=tmp_path / "cache")
     plan(session, "gradients")
     assert not (tmp_path / "cache").exists()
+
+
+#: Four models of 3 MB on a task of noise; prints what a plan says of memory, and what it takes.
+MEMORY = """
+import resource, sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import mergecast as mc
+from mergecast.checkpoints.writer import write_safetensors
+from mergecast.tasks.task import Task, take
+
+WIDTH, CLASSES = 900, 3
+
+
+class Noise(Task):
+    def build(self):
+        return nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, CLASSES))
+
+    def samples(self, count, seed, split="calibration"):
+        draw = torch.Generator().manual_seed(len(self.name))
+        inputs = {"input": torch.randn(40, WIDTH, generator=draw)}
+        return take(self.name, split, inputs, torch.arange(40) % CLASSES, count, seed)
+
+
+names = [6 * letter for letter in "abcd"]
+tasks = {name: Noise(name, private=("2.*",)) for name in names}
+folder = Path(sys.argv[1])
+draw = torch.Generator().manual_seed(0)
+base = tasks[names[0]].build().state_dict()
+for name in ("base", *names):
+    moved = {k: v + 0.01 * torch.randn(v.shape, generator=draw) for k, v in base.items()}
+    write_safetensors(folder / f"{name}.safetensors", {k: v.numpy() for k, v in moved.items()})
+given = {"tasks": tasks, "tier": "activations", "metrics": "superposition", "calibration": 40}
+given["methods"] = ["tsv", "ties"]
+models = {name: folder / f"{name}.safetensors" for name in names}
+if sys.argv[2] == "plan":
+    print(max(row.memory for row in mc.plan(folder / "base.safetensors", models, **given)))
+else:
+    mc.metrics(folder / "base.safetensors", models, **given)
+    print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are in other units elsewhere")
+def test_the_peak_is_the_one_that_collecting_has(tmp_path):
+    def said(what):
+        command = [sys.executable, "-c", MEMORY, str(tmp_path), what]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    assert said("plan") == pytest.approx(said("collect"), rel=0.2)

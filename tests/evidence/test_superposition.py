@@ -5,7 +5,7 @@ from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import UndefinedError
 from mergecast.evidence import MergeSettings, ProbeSettings, Session
 from mergecast.evidence.retention import probe as pair_probes
-from mergecast.evidence.retention.answers import Kept, kept_of
+from mergecast.evidence.retention.answers import Kept, own_answers
 from mergecast.evidence.retention.forms import ways
 from mergecast.evidence.retention.logits import LIKELIEST, likeliest
 from mergecast.evidence.superposition.collect import collect, gather, half_way
@@ -59,8 +59,7 @@ def test_it_is_near_the_merge_where_they_are_not_and_knows_the_partner(tmp_path)
 
 def test_a_set_is_added_up_without_a_pass(linear, monkeypatch):
     session = linear()
-    kept = {label: kept_of(session, label) for label in "abc"}
-    shifts = gather(session, kept)
+    collect(session)
     state = {
         name: half_way(session, None)[name]
         + sum(0.8 * (half_way(session, x)[name] - half_way(session, None)[name]) for x in "abc")
@@ -68,7 +67,9 @@ def test_a_set_is_added_up_without_a_pass(linear, monkeypatch):
     }
     head = {k: v for k, v in session.state("b").items() if k.startswith("head.")}
     expected = session.probe("b").logits({**state, **head}, session.merge_samples("b"))
-    monkeypatch.setattr(Probe, "forward", None)
+    monkeypatch.setattr(Probe, "forward", None)  # from here on nothing is run
+    stored = linear()
+    shifts = gather(stored, {label: own_answers(stored, label)[0] for label in "abc"})
     found = shifts.merged("b", dict.fromkeys("abc", 0.4))
     torch.testing.assert_close(found.float(), expected, atol=1e-5, rtol=1e-5)
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from math import prod
 from typing import Any, Protocol, cast
 
 from mergecast.evidence.metric import METRIC_MODULES, METRICS, MetricSpec, metric_specs
 from mergecast.evidence.session import Session
 from mergecast.family.family import Family
+from mergecast.merging.decompositions import BUDGET
 from mergecast.registry import Registry
 from mergecast.runtime.stage import Stage
 from mergecast.tables.tiers import TIERS, Tier, known_tier
 
+_FLOAT32 = 4
 #: The kind that every table collects: it tells which models can be used.
 WEIGHTS = "weights"
 
@@ -62,6 +65,20 @@ def one_of_each_shape(family: Family) -> dict[str, int]:
     for name in family.shared:
         names.setdefault(family.base.info(name).shape, []).append(name)
     return {alike[0]: len(alike) for alike in names.values()}
+
+
+def held_by_a_merge(family: Family) -> int:
+    """Bytes that merging a model alone holds beyond what merging a parameter of each shape does.
+
+    Those are the merged tensors, and decompositions that several methods share.
+    """
+    numbers, decomposed = 0, 0
+    for name, count in one_of_each_shape(family).items():
+        shape = family.base.info(name).shape
+        numbers += count * prod(shape)
+        if len(shape) == 2:
+            decomposed += (count - 1) * min(shape) * (sum(shape) + 1)
+    return _FLOAT32 * numbers + min(BUDGET, _FLOAT32 * decomposed)
 
 
 class Collector(Protocol):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import product
 
-from mergecast.evidence.kind import Step, one_of_each_shape
+from mergecast.evidence.kind import Step, held_by_a_merge, one_of_each_shape
 from mergecast.evidence.readings import Key, Readings
 from mergecast.evidence.retention.batchnorm import BATCHNORM
 from mergecast.evidence.retention.forms import Comparison
@@ -49,12 +49,13 @@ def collect(session: Session) -> Readings:
 def steps(session: Session) -> Iterator[Step]:
     """One model's answers, and by every method and stand-in its merge of each shape."""
     n, member, merges = session.family.size, min(session.family.names), session.merges
+    held = held_by_a_merge(session.family)
     draws = {stand_in: 1 if stand_in == "base" else merges.draws for stand_in in merges.partners}
     with remembered(Decompositions()):
         for method, stand_in in product(session.methods, draws):
             for name, count in one_of_each_shape(session.family).items():
                 run = partial(merge_parameter, session, [member], method, name, stand_in)
-                yield Step(run, n * draws[stand_in] * count)
+                yield Step(run, n * draws[stand_in] * count, memory=held)
     evaluated = n * len(session.methods) * sum(draws.values())
     yield Step(lambda: session.logits(member), n, forward=1)
     yield Step(lambda: answer(session, member, session.state(member)), evaluated, forward=1)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.errors import UndefinedError
-from mergecast.evidence.kind import Step, one_of_each_shape
+from mergecast.evidence.kind import Step, held_by_a_merge, one_of_each_shape
 from mergecast.evidence.readings import Key, Readings
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import STAGE as ANSWERS
@@ -110,7 +110,7 @@ def steps(session: Session) -> Iterator[Step]:
         for method in session.methods:
             for name, count in one_of_each_shape(session.family).items():
                 run = partial(merge_parameter, session, [member], method, name, "base")
-                yield Step(run, n * count)
+                yield Step(run, n * count, memory=held_by_a_merge(session.family))
     yield Step(
         lambda: answer(session, member, session.state(member)),
         n * len(session.methods),
