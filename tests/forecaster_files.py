@@ -14,14 +14,14 @@ from mergecast.forecast.file import (
 from mergecast.forecast.forecaster import Forecaster
 
 
-def linear_model(metric, coefficient):
-    """0.9 + coefficient × (metric − 1), ± 0.1."""
-    term = Term(name=metric, coefficient=coefficient, mean=1.0, scale=1.0, low=0.0, high=2.0)
+def linear_model(metric, coefficient, low=0.0, high=2.0):
+    """0.9 + coefficient × (metric − 1), ± 0.1, of a metric that was `low` to `high` in training."""
+    term = Term(name=metric, coefficient=coefficient, mean=1.0, scale=1.0, low=low, high=high)
     return MethodModel(
         predictor="ridge",
         why="",
         model=LinearModel(intercept=0.9, reach=0.25, terms=[term]),
-        features=[Feature(name=metric, low=0.0, high=2.0)],
+        features=[Feature(name=metric, low=low, high=high)],
         residual_quantiles=[Quantile(level=0.9, half_width=0.1)],
         n_residuals=20,
         validation={

@@ -50,6 +50,30 @@ def test_json_holds_what_the_model_says(family_paths, forecaster_file, capsys):
     assert summary["header"]["models"].keys() == {"a", "b"}
 
 
+def test_models_out_of_the_domain_get_no_number_and_the_reason(family_paths, tmp_path, capsys):
+    base, models = family_paths
+    tiers = {
+        tier: {"ties": linear_model("task_vector_l2_distance", -0.1, low, low + 0.001)}
+        for tier, low in (("weights", 90.0), ("gradients", 90.0))
+    }
+    mine = save_forecaster(tiers, tmp_path / "mine.json")
+    assert call(base, *models, "--forecaster", mine, "--report", tmp_path, "--sets", 3) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "No forecast for 3 of 3 pairs: these models are out of the domain of" in printed
+    assert printed.count("do not merge") == 0
+    assert printed.count("no forecast, out of domain: task_vector_l2_distance is ") == 3
+    assert "in training 90 to 90" in printed
+    assert "samples of the models' tasks (--tasks), or merges of them that were measured" in printed
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "No forecast for 3 of 3 pairs" in page
+    summary = json.loads((tmp_path / "forecast.json").read_text(encoding="utf-8"))
+    assert {row["basis"] for row in summary["rows"]} == {"abstained"}
+    assert {row["predicted"] for row in summary["rows"]} == {None}
+    assert {pair["advice"] for pair in summary["pairs"]} == {"no forecast"}
+    assert summary["out_of_range"] == {}
+    assert not [text for text in summary["warnings"] if "extrapolations" in text]
+
+
 def test_a_refused_model_is_reported_and_the_rest_is_forecast(
     family_paths, forecaster_file, tmp_path, capsys
 ):

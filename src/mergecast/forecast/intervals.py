@@ -36,17 +36,22 @@ def add_intervals(predictions: pd.DataFrame, level: float = LEVEL) -> pd.DataFra
     `predictions` as `out_of_fold` returns under ``l2to``. The half width of a row comes from the
     residuals of all pairs that touch neither of its tasks: the row's own residual, and those of its
     models' other merges, take no part. (The models behind those residuals may have been fitted with
-    it, as any forecaster's are.) Bounds are clipped at 0 below, as retention is.
+    it, as any forecaster's are.) Bounds end at 0 and at 1, or the most that a member of those pairs
+    kept, whichever is more.
     """
     residual = (predictions["predicted"] - predictions["measured"]).abs().to_numpy()
     pairs = predictions[["left", "right"]].to_numpy(dtype=str)
     touches = {task: (pairs == task).any(axis=1) for task in np.unique(pairs)}
+    measured = predictions["measured"].to_numpy(dtype="float64")
     widths: dict[tuple[str, str], float] = {}
+    most: dict[tuple[str, str], float] = {}
     for left, right in map(tuple, np.unique(pairs, axis=0)):
         apart = ~(touches[left] | touches[right])
         widths[left, right] = conformal_half_width(residual[apart], level)
+        most[left, right] = float(measured[apart].max(initial=1.0))
     half = np.array([widths[left, right] for left, right in pairs])
+    ceiling = np.array([most[left, right] for left, right in pairs])
     centre = predictions["predicted"].clip(lower=0.0)
     return predictions.assign(
-        lower=(centre - half).clip(lower=0.0), upper=(centre + half).clip(lower=0.0)
+        lower=(centre - half).clip(0.0, ceiling), upper=(centre + half).clip(0.0, ceiling)
     )
