@@ -53,8 +53,8 @@ def test_json_holds_what_the_model_says(family_paths, forecaster_file, capsys):
 def test_models_out_of_the_domain_get_no_number_and_the_reason(family_paths, tmp_path, capsys):
     base, models = family_paths
     tiers = {
-        tier: {"ties": linear_model("task_vector_l2_distance", -0.1, low, low + 0.001)}
-        for tier, low in (("weights", 90.0), ("gradients", 90.0))
+        "weights": {"ties": linear_model("task_vector_l2_distance", -0.1, 90.0, 90.01)},
+        "gradients": {"ties": linear_model("encoder_gradient_l2_distance", -0.1)},
     }
     mine = save_forecaster(tiers, tmp_path / "mine.json")
     assert call(base, *models, "--forecaster", mine, "--report", tmp_path, "--sets", 3) == 0
@@ -62,7 +62,7 @@ def test_models_out_of_the_domain_get_no_number_and_the_reason(family_paths, tmp
     assert "No forecast for 3 of 3 pairs: these models are out of the domain of" in printed
     assert printed.count("do not merge") == 0
     assert printed.count("no forecast, out of domain: task_vector_l2_distance is ") == 3
-    assert "in training 90 to 90" in printed
+    assert "in training 90 to 90.01" in printed
     assert "samples of the models' tasks (--tasks), or merges of them that were measured" in printed
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "No forecast for 3 of 3 pairs" in page
