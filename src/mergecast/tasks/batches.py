@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from mergecast.errors import MergecastError
@@ -30,6 +31,9 @@ _OF_TOKENS = {"input_ids", "attention_mask", "token_type_ids", "position_ids"}
 _SAVED = 0.1
 #: Two answers that differ by less, relative to the largest number in them, differ by rounding.
 _ROUNDING = 1e-4
+
+#: Modules that were tried without padding: whether they answered the same, and on how few tokens.
+_TRIED: WeakKeyDictionary[nn.Module, tuple[bool, int]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Lengths:
 
 
 def answers(
-    forward: Callable[[Samples], Tensor], samples: Samples, size: int
+    forward: Callable[[Samples], Tensor], samples: Samples, size: int, module: nn.Module
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Places and answers of batches of at most `size` samples, as if none had been cut.
 
@@ -78,9 +82,11 @@ def answers(
         Whose padding is cut where it costs much and the shortest sample answers the same without.
     size : int
         Samples run at once.
+    module : Module
+        What answers: whether it looks at padding is tried once.
     """
     lengths = Lengths.of(samples)
-    if lengths is None or not lengths.saves(size) or not _answers_alike(forward, samples, lengths):
+    if lengths is None or not lengths.saves(size) or not _blind(forward, samples, lengths, module):
         start = 0
         for batch in samples.batches(size):
             yield torch.arange(start, start := start + len(batch)), forward(batch).cpu()
@@ -97,6 +103,18 @@ def cut(samples: Samples, rows: Sequence[int], length: int) -> Samples:
         for name, value in samples.inputs.items()
     }
     return Samples(inputs, None, tuple(samples.ids[row] for row in rows))
+
+
+def _blind(
+    forward: Callable[[Samples], Tensor], samples: Samples, lengths: Lengths, module: nn.Module
+) -> bool:
+    """Whether a module does not look at padding, also of a text as short as the shortest."""
+    shortest = int(lengths.of_each.min())
+    alike, tried = _TRIED.get(module, (True, lengths.longest))
+    if alike and shortest < tried:
+        alike = _answers_alike(forward, samples, lengths)
+        _TRIED[module] = (alike, shortest)
+    return alike
 
 
 def _answers_alike(

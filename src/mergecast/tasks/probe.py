@@ -180,7 +180,7 @@ class Probe:
         """Logits of all samples at `parameters`, on the CPU: (n, classes) or (n, L, vocabulary)."""
         self.load(parameters)
         logits = torch.empty(0)
-        for rows, part in answers(self.forward, samples, batch_size):
+        for rows, part in answers(self.forward, samples, batch_size, self.module):
             if not len(logits):
                 logits = part.new_empty(len(samples), *part.shape[1:])
             logits[rows] = part
