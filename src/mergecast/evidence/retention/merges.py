@@ -80,7 +80,7 @@ def _alone(
     """Answers of every draw, none where there is no merge, and how they compare to its own."""
     merges = session.merges
     draws = 1 if stand_in == "base" else merges.draws
-    spec = _spec(session, RETENTION, member, method)
+    spec = merge_spec(session, RETENTION, member, method)
     spec |= {"partner": stand_in, "size": merges.size, "draws": draws}
     if stand_in != "base":
         spec["seed"] = session.settings.seed
@@ -143,7 +143,7 @@ def together(session: Session, members: Sequence[str], method: str) -> dict[str,
     models = {label: session.digest(label) for label in sorted(members)}
     comparisons = {}
     for member in members:
-        spec = {**_spec(session, PROBE, member, method), "models": models}
+        spec = {**merge_spec(session, PROBE, member, method), "models": models}
         comparisons[member] = _kept(session, spec, partial(compute, member))
     return comparisons
 
@@ -204,7 +204,7 @@ def batchnorm_words(session: Session) -> str:
     return "running statistics as merged"
 
 
-def _spec(session: Session, stage: Stage, member: str, method: str) -> dict[str, object]:
+def merge_spec(session: Session, stage: Stage, member: str, method: str) -> dict[str, object]:
     """What a merge measured on one model's samples is stored under, besides its partners."""
     recipe, anew = session.recipe(method), session.merges.reestimate_batchnorm
     return session.spec(

@@ -6,7 +6,7 @@ itself on theirs. Merges of one model alone are those of the retention probes, m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 
 from torch import Tensor
@@ -71,10 +71,14 @@ def collect(session: Session) -> Readings:
     return readings_of(comparisons, session)
 
 
-def gather(session: Session, kept: dict[str, Kept]) -> Shifts:
-    """All that superposition takes, computed where the store does not hold it."""
+def gather(session: Session, kept: dict[str, Kept], methods: Sequence[str] | None = None) -> Shifts:
+    """All that superposition takes, computed where the store does not hold it.
+
+    `methods` are those that every model is merged alone by, the session's by default.
+    """
     names = sorted(session.family.names)
-    total = len(names) * (len(names) + 1 + len(session.methods))
+    methods = session.methods if methods is None else methods
+    total = len(names) * (len(names) + 1 + len(methods))
     advance = session.progress.stage("superposition", total)
     base, single, half, alone = {}, {}, {}, {}
     missing: dict[tuple[str, str], str] = {}
@@ -92,7 +96,7 @@ def gather(session: Session, kept: dict[str, Kept]) -> Shifts:
             advance(1)
     for task in names:
         with remembered(Decompositions()):
-            for method in session.methods:
+            for method in methods:
                 try:
                     alone[task, method] = alone_answers(session, task, method).double()
                 except UndefinedError as reason:

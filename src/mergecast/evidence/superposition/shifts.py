@@ -57,8 +57,8 @@ class Curve:
 
         if not all(bool(part.isfinite().all()) for part in (self.half, self.whole, shift)):
             raise UndefinedError("strength", "an answer is not finite")
-        bend = _centred(2 * self.whole - 4 * self.half)
-        straight, wanted = _centred(self.whole) - bend, _centred(shift)
+        bend = centred(2 * self.whole - 4 * self.half)
+        straight, wanted = centred(self.whole) - bend, centred(shift)
         if not float(straight.square().sum() + bend.square().sum()) > 0:
             raise UndefinedError("strength", "the model answers as its base does")
         # The squared distance is a polynomial of fourth degree; its minimum lies where the
@@ -149,6 +149,6 @@ class Shifts:
         return self.merged(task, strengths, own)
 
 
-def _centred(rows: Tensor) -> Tensor:
+def centred(rows: Tensor) -> Tensor:
     """Rows of logits less their mean, which no probability depends on."""
     return rows - rows.mean(dim=1, keepdim=True) if rows.shape[1] > 1 else rows

@@ -1,0 +1,308 @@
+"""Retention over strength: every model alone at several strengths, and a few merges that are made.
+
+Each model is merged once beside one other and once beside all, at two strengths; what these merges
+keep says what the others' shifts take from it (`mergecast.evidence.superposition.interference`).
+So 4 N passes beside the N² of the shifts, and 5 N alone, serve every pair, set, weights and
+strength of a method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mergecast.checkpoints.torch_bridge import to_tensor
+from mergecast.errors import FamilyError, UndefinedError, UsageError
+from mergecast.evidence.retention import forms
+from mergecast.evidence.retention.answers import kept_of
+from mergecast.evidence.retention.forms import Comparison
+from mergecast.evidence.retention.merges import answer, compare, merge_spec
+from mergecast.evidence.session import Session
+from mergecast.evidence.superposition.collect import SHIFTS, gather
+from mergecast.evidence.superposition.interference import Alone, Interference, Observed, fit
+from mergecast.evidence.superposition.shifts import HALF, Shifts, centred
+from mergecast.family.heads import is_statistic
+from mergecast.merging.method import METHODS
+from mergecast.merging.recipe import STRENGTH
+from mergecast.merging.run import MERGE, merge
+from mergecast.merging.stand_ins import ALONE, merge_alone
+from mergecast.runtime.stage import Stage
+from mergecast.typing import Array
+
+_MODULES = ("mergecast.evidence.superposition.strengths",)
+OWN = Stage("alone at strengths", 1, uses=(SHIFTS, ALONE, forms.STAGE), modules=_MODULES)
+GROUP = Stage("group at strengths", 1, uses=(SHIFTS, MERGE, forms.STAGE), modules=_MODULES)
+#: Strengths of a model alone, in the length of its task vector.
+_ALONE = (0.25, 0.5, 0.75, 1.0, 1.5)
+#: Strengths of a group, in the members' root mean square length: of unrelated models that are
+#: added up, 1/2 and 1 over the root of their number.
+_GROUP = (0.5, 1.0)
+#: The form in which strengths are compared, free of confidence.
+FORM = "matched"
+
+
+@dataclass(frozen=True)
+class Direction:
+    """What a merge adds to the base at strength 1.
+
+    Attributes
+    ----------
+    base, step : mapping of str to Tensor
+        Parameter to the base's values and to what is added.
+    length : float
+        Root of the sum of squares of `step`, statistics left out.
+    """
+
+    base: Mapping[str, Tensor]
+    step: Mapping[str, Tensor]
+    length: float
+
+    def at(self, strength: float) -> dict[str, Tensor]:
+        """The merged weights; statistics are averaged at any strength."""
+        return {
+            name: base + (1.0 if is_statistic(name) else strength) * self.step[name]
+            for name, base in self.base.items()
+        }
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """What members keep under one method at any strength.
+
+    Attributes
+    ----------
+    method : str
+        The method.
+    way : str
+        ``labelled`` or ``unlabelled``: how what is kept was asked.
+    shifts : Shifts
+        Where loads come from.
+    interference : Interference
+        What was fitted.
+    """
+
+    method: str
+    way: str
+    shifts: Shifts
+    interference: Interference
+
+    def terms(
+        self, weights: Mapping[str, float], strengths: Array
+    ) -> list[tuple[str, Array, Array]]:
+        """Every member of a set with its strengths and loads, over the set's strengths (m,).
+
+        Parameters
+        ----------
+        weights : mapping of str to float
+            Members to what multiplies their strength.
+        strengths : (m,) array
+            Strengths of the set.
+        """
+        return [
+            (
+                member,
+                weight * strengths,
+                load(self.shifts, member, weights) * strengths**2,
+            )
+            for member, weight in weights.items()
+        ]
+
+    def curve(self, weights: Mapping[str, float], strengths: Array) -> Array:
+        """What each member keeps, (members, m); NaN beyond the strengths measured alone."""
+        return np.stack([self.interference.kept(*one) for one in self.terms(weights, strengths)])
+
+    def strongest(self, weights: Mapping[str, float]) -> float:
+        """The strongest of a set that every member was measured at."""
+        alone = self.interference.alone
+        return min(
+            float(alone[member].strengths[-1]) / weight
+            for member, weight in weights.items()
+            if weight > 0
+        )
+
+
+def load(shifts: Shifts, member: str, weights: Mapping[str, float]) -> float:
+    """Squared size of what the others do to a member's answers over that of its own shift."""
+    own = centred(shifts.single[member] - shifts.base[member]).square().sum()
+    if not float(own) > 0:
+        raise UndefinedError(f"model {member!r}", "it answers as its base does")
+    total = torch.zeros_like(shifts.base[member])
+    for label, weight in weights.items():
+        if label != member:
+            total = total + weight / HALF * shifts.half[label, member]
+    return float(centred(total).square().sum() / own)
+
+
+def collect_strengths(session: Session, method: str, shifts: Shifts | None = None) -> Strengths:
+    """Measure and fit a method's strengths in a family of two or more.
+
+    Raises
+    ------
+    UsageError
+        The method has no strength.
+    UndefinedError
+        A model cannot be merged by it, or what it keeps is not defined.
+    """
+    check_strength(method)
+    names = sorted(session.family.names)
+    labelled = all(session.merge_samples(label).labels is not None for label in names)
+    way = "labelled" if labelled else "unlabelled"
+    key = f"{FORM}_{way}"
+    if shifts is None:
+        shifts = gather(session, {label: kept_of(session, label) for label in names}, ())
+    advance = session.progress.stage(f"strengths of {method}", 3 * len(names))
+    alone = {}
+    for label in names:
+        alone[label] = _alone(session, label, method, key)
+        advance(1)
+    observed = []
+    for members in groups(names):
+        equal = dict.fromkeys(members, 1.0)
+        for label, strength, comparison in _group(session, members, method):
+            loaded = load(shifts, label, equal) * strength**2
+            observed.append(Observed(label, strength, loaded, value_of(comparison, key, label)))
+        advance(len(members))
+    inside = [one for one in observed if one.strength <= alone[one.member].strengths[-1]]
+    return Strengths(method, way, shifts, fit(alone, inside))
+
+
+def check_strength(method: str) -> None:
+    """Raise UsageError where a method has no strength."""
+    if STRENGTH not in METHODS.get(method).defaults:
+        able = [one.name for one in METHODS if STRENGTH in one.defaults]
+        remedy = f"use one of {', '.join(able)}"
+        raise UsageError(f"strength of {method}", "it has none", remedy)
+
+
+def groups(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """The merges that are made: every model beside one other, and all of them."""
+    ordered = sorted(names)
+    pairs = [tuple(ordered[i : i + 2]) for i in range(0, len(ordered) - 1, 2)]
+    if len(ordered) % 2 and len(ordered) > 1:
+        pairs.append((ordered[0], ordered[-1]))
+    return pairs if len(ordered) == 2 else [*pairs, tuple(ordered)]
+
+
+def value_of(comparison: Comparison, key: str, label: str) -> float:
+    """One form of a comparison; raises UndefinedError where it has none."""
+    if key not in comparison.values:
+        raise UndefinedError(f"model {label!r}", comparison.missing[key])
+    return comparison.values[key]
+
+
+def direction(session: Session, merged: Mapping[str, Tensor]) -> Direction:
+    """What a merge at strength 1 adds to the base, in float32 or float64."""
+    family = session.family
+    base = {
+        name: to_tensor(family.base.floats(name).reshape(family.base.info(name).shape))
+        for name in family.shared
+    }
+    step = {name: merged[name].to(value.dtype) - value for name, value in base.items()}
+    squares = [
+        float(value.double().square().sum())
+        for name, value in step.items()
+        if not is_statistic(name)
+    ]
+    return Direction(base, step, float(np.sqrt(sum(squares))))
+
+
+def length(session: Session, label: str) -> float:
+    """Root of the sum of squares of a task vector, statistics left out."""
+    squares = [
+        float(np.square(block.delta(0), dtype=np.float64).sum())
+        for block in session.family.subset([label]).blocks()
+        if not is_statistic(block.name)
+    ]
+    return float(np.sqrt(sum(squares)))
+
+
+def at_strength_one(session: Session, method: str) -> dict[str, object]:
+    """The session's parameters of a method, its strength set to 1."""
+    return {**session.merges.params.get(method, {}), STRENGTH: 1.0}
+
+
+def _alone(session: Session, label: str, method: str, key: str) -> Alone:
+    """What a model keeps of itself at several strengths of its own task vector."""
+
+    def compute() -> dict[str, object]:
+        try:
+            merged = merge_alone(
+                session.family,
+                label,
+                method,
+                size=session.merges.size,
+                params=at_strength_one(session, method),
+                seed=session.merges.merge_seed,
+                device=session.settings.device,
+            )
+        except (FamilyError, UsageError) as error:
+            raise UndefinedError(f"model {label!r}", f"no merge by {method}: {error}") from error
+        way = direction(session, merged)
+        if not way.length > 0:
+            raise UndefinedError(f"model {label!r}", f"{method} leaves nothing of it")
+        strengths = [length(session, label) / way.length * part for part in _ALONE]
+        return _compared(session, label, way, [0.0, *strengths])
+
+    spec = merge_spec(session, OWN, label, method)
+    spec |= {"size": session.merges.size, "strengths": _ALONE}
+    record = session.unit(spec, compute)
+    kept = [value_of(Comparison(**one), key, label) for one in record["comparisons"]]
+    outputs = session.task(label).outputs
+    floor = 1 / session.logits(label).shape[-1] if outputs == "classes" else 0.0
+    return Alone(np.array(record["strengths"]), np.array(kept), floor)
+
+
+def _group(
+    session: Session, members: Sequence[str], method: str
+) -> list[tuple[str, float, Comparison]]:
+    """A merge at several strengths: every member, strength and what it keeps."""
+    made: list[Direction] = []
+
+    def merged() -> Direction:
+        if not made:
+            try:
+                tensors = merge(
+                    session.family,
+                    method,
+                    members=members,
+                    params=at_strength_one(session, method),
+                    seed=session.merges.merge_seed,
+                    device=session.settings.device,
+                )
+            except (FamilyError, UsageError) as error:
+                raise UndefinedError(
+                    f"merge of {'+'.join(members)}", f"none by {method}: {error}"
+                ) from error
+            made.append(direction(session, tensors))
+        return made[0]
+
+    found = []
+    models = {label: session.digest(label) for label in sorted(members)}
+    for label in members:
+
+        def compute(label: str = label) -> dict[str, object]:
+            way = merged()
+            mean = np.sqrt(np.mean([length(session, one) ** 2 for one in members]))
+            return _compared(session, label, way, [float(mean / way.length * s) for s in _GROUP])
+
+        spec = merge_spec(session, GROUP, label, method)
+        spec |= {"models": models, "strengths": _GROUP}
+        record = session.unit(spec, compute)
+        for strength, one in zip(record["strengths"], record["comparisons"], strict=True):
+            found.append((label, strength, Comparison(**one)))
+    return found
+
+
+def _compared(
+    session: Session, label: str, way: Direction, strengths: Sequence[float]
+) -> dict[str, object]:
+    """All forms of a merge at several strengths, on one member's samples."""
+    comparisons = [
+        vars(compare(session, label, answer(session, label, way.at(strength))))
+        for strength in strengths
+    ]
+    return {"strengths": list(strengths), "comparisons": comparisons}
