@@ -28,13 +28,13 @@ from mergecast.evidence import MergeSettings, ProbeSettings, Session
 from mergecast.evidence.retention.merges import answer, compare
 from mergecast.evidence.superposition.strengths import (
     FORM,
-    Strengths,
     collect_strengths,
     direction,
     groups,
     value_of,
 )
 from mergecast.family import Family
+from mergecast.forecast.strengths import StrengthForecast
 from mergecast.merging import merge
 from mergecast.merging.method import METHODS
 from mergecast.merging.recipe import STRENGTH
@@ -85,7 +85,7 @@ def measured(run: Path, method: str, samples: int) -> list[Curves]:
     family = Family.open(run / BASE_FILE, {task: run / model_file(task) for task in tasks})
     settings = ProbeSettings(CALIBRATION, plan.run.seed)
     with Session(family, tasks, settings, MergeSettings(merge_seed=plan.run.seed)) as session:
-        strengths = collect_strengths(session, method)
+        strengths = StrengthForecast(collect_strengths(session, method))
         tests = {label: tasks[label].samples(samples, plan.run.seed, "test") for label in tasks}
         single = {label: score(session, label, session.state(label), tests) for label in tasks}
         grid = np.linspace(TOP[method] / 10, TOP[method], 10)
@@ -105,10 +105,10 @@ def drawn(names: list[str], seed: int) -> list[tuple[str, ...]]:
     return sets
 
 
-def one_set(session, method, members, strengths: Strengths, tests, single, grid) -> Curves:
+def one_set(session, method, members, strengths: StrengthForecast, tests, single, grid) -> Curves:
     seed = session.merges.merge_seed
     tensors = merge(session.family, method, members=members, params={STRENGTH: 1.0}, seed=seed)
-    way, key = direction(session, tensors), f"{FORM}_{strengths.way}"
+    way, key = direction(session, tensors), f"{FORM}_{strengths.readings.way}"
     truth, merged = [], []
     for strength in grid:
         weights = way.at(float(strength))
@@ -123,7 +123,7 @@ def one_set(session, method, members, strengths: Strengths, tests, single, grid)
                 ]
             )
         )
-    forecast = strengths.curve(dict.fromkeys(members, 1.0), grid).mean(axis=0)
+    forecast = strengths.curve(members, grid).mean
     return Curves(members, np.array(truth), np.array(merged), forecast)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mergecast.api.outcomes import outcomes
     from mergecast.api.reports import report
     from mergecast.api.task_files import check_tasks, draft_tasks
+    from mergecast.api.tuning import tune_merge
     from mergecast.checkpoints.checkpoint import Checkpoint
     from mergecast.errors import MergecastError
     from mergecast.evidence import METRICS, metric, metric_specs
@@ -94,6 +95,7 @@ _HOMES = {
     "reproduce": "mergecast.paper.reproduce",
     "run_suite": "mergecast.suites.run",
     "suite_status": "mergecast.suites.status",
+    "tune_merge": "mergecast.api.tuning",
     "write_merge": "mergecast.merging",
 }
 
@@ -142,6 +144,7 @@ __all__ = [
     "reproduce",
     "run_suite",
     "suite_status",
+    "tune_merge",
     "write_merge",
 ]
 

@@ -32,6 +32,7 @@ VERBS = [
     "reproduce",
     "run_suite",
     "suite_status",
+    "tune_merge",
     "write_merge",
 ]
 

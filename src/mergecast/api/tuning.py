@@ -88,7 +88,9 @@ class TunedMerge:
         return "\n".join(lines)
 
     def _best(self, rows: pd.DataFrame) -> pd.Series[Any]:
-        best: pd.Series[Any] = rows.loc[rows[self.objective].idxmax()]
+        best: pd.Series[Any] = rows.iloc[
+            int(np.nan_to_num(rows[self.objective], nan=-np.inf).argmax())
+        ]
         return best
 
 
@@ -205,7 +207,7 @@ class _Search:
     ) -> None:
         self._session, self._given, self._objective = session, given, objective
         self._members = sorted(session.family.names)
-        self._rows: list[dict[str, object]] = []
+        self._rows: list[dict[str, Any]] = []
         self._recipes: list[Recipe] = []
         self._directions: dict[str, Direction] = {}
         self._reasons: list[str] = []
@@ -256,7 +258,7 @@ class _Search:
         place = int(np.nanargmax(values))
         ends = grid[max(place - 1, 0)], grid[min(place + 1, len(grid) - 1)]
         minimize_scalar(
-            lambda strength: -np.nan_to_num(self._value("strength", recipe, strength)),
+            lambda strength: -_finite(self._value("strength", recipe, strength)),
             bounds=ends,
             method="bounded",
             options={"xatol": _CLOSE * grid[place], "maxiter": _LOOKS},
@@ -282,7 +284,7 @@ class _Search:
 
         def loss(logs: Array) -> float:
             self.trial("weights", at(logs))
-            return -float(np.nan_to_num(self._rows[-1][self._objective]))
+            return -_finite(self._rows[-1][self._objective])
 
         minimize(
             loss,
@@ -301,7 +303,7 @@ class _Search:
 
     def _value(self, sought: str, recipe: Recipe, strength: float) -> float:
         self.trial(sought, recipe.at(_short(strength)))
-        return float(self._rows[-1][self._objective])  # type: ignore[arg-type]
+        return float(self._rows[-1][self._objective])
 
     def _best(self) -> Recipe:
         values = np.array([row[self._objective] for row in self._rows], dtype=float)
@@ -337,3 +339,8 @@ class _Search:
 def _short(number: float) -> float:
     """Three digits, as they are printed and can be given again."""
     return float(f"{number:.3g}")
+
+
+def _finite(value: float) -> float:
+    """Nothing kept where what is kept is not defined, for a search that goes on."""
+    return value if np.isfinite(value) else 0.0

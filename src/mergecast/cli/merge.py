@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -23,11 +24,22 @@ from mergecast.cli.options import (
     UncheckedOption,
     VocabularyOption,
     WorkersOption,
+    number,
     only_one,
     parse_parameters,
     parse_weights,
 )
 from mergecast.errors import UsageError
+
+#: What an option says where its value is to be chosen.
+AUTO = "auto"
+
+
+class Objective(StrEnum):
+    """What a choice makes as large as can be."""
+
+    mean = "mean"
+    worst = "worst"
 
 
 class MergeCommand(TyperCommand):
@@ -70,12 +82,24 @@ def command(
         typer.Option("--param", metavar="K=V", help="A parameter of the method; repeatable."),
     ] = None,
     scaling: Annotated[
-        float | None,
-        typer.Option("--scaling", help="The merge's strength: the parameter of that name."),
+        str | None,
+        typer.Option(
+            "--scaling",
+            metavar="NUMBER|auto",
+            help="The merge's strength, the parameter of that name; auto: what keeps most.",
+        ),
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option("--weights", metavar="A=W,B=W", help="A weight for every model, by label."),
+        typer.Option(
+            "--weights",
+            metavar="A=W,B=W|auto",
+            help="A weight for every model, by label; auto: those that keep most.",
+        ),
+    ] = None,
+    objective: Annotated[
+        Objective | None,
+        typer.Option("--objective", help="What auto makes as large as can be; mean."),
     ] = None,
     mergekit: Annotated[
         Path | None,
@@ -129,6 +153,11 @@ def command(
       mergecast merge --mergekit ties.yml -o out/
 
       mergecast merge --method regmean --tasks t.yaml base/ a/ b/ -o out/
+
+      mergecast merge --method ties --scaling auto --tasks t.yaml base/ a/ b/ -o out/
+
+    With auto the merge is made at several strengths (or weights) in memory, and the one is written
+    whose answers to a few samples of every model's task are nearest to the models' own.
     """
     import mergecast as mc
     from mergecast.checkpoints.side_files import read_json
@@ -150,18 +179,25 @@ def command(
         recipe = mc.Recipe.of(
             only_one("--method", method),
             parse_parameters(param),
-            scaling=scaling,
-            weights=parse_weights(weights),
+            scaling=None if scaling == AUTO else number("--scaling", scaling),
+            weights=None if weights == AUTO else parse_weights(weights),
             seed=seed,
         )
         if base is None or not models:
             raise UsageError("models", "not given", "name the base, then the models")
         paths = models
-    by_label = None
-    if tasks is None and calibration is not None:
-        raise UsageError("--calibration", "given without --tasks", "give the models' tasks too")
+    by_label, tuned = None, None
+    tuning = AUTO in (scaling, weights)
+    for option, value in (("--calibration", calibration), ("auto", tuning or None)):
+        if tasks is None and value is not None:
+            raise UsageError(option, "given without --tasks", "give the models' tasks too")
+    if objective is not None and not tuning:
+        raise UsageError(
+            "--objective", "given, but nothing is chosen", "say --scaling auto or --weights auto"
+        )
     if tasks is not None:
-        recipe.merging_method.check_evidence(given=True)
+        if not tuning:
+            recipe.merging_method.check_evidence(given=True)
         by_label = mc.load_tasks(tasks)
     heads_of_tasks = {name for task in (by_label or {}).values() for name in task.private}
     family = mc.Family.open(
@@ -173,7 +209,21 @@ def command(
     )
     with progress_bars() as bars, TemporaryDirectory(prefix="mergecast-") as scratch:
         known = None
-        if by_label is not None:
+        if by_label is not None and tuning:
+            tuned = mc.tune_merge(
+                family,
+                tasks=by_label,
+                method=recipe,
+                scaling="auto" if scaling == AUTO else None,
+                weights="auto" if weights == AUTO else None,
+                objective="mean" if objective is None else objective.value,
+                calibration=calibration,
+                seed=seed,
+                device=device,
+                progress=bars,
+            )
+            recipe = tuned.recipe
+        elif by_label is not None:
             known = mc.merge_evidence(
                 family,
                 tasks=by_label,
@@ -199,6 +249,8 @@ def command(
         )
     excluded = family.alignment.excluded
     record = read_json(folder / "mergecast.json")
+    if tuned is not None and not json:
+        print(tuned)
     if json:
         print_json(
             {
@@ -210,6 +262,7 @@ def command(
                 "vocabulary": record["vocabulary"],
                 "head": record["head"],
                 "heads": {label: folder / place for label, place in record["heads"].items()},
+                "tried": None if tuned is None else tuned.tried.to_dict("records"),
             }
         )
         return

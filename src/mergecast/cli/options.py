@@ -180,6 +180,16 @@ def parse_parameters(
     return parameters
 
 
+def number(option: str, text: str | None) -> float | None:
+    """A number as it was written; raises UsageError."""
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(option, f"is {text!r}", "give a number, or auto") from None
+
+
 def parse_weights(text: str | None) -> dict[str, Any] | None:
     """``a=.6,b=.4`` as label to weight; None where nothing is given."""
     if text is None:

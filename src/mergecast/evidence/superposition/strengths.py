@@ -1,9 +1,8 @@
-"""Retention over strength: every model alone at several strengths, and a few merges that are made.
+"""Retention over strength: every model alone at several strengths, and a few merges.
 
-Each model is merged once beside one other and once beside all, at two strengths; what these merges
-keep says what the others' shifts take from it (`mergecast.evidence.superposition.interference`).
-So 4 N passes beside the N² of the shifts, and 5 N alone, serve every pair, set, weights and
-strength of a method.
+Each model is merged once beside one other and once beside all, at three strengths; what these
+merges keep says what the others do to it (`mergecast.forecast.interference`). So 6 N passes beside
+the N² of the shifts, and 5 N alone, serve every pair, set, weights and strength of a method.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mergecast.checkpoints.torch_bridge import to_tensor
@@ -23,7 +21,6 @@ from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.retention.merges import answer, compare, merge_spec
 from mergecast.evidence.session import Session
 from mergecast.evidence.superposition.collect import SHIFTS, gather
-from mergecast.evidence.superposition.interference import Alone, Interference, Observed, fit
 from mergecast.evidence.superposition.shifts import HALF, Shifts, centred
 from mergecast.family.heads import is_statistic
 from mergecast.merging.method import METHODS
@@ -31,16 +28,19 @@ from mergecast.merging.recipe import STRENGTH
 from mergecast.merging.run import MERGE, merge
 from mergecast.merging.stand_ins import ALONE, merge_alone
 from mergecast.runtime.stage import Stage
-from mergecast.typing import Array
+from mergecast.tables.strengths import Alone, Kept, StrengthReadings
 
 _MODULES = ("mergecast.evidence.superposition.strengths",)
 OWN = Stage("alone at strengths", 1, uses=(SHIFTS, ALONE, forms.STAGE), modules=_MODULES)
 GROUP = Stage("group at strengths", 1, uses=(SHIFTS, MERGE, forms.STAGE), modules=_MODULES)
+SIZE = Stage("length alone", 1, uses=(ALONE,), modules=_MODULES)
+#: Numbers of models between which a method must leave as much of one, up to a share of it.
+_SIZES, _SAME = (2, 4), 0.02
 #: Strengths of a model alone, in the length of its task vector.
 _ALONE = (0.25, 0.5, 0.75, 1.0, 1.5)
 #: Strengths of a group, in the members' root mean square length: of unrelated models that are
-#: added up, 1/2 and 1 over the root of their number.
-_GROUP = (0.5, 1.0)
+#: added up, 1/2, 1 and 3/2 over the root of their number.
+_GROUP = (0.5, 1.0, 1.5)
 #: The form in which strengths are compared, free of confidence.
 FORM = "matched"
 
@@ -69,85 +69,29 @@ class Direction:
         }
 
 
-@dataclass(frozen=True)
-class Strengths:
-    """What members keep under one method at any strength.
+def collect_strengths(
+    session: Session, method: str, shifts: Shifts | None = None
+) -> StrengthReadings:
+    """Measure a method's strengths in a family of two or more; what is stored is not made again.
 
-    Attributes
+    Parameters
     ----------
+    session : Session
+        The family, its tasks, and the method's parameters.
     method : str
-        The method.
-    way : str
-        ``labelled`` or ``unlabelled``: how what is kept was asked.
-    shifts : Shifts
-        Where loads come from.
-    interference : Interference
-        What was fitted.
-    """
-
-    method: str
-    way: str
-    shifts: Shifts
-    interference: Interference
-
-    def terms(
-        self, weights: Mapping[str, float], strengths: Array
-    ) -> list[tuple[str, Array, Array]]:
-        """Every member of a set with its strengths and loads, over the set's strengths (m,).
-
-        Parameters
-        ----------
-        weights : mapping of str to float
-            Members to what multiplies their strength.
-        strengths : (m,) array
-            Strengths of the set.
-        """
-        return [
-            (
-                member,
-                weight * strengths,
-                load(self.shifts, member, weights) * strengths**2,
-            )
-            for member, weight in weights.items()
-        ]
-
-    def curve(self, weights: Mapping[str, float], strengths: Array) -> Array:
-        """What each member keeps, (members, m); NaN beyond the strengths measured alone."""
-        return np.stack([self.interference.kept(*one) for one in self.terms(weights, strengths)])
-
-    def strongest(self, weights: Mapping[str, float]) -> float:
-        """The strongest of a set that every member was measured at."""
-        alone = self.interference.alone
-        return min(
-            float(alone[member].strengths[-1]) / weight
-            for member, weight in weights.items()
-            if weight > 0
-        )
-
-
-def load(shifts: Shifts, member: str, weights: Mapping[str, float]) -> float:
-    """Squared size of what the others do to a member's answers over that of its own shift."""
-    own = centred(shifts.single[member] - shifts.base[member]).square().sum()
-    if not float(own) > 0:
-        raise UndefinedError(f"model {member!r}", "it answers as its base does")
-    total = torch.zeros_like(shifts.base[member])
-    for label, weight in weights.items():
-        if label != member:
-            total = total + weight / HALF * shifts.half[label, member]
-    return float(centred(total).square().sum() / own)
-
-
-def collect_strengths(session: Session, method: str, shifts: Shifts | None = None) -> Strengths:
-    """Measure and fit a method's strengths in a family of two or more.
+        A method with a strength.
+    shifts : Shifts, optional
+        Of the same session, where they are there already.
 
     Raises
     ------
     UsageError
-        The method has no strength.
+        The method has no strength, or leaves less of a model the more are merged.
     UndefinedError
         A model cannot be merged by it, or what it keeps is not defined.
     """
     check_strength(method)
+    _check_size(session, method)
     names = sorted(session.family.names)
     labelled = all(session.merge_samples(label).labels is not None for label in names)
     way = "labelled" if labelled else "unlabelled"
@@ -155,19 +99,34 @@ def collect_strengths(session: Session, method: str, shifts: Shifts | None = Non
     if shifts is None:
         shifts = gather(session, {label: kept_of(session, label) for label in names}, ())
     advance = session.progress.stage(f"strengths of {method}", 3 * len(names))
-    alone = {}
+    alone, merges = {}, []
     for label in names:
         alone[label] = _alone(session, label, method, key)
         advance(1)
-    observed = []
     for members in groups(names):
         equal = dict.fromkeys(members, 1.0)
         for label, strength, comparison in _group(session, members, method):
-            loaded = load(shifts, label, equal) * strength**2
-            observed.append(Observed(label, strength, loaded, value_of(comparison, key, label)))
+            merges.append(Kept(label, equal, strength, value_of(comparison, key, label)))
         advance(len(members))
-    inside = [one for one in observed if one.strength <= alone[one.member].strengths[-1]]
-    return Strengths(method, way, shifts, fit(alone, inside))
+    products = {label: products_of(shifts, label) for label in names}
+    return StrengthReadings(method, way, alone, products, tuple(merges))
+
+
+def products_of(shifts: Shifts, member: str) -> dict[tuple[str, str], float]:
+    """Inner products of the others' shifts on a member's samples, over the square of its own."""
+    own = centred(shifts.single[member] - shifts.base[member]).square().sum()
+    if not float(own) > 0:
+        raise UndefinedError(f"model {member!r}", "it answers as its base does")
+    others = {
+        label: centred(shifts.half[label, member]) / HALF
+        for label in shifts.base
+        if label != member
+    }
+    return {
+        (a, b): float((first * second).sum() / own)
+        for a, first in others.items()
+        for b, second in others.items()
+    }
 
 
 def check_strength(method: str) -> None:
@@ -229,21 +188,7 @@ def _alone(session: Session, label: str, method: str, key: str) -> Alone:
     """What a model keeps of itself at several strengths of its own task vector."""
 
     def compute() -> dict[str, object]:
-        try:
-            merged = merge_alone(
-                session.family,
-                label,
-                method,
-                size=session.merges.size,
-                params=at_strength_one(session, method),
-                seed=session.merges.merge_seed,
-                device=session.settings.device,
-            )
-        except (FamilyError, UsageError) as error:
-            raise UndefinedError(f"model {label!r}", f"no merge by {method}: {error}") from error
-        way = direction(session, merged)
-        if not way.length > 0:
-            raise UndefinedError(f"model {label!r}", f"{method} leaves nothing of it")
+        way = _direction_alone(session, label, method, session.merges.size)
         strengths = [length(session, label) / way.length * part for part in _ALONE]
         return _compared(session, label, way, [0.0, *strengths])
 
@@ -254,6 +199,46 @@ def _alone(session: Session, label: str, method: str, key: str) -> Alone:
     outputs = session.task(label).outputs
     floor = 1 / session.logits(label).shape[-1] if outputs == "classes" else 0.0
     return Alone(np.array(record["strengths"]), np.array(kept), floor)
+
+
+def _direction_alone(session: Session, label: str, method: str, size: int) -> Direction:
+    """What a model adds to the base where it is merged with copies of it."""
+    try:
+        merged = merge_alone(
+            session.family,
+            label,
+            method,
+            size=size,
+            params=at_strength_one(session, method),
+            seed=session.merges.merge_seed,
+            device=session.settings.device,
+        )
+    except (FamilyError, UsageError) as error:
+        raise UndefinedError(f"model {label!r}", f"no merge by {method}: {error}") from error
+    way = direction(session, merged)
+    if not way.length > 0:
+        raise UndefinedError(f"model {label!r}", f"{method} leaves nothing of it")
+    return way
+
+
+def _check_size(session: Session, method: str) -> None:
+    """Raise UsageError where what a method leaves of a model depends on how many are merged."""
+    label = min(session.family.names)
+    spec = merge_spec(session, SIZE, label, method) | {"sizes": _SIZES}
+
+    def compute() -> dict[str, object]:
+        return {
+            "lengths": [_direction_alone(session, label, method, size).length for size in _SIZES]
+        }
+
+    few, many = session.unit(spec, compute)["lengths"]
+    if abs(many - few) > _SAME * few:
+        raise UsageError(
+            f"curve of {method} over strength",
+            f"what it leaves of a model depends on how many are merged ({few:.3g} of "
+            f"{_SIZES[0]}, {many:.3g} of {_SIZES[1]})",
+            "choose its strength for one merge, by merge --scaling auto",
+        )
 
 
 def _group(
