@@ -1,7 +1,6 @@
 """What choosing a strength loses against the best of a grid, on merges that are made and scored.
 
 python benchmarks/strength.py --run DIR … [--methods M …] [--samples 1000] [--json FILE]
-python benchmarks/strength.py --public DIR
 
 DIR of --run is a finished run of digits-14: random pairs and sets of 3 to 5, none of them a merge
 that the curves were fitted to, at ten strengths, scored on test samples. Choices, all on the same
@@ -35,6 +34,7 @@ from mergecast.evidence.superposition.strengths import (
 )
 from mergecast.family import Family
 from mergecast.forecast.strengths import StrengthForecast
+from mergecast.forecast.validation.scoring import spearman
 from mergecast.merging import merge
 from mergecast.merging.method import METHODS
 from mergecast.merging.recipe import STRENGTH
@@ -107,8 +107,11 @@ def drawn(names: list[str], seed: int) -> list[tuple[str, ...]]:
 
 def one_set(session, method, members, strengths: StrengthForecast, tests, single, grid) -> Curves:
     seed = session.merges.merge_seed
-    tensors = merge(session.family, method, members=members, params={STRENGTH: 1.0}, seed=seed)
-    way, key = direction(session, tensors), f"{FORM}_{strengths.readings.way}"
+    key = f"{FORM}_{strengths.readings.way}"
+    way = direction(
+        session,
+        lambda changed: merge(session.family, method, members=members, params=changed, seed=seed),
+    )
     truth, merged = [], []
     for strength in grid:
         weights = way.at(float(strength))
@@ -158,10 +161,24 @@ def regrets(curves: list[Curves], grid: np.ndarray, default: float) -> pd.DataFr
             "best": grid[by_size[place].argmin()],
             "chosen": np.mean([grid[np.nanargmax(one.forecast)] for one in chosen]),
             "error": np.mean([np.nanmean(abs(one.forecast - one.merged)) for one in chosen]),
+            **level(chosen, int(np.abs(grid - default).argmin())),
         }
     table = pd.DataFrame.from_dict(rows, orient="index")
     table.loc["mean"] = table.mean()
     return table
+
+
+def level(curves: list[Curves], at: int) -> dict[str, float]:
+    """Retention at the default strength, forecast and by the merge itself: ρ and mean error."""
+    truth = [one.truth[at] for one in curves]
+    found = {}
+    for name, values in (
+        ("curve", [one.forecast[at] for one in curves]),
+        ("merge", [one.merged[at] for one in curves]),
+    ):
+        found[f"rho_{name}"] = spearman(values, truth)
+        found[f"mae_{name}"] = float(np.mean(np.abs(np.subtract(values, truth))))
+    return found
 
 
 if __name__ == "__main__":

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 
 from mergecast.api.inputs import Tasks, log_refused
 from mergecast.api.known_merges import MeasuredLike, known_merges
 from mergecast.api.metrics import Measurement, measure
-from mergecast.errors import FamilyError
+from mergecast.api.strengths import forecast_strengths
+from mergecast.errors import FamilyError, UsageError
 from mergecast.evidence import wanted, with_companions
 from mergecast.family.family import Family, Models
 from mergecast.family.findings import NO_MODEL
@@ -41,6 +44,7 @@ def forecast(
     suite: str | None = None,
     measured: MeasuredLike = None,
     sets: int | None = None,
+    strengths: Names = (),
     calibration: int | None = None,
     seed: int = 0,
     merge_seed: int = 0,
@@ -89,6 +93,9 @@ def forecast(
         not used, and why, is in the forecast's `measured` and `measured_sets`.
     sets : int, optional
         Also rank all sets of so many models, from their pairs.
+    strengths : str or sequence of str, optional
+        Methods, or recipes, to find the best strength of, for every pair, and for every set of the
+        size asked for. A few merges are made in memory; tasks are needed.
     calibration, seed : int
         Samples of every task, and the seed of their choice.
     merge_seed : int
@@ -142,55 +149,75 @@ def forecast(
     if metrics is not None:
         keys |= {spec.key for spec in wanted(gathered, metrics)}
     known = known_merges(measured, sets)
-    gathering = measure(
-        family,
-        models,
-        tasks=tasks,
-        tier=gathered,
-        keys=keys,
-        methods=[*chosen.file.methods],
-        merge_seed=merge_seed,
-        calibration=calibration,
-        seed=seed,
-        device=device,
-        batch_size=batch_size,
-        cache=cache,
-        private=private,
-        strict=strict,
-        on_error="refuse",
-        workers=workers,
-        progress=progress,
-    )
-    refused, warnings = _preflight(gathering)
-    usable = [label for label in gathering.family.names if label not in refused]
-    if len(usable) < 2:
-        raise FamilyError(
-            "models", f"{len(usable)} of them usable", "a forecast is of pairs: give two or more"
+    sought = listed(strengths)
+    if sought and tasks is None:
+        raise UsageError(
+            "strengths", "asked for without tasks", "give samples of the models' tasks"
         )
-    if sets is not None:
-        check_size(sets, len(usable))
-    made = chosen.forecast(gathering.table(usable), suite=suite, measured=known.pairs)
-    doubtful = {one.about: one.message for one in gathering.doubts if one.rule == NO_MODEL}
-    doubtful = {label: text for label, text in doubtful.items() if label in usable}
-    if forecaster is None:
-        warnings.insert(0, _stranger(chosen.name))
-    if gathered in chosen.file.tiers and made.tier != gathered:
-        warnings.append(_why_less(chosen, made, gathered))
-    ranked, use = (None, None) if sets is None else _sets(made, sets, doubtful, known.sets)
-    models_opened = gathering.family.models
-    return replace(
-        made,
-        base=str(gathering.family.base.path),
-        models={label: str(model.path) for label, model in models_opened.items()},
-        pairs=without_advice(made.pairs, doubtful),
-        refused=refused,
-        doubtful=doubtful,
-        warnings=(*warnings, *forecast_warnings(made)),
-        measured=made.measured and made.measured.without(known.left_out),
-        measured_sets=use and use.without(known.left_out),
-        sets=ranked,
-        evidence=tuple(gathering.evidence.kinds),
-    )
+    for method in sought:
+        Recipe.of(method).check_strength()
+    kept: AbstractContextManager[str | Path | None] = nullcontext(cache)
+    if sought and cache is None:  # models answer twice, and what they answered is read again
+        kept = TemporaryDirectory(prefix="mergecast-")
+    with kept as folder:
+        gathering = measure(
+            family,
+            models,
+            tasks=tasks,
+            tier=gathered,
+            keys=keys,
+            methods=[*chosen.file.methods],
+            merge_seed=merge_seed,
+            calibration=calibration,
+            seed=seed,
+            device=device,
+            batch_size=batch_size,
+            cache=folder,
+            private=private,
+            strict=strict,
+            on_error="refuse",
+            workers=workers,
+            progress=progress,
+        )
+        refused, warnings = _preflight(gathering)
+        usable = [label for label in gathering.family.names if label not in refused]
+        if len(usable) < 2:
+            raise FamilyError(
+                "models",
+                f"{len(usable)} of them usable",
+                "a forecast is of pairs: give two or more",
+            )
+        if sets is not None:
+            check_size(sets, len(usable))
+        made = chosen.forecast(gathering.table(usable), suite=suite, measured=known.pairs)
+        doubtful = {one.about: one.message for one in gathering.doubts if one.rule == NO_MODEL}
+        doubtful = {label: text for label, text in doubtful.items() if label in usable}
+        if forecaster is None:
+            warnings.insert(0, _stranger(chosen.name))
+        if gathered in chosen.file.tiers and made.tier != gathered:
+            warnings.append(_why_less(chosen, made, gathered))
+        ranked, use = (None, None) if sets is None else _sets(made, sets, doubtful, known.sets)
+        curves = None
+        if sought:
+            answering = gathering.family.subset([one for one in usable if one not in doubtful])
+            with replace(gathering.asked.session, family=answering, keys=None) as session:
+                curves, without = forecast_strengths(session, sought, sorted({2, sets or 2}))
+            warnings += without
+        models_opened = gathering.family.models
+        return replace(
+            made,
+            base=str(gathering.family.base.path),
+            models={label: str(model.path) for label, model in models_opened.items()},
+            pairs=without_advice(made.pairs, doubtful),
+            refused=refused,
+            doubtful=doubtful,
+            warnings=(*warnings, *forecast_warnings(made)),
+            measured=made.measured and made.measured.without(known.left_out),
+            measured_sets=use and use.without(known.left_out),
+            sets=ranked,
+            evidence=tuple(gathering.evidence.kinds),
+            strengths=curves,
+        )
 
 
 def _label(method: str) -> str:

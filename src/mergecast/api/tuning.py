@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +21,8 @@ from mergecast.runtime.progress import Progress, Silent
 from mergecast.typing import Array, Names
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mergecast.evidence.superposition.strengths import Direction
 
 Objective = Literal["mean", "worst"]
@@ -169,8 +171,6 @@ def tune_merge(
     UndefinedError
         What a model keeps is not defined, whatever the strength.
     """
-    from mergecast.evidence.superposition.strengths import check_strength
-
     if scaling != "auto" and weights != "auto":
         raise UsageError("scaling and weights", "neither is 'auto'", "give 'auto' for one of them")
     if objective not in ("mean", "worst"):
@@ -183,7 +183,7 @@ def tune_merge(
         seed=0 if isinstance(method, Recipe | Mapping) else merge_seed,
     )
     if scaling == "auto":
-        check_strength(given.method)
+        given.check_strength()
     by_label = open_tasks(tasks, "activations")
     opened = open_family(family, models, private=private, strict=strict, tasks=by_label)
     if weights == "auto":
@@ -310,17 +310,25 @@ class _Search:
         return self._recipes[0 if np.isnan(values).all() else int(np.nanargmax(values))]
 
     def _direction(self, recipe: Recipe) -> Direction:
-        """What a recipe adds to the base at strength 1; that of the last weights is kept."""
+        """A recipe at any strength; that of the last weights is kept."""
         from mergecast.evidence.superposition.strengths import direction
-        from mergecast.merging.run import merge
 
         alone = recipe if recipe.strength is None else recipe.at(1.0)
         if alone.key not in self._directions:
-            device = self._session.settings.device
             self._directions.clear()
-            tensors = merge(self._session.family, alone, device=device)
-            self._directions[alone.key] = direction(self._session, tensors)
+            self._directions[alone.key] = direction(self._session, partial(self._merged, alone))
         return self._directions[alone.key]
+
+    def _merged(self, recipe: Recipe, changed: Mapping[str, float]) -> Mapping[str, Tensor]:
+        """A merge at another strength; of a method without one, the base for none of it."""
+        from mergecast.checkpoints.torch_bridge import read_state
+        from mergecast.merging.run import merge
+
+        if recipe.strength is not None:
+            recipe = recipe.at(changed[STRENGTH])
+        elif not changed[STRENGTH]:
+            return read_state(self._session.family.base)
+        return merge(self._session.family, recipe, device=self._session.settings.device)
 
     def _unit(self, recipe: Recipe) -> float:
         """The strength that makes a merge as long as its members, root mean square."""

@@ -63,6 +63,13 @@ def command(
     merge_seed: MergeSeedOption = 0,
     device: DeviceOption = "cpu",
     sets: SetsOption = None,
+    strengths: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METHOD",
+            help="Find the best strength of this method for every pair (and set); repeatable.",
+        ),
+    ] = None,
     private: PrivateOption = None,
     strict: StrictOption = True,
     workers: WorkersOption = 2,
@@ -88,6 +95,8 @@ def command(
       mergecast forecast base/ tuned-*/ --measured outcomes.parquet
 
       mergecast forecast base/ tuned-*/ --forecaster mine.json --sets 3
+
+      mergecast forecast base/ a/ b/ --tasks t.yaml --strengths task_arithmetic
     """
     import mergecast as mc
     from mergecast.runtime.progress import progress_bars
@@ -104,6 +113,7 @@ def command(
             suite=suite,
             measured=measured,
             sets=sets,
+            strengths=strengths or (),
             calibration=calibration,
             seed=seed,
             merge_seed=merge_seed,

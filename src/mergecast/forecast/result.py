@@ -155,6 +155,9 @@ class Forecast:
     evidence : tuple of str
         The kinds of evidence that were gathered, cheapest first; empty where only a table was
         given.
+    strengths : DataFrame or None
+        The best strength of every pair, and of every set of the size asked for, under each method
+        that strengths were asked for of: rows of `STRENGTH_COLUMNS`.
     """
 
     rows: pd.DataFrame
@@ -175,6 +178,7 @@ class Forecast:
     warnings: tuple[str, ...] = ()
     sets: pd.DataFrame | None = None
     evidence: tuple[str, ...] = ()
+    strengths: pd.DataFrame | None = None
 
     @property
     def uses(self) -> list[MeasuredUse]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,11 +16,23 @@ from mergecast.tables.sets import join_members
 from mergecast.tables.strengths import StrengthReadings
 from mergecast.typing import Array
 
-Objective = Literal["mean", "worst"]
+#: A set under a method: its best strength, what it keeps there in the mean, with a 90 % interval,
+#: the member that keeps least, and what the set keeps at the default strength, NaN where that is
+#: beyond what was measured.
+STRENGTH_COLUMNS = [
+    "method",
+    "members",
+    "strength",
+    "kept",
+    "low",
+    "high",
+    "worst_member",
+    "worst_kept",
+    "at_default",
+    "default",
+]
 #: Strengths of a curve, as shares of the strongest that all members were measured at.
 _POINTS = 60
-#: How far a model's weight may be from the others', as a factor.
-_FARTHEST = 4.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,8 @@ class StrengthForecast:
         observed = [
             (self._place(one.member, one.weights, np.array(one.strength)), one.kept)
             for one in readings.merges
-            if one.weights[one.member] * one.strength <= readings.alone[one.member].strongest
+            if one.weights[one.member] * one.strength * readings.share(len(one.weights))
+            <= readings.alone[one.member].strongest
         ]
         return fit(readings.alone, observed)
 
@@ -111,68 +123,36 @@ class StrengthForecast:
         kept = np.stack([self.interference.kept(place) for place in places])
         return Curve(tuple(weights), strengths, kept, *self.interference.interval(places))
 
-    def best_weights(
-        self, members: Sequence[str], objective: Objective = "mean"
-    ) -> tuple[dict[str, float], float]:
-        """Weights, one in the mean, and the strength that keep most; found on stored numbers.
+    def table(self, size: int, default: float) -> pd.DataFrame:
+        """Every set of a size with the strength that keeps most: rows of `STRENGTH_COLUMNS`.
 
         Parameters
         ----------
-        members : sequence of str
-            Labels.
-        objective : {"mean", "worst"}
-            What is made as large as can be: the mean of what members keep, or the least.
-        """
-        from scipy.optimize import minimize
-
-        equal = self._weights(members)
-        labels, curve = list(equal), self.curve(equal)
-        start = float(curve.strengths[curve.best])
-
-        def loss(logs: Array) -> float:
-            weights = dict(zip(labels, start * np.exp(logs), strict=True))
-            kept = [
-                self.interference.kept(self._place(one, weights, np.array(1.0))) for one in labels
-            ]
-            finite = np.nan_to_num(np.array(kept), nan=0.0)
-            return -float(finite.mean() if objective == "mean" else finite.min())
-
-        bound = np.log(_FARTHEST)
-        found = minimize(
-            loss,
-            np.zeros(len(labels)),
-            method="COBYQA",
-            bounds=[(-bound, bound)] * len(labels),
-            options={"maxfev": 100 * len(labels)},
-        )
-        strengths = start * np.exp(found.x)
-        mean = float(strengths.mean())
-        return dict(zip(labels, (strengths / mean).tolist(), strict=True)), mean
-
-    def table(self, size: int, default: float | None = None) -> pd.DataFrame:
-        """Every set of a size with its best strength, what it keeps there, and at the default.
-
-        Columns: method, members, strength, kept, low, high, worst, at_default (NaN beyond the
-        strengths measured).
+        size : int
+            Members of a set.
+        default : float
+            The method's strength where nobody chooses.
         """
         rows = []
         for members in combinations(sorted(self.readings.alone), size):
             curve = self.curve(members)
-            best = curve.best
-            row: dict[str, Any] = {
-                "method": self.method,
-                "members": join_members(members),
-                "strength": float(curve.strengths[best]),
-                "kept": float(curve.mean[best]),
-                "low": float(curve.low[best]),
-                "high": float(curve.high[best]),
-                "worst": float(curve.kept[:, best].min()),
-                "at_default": np.nan,
-            }
-            if default is not None:
-                row["at_default"] = float(self.curve(members, np.array([default])).mean[0])
-            rows.append(row)
-        return pd.DataFrame(rows).sort_values("kept", ascending=False, ignore_index=True)
+            best, lowest = curve.best, int(curve.kept[:, curve.best].argmin())
+            rows.append(
+                (
+                    self.method,
+                    join_members(members),
+                    float(curve.strengths[best]),
+                    float(curve.mean[best]),
+                    float(curve.low[best]),
+                    float(curve.high[best]),
+                    members[lowest],
+                    float(curve.kept[lowest, best]),
+                    float(self.curve(members, np.array([default])).mean[0]),
+                    default,
+                )
+            )
+        table = pd.DataFrame(rows, columns=STRENGTH_COLUMNS)
+        return table.sort_values("kept", ascending=False, ignore_index=True)
 
     def _weights(self, members: Sequence[str] | Mapping[str, float]) -> dict[str, float]:
         given = members if isinstance(members, Mapping) else dict.fromkeys(members, 1.0)
@@ -184,12 +164,15 @@ class StrengthForecast:
         return {label: float(given[label]) for label in sorted(given)}
 
     def _place(self, member: str, weights: Mapping[str, float], strengths: Array) -> Place:
+        strengths = self.readings.share(len(weights)) * strengths
         others = sum(weights.values()) - weights[member]
         load = self.readings.load(member, weights) * strengths**2
         return Place(member, weights[member] * strengths, others * strengths, load)
 
     def _strongest(self, weights: Mapping[str, float]) -> float:
-        alone = self.readings.alone
+        alone, share = self.readings.alone, self.readings.share(len(weights))
         return min(
-            alone[label].strongest / weight for label, weight in weights.items() if weight > 0
+            alone[label].strongest / (weight * share)
+            for label, weight in weights.items()
+            if weight > 0
         )

@@ -144,6 +144,13 @@ class Recipe:
         value: float | None = self.params.get(STRENGTH)
         return value
 
+    def check_strength(self) -> None:
+        """Raise UsageError where the method has no strength."""
+        if self.strength is None:
+            able = [one.name for one in METHODS if STRENGTH in one.defaults]
+            remedy = f"use one of {', '.join(able)}"
+            raise UsageError(f"strength of {self.method}", "it has none", remedy)
+
     def at(self, strength: float) -> Self:
         """The same recipe at another strength; raises UsageError outside the method's range."""
         return replace(self, params=_with_strength({**self.params, STRENGTH: strength}, None))

@@ -16,6 +16,7 @@ from mergecast.forecast.result import ABSTAINED, Forecast
 from mergecast.report import known_outcomes
 from mergecast.report.advice import advice_records
 from mergecast.report.model import (
+    BestStrength,
     FamilyMethod,
     FamilySummary,
     MemberRow,
@@ -26,6 +27,7 @@ from mergecast.report.model import (
 from mergecast.report.set_summary import summarise_sets
 from mergecast.report.verdicts import judged
 from mergecast.tables.plain import records
+from mergecast.tables.sets import split_members
 from mergecast.version import __version__
 
 
@@ -96,6 +98,10 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
     }
     if forecast.sets is not None:
         summary["sets"] = summarise_sets(forecast.sets)
+    if forecast.strengths is not None:
+        table = forecast.strengths
+        table = table.assign(members=table["members"].map(split_members))
+        summary["strengths"] = cast("list[BestStrength]", records(table))
     return summary
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from mergecast.report import plots
 from mergecast.report.model import Summary
+from mergecast.report.strengths import STRENGTHS_ARE
 from mergecast.report.table import number, percent
 from mergecast.report.verdicts import LEAST_GAIN
 from mergecast.report.views import PairEntry, pair_entries
@@ -36,7 +37,7 @@ def render_html(summary: Summary) -> str:
     signed = partial(number, signed=True)
     environment.filters |= {"signed": signed, "fixed": number, "percent": percent, "wbr": wbr}
     page = environment.get_template("page.html.j2")
-    return page.render(s=summary, **_pictures(summary)) + "\n"
+    return page.render(s=summary, strengths_are=STRENGTHS_ARE, **_pictures(summary)) + "\n"
 
 
 def write_html(summary: Summary, path: str | Path) -> Path:

@@ -196,6 +196,21 @@ class SetSummary(TypedDict):
     methods: list[MethodSets]
 
 
+class BestStrength(TypedDict):
+    """What a set keeps under a method at its best strength, and at the default one."""
+
+    members: list[str]
+    method: str
+    strength: float
+    kept: float
+    low: float
+    high: float
+    worst_member: str
+    worst_kept: float
+    at_default: float | None
+    default: float
+
+
 class _Header(TypedDict):
     date: str
     versions: dict[str, str]
@@ -264,6 +279,8 @@ class FamilySummary(_Summary):
     # Metric to the number of pairs in which it lies outside the training range.
     out_of_range: dict[str, int]
     sets: NotRequired[SetSummary]
+    # By size of set, the best first.
+    strengths: NotRequired[list[BestStrength]]
 
 
 Summary: TypeAlias = RunSummary | FamilySummary

@@ -14,6 +14,7 @@ from mergecast.report.model import (
     SetSummary,
     Spread,
 )
+from mergecast.report.strengths import strength_parts
 from mergecast.report.table import MISSING, Table, number, percent, wrapped
 
 #: Pairs shown at each end of the excerpt.
@@ -52,6 +53,8 @@ def forecast_parts(summary: FamilySummary) -> Iterator[Table | str]:
     yield from summary["verdict"]
     if "sets" in summary:
         yield from set_parts(summary["sets"])
+    if "strengths" in summary:
+        yield from strength_parts(summary["strengths"])
 
 
 def set_parts(sets: SetSummary) -> Iterator[Table | str]:

@@ -7,13 +7,14 @@ the N² of the shifts, and 5 N alone, serve every pair, set, weights and strengt
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.errors import FamilyError, UndefinedError, UsageError
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import kept_of
@@ -23,8 +24,7 @@ from mergecast.evidence.session import Session
 from mergecast.evidence.superposition.collect import SHIFTS, gather
 from mergecast.evidence.superposition.shifts import HALF, Shifts, centred
 from mergecast.family.heads import is_statistic
-from mergecast.merging.method import METHODS
-from mergecast.merging.recipe import STRENGTH
+from mergecast.merging.recipe import STRENGTH, Recipe
 from mergecast.merging.run import MERGE, merge
 from mergecast.merging.stand_ins import ALONE, merge_alone
 from mergecast.runtime.stage import Stage
@@ -34,10 +34,12 @@ _MODULES = ("mergecast.evidence.superposition.strengths",)
 OWN = Stage("alone at strengths", 1, uses=(SHIFTS, ALONE, forms.STAGE), modules=_MODULES)
 GROUP = Stage("group at strengths", 1, uses=(SHIFTS, MERGE, forms.STAGE), modules=_MODULES)
 SIZE = Stage("length alone", 1, uses=(ALONE,), modules=_MODULES)
-#: Numbers of models between which a method must leave as much of one, up to a share of it.
+#: Numbers of models between which a method must leave as much of one, or divide by them, up to a
+#: share of it.
 _SIZES, _SAME = (2, 4), 0.02
-#: Strengths of a model alone, in the length of its task vector.
-_ALONE = (0.25, 0.5, 0.75, 1.0, 1.5)
+#: Strengths of a model alone, as shares of the strongest: that is the strength that gives 3/2 of
+#: the length of its task vector, or more than the default one where this is stronger.
+_ALONE, _LENGTH, _DEFAULT = (1 / 6, 1 / 3, 1 / 2, 2 / 3, 1.0), 1.5, 1.2
 #: Strengths of a group, in the members' root mean square length: of unrelated models that are
 #: added up, 1/2, 1 and 3/2 over the root of their number.
 _GROUP = (0.5, 1.0, 1.5)
@@ -47,26 +49,24 @@ FORM = "matched"
 
 @dataclass(frozen=True)
 class Direction:
-    """What a merge adds to the base at strength 1.
+    """A merge at any strength: what it is without any, and what a strength of 1 adds.
 
     Attributes
     ----------
-    base, step : mapping of str to Tensor
-        Parameter to the base's values and to what is added.
+    start, step : mapping of str to Tensor
+        Parameter to its values at strength 0 (the base's, but where a method leaves a parameter
+        out of its strength), and to what 1 adds.
     length : float
-        Root of the sum of squares of `step`, statistics left out.
+        Root of the sum of squares of `step`.
     """
 
-    base: Mapping[str, Tensor]
+    start: Mapping[str, Tensor]
     step: Mapping[str, Tensor]
     length: float
 
     def at(self, strength: float) -> dict[str, Tensor]:
-        """The merged weights; statistics are averaged at any strength."""
-        return {
-            name: base + (1.0 if is_statistic(name) else strength) * self.step[name]
-            for name, base in self.base.items()
-        }
+        """The merged weights."""
+        return {name: start + strength * self.step[name] for name, start in self.start.items()}
 
 
 def collect_strengths(
@@ -86,12 +86,13 @@ def collect_strengths(
     Raises
     ------
     UsageError
-        The method has no strength, or leaves less of a model the more are merged.
+        The method has no strength, or leaves less of a model the more are merged
+        and does not just divide by their number.
     UndefinedError
         A model cannot be merged by it, or what it keeps is not defined.
     """
-    check_strength(method)
-    _check_size(session, method)
+    Recipe(method).check_strength()
+    divided = _divides(session, method)
     names = sorted(session.family.names)
     labelled = all(session.merge_samples(label).labels is not None for label in names)
     way = "labelled" if labelled else "unlabelled"
@@ -109,7 +110,7 @@ def collect_strengths(
             merges.append(Kept(label, equal, strength, value_of(comparison, key, label)))
         advance(len(members))
     products = {label: products_of(shifts, label) for label in names}
-    return StrengthReadings(method, way, alone, products, tuple(merges))
+    return StrengthReadings(method, way, alone, products, tuple(merges), divided)
 
 
 def products_of(shifts: Shifts, member: str) -> dict[tuple[str, str], float]:
@@ -129,14 +130,6 @@ def products_of(shifts: Shifts, member: str) -> dict[tuple[str, str], float]:
     }
 
 
-def check_strength(method: str) -> None:
-    """Raise UsageError where a method has no strength."""
-    if STRENGTH not in METHODS.get(method).defaults:
-        able = [one.name for one in METHODS if STRENGTH in one.defaults]
-        remedy = f"use one of {', '.join(able)}"
-        raise UsageError(f"strength of {method}", "it has none", remedy)
-
-
 def groups(names: Sequence[str]) -> list[tuple[str, ...]]:
     """The merges that are made: every model beside one other, and all of them."""
     ordered = sorted(names)
@@ -153,20 +146,26 @@ def value_of(comparison: Comparison, key: str, label: str) -> float:
     return comparison.values[key]
 
 
-def direction(session: Session, merged: Mapping[str, Tensor]) -> Direction:
-    """What a merge at strength 1 adds to the base, in float32 or float64."""
-    family = session.family
-    base = {
-        name: to_tensor(family.base.floats(name).reshape(family.base.info(name).shape))
-        for name in family.shared
-    }
-    step = {name: merged[name].to(value.dtype) - value for name, value in base.items()}
-    squares = [
-        float(value.double().square().sum())
-        for name, value in step.items()
-        if not is_statistic(name)
-    ]
-    return Direction(base, step, float(np.sqrt(sum(squares))))
+def direction(
+    session: Session, merged: Callable[[Mapping[str, object]], Mapping[str, Tensor]]
+) -> Direction:
+    """A merge that is made twice, at strength 0 and 1.
+
+    Parameters
+    ----------
+    session : Session
+        The family.
+    merged : callable
+        What to change of the method's parameters to the merge's tensors.
+    """
+    none, one = (merged({STRENGTH: strength}) for strength in (0.0, 1.0))
+    start, step, squares = {}, {}, 0.0
+    for name in session.family.shared:
+        wide = torch.float64 if none[name].dtype == torch.float64 else torch.float32
+        start[name] = none[name].to(wide)
+        step[name] = one[name].to(wide) - start[name]
+        squares += float(step[name].double().square().sum())
+    return Direction(start, step, float(np.sqrt(squares)))
 
 
 def length(session: Session, label: str) -> float:
@@ -179,17 +178,14 @@ def length(session: Session, label: str) -> float:
     return float(np.sqrt(sum(squares)))
 
 
-def at_strength_one(session: Session, method: str) -> dict[str, object]:
-    """The session's parameters of a method, its strength set to 1."""
-    return {**session.merges.params.get(method, {}), STRENGTH: 1.0}
-
-
 def _alone(session: Session, label: str, method: str, key: str) -> Alone:
     """What a model keeps of itself at several strengths of its own task vector."""
 
     def compute() -> dict[str, object]:
         way = _direction_alone(session, label, method, session.merges.size)
-        strengths = [length(session, label) / way.length * part for part in _ALONE]
+        usual = session.merges.params.get(method, {}).get(STRENGTH, Recipe(method).strength)
+        top = max(length(session, label) / way.length * _LENGTH, _DEFAULT * float(str(usual)))
+        strengths = [top * part for part in _ALONE]
         return _compared(session, label, way, [0.0, *strengths])
 
     spec = merge_spec(session, OWN, label, method)
@@ -202,27 +198,29 @@ def _alone(session: Session, label: str, method: str, key: str) -> Alone:
 
 
 def _direction_alone(session: Session, label: str, method: str, size: int) -> Direction:
-    """What a model adds to the base where it is merged with copies of it."""
+    """A model merged with copies of its base."""
     try:
-        merged = merge_alone(
-            session.family,
-            label,
-            method,
-            size=size,
-            params=at_strength_one(session, method),
-            seed=session.merges.merge_seed,
-            device=session.settings.device,
+        way = direction(
+            session,
+            lambda changed: merge_alone(
+                session.family,
+                label,
+                method,
+                size=size,
+                params={**session.merges.params.get(method, {}), **changed},
+                seed=session.merges.merge_seed,
+                device=session.settings.device,
+            ),
         )
     except (FamilyError, UsageError) as error:
         raise UndefinedError(f"model {label!r}", f"no merge by {method}: {error}") from error
-    way = direction(session, merged)
     if not way.length > 0:
         raise UndefinedError(f"model {label!r}", f"{method} leaves nothing of it")
     return way
 
 
-def _check_size(session: Session, method: str) -> None:
-    """Raise UsageError where what a method leaves of a model depends on how many are merged."""
+def _divides(session: Session, method: str) -> bool:
+    """Whether a method divides by the number of models; UsageError where it does something else."""
     label = min(session.family.names)
     spec = merge_spec(session, SIZE, label, method) | {"sizes": _SIZES}
 
@@ -232,13 +230,15 @@ def _check_size(session: Session, method: str) -> None:
         }
 
     few, many = session.unit(spec, compute)["lengths"]
-    if abs(many - few) > _SAME * few:
-        raise UsageError(
-            f"curve of {method} over strength",
-            f"what it leaves of a model depends on how many are merged ({few:.3g} of "
-            f"{_SIZES[0]}, {many:.3g} of {_SIZES[1]})",
-            "choose its strength for one merge, by merge --scaling auto",
-        )
+    for divided, expected in ((False, few), (True, few * _SIZES[0] / _SIZES[1])):
+        if abs(many - expected) <= _SAME * expected:
+            return divided
+    raise UsageError(
+        f"curve of {method} over strength",
+        f"the length of what it leaves of {label!r} is {few:.3g} where {_SIZES[0]} models are "
+        f"merged and {many:.3g} where {_SIZES[1]} are",
+        "choose its strength for one merge, by merge --scaling auto",
+    )
 
 
 def _group(
@@ -250,19 +250,11 @@ def _group(
     def merged() -> Direction:
         if not made:
             try:
-                tensors = merge(
-                    session.family,
-                    method,
-                    members=members,
-                    params=at_strength_one(session, method),
-                    seed=session.merges.merge_seed,
-                    device=session.settings.device,
-                )
+                made.append(direction(session, partial(_together, session, members, method)))
             except (FamilyError, UsageError) as error:
                 raise UndefinedError(
                     f"merge of {'+'.join(members)}", f"none by {method}: {error}"
                 ) from error
-            made.append(direction(session, tensors))
         return made[0]
 
     found = []
@@ -280,6 +272,19 @@ def _group(
         for strength, one in zip(record["strengths"], record["comparisons"], strict=True):
             found.append((label, strength, Comparison(**one)))
     return found
+
+
+def _together(
+    session: Session, members: Sequence[str], method: str, changed: Mapping[str, object]
+) -> dict[str, Tensor]:
+    return merge(
+        session.family,
+        method,
+        members=members,
+        params={**session.merges.params.get(method, {}), **changed},
+        seed=session.merges.merge_seed,
+        device=session.settings.device,
+    )
 
 
 def _compared(

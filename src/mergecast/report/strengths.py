@@ -1,0 +1,42 @@
+"""The best strengths of a forecast's sets: what the terminal shows of them, and what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from operator import itemgetter
+
+from mergecast.report.model import BestStrength
+from mergecast.report.table import Table, number, wrapped
+
+#: Sets shown with their best recipe, and the width of their names.
+_STRENGTHS, _WIDTH = 12, 26
+STRENGTHS_ARE = (
+    "Kept: of each model's own answers to its samples, both at one confidence; retention of "
+    "accuracy is a little higher. From shifts that add up and a few merges that were made."
+)
+
+
+def strength_parts(strengths: list[BestStrength]) -> Iterator[Table | str]:
+    """The recipes that keep most of each size of set, each set by its best method."""
+    best: dict[tuple[str, ...], BestStrength] = {}
+    for entry in sorted(strengths, key=itemgetter("kept"), reverse=True):
+        best.setdefault(tuple(entry["members"]), entry)
+    for size in sorted({len(members) for members in best}):
+        ranked = [entry for members, entry in best.items() if len(members) == size]
+        rows: list[list[str] | None] = [
+            [
+                wrapped(" + ".join(entry["members"]), _WIDTH),
+                f"{entry['method']} {number(entry['strength'], 2)}",
+                f"{number(entry['kept'], 2)} {number(entry['low'], 2)}–{number(entry['high'], 2)}",
+                f"{number(entry['at_default'], 2)} at {entry['default']:g}",
+            ]
+            for entry in ranked[:_STRENGTHS]
+        ]
+        noun = "pairs" if size == 2 else f"sets of {size}"
+        title = f"Best recipe of {len(ranked)} {noun}"
+        if len(ranked) > _STRENGTHS:
+            title += f": the {_STRENGTHS} that keep most"
+        headings = ["set", "method, scaling", "kept, 90 %", "by default"]
+        yield Table(title, headings, rows, keys=2)
+    if best:
+        yield STRENGTHS_ARE
