@@ -9,7 +9,7 @@ what is fixed: the method's default, the one strength that is best over all size
 each size, the last two chosen on the test scores themselves. `error` is the mean distance of a
 curve from the merges' own on the calibration samples.
 
-DIR of --public holds the tables of the peta merges (see `benchmarks/public_strength.py`).
+
 """
 
 from __future__ import annotations
