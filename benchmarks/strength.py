@@ -18,6 +18,7 @@ import argparse
 import itertools
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ from mergecast.forecast.strengths import StrengthForecast
 from mergecast.forecast.validation.scoring import spearman
 from mergecast.merging import merge
 from mergecast.merging.method import METHODS
-from mergecast.merging.recipe import STRENGTH
+from mergecast.merging.recipe import STRENGTH, Recipe
 from mergecast.runtime.workers import one_thread
 from mergecast.suites.folder import read_run, run_tasks
 from mergecast.suites.units import BASE_FILE, model_file
@@ -106,12 +107,9 @@ def drawn(names: list[str], seed: int) -> list[tuple[str, ...]]:
 
 
 def one_set(session, method, members, strengths: StrengthForecast, tests, single, grid) -> Curves:
-    seed = session.merges.merge_seed
     key = f"{FORM}_{strengths.readings.way}"
-    way = direction(
-        session,
-        lambda changed: merge(session.family, method, members=members, params=changed, seed=seed),
-    )
+    recipe = Recipe(method, seed=session.merges.merge_seed)
+    way = direction(session, recipe, partial(merge, session.family, members=members))
     truth, merged = [], []
     for strength in grid:
         weights = way.at(float(strength))
@@ -170,14 +168,14 @@ def regrets(curves: list[Curves], grid: np.ndarray, default: float) -> pd.DataFr
 
 def level(curves: list[Curves], at: int) -> dict[str, float]:
     """Retention at the default strength, forecast and by the merge itself: ρ and mean error."""
-    truth = [one.truth[at] for one in curves]
+    truth = np.array([one.truth[at] for one in curves])
     found = {}
     for name, values in (
-        ("curve", [one.forecast[at] for one in curves]),
-        ("merge", [one.merged[at] for one in curves]),
+        ("curve", np.array([one.forecast[at] for one in curves])),
+        ("merge", np.array([one.merged[at] for one in curves])),
     ):
         found[f"rho_{name}"] = spearman(values, truth)
-        found[f"mae_{name}"] = float(np.mean(np.abs(np.subtract(values, truth))))
+        found[f"mae_{name}"] = float(np.abs(values - truth).mean())
     return found
 
 

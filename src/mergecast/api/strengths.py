@@ -8,9 +8,8 @@ import pandas as pd
 
 from mergecast.errors import UndefinedError
 from mergecast.evidence.session import Session
-from mergecast.evidence.settings import MergeSettings
 from mergecast.forecast.strengths import STRENGTH_COLUMNS, StrengthForecast
-from mergecast.merging.recipe import STRENGTH, Recipe
+from mergecast.merging.recipe import STRENGTH
 
 
 def forecast_strengths(
@@ -21,7 +20,7 @@ def forecast_strengths(
     Parameters
     ----------
     session : Session
-        A family of two or more with tasks; its parameters of methods do not count.
+        A family of two or more with tasks.
     methods : sequence of str
         Methods with a strength, or recipes of them.
     sizes : sequence of int
@@ -41,21 +40,12 @@ def forecast_strengths(
     tables, missing = [], []
     names = sorted(session.family.names)
     shifts = gather(session, {label: kept_of(session, label) for label in names}, ())
-    for recipe in map(Recipe.of, methods):
-        merges = MergeSettings(
-            samples=session.merges.samples,
-            merge_seed=session.merges.merge_seed,
-            params={recipe.method: recipe.params},
-        )
-        narrow = session.narrowed(names)
-        narrow.merges = merges
+    for method in methods:
         try:
-            curves = StrengthForecast(collect_strengths(narrow, recipe.method, shifts))
-            default = recipe.params[STRENGTH]
+            curves = StrengthForecast(collect_strengths(session, method, shifts))
+            default = session.recipe(method).params[STRENGTH]
             tables += [curves.table(size, default) for size in sizes if size <= len(names)]
         except UndefinedError as error:
-            missing.append(f"no strengths of {recipe}: {error}")
-    found = (
-        pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=STRENGTH_COLUMNS)
-    )
-    return found, missing
+            missing.append(f"no strengths of {method}: {error}")
+    none = pd.DataFrame(columns=STRENGTH_COLUMNS)
+    return pd.concat(tables, ignore_index=True) if tables else none, missing

@@ -21,8 +21,6 @@ from mergecast.runtime.progress import Progress, Silent
 from mergecast.typing import Array, Names
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from mergecast.evidence.superposition.strengths import Direction
 
 Objective = Literal["mean", "worst"]
@@ -311,24 +309,23 @@ class _Search:
 
     def _direction(self, recipe: Recipe) -> Direction:
         """A recipe at any strength; that of the last weights is kept."""
-        from mergecast.evidence.superposition.strengths import direction
-
         alone = recipe if recipe.strength is None else recipe.at(1.0)
         if alone.key not in self._directions:
             self._directions.clear()
-            self._directions[alone.key] = direction(self._session, partial(self._merged, alone))
+            self._directions[alone.key] = self._made(alone)
         return self._directions[alone.key]
 
-    def _merged(self, recipe: Recipe, changed: Mapping[str, float]) -> Mapping[str, Tensor]:
-        """A merge at another strength; of a method without one, the base for none of it."""
+    def _made(self, recipe: Recipe) -> Direction:
         from mergecast.checkpoints.torch_bridge import read_state
+        from mergecast.evidence.superposition.strengths import Direction, direction
         from mergecast.merging.run import merge
 
+        family, device = self._session.family, self._session.settings.device
         if recipe.strength is not None:
-            recipe = recipe.at(changed[STRENGTH])
-        elif not changed[STRENGTH]:
-            return read_state(self._session.family.base)
-        return merge(self._session.family, recipe, device=self._session.settings.device)
+            return direction(self._session, recipe, partial(merge, family, device=device))
+        merged, base = merge(family, recipe, device=device), read_state(family.base)
+        step = {name: merged[name].float() - base[name].float() for name in family.shared}
+        return Direction({name: base[name].float() for name in step}, step, 0.0)
 
     def _unit(self, recipe: Recipe) -> float:
         """The strength that makes a merge as long as its members, root mean square."""

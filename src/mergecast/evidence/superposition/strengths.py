@@ -24,7 +24,7 @@ from mergecast.evidence.session import Session
 from mergecast.evidence.superposition.collect import SHIFTS, gather
 from mergecast.evidence.superposition.shifts import HALF, Shifts, centred
 from mergecast.family.heads import is_statistic
-from mergecast.merging.recipe import STRENGTH, Recipe
+from mergecast.merging.recipe import Recipe
 from mergecast.merging.run import MERGE, merge
 from mergecast.merging.stand_ins import ALONE, merge_alone
 from mergecast.runtime.stage import Stage
@@ -91,7 +91,7 @@ def collect_strengths(
     UndefinedError
         A model cannot be merged by it, or what it keeps is not defined.
     """
-    Recipe(method).check_strength()
+    session.recipe(method).check_strength()
     divided = _divides(session, method)
     names = sorted(session.family.names)
     labelled = all(session.merge_samples(label).labels is not None for label in names)
@@ -147,7 +147,7 @@ def value_of(comparison: Comparison, key: str, label: str) -> float:
 
 
 def direction(
-    session: Session, merged: Callable[[Mapping[str, object]], Mapping[str, Tensor]]
+    session: Session, recipe: Recipe, merged: Callable[[Recipe], Mapping[str, Tensor]]
 ) -> Direction:
     """A merge that is made twice, at strength 0 and 1.
 
@@ -155,10 +155,12 @@ def direction(
     ----------
     session : Session
         The family.
+    recipe : Recipe
+        How, at whatever strength.
     merged : callable
-        What to change of the method's parameters to the merge's tensors.
+        A recipe to the merge's tensors.
     """
-    none, one = (merged({STRENGTH: strength}) for strength in (0.0, 1.0))
+    none, one = (merged(recipe.at(strength)) for strength in (0.0, 1.0))
     start, step, squares = {}, {}, 0.0
     for name in session.family.shared:
         wide = torch.float64 if none[name].dtype == torch.float64 else torch.float32
@@ -183,8 +185,8 @@ def _alone(session: Session, label: str, method: str, key: str) -> Alone:
 
     def compute() -> dict[str, object]:
         way = _direction_alone(session, label, method, session.merges.size)
-        usual = session.merges.params.get(method, {}).get(STRENGTH, Recipe(method).strength)
-        top = max(length(session, label) / way.length * _LENGTH, _DEFAULT * float(str(usual)))
+        usual = session.recipe(method).strength or 0.0
+        top = max(length(session, label) / way.length * _LENGTH, _DEFAULT * usual)
         strengths = [top * part for part in _ALONE]
         return _compared(session, label, way, [0.0, *strengths])
 
@@ -202,13 +204,14 @@ def _direction_alone(session: Session, label: str, method: str, size: int) -> Di
     try:
         way = direction(
             session,
-            lambda changed: merge_alone(
+            session.recipe(method),
+            lambda recipe: merge_alone(
                 session.family,
                 label,
-                method,
+                recipe.method,
                 size=size,
-                params={**session.merges.params.get(method, {}), **changed},
-                seed=session.merges.merge_seed,
+                params=recipe.params,
+                seed=recipe.seed,
                 device=session.settings.device,
             ),
         )
@@ -250,7 +253,10 @@ def _group(
     def merged() -> Direction:
         if not made:
             try:
-                made.append(direction(session, partial(_together, session, members, method)))
+                run = partial(
+                    merge, session.family, members=members, device=session.settings.device
+                )
+                made.append(direction(session, session.recipe(method), run))
             except (FamilyError, UsageError) as error:
                 raise UndefinedError(
                     f"merge of {'+'.join(members)}", f"none by {method}: {error}"
@@ -272,19 +278,6 @@ def _group(
         for strength, one in zip(record["strengths"], record["comparisons"], strict=True):
             found.append((label, strength, Comparison(**one)))
     return found
-
-
-def _together(
-    session: Session, members: Sequence[str], method: str, changed: Mapping[str, object]
-) -> dict[str, Tensor]:
-    return merge(
-        session.family,
-        method,
-        members=members,
-        params={**session.merges.params.get(method, {}), **changed},
-        seed=session.merges.merge_seed,
-        device=session.settings.device,
-    )
 
 
 def _compared(
