@@ -139,7 +139,8 @@ def test_statistics_measured_anew_are_another_merge(missed, monkeypatch):
     ],
 )
 def test_a_stages_version_misses_its_own_units(missed, monkeypatch, module, name, stage):
-    monkeypatch.setattr(module, name, replace(getattr(module, name), version=2))
+    stored = getattr(module, name)
+    monkeypatch.setattr(module, name, replace(stored, version=stored.version + 1))
     assert missed() == {stage: MODELS[stage]}
 
 

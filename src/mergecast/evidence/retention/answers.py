@@ -8,8 +8,10 @@ others count as one class, whose logit is the logarithm of their summed exponent
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mergecast.checkpoints.checkpoint import Checkpoint
+from mergecast.evidence.retention.batchnorm import batchnorm_layers
 from mergecast.evidence.retention.logits import MOST_CLASSES, likeliest
 from mergecast.evidence.session import Session
 from mergecast.runtime.stage import Stage
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 _MODULES = ("mergecast.evidence.retention.answers",)
 STAGE = Stage("answers", 1, modules=_MODULES)
 #: A model's answers to its own samples, as they are kept.
-OWN = Stage("own answers", 1, uses=(FORWARD, STAGE), modules=_MODULES)
+OWN = Stage("own answers", 2, uses=(FORWARD, STAGE), modules=_MODULES)
 
 
 @dataclass(frozen=True)
@@ -65,18 +67,27 @@ def own_answers(session: Session, label: str) -> tuple[Kept, Tensor]:
     """
     from mergecast.checkpoints.torch_bridge import to_tensor
 
+    file, _ = _own(session, label)
+    tensors = {name: to_tensor(file.array(name)) for name in file.infos}
+    return Kept(*map(tensors.get, ("rows", "classes", "labels"))), tensors["answers"]
+
+
+def has_batchnorm(session: Session, label: str) -> bool:
+    """Whether a model has running statistics, known without building it where it has answered."""
+    return bool(_own(session, label)[1]["batchnorm"])
+
+
+def _own(session: Session, label: str) -> tuple[Checkpoint, dict[str, Any]]:
     task, samples = session.task(label), session.merge_samples(label)
-    spec = session.spec(OWN, label, samples, outputs=task.outputs)
 
     def compute() -> tuple[dict[str, Tensor], dict[str, object]]:
         kept = kept_of(session, label)
         tensors = {"answers": kept.of(session.logits(label))}
         tensors |= {name: value for name, value in vars(kept).items() if value is not None}
-        return tensors, {}
+        return tensors, {"batchnorm": bool(batchnorm_layers(session.probe(label).module))}
 
-    file, _ = session.file_unit(spec, "own", compute)
-    tensors = {name: to_tensor(file.array(name)) for name in file.infos}
-    return Kept(*map(tensors.get, ("rows", "classes", "labels"))), tensors["answers"]
+    spec = session.spec(OWN, label, samples, outputs=task.outputs)
+    return session.file_unit(spec, "own", compute)
 
 
 def kept_of(session: Session, label: str) -> Kept:

@@ -21,8 +21,8 @@ from mergecast.errors import (
 from mergecast.evidence.readings import Key, Readings
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import STAGE as ANSWERS
-from mergecast.evidence.retention.answers import kept_of
-from mergecast.evidence.retention.batchnorm import BATCHNORM, batchnorm_layers, reestimated
+from mergecast.evidence.retention.answers import has_batchnorm, kept_of
+from mergecast.evidence.retention.batchnorm import BATCHNORM, reestimated
 from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.session import Session
 from mergecast.merging.apply import apply
@@ -195,8 +195,7 @@ def merge_parameter(
 
 def batchnorm_words(session: Session) -> str:
     """What happens to BatchNorm's running statistics after a merge; empty where there are none."""
-    modules = (session.probe(member).module for member in session.family.names)
-    if not any(batchnorm_layers(module) for module in modules):
+    if not any(has_batchnorm(session, member) for member in session.family.names):
         return ""
     if session.merges.reestimate_batchnorm:
         count = len(session.merge_samples(session.family.names[0]))
