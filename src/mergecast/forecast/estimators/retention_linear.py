@@ -9,7 +9,7 @@ import numpy as np
 
 from mergecast.errors import UsageError
 from mergecast.forecast.estimators.predictors import predictor
-from mergecast.forecast.estimators.scaling import ScaledLinear, metrics_of
+from mergecast.forecast.estimators.scaling import ScaledLinear, faded, metrics_of
 from mergecast.forecast.estimators.stored_linear import LinearModel
 from mergecast.typing import Floats
 
@@ -134,10 +134,10 @@ class RetentionLinear(ScaledLinear):
 class SuperposedLinear(RetentionLinear):
     """y(i | j) = x + c + β · x of i and j + γ · overlap of i and j, x being superposed retention.
 
-    What superposed shifts keep is a forecast as it stands; outcomes decide what is added to it. A
-    level c for each method holds in other families, too, a slope hardly: β is shrunken towards
-    none, and β and γ, on metrics less their means, fade out together where one of the two is
-    outside its training range, up to `reach` widths. Beyond, the forecast is x + c.
+    What superposed shifts keep is a forecast as it stands; outcomes decide what is added to it: a
+    level c, a slope and the overlap's effect. A slope is what holds least in other families: β is
+    shrunken towards none. All that is added, on metrics less their means, fades out together where
+    one of the two is outside its training range, up to `reach` widths. Beyond, the forecast is x.
 
     Attributes
     ----------
@@ -163,16 +163,18 @@ class SuperposedLinear(RetentionLinear):
         used = Z[:, columns]
         penalty = np.zeros(len(columns))
         penalty[0] = self.shrinkage * len(y)
-        rest = y - self.intercept_ - self._beyond_mean(metrics_of(self, X))
+        rest = y - self.intercept_ - self._as_it_is(metrics_of(self, X))
         gram = used.T @ used + np.diag(penalty)
         self.coef_[columns] = np.linalg.lstsq(gram, used.T @ rest, rcond=None)[0]
         return self
 
     def predict(self, X: Any) -> Floats:
         """Predicted outcome, (n,); not clipped."""
-        return super().predict(X) + self._beyond_mean(metrics_of(self, X))
+        return super().predict(X) + self._as_it_is(metrics_of(self, X))
 
-    def _beyond_mean(self, X: Floats) -> Floats:
-        """x less its mean in training, (n,)."""
+    def _as_it_is(self, X: Floats) -> Floats:
+        """x less its mean in training, and less as much of the level as has faded out, (n,)."""
         column = self._offset_column
-        return np.asarray(X[:, column] - self.mean_[column])
+        mean = self.mean_[column]
+        share = faded(X, self.low_, self.high_, self.reach, self.fades_)
+        return np.asarray(X[:, column] - mean - (1 - share) * (self.intercept_ - mean))

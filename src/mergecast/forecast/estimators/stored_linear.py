@@ -72,8 +72,8 @@ class LinearModel(StoredModel):
     terms : list of Term
         Metrics with an effect.
     offset : str
-        One of them that is a forecast already: it counts as it is, and its term is what is added.
-        Empty for none.
+        One of them that is a forecast already: it counts as it is, its term is what is added, and
+        as far as terms fade the number is the metric itself. Empty for none.
     """
 
     kind: Literal["linear"] = "linear"
@@ -154,12 +154,12 @@ class LinearModel(StoredModel):
         )
         contributions = weights * (within(values, low, high, self.reach) - means) / scales
         fades = np.array([term.fades for term in self.terms], dtype=bool)
-        if fades.any():
-            share = faded(values, low, high, self.reach, fades)
-            contributions *= np.where(fades, share[:, None], 1)
+        share = faded(values, low, high, self.reach, fades) if fades.any() else np.ones(len(values))
+        contributions *= np.where(fades, share[:, None], 1)
         if self.offset:
             column = self.needs.index(self.offset)
-            contributions[:, column] += values[:, column] - means[column]
+            added = self.intercept - means[column]
+            contributions[:, column] += values[:, column] - means[column] - (1 - share) * added
         reasons = [
             sorted_reasons(self.needs, *row) for row in zip(values, contributions, strict=True)
         ]
