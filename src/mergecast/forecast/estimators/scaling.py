@@ -40,13 +40,14 @@ def counted(X: Floats, low: Floats, high: Floats, reach: float) -> Floats:
 
 
 def faded(
-    X: Floats, low: Floats, high: Floats, reach: float, fades: npt.NDArray[np.bool_]
+    X: Floats, low: Floats, high: Floats, reach: float, fades: npt.NDArray[np.bool_] | bool
 ) -> Floats:
     """How much of the effects of metrics that fade counts in each row, (n,).
 
     As much as of the one that is farthest outside its range: they were learned together.
     """
-    share = counted(X[:, fades], low[fades], high[fades], reach)
+    columns = np.flatnonzero(np.broadcast_to(fades, X.shape[1:]))
+    share = counted(X[:, columns], low[columns], high[columns], reach)
     return np.asarray(share.min(axis=1, initial=1.0))
 
 
@@ -104,8 +105,8 @@ class ScaledLinear(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scik
         if self.reach is None:
             return (X - self.mean_) / self.scale_
         Z = (within(X, self.low_, self.high_, self.reach) - self.mean_) / self.scale_
-        fades = np.broadcast_to(self.fades_, X.shape[1:])
-        return np.where(fades, Z * faded(X, self.low_, self.high_, self.reach, fades)[:, None], Z)
+        share = faded(X, self.low_, self.high_, self.reach, self.fades_)
+        return np.where(self.fades_, Z * share[:, None], Z)
 
 
 class PoorScore:

@@ -154,6 +154,7 @@ class LinearModel(StoredModel):
         )
         contributions = weights * (within(values, low, high, self.reach) - means) / scales
         fades = np.array([term.fades for term in self.terms], dtype=bool)
+        # Without terms that fade, as in ridge and lasso, the reach may be 0.
         share = faded(values, low, high, self.reach, fades) if fades.any() else np.ones(len(values))
         contributions *= np.where(fades, share[:, None], 1)
         if self.offset:
