@@ -101,3 +101,22 @@ def test_tiers_that_are_no_tiers_are_refused(old, tmp_path):
     path.write_text(json.dumps(old | {"tiers": ["weights"]}))
     with pytest.raises(UsageError, match="damaged: no forecaster file of schema version 2"):
         Forecaster.load(path)
+
+
+def test_a_file_of_version_3_says_nothing_of_a_domain_nor_of_what_was_kept(tmp_path):
+    now = Forecaster.load()
+    data = json.loads(now.file.model_dump_json())
+    data["schema_version"] = 3
+    for side in ("tiers", "warm"):
+        for entry in (entry for models in data[side].values() for entry in models.values()):
+            del entry["domain"], entry["most_kept"]
+            entry["model"].pop("offset", None)
+    path = tmp_path / "version-3.json"
+    path.write_text(json.dumps(data))
+    before = Forecaster.load(path).file
+    assert before.schema_version == 4
+    entry, after = (file.tiers["weights"]["ties"] for file in (before, now.file))
+    assert entry.most_kept is None
+    # What moved the number of the method alone, where the domain is now that of all methods.
+    assert entry.watched == entry.needs
+    assert set(entry.watched) < set(after.watched)
