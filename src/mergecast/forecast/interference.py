@@ -2,13 +2,14 @@
 
 Alone, a member keeps own(s) at strength s. Beside others it keeps
 
-    floor + (own(s + λ · t) - floor) / (1 + κ · load^e),
+    floor + (own(s + λ · t) - floor) / (1 + κ · load^e · s^b),
 
 where t is the sum of the others' strengths and the load the squared size of the shifts that they
 cause together on the member's samples, over that of its own shift. Its *lift* λ says how far the
 others do what the member does itself: fine-tuned encoders leave their base in the same direction.
-κ is its sensitivity and e the family's exponent, near 1 where disturbances add up like noise. All
-are fitted to a few merges that were made.
+κ is its sensitivity; e and b are the family's exponents: e is near 1 and b near 0 where
+disturbances add up like noise. All are fitted to a few merges that were made. Merges of one size
+cannot tell lift from sensitivity: there is no lift then, and e is what is usual.
 """
 
 from __future__ import annotations
@@ -23,11 +24,19 @@ from mergecast.tables.strengths import Alone
 from mergecast.typing import Array
 
 #: What is likeliest before anything was measured, and how far it usually is from that: logarithm
-#: of the exponent, of all sensitivities, lift of all; then of one member. In units of what is
-#: kept, a residual of `_NOISE` weighs as much as one such distance.
-_COMMON = np.array([[0.3, 0.5], [-2.0, 2.0], [0.1, 0.15]])
+#: of e, of all sensitivities, lift of all, b; then of one member. In units of what is kept, a
+#: residual of `_NOISE` weighs as much as one such distance.
+_COMMON = np.array([[0.35, 0.35], [-2.0, 2.0], [0.1, 0.15], [0.0, 2.0]])
+#: The same of merges of one size: there is no lift, and e is as usual.
+_ONE_SIZE = np.array([[0.25, 0.1], [-2.0, 2.0], [0.0, 1e-3], [0.0, 2.0]])
 _MEMBER = (1.0, 0.1)
 _NOISE = 0.05
+#: Values of b from which the fit starts: it has several minima.
+_POWERS = (0.0, 2.0)
+#: Merges whose members have company that differs by less are of one size.
+_SAME_SIZE = 0.5
+#: A strength below it is as good as none.
+_WEAKEST = 1e-3
 #: Draws of what was fitted, for intervals.
 _DRAWS = 200
 
@@ -64,10 +73,10 @@ class Interference:
         Every member.
     members : tuple of str
         In the order of `parameters`.
-    parameters : (3 + 2n,) array
-        Logarithms of the exponent and of all sensitivities, the lift of all; then each member's
-        distances from the last two.
-    covariance : (3 + 2n, 3 + 2n) array
+    parameters : (4 + 2n,) array
+        Logarithms of e and of all sensitivities, the lift of all, b; then each member's distances
+        from common sensitivity and lift.
+    covariance : (4 + 2n, 4 + 2n) array
         Of the parameters, given what was observed.
     noise : float
         Standard deviation of what is kept about the fit.
@@ -148,16 +157,23 @@ def fit(alone: Mapping[str, Alone], observed: Sequence[tuple[Place, float]]) -> 
         if (mine := [one for one in observed if one[0].member == label])
     ]
 
+    common, widths = _COMMON, np.array(_MEMBER)
+    company = [float(place.others / place.strength) for place, _ in observed]
+    if max(company) - min(company) < _SAME_SIZE:
+        common, widths[1] = _ONE_SIZE, _ONE_SIZE[2, 1]
+
     def residuals(parameters: Array) -> Array:
         misses = [
             _law(parameters, at, n, one.at, one.floor, place) - values
             for at, one, place, values in by_member
         ]
-        usual = (parameters[:3] - _COMMON[:, 0]) / _COMMON[:, 1]
-        own = parameters[3:].reshape(2, n) / np.array(_MEMBER)[:, None]
+        usual = (parameters[:4] - common[:, 0]) / common[:, 1]
+        own = parameters[4:].reshape(2, n) / widths[:, None]
         return np.concatenate([*misses, _NOISE * usual, _NOISE * own.ravel()])
 
-    found = least_squares(residuals, np.concatenate([_COMMON[:, 0], np.zeros(2 * n)]))
+    usual = np.concatenate([common[:, 0], np.zeros(2 * n)])
+    starts = [usual + np.eye(len(usual))[3] * power for power in _POWERS]
+    found = min((least_squares(residuals, start) for start in starts), key=lambda one: one.cost)
     misses = residuals(found.x)[: len(kept)]
     noise = max(float(np.sqrt(np.mean(misses**2))), 1e-3)
     jacobian = np.asarray(found.jac)
@@ -173,8 +189,10 @@ def _law(
     floor: float,
     place: Place,
 ) -> Array:
-    exponent, sensitivity, lift = np.exp(parameters[0]), parameters[1], parameters[2]
-    harm = np.exp(sensitivity + parameters[3 + at]) * np.asarray(place.load, float) ** exponent
-    lifted = place.strength + (lift + parameters[3 + n + at]) * np.asarray(place.others)
+    exponent, sensitivity, lift, power = np.exp(parameters[0]), *parameters[1:4]
+    strength = np.asarray(place.strength, float)
+    harm = np.exp(sensitivity + parameters[4 + at]) * np.asarray(place.load, float) ** exponent
+    harm = harm * np.maximum(strength, _WEAKEST) ** power
+    lifted = strength + (lift + parameters[4 + n + at]) * np.asarray(place.others)
     kept: Array = floor + (own(lifted) - floor) / (1 + harm)
     return kept
