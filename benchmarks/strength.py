@@ -63,7 +63,7 @@ class Curves:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--run", nargs="+", type=Path, required=True)
-    parser.add_argument("--methods", nargs="+", default=["task_arithmetic", "ties", "dare"])
+    parser.add_argument("--methods", nargs="+", default=["task_arithmetic", "ties"])
     parser.add_argument("--samples", type=int, default=1000, help="test samples a task")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()

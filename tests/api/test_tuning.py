@@ -12,7 +12,7 @@ from mergecast.cli.main import run
 from mergecast.errors import UsageError
 from mergecast.evidence.retention.merges import answer, compare
 from mergecast.evidence.session import Session
-from mergecast.evidence.settings import MergeSettings, ProbeSettings
+from mergecast.evidence.settings import ProbeSettings
 from mergecast.evidence.superposition.strengths import collect_strengths, groups
 from mergecast.forecast.strengths import StrengthForecast
 from mergecast.merging import Recipe
@@ -154,26 +154,14 @@ def test_alone_is_what_a_model_keeps_alone(family):
             assert alone.at(0.5) == pytest.approx(half.values["matched_labelled"], abs=1e-5)
 
 
-def test_methods_that_divide_and_those_that_do_neither(family):
-    with Session(family, tiny_tasks(), ProbeSettings(SAMPLES), MergeSettings()) as session:
-        assert collect_strengths(session, "dare").divided
-        assert not collect_strengths(session, "ties").divided
-        with pytest.raises(UsageError, match="curve of tsv over strength: the length"):
-            collect_strengths(session, "tsv")
-
-
 def test_a_forecast_shows_the_best_recipe(family):
-    forecast = mc.forecast(
-        family, tasks=tiny_tasks(), strengths="task_arithmetic", sets=3, calibration=SAMPLES
-    )
+    forecast = mc.forecast(family, tasks=tiny_tasks(), strengths=True, sets=3, calibration=SAMPLES)
     assert forecast.strengths["members"].tolist()[-1] == "a+b+c"
     assert len(forecast.strengths) == 4
     summary = mc.report(forecast)
     assert {len(entry["members"]) for entry in summary["strengths"]} == {2, 3}
     with pytest.raises(UsageError, match="strengths: asked for without tasks"):
-        mc.forecast(family, strengths="ties")
-    with pytest.raises(UsageError, match="strength of weight_avg"):
-        mc.forecast(family, tasks=tiny_tasks(), strengths=["ties", "weight_avg"])
+        mc.forecast(family, strengths=True)
 
 
 def test_merge_writes_what_was_chosen(tmp_path, capsys, monkeypatch):

@@ -29,7 +29,7 @@ def truth(member, weights, strength):
     return FLOOR + (own(np.minimum(lifted, 1.5)) - FLOOR) / (1 + SENSITIVITY[member] * load**1.3)
 
 
-def readings(*, divided=False, scales=(0.5, 1.0, 1.5), members=MEMBERS):
+def readings(*, scales=(0.5, 1.0, 1.5), members=MEMBERS):
     strengths = np.array([0, 0.25, 0.5, 0.75, 1.0, 1.5])
     alone = {label: Alone(strengths, own(strengths), FLOOR) for label in members}
     products = {
@@ -41,23 +41,20 @@ def readings(*, divided=False, scales=(0.5, 1.0, 1.5), members=MEMBERS):
         weights = dict.fromkeys(group, 1.0)
         for scale in scales:
             strength = scale / len(group) ** 0.5
-            share = 2 / len(group) if divided else 1
             merges += [
-                Kept(label, weights, strength / share, float(truth(label, weights, strength)))
+                Kept(label, weights, strength, float(truth(label, weights, strength)))
                 for label in group
             ]
-    return StrengthReadings("task_arithmetic", "labelled", alone, products, tuple(merges), divided)
+    return StrengthReadings("task_arithmetic", "labelled", alone, products, tuple(merges))
 
 
-@pytest.mark.parametrize("divided", [False, True])
 @pytest.mark.parametrize("size", [2, 3, 4])
-def test_sets_that_were_never_merged_are_forecast(divided, size):
-    forecast = StrengthForecast(readings(divided=divided))
+def test_sets_that_were_never_merged_are_forecast(size):
+    forecast = StrengthForecast(readings())
     for members in combinations(MEMBERS, size):
         curve = forecast.curve(members)
-        strengths = curve.strengths * (2 / size if divided else 1)
         weights = dict.fromkeys(members, 1.0)
-        true = np.mean([truth(one, weights, strengths) for one in members], axis=0)
+        true = np.mean([truth(one, weights, curve.strengths) for one in members], axis=0)
         assert abs(curve.mean - true).max() < 0.03
         assert true.max() - true[curve.best] < 0.003
         assert ((curve.low <= curve.mean) & (curve.mean <= curve.high)).all()

@@ -14,7 +14,7 @@ from mergecast.api.inputs import Tasks, log_refused
 from mergecast.api.known_merges import MeasuredLike, known_merges
 from mergecast.api.metrics import Measurement, measure
 from mergecast.api.strengths import forecast_strengths
-from mergecast.errors import FamilyError, UsageError
+from mergecast.errors import FamilyError, UndefinedError, UsageError
 from mergecast.evidence import wanted, with_companions
 from mergecast.family.family import Family, Models
 from mergecast.family.findings import NO_MODEL
@@ -44,7 +44,7 @@ def forecast(
     suite: str | None = None,
     measured: MeasuredLike = None,
     sets: int | None = None,
-    strengths: Names = (),
+    strengths: bool = False,
     calibration: int | None = None,
     seed: int = 0,
     merge_seed: int = 0,
@@ -93,9 +93,9 @@ def forecast(
         not used, and why, is in the forecast's `measured` and `measured_sets`.
     sets : int, optional
         Also rank all sets of so many models, from their pairs.
-    strengths : str or sequence of str, optional
-        Methods, or recipes, to find the best strength of, for every pair, and for every set of the
-        size asked for. A few merges are made in memory; tasks are needed.
+    strengths : bool
+        Find the strength at which `task_arithmetic` keeps most of every pair, and of every set of
+        the size asked for. A few merges are made in memory; tasks are needed.
     calibration, seed : int
         Samples of every task, and the seed of their choice.
     merge_seed : int
@@ -149,15 +149,12 @@ def forecast(
     if metrics is not None:
         keys |= {spec.key for spec in wanted(gathered, metrics)}
     known = known_merges(measured, sets)
-    sought = listed(strengths)
-    if sought and tasks is None:
+    if strengths and tasks is None:
         raise UsageError(
             "strengths", "asked for without tasks", "give samples of the models' tasks"
         )
-    for method in sought:
-        Recipe.of(method).check_strength()
     kept: AbstractContextManager[str | Path | None] = nullcontext(cache)
-    if sought and cache is None:  # models answer twice, and what they answered is read again
+    if strengths and cache is None:  # models answer twice, and what they answered is read again
         kept = TemporaryDirectory(prefix="mergecast-")
     with kept as folder:
         gathering = measure(
@@ -198,11 +195,15 @@ def forecast(
             warnings.append(_why_less(chosen, made, gathered))
         ranked, use = (None, None) if sets is None else _sets(made, sets, doubtful, known.sets)
         curves = None
-        if sought:
-            answering = gathering.family.subset([one for one in usable if one not in doubtful])
-            with replace(gathering.asked.session, family=answering, keys=None) as session:
-                curves, without = forecast_strengths(session, sought, sorted({2, sets or 2}))
-            warnings += without
+        answering = [one for one in usable if one not in doubtful]
+        if strengths and len(answering) > 1:
+            sizes = [size for size in sorted({2, sets or 2}) if size <= len(answering)]
+            narrow = gathering.family.subset(answering)
+            try:
+                with replace(gathering.asked.session, family=narrow, keys=None) as session:
+                    curves = forecast_strengths(session, sizes)
+            except UndefinedError as error:
+                warnings.append(f"no strengths: {error}")
         models_opened = gathering.family.models
         return replace(
             made,

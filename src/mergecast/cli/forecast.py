@@ -64,12 +64,11 @@ def command(
     device: DeviceOption = "cpu",
     sets: SetsOption = None,
     strengths: Annotated[
-        list[str] | None,
+        bool,
         typer.Option(
-            metavar="METHOD",
-            help="Find the best strength of this method for every pair (and set); repeatable.",
+            "--strengths", help="Find the best strength of every pair (and set); needs --tasks."
         ),
-    ] = None,
+    ] = False,
     private: PrivateOption = None,
     strict: StrictOption = True,
     workers: WorkersOption = 2,
@@ -96,7 +95,7 @@ def command(
 
       mergecast forecast base/ tuned-*/ --forecaster mine.json --sets 3
 
-      mergecast forecast base/ a/ b/ --tasks t.yaml --strengths task_arithmetic
+      mergecast forecast base/ a/ b/ --tasks t.yaml --strengths --sets 3
     """
     import mergecast as mc
     from mergecast.runtime.progress import progress_bars
@@ -113,7 +112,7 @@ def command(
             suite=suite,
             measured=measured,
             sets=sets,
-            strengths=strengths or (),
+            strengths=strengths,
             calibration=calibration,
             seed=seed,
             merge_seed=merge_seed,

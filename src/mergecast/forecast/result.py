@@ -156,8 +156,8 @@ class Forecast:
         The kinds of evidence that were gathered, cheapest first; empty where only a table was
         given.
     strengths : DataFrame or None
-        The best strength of every pair, and of every set of the size asked for, under each method
-        that strengths were asked for of: rows of `STRENGTH_COLUMNS`.
+        The best strength of every pair, and of every set of the size asked for: rows of
+        `STRENGTH_COLUMNS`. None unless they were asked for.
     """
 
     rows: pd.DataFrame

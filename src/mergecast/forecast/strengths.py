@@ -94,8 +94,7 @@ class StrengthForecast:
         observed = [
             (self._place(one.member, one.weights, np.array(one.strength)), one.kept)
             for one in readings.merges
-            if one.weights[one.member] * one.strength * readings.share(len(one.weights))
-            <= readings.alone[one.member].strongest
+            if one.weights[one.member] * one.strength <= readings.alone[one.member].strongest
         ]
         return fit(readings.alone, observed)
 
@@ -164,15 +163,12 @@ class StrengthForecast:
         return {label: float(given[label]) for label in sorted(given)}
 
     def _place(self, member: str, weights: Mapping[str, float], strengths: Array) -> Place:
-        strengths = self.readings.share(len(weights)) * strengths
         others = sum(weights.values()) - weights[member]
         load = self.readings.load(member, weights) * strengths**2
         return Place(member, weights[member] * strengths, others * strengths, load)
 
     def _strongest(self, weights: Mapping[str, float]) -> float:
-        alone, share = self.readings.alone, self.readings.share(len(weights))
+        alone = self.readings.alone
         return min(
-            alone[label].strongest / (weight * share)
-            for label, weight in weights.items()
-            if weight > 0
+            alone[label].strongest / weight for label, weight in weights.items() if weight > 0
         )

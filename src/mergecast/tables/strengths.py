@@ -87,9 +87,6 @@ class StrengthReadings:
         own shift; both orders of a pair are there.
     merges : tuple of Kept
         Members in merges that were made.
-    divided : bool
-        Whether the method divides by the number of models, as a mean does. Strengths of `alone`
-        are then those of a merge of two.
     """
 
     method: str
@@ -97,11 +94,6 @@ class StrengthReadings:
     alone: Mapping[str, Alone]
     products: Mapping[str, Mapping[tuple[str, str], float]]
     merges: tuple[Kept, ...]
-    divided: bool = False
-
-    def share(self, n: int) -> float:
-        """How much of its strength a merge of n models has for each, 1 for two."""
-        return 2 / n if self.divided else 1.0
 
     def load(self, member: str, weights: Mapping[str, float]) -> float:
         """Squared size of what the others do together to a member, over its own, at strength 1."""

@@ -33,10 +33,6 @@ from mergecast.tables.strengths import Alone, Kept, StrengthReadings
 _MODULES = ("mergecast.evidence.superposition.strengths",)
 OWN = Stage("alone at strengths", 1, uses=(SHIFTS, ALONE, forms.STAGE), modules=_MODULES)
 GROUP = Stage("group at strengths", 1, uses=(SHIFTS, MERGE, forms.STAGE), modules=_MODULES)
-SIZE = Stage("length alone", 1, uses=(ALONE,), modules=_MODULES)
-#: Numbers of models between which a method must leave as much of one, or divide by them, up to a
-#: share of it.
-_SIZES, _SAME = (2, 4), 0.02
 #: Strengths of a model alone, as shares of the strongest: that is the strength that gives 3/2 of
 #: the length of its task vector, or more than the default one where this is stronger.
 _ALONE, _LENGTH, _DEFAULT = (1 / 6, 1 / 3, 1 / 2, 2 / 3, 1.0), 1.5, 1.2
@@ -79,20 +75,19 @@ def collect_strengths(
     session : Session
         The family, its tasks, and the method's parameters.
     method : str
-        A method with a strength.
+        A method with a strength. Where it is more than a sum of task vectors, its curves choose
+        no better than one fixed strength (`benchmarks/strength.py`).
     shifts : Shifts, optional
         Of the same session, where they are there already.
 
     Raises
     ------
     UsageError
-        The method has no strength, or leaves less of a model the more are merged
-        and does not just divide by their number.
+        The method has no strength.
     UndefinedError
         A model cannot be merged by it, or what it keeps is not defined.
     """
     session.recipe(method).check_strength()
-    divided = _divides(session, method)
     names = sorted(session.family.names)
     labelled = all(session.merge_samples(label).labels is not None for label in names)
     way = "labelled" if labelled else "unlabelled"
@@ -110,7 +105,7 @@ def collect_strengths(
             merges.append(Kept(label, equal, strength, value_of(comparison, key, label)))
         advance(len(members))
     products = {label: products_of(shifts, label) for label in names}
-    return StrengthReadings(method, way, alone, products, tuple(merges), divided)
+    return StrengthReadings(method, way, alone, products, tuple(merges))
 
 
 def products_of(shifts: Shifts, member: str) -> dict[tuple[str, str], float]:
@@ -220,28 +215,6 @@ def _direction_alone(session: Session, label: str, method: str, size: int) -> Di
     if not way.length > 0:
         raise UndefinedError(f"model {label!r}", f"{method} leaves nothing of it")
     return way
-
-
-def _divides(session: Session, method: str) -> bool:
-    """Whether a method divides by the number of models; UsageError where it does something else."""
-    label = min(session.family.names)
-    spec = merge_spec(session, SIZE, label, method) | {"sizes": _SIZES}
-
-    def compute() -> dict[str, object]:
-        return {
-            "lengths": [_direction_alone(session, label, method, size).length for size in _SIZES]
-        }
-
-    few, many = session.unit(spec, compute)["lengths"]
-    for divided, expected in ((False, few), (True, few * _SIZES[0] / _SIZES[1])):
-        if abs(many - expected) <= _SAME * expected:
-            return divided
-    raise UsageError(
-        f"curve of {method} over strength",
-        f"the length of what it leaves of {label!r} is {few:.3g} where {_SIZES[0]} models are "
-        f"merged and {many:.3g} where {_SIZES[1]} are",
-        "choose its strength for one merge, by merge --scaling auto",
-    )
 
 
 def _group(
