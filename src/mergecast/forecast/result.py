@@ -202,6 +202,7 @@ class Forecast:
         by = "" if len(methods) == self.rows["method"].nunique() else f" under {', '.join(methods)}"
         n_pairs = len(rows[PAIR_KEYS].drop_duplicates())
         richer = self.tier != next(reversed(self.forecaster.tiers))
+        richer = richer and set(self.evidence) <= {self.tier}
         samples = "samples of the models' tasks (--tasks), or " if richer else ""
         return (
             f"No forecast{by} for {n_pairs} of {len(self.pairs)} pairs: these models are out of "
