@@ -154,7 +154,7 @@ def command(
 
       mergecast merge --method regmean --tasks t.yaml base/ a/ b/ -o out/
 
-      mergecast merge --method ties --scaling auto --tasks t.yaml base/ a/ b/ -o out/
+      mergecast merge --method ties --scaling auto --tasks t.yaml base/ a/ b/ -o o/
 
     With auto the merge is made at several strengths (or weights) in memory, and the one is written
     whose answers to a few samples of every model's task are nearest to the models' own.
