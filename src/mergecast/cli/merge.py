@@ -135,6 +135,9 @@ def command(
     whose encoder takes no more space on disk. One unusable model stops the merge: a merge of fewer
     models is another merge.
 
+    With auto the merge is made at several strengths (or weights) in memory, and the one is written
+    whose answers to a few samples of every model's task are nearest to the models' own.
+
     Methods and what --param sets, with defaults:
 
     \b
@@ -154,10 +157,7 @@ def command(
 
       mergecast merge --method regmean --tasks t.yaml base/ a/ b/ -o out/
 
-      mergecast merge --method ties --scaling auto --tasks t.yaml base/ a/ b/ -o o/
-
-    With auto the merge is made at several strengths (or weights) in memory, and the one is written
-    whose answers to a few samples of every model's task are nearest to the models' own.
+      mergecast merge --method ties --scaling auto --tasks t.yaml b/ x/ y/ -o o/
     """
     import mergecast as mc
     from mergecast.checkpoints.side_files import read_json
