@@ -79,7 +79,7 @@ class Interference:
     covariance : (4 + 2n, 4 + 2n) array
         Of the parameters, given what was observed.
     noise : float
-        Standard deviation of what is kept about the fit.
+        Standard deviation of what a set keeps about the fit.
     """
 
     alone: Mapping[str, Alone]
@@ -112,7 +112,7 @@ class Interference:
         means = np.stack(
             [np.mean([self._kept(one, place) for place in places], axis=0) for one in drawn]
         )
-        means += generator.normal(0, self.noise / np.sqrt(len(places)), (_DRAWS, 1))
+        means += generator.normal(0, self.noise, (_DRAWS, 1))
         low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
         return np.clip(low, 0, None), high
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 
@@ -33,6 +33,10 @@ STRENGTH_COLUMNS = [
 ]
 #: Strengths of a curve, as shares of the strongest that all members were measured at.
 _POINTS = 60
+#: With fewer merges none is left out.
+_FEW = 3
+#: Standard deviations in a median of absolute deviations: leaving out the largest merge is far off.
+_TO_DEVIATION = 1.4826
 
 
 @dataclass(frozen=True)
@@ -89,14 +93,25 @@ class StrengthForecast:
 
     @cached_property
     def interference(self) -> Interference:
-        """What members do to each other, fitted."""
-        readings = self.readings
-        observed = [
-            (self._place(one.member, one.weights, np.array(one.strength)), one.kept)
-            for one in readings.merges
-            if one.weights[one.member] * one.strength <= readings.alone[one.member].strongest
-        ]
-        return fit(readings.alone, observed)
+        """What members do to each other, fitted; how far off, by merges that are left out."""
+        alone = self.readings.alone
+        groups: dict[tuple[str, ...], list[tuple[Place, float]]] = {}
+        for one in self.readings.merges:
+            if one.weights[one.member] * one.strength <= alone[one.member].strongest:
+                place = self._place(one.member, one.weights, np.array(one.strength))
+                groups.setdefault(tuple(one.weights), []).append((place, one.kept))
+        fitted = fit(alone, [one for group in groups.values() for one in group])
+        if len(groups) < _FEW:
+            return fitted
+        misses: list[float] = []
+        for left, group in groups.items():
+            others = [one for name, some in groups.items() if name != left for one in some]
+            rest, by_strength = fit(alone, others), dict[float, list[float]]()
+            for place, kept in group:
+                miss = float(rest.kept(place)) - kept
+                by_strength.setdefault(float(place.strength), []).append(miss)
+            misses += [float(np.mean(some)) for some in by_strength.values()]
+        return replace(fitted, noise=_TO_DEVIATION * float(np.median(np.abs(misses))))
 
     def curve(
         self, members: Sequence[str] | Mapping[str, float], strengths: Array | None = None
