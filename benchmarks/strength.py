@@ -18,7 +18,6 @@ import argparse
 import itertools
 import json
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +35,6 @@ from mergecast.evidence.superposition.strengths import (
 from mergecast.family import Family
 from mergecast.forecast.strengths import StrengthForecast
 from mergecast.forecast.validation.scoring import spearman
-from mergecast.merging import merge
 from mergecast.merging.method import METHODS
 from mergecast.merging.recipe import STRENGTH, Recipe
 from mergecast.runtime.workers import one_thread
@@ -110,7 +108,7 @@ def drawn(names: list[str], seed: int) -> list[tuple[str, ...]]:
 def one_set(session, method, members, strengths: StrengthForecast, tests, single, grid) -> Curves:
     key = f"{FORM}_{strengths.readings.way}"
     recipe = Recipe(method, seed=session.merges.merge_seed)
-    way = direction(session, recipe, partial(merge, session.family, members=members))
+    way = direction(session, recipe, members)
     truth, merged = [], []
     for strength in grid:
         weights = way.at(float(strength))

@@ -273,7 +273,7 @@ def _preflight(measured: Measurement) -> tuple[dict[str, str], list[str]]:
 def _stranger(name: str) -> str:
     return (
         f"no forecaster given: {name} is used, which was fitted on small digit networks; "
-        "elsewhere it is out of its domain"
+        "what it learned there fades out for models of another kind"
     )
 
 

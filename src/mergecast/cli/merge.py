@@ -250,7 +250,9 @@ def command(
     excluded = family.alignment.excluded
     record = read_json(folder / "mergecast.json")
     if tuned is not None and not json:
-        print(tuned)
+        from mergecast.report.table import open_console, show
+
+        show(open_console(), tuned.parts)
     if json:
         print_json(
             {

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
-from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.checkpoints.patterns import matches
 from mergecast.checkpoints.torch_bridge import read_state, state_digest
 from mergecast.errors import FamilyError, MergecastError, UsageError
+from mergecast.evidence.finished import Finished
 from mergecast.evidence.remembered import Remembered
 from mergecast.evidence.settings import CALIBRATION, LEAST, MergeSettings, ProbeSettings
 from mergecast.family.family import Family
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.stage import Stage
-from mergecast.runtime.store import Store
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,7 +31,7 @@ _MODULES_KEPT = 16
 
 
 @dataclass
-class Session:
+class Session(Finished):
     """A family and all that collecting evidence of it takes; a context manager.
 
     At any time at most one model is kept loaded; modules hold no weights. What is finished is kept
@@ -71,7 +67,7 @@ class Session:
     keys: Collection[str] | None = None
 
     def __post_init__(self) -> None:
-        self._scope = ExitStack()
+        super().__init__()
         self._sizes: dict[str, int] = {}
         self._samples: dict[tuple[str, int], Samples] = {}
         self._tests: Remembered[Samples] = Remembered(lambda samples: samples.size_in_bytes)
@@ -79,13 +75,6 @@ class Session:
         self._logits: Remembered[Tensor] = Remembered(lambda logits: logits.nbytes)
         self._modules: dict[str, nn.Module] = {}
         self._loaded: tuple[str, Probe] | None = None
-        self._recipes: tuple[MergeSettings, dict[str, Recipe]] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._scope.close()
 
     def narrowed(self, names: Sequence[str], keys: Collection[str] | None = None) -> Session:
         """The same session with only the models `names`; the store and what was read are shared."""
@@ -94,16 +83,6 @@ class Session:
         narrow = copy(self)
         narrow.family, narrow.keys = self.family.subset(names), self.keys if keys is None else keys
         return narrow
-
-    @cached_property
-    def store(self) -> Store:
-        """Where finished units are kept; raises UsageError where the cache is a file."""
-        cache = self.settings.cache
-        if cache is None:
-            cache = Path(self._scope.enter_context(TemporaryDirectory(prefix="mergecast-")))
-        elif cache.exists() and not cache.is_dir():
-            raise UsageError(cache, "is a file", "give a folder of finished work as cache")
-        return Store(cache)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -117,11 +96,9 @@ class Session:
         """How merges by one of `methods` are made, or by another method that is registered."""
         return self._made.get(method) or self.merges.recipe(method)
 
-    @property
+    @cached_property
     def _made(self) -> dict[str, Recipe]:
-        if self._recipes is None or self._recipes[0] is not self.merges:
-            self._recipes = (self.merges, self.merges.recipes())
-        return self._recipes[1]
+        return self.merges.recipes()
 
     def task(self, label: str) -> Task:
         """A model's task.
@@ -293,30 +270,3 @@ class Session:
             "samples": samples.digest(),
             **more,
         }
-
-    def unit(
-        self, spec: Mapping[str, object], compute: Callable[[], Mapping[str, object]]
-    ) -> dict[str, Any]:
-        """The numbers stored under `spec`, computed where there are none."""
-        result = self.store.get(spec)
-        if result is None:
-            result = dict(compute())
-            self.store.put(spec, result)
-        return result
-
-    def file_unit(
-        self,
-        spec: Mapping[str, object],
-        folder: str,
-        compute: Callable[[], tuple[Mapping[str, Tensor], Mapping[str, object]]],
-    ) -> tuple[Checkpoint, dict[str, Any]]:
-        """The tensors and the record stored under `spec`, computed where there are none."""
-        from mergecast.checkpoints.writer import write_safetensors
-
-        path = f"{folder}/{self.store.key(spec)}.safetensors"
-        record = self.store.get(spec)
-        if record is None:
-            tensors, result = compute()
-            self.store.put_file(spec, path, lambda part: write_safetensors(part, tensors), result)
-            record = dict(result)
-        return Checkpoint.open(self.store.folder / path), record

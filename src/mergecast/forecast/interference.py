@@ -100,6 +100,8 @@ class Interference:
     def interval(self, places: Sequence[Place], level: float = 0.9) -> tuple[Array, Array]:
         """Ends of an interval of the mean of several members, from draws of the parameters.
 
+        They end at 0, and at 1 or the most that the members keep alone.
+
         Parameters
         ----------
         places : sequence of Place
@@ -114,7 +116,8 @@ class Interference:
         )
         means += generator.normal(0, self.noise, (_DRAWS, 1))
         low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
-        return np.clip(low, 0, None), high
+        most = np.mean([self.alone[place.member].kept.max() for place in places])
+        return np.clip(low, 0, None), np.clip(high, None, max(most, 1.0))
 
     def _kept(self, parameters: Array, place: Place) -> Array:
         at, alone = self.members.index(place.member), self.alone[place.member]

@@ -79,12 +79,8 @@ class StrengthForecast:
     Parameters
     ----------
     readings : StrengthReadings
-        Members alone, and a few merges.
-
-    Raises
-    ------
-    UndefinedError
-        No merge was made, or one keeps what is not finite.
+        Members alone, and a few merges. What a member keeps at more than the strongest that it was
+        measured at alone says nothing of the law, and takes no part.
     """
 
     def __init__(self, readings: StrengthReadings) -> None:
@@ -129,6 +125,8 @@ class StrengthForecast:
         ------
         UsageError
             A label that the readings do not have, or no weight above zero.
+        UndefinedError
+            No merge was made, or one keeps what is not finite.
         """
         weights = self._weights(members)
         if strengths is None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import itemgetter
 
 from mergecast.report.model import BestStrength
 from mergecast.report.table import Table, number, wrapped
 
-#: Sets shown with their best recipe, and the width of their names.
+#: Sets shown with their best strength, and the width of their names.
 _STRENGTHS, _WIDTH = 12, 26
 STRENGTHS_ARE = (
     "Kept: of each model's own answers to its samples, both at one confidence; retention of "
@@ -17,12 +16,9 @@ STRENGTHS_ARE = (
 
 
 def strength_parts(strengths: list[BestStrength]) -> Iterator[Table | str]:
-    """The recipes that keep most of each size of set, each set by its best method."""
-    best: dict[tuple[str, ...], BestStrength] = {}
-    for entry in sorted(strengths, key=itemgetter("kept"), reverse=True):
-        best.setdefault(tuple(entry["members"]), entry)
-    for size in sorted({len(members) for members in best}):
-        ranked = [entry for members, entry in best.items() if len(members) == size]
+    """The sets of each size that keep most, each at its best strength."""
+    for size in sorted({len(entry["members"]) for entry in strengths}):
+        ranked = [entry for entry in strengths if len(entry["members"]) == size]
         rows: list[list[str] | None] = [
             [
                 wrapped(" + ".join(entry["members"]), _WIDTH),
@@ -33,10 +29,10 @@ def strength_parts(strengths: list[BestStrength]) -> Iterator[Table | str]:
             for entry in ranked[:_STRENGTHS]
         ]
         noun = "pairs" if size == 2 else f"sets of {size}"
-        title = f"Best recipe of {len(ranked)} {noun}"
+        title = f"Best strength of {len(ranked)} {noun}"
         if len(ranked) > _STRENGTHS:
             title += f": the {_STRENGTHS} that keep most"
         headings = ["set", "method, scaling", "kept, 90 %", "by default"]
         yield Table(title, headings, rows, keys=2)
-    if best:
+    if strengths:
         yield STRENGTHS_ARE

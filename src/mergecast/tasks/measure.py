@@ -10,13 +10,14 @@ from torch import Tensor
 
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.runtime.stage import Stage
+from mergecast.tasks.batches import BATCHES
 from mergecast.tasks.probe import FORWARD, Probe
 from mergecast.tasks.scores import IGNORED
 from mergecast.tasks.task import Samples, Task
 
 #: What is measured of every answer; each is a method of `Task`.
 QUANTITIES = ("score", "loss", "probability")
-EVALUATION = Stage("evaluation", 1, uses=(FORWARD,), modules=("mergecast.tasks.measure",))
+EVALUATION = Stage("evaluation", 1, uses=(FORWARD, BATCHES), modules=("mergecast.tasks.measure",))
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.errors import FamilyError, UndefinedError, UsageError
 from mergecast.evidence.retention import forms
-from mergecast.evidence.retention.answers import kept_of
+from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.retention.merges import answer, compare, merge_spec
 from mergecast.evidence.session import Session
@@ -25,14 +26,13 @@ from mergecast.evidence.superposition.collect import SHIFTS, gather
 from mergecast.evidence.superposition.shifts import HALF, Shifts, centred
 from mergecast.family.heads import is_statistic
 from mergecast.merging.recipe import Recipe
-from mergecast.merging.run import MERGE, merge
-from mergecast.merging.stand_ins import ALONE, merge_alone
+from mergecast.merging.run import MERGE, merged_blocks
 from mergecast.runtime.stage import Stage
 from mergecast.tables.strengths import Alone, Kept, StrengthReadings
 
 _MODULES = ("mergecast.evidence.superposition.strengths",)
-OWN = Stage("alone at strengths", 1, uses=(SHIFTS, ALONE, forms.STAGE), modules=_MODULES)
-GROUP = Stage("group at strengths", 1, uses=(SHIFTS, MERGE, forms.STAGE), modules=_MODULES)
+OWN = Stage("alone at strengths", 2, uses=(SHIFTS, MERGE, forms.STAGE), modules=_MODULES)
+GROUP = Stage("group at strengths", 2, uses=(SHIFTS, MERGE, forms.STAGE), modules=_MODULES)
 #: Strengths of a model alone, as shares of the strongest: that is the strength that gives 3/2 of
 #: the length of its task vector, or more than the default one where this is stronger.
 _ALONE, _LENGTH, _DEFAULT = (1 / 6, 1 / 3, 1 / 2, 2 / 3, 1.0), 1.5, 1.2
@@ -65,9 +65,7 @@ class Direction:
         return {name: start + strength * self.step[name] for name, start in self.start.items()}
 
 
-def collect_strengths(
-    session: Session, method: str, shifts: Shifts | None = None
-) -> StrengthReadings:
+def collect_strengths(session: Session, method: str) -> StrengthReadings:
     """Measure a method's strengths in a family of two or more; what is stored is not made again.
 
     Parameters
@@ -77,8 +75,6 @@ def collect_strengths(
     method : str
         A method with a strength. Where it is more than a sum of task vectors, its curves choose
         no better than one fixed strength (`benchmarks/strength.py`).
-    shifts : Shifts, optional
-        Of the same session, where they are there already.
 
     Raises
     ------
@@ -89,23 +85,32 @@ def collect_strengths(
     """
     session.recipe(method).check_strength()
     names = sorted(session.family.names)
-    labelled = all(session.merge_samples(label).labels is not None for label in names)
-    way = "labelled" if labelled else "unlabelled"
+    way = way_of_asking(session)
     key = f"{FORM}_{way}"
-    if shifts is None:
-        shifts = gather(session, {label: kept_of(session, label) for label in names}, ())
+    shifts = gather(session, {label: own_answers(session, label)[0] for label in names}, ())
+    lengths = cache(partial(length, session))
     advance = session.progress.stage(f"strengths of {method}", 3 * len(names))
     alone, merges = {}, []
     for label in names:
-        alone[label] = _alone(session, label, method, key)
+        classes = session.task(label).outputs == "classes"
+        floor = 1 / shifts.single[label].shape[1] if classes else 0.0
+        record = _alone(session, label, method, lengths)
+        kept = [value_of(Comparison(**one), key, label) for one in record["comparisons"]]
+        alone[label] = Alone(np.array(record["strengths"]), np.array(kept), floor)
         advance(1)
     for members in groups(names):
         equal = dict.fromkeys(members, 1.0)
-        for label, strength, comparison in _group(session, members, method):
+        for label, strength, comparison in _group(session, members, method, lengths):
             merges.append(Kept(label, equal, strength, value_of(comparison, key, label)))
         advance(len(members))
     products = {label: products_of(shifts, label) for label in names}
     return StrengthReadings(method, way, alone, products, tuple(merges))
+
+
+def way_of_asking(session: Session) -> str:
+    """``labelled`` where every task's samples have labels, else ``unlabelled``."""
+    labelled = all(session.merge_samples(one).labels is not None for one in session.family.names)
+    return "labelled" if labelled else "unlabelled"
 
 
 def products_of(shifts: Shifts, member: str) -> dict[tuple[str, str], float]:
@@ -141,28 +146,20 @@ def value_of(comparison: Comparison, key: str, label: str) -> float:
     return comparison.values[key]
 
 
-def direction(
-    session: Session, recipe: Recipe, merged: Callable[[Recipe], Mapping[str, Tensor]]
-) -> Direction:
-    """A merge that is made twice, at strength 0 and 1.
+def merged(session: Session, recipe: Recipe, members: Sequence[str]) -> dict[str, Tensor]:
+    """What the family shares, merged in memory, in float32 or wider whatever the base's dtype."""
+    family = session.family
+    wide = np.result_type(np.float32, *{family.base.info(name).dtype for name in family.shared})
+    blocks = merged_blocks(family, recipe, members, session.settings.device, dtype=wide)
+    return {name: to_tensor(array) for name, array in blocks}
 
-    Parameters
-    ----------
-    session : Session
-        The family.
-    recipe : Recipe
-        How, at whatever strength.
-    merged : callable
-        A recipe to the merge's tensors.
-    """
-    none, one = (merged(recipe.at(strength)) for strength in (0.0, 1.0))
-    start, step, squares = {}, {}, 0.0
-    for name in session.family.shared:
-        wide = torch.float64 if none[name].dtype == torch.float64 else torch.float32
-        start[name] = none[name].to(wide)
-        step[name] = one[name].to(wide) - start[name]
-        squares += float(step[name].double().square().sum())
-    return Direction(start, step, float(np.sqrt(squares)))
+
+def direction(session: Session, recipe: Recipe, members: Sequence[str]) -> Direction:
+    """A merge at any strength; it is made twice, at 0 and 1."""
+    start, whole = (merged(session, recipe.at(strength), members) for strength in (0.0, 1.0))
+    step = {name: whole[name] - start[name] for name in start}
+    squares = (float(value.double().square().sum()) for value in step.values())
+    return Direction(start, step, float(np.sqrt(sum(squares))))
 
 
 def length(session: Session, label: str) -> float:
@@ -175,82 +172,52 @@ def length(session: Session, label: str) -> float:
     return float(np.sqrt(sum(squares)))
 
 
-def _alone(session: Session, label: str, method: str, key: str) -> Alone:
+def _alone(
+    session: Session, label: str, method: str, lengths: Callable[[str], float]
+) -> dict[str, Any]:
     """What a model keeps of itself at several strengths of its own task vector."""
 
     def compute() -> dict[str, object]:
-        way = _direction_alone(session, label, method, session.merges.size)
+        way = _made(session, [label], method)
         usual = session.recipe(method).strength or 0.0
-        top = max(length(session, label) / way.length * _LENGTH, _DEFAULT * usual)
-        strengths = [top * part for part in _ALONE]
-        return _compared(session, label, way, [0.0, *strengths])
+        top = max(lengths(label) / way.length * _LENGTH, _DEFAULT * usual)
+        return _compared(session, label, way, [0.0, *(top * part for part in _ALONE)])
 
     spec = merge_spec(session, OWN, label, method)
-    spec |= {"size": session.merges.size, "strengths": _ALONE}
-    record = session.unit(spec, compute)
-    kept = [value_of(Comparison(**one), key, label) for one in record["comparisons"]]
-    outputs = session.task(label).outputs
-    floor = 1 / session.logits(label).shape[-1] if outputs == "classes" else 0.0
-    return Alone(np.array(record["strengths"]), np.array(kept), floor)
-
-
-def _direction_alone(session: Session, label: str, method: str, size: int) -> Direction:
-    """A model merged with copies of its base."""
-    try:
-        way = direction(
-            session,
-            session.recipe(method),
-            lambda recipe: merge_alone(
-                session.family,
-                label,
-                recipe.method,
-                size=size,
-                params=recipe.params,
-                seed=recipe.seed,
-                device=session.settings.device,
-            ),
-        )
-    except (FamilyError, UsageError) as error:
-        raise UndefinedError(f"model {label!r}", f"no merge by {method}: {error}") from error
-    if not way.length > 0:
-        raise UndefinedError(f"model {label!r}", f"{method} leaves nothing of it")
-    return way
+    return session.unit({**spec, "strengths": _ALONE}, compute)
 
 
 def _group(
-    session: Session, members: Sequence[str], method: str
+    session: Session, members: Sequence[str], method: str, lengths: Callable[[str], float]
 ) -> list[tuple[str, float, Comparison]]:
     """A merge at several strengths: every member, strength and what it keeps."""
-    made: list[Direction] = []
+    way = cache(partial(_made, session, members, method))
 
-    def merged() -> Direction:
-        if not made:
-            try:
-                run = partial(
-                    merge, session.family, members=members, device=session.settings.device
-                )
-                made.append(direction(session, session.recipe(method), run))
-            except (FamilyError, UsageError) as error:
-                raise UndefinedError(
-                    f"merge of {'+'.join(members)}", f"none by {method}: {error}"
-                ) from error
-        return made[0]
+    def compute(label: str) -> dict[str, object]:
+        mean = np.sqrt(np.mean([lengths(one) ** 2 for one in members]))
+        return _compared(session, label, way(), [float(mean / way().length * s) for s in _GROUP])
 
     found = []
     models = {label: session.digest(label) for label in sorted(members)}
     for label in members:
-
-        def compute(label: str = label) -> dict[str, object]:
-            way = merged()
-            mean = np.sqrt(np.mean([length(session, one) ** 2 for one in members]))
-            return _compared(session, label, way, [float(mean / way.length * s) for s in _GROUP])
-
         spec = merge_spec(session, GROUP, label, method)
         spec |= {"models": models, "strengths": _GROUP}
-        record = session.unit(spec, compute)
+        record = session.unit(spec, partial(compute, label))
         for strength, one in zip(record["strengths"], record["comparisons"], strict=True):
             found.append((label, strength, Comparison(**one)))
     return found
+
+
+def _made(session: Session, members: Sequence[str], method: str) -> Direction:
+    """A merge at any strength; raises UndefinedError where there is none."""
+    names = "+".join(members)
+    try:
+        way = direction(session, session.recipe(method), members)
+    except (FamilyError, UsageError) as error:
+        raise UndefinedError(f"merge of {names}", f"none by {method}: {error}") from error
+    if not way.length > 0:
+        raise UndefinedError(f"merge of {names}", f"{method} leaves nothing of it")
+    return way
 
 
 def _compared(

@@ -95,16 +95,21 @@ class RetentionLinear(ScaledLinear):
         UsageError
             A frame without any of the retention metrics.
         """
+        Z, y, names, columns = self._learn_use(X, y)
+        self.fades_ = np.isin(names, PAIR)
+        self.coef_[columns] = np.linalg.lstsq(Z[:, columns], y - self.intercept_, rcond=None)[0]
+        return self
+
+    def _learn_use(self, X: Any, y: Any) -> tuple[Floats, Floats, list[str], list[int]]:
+        """Standardised X, y, names of X's columns and where those used are; a level, no effect."""
         Z, y = self._learn_scale(X, y)
         named = hasattr(self, "feature_names_in_")
         names = self.feature_names_in_.tolist() if named else list(map(str, range(Z.shape[1])))
         self.used_ = self._choose(names) if named else names
         columns = [names.index(name) for name in self.used_]
-        self.fades_ = np.isin(names, PAIR)
         self.intercept_ = float(y.mean())
         self.coef_ = np.zeros(Z.shape[1])
-        self.coef_[columns] = np.linalg.lstsq(Z[:, columns], y - self.intercept_, rcond=None)[0]
-        return self
+        return Z, y, names, columns
 
     def _choose(self, names: list[str]) -> list[str]:
         retention = [name for name in self.own if name in names][:1]
@@ -150,16 +155,10 @@ class SuperposedLinear(RetentionLinear):
 
     def fit(self, X: Any, y: Any) -> Self:
         """Fit on member rows; arguments as of `RetentionLinear.fit`."""
-        Z, y = self._learn_scale(X, y)
-        named = hasattr(self, "feature_names_in_")
-        names = self.feature_names_in_.tolist() if named else list(map(str, range(Z.shape[1])))
-        self.used_ = self._choose(names) if named else names
-        columns = [names.index(name) for name in self.used_]
+        Z, y, names, columns = self._learn_use(X, y)
         self.offset_ = self.used_[0]
         self._offset_column = columns[0]
         self.fades_ = np.isin(names, self.used_)
-        self.intercept_ = float(y.mean())
-        self.coef_ = np.zeros(Z.shape[1])
         used = Z[:, columns]
         penalty = np.zeros(len(columns))
         penalty[0] = self.shrinkage * len(y)
