@@ -117,8 +117,7 @@ class MergeSearch:
         self._way = way_of_asking(session)
         self._tried: list[tuple[Recipe, dict[str, Any]]] = []
         self._reasons: list[str] = []
-        merges = 1 + len(_GRID) + _LOOKS + _MERGES * len(self._members)
-        self._advance = progress.stage("merges tried, at most", merges)
+        self._progress, self._advance = progress, progress.stage("merge as given", 1)
 
     def trial(
         self, sought: str, recipe: Recipe, tensors: Mapping[str, Tensor] | None = None
@@ -169,6 +168,8 @@ class MergeSearch:
             changed = recipe.at(_short(strength))
             return self.trial("strength", changed, way.at(changed.params[STRENGTH]))
 
+        most = len(_GRID) + _LOOKS
+        self._advance = self._progress.stage("strengths tried, at most", most)
         grid = [unit * part for part in _GRID]
         values = np.nan_to_num([kept(strength) for strength in grid], nan=-np.inf)
         place = int(values.argmax())
@@ -196,12 +197,14 @@ class MergeSearch:
                 changed = changed.at(_short(recipe.strength * np.exp(logs.mean())))
             return -_finite(self.trial("weights", changed))
 
+        most = _MERGES * len(members)
+        self._advance = self._progress.stage("weights tried, at most", most)
         minimize(
             loss,
             np.zeros(len(members)),
             method="COBYQA",
             bounds=[(-_FARTHEST, _FARTHEST)] * len(members),
-            options={"maxfev": _MERGES * len(members), "initial_tr_radius": 0.3},
+            options={"maxfev": most, "initial_tr_radius": 0.3},
         )
 
     def result(self) -> TunedMerge:

@@ -75,6 +75,7 @@ class Session(Finished):
         self._logits: Remembered[Tensor] = Remembered(lambda logits: logits.nbytes)
         self._modules: dict[str, nn.Module] = {}
         self._loaded: tuple[str, Probe] | None = None
+        self._recipes: tuple[MergeSettings, dict[str, Recipe]] | None = None
 
     def narrowed(self, names: Sequence[str], keys: Collection[str] | None = None) -> Session:
         """The same session with only the models `names`; the store and what was read are shared."""
@@ -96,9 +97,11 @@ class Session(Finished):
         """How merges by one of `methods` are made, or by another method that is registered."""
         return self._made.get(method) or self.merges.recipe(method)
 
-    @cached_property
+    @property
     def _made(self) -> dict[str, Recipe]:
-        return self.merges.recipes()
+        if self._recipes is None or self._recipes[0] is not self.merges:
+            self._recipes = (self.merges, self.merges.recipes())
+        return self._recipes[1]
 
     def task(self, label: str) -> Task:
         """A model's task.
