@@ -2,7 +2,7 @@
 
 Each model is merged once beside one other and once beside all, at three strengths; what these
 merges keep says what the others do to it (`mergecast.forecast.interference`). So 6 N passes beside
-the N² of the shifts, and 5 N alone, serve every pair, set, weights and strength of a method.
+the N² of the shifts, and 6 N alone, serve every pair, set, weights and strength of a method.
 """
 
 from __future__ import annotations
