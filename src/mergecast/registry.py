@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pkgutil import iter_modules
 from typing import Generic, Self, TypeVar
 
@@ -219,7 +220,8 @@ def _matching(pattern: str) -> list[str]:
 def _children(parent: str, pattern: str, *, packages: bool) -> list[str]:
     """Modules in a package; only packages where something is looked for inside them."""
     if "*" not in pattern:
-        return [pattern]
+        there = not parent or find_spec(f"{parent}.{pattern}") is not None
+        return [pattern] if there else []
     inside = iter_modules(getattr(import_module(parent), "__path__", []))
     return sorted(
         info.name for info in inside if fnmatchcase(info.name, pattern) and info.ispkg >= packages

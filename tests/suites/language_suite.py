@@ -86,7 +86,7 @@ class Language(Suite[LanguageRecipe]):
     tasks = (*ANSWERS, COUNTING)
     recipe_type = LanguageRecipe
 
-    def fetch(self, folder):
+    def fetch(self):
         return "nothing to download"
 
     def task(self, recipe, name):

@@ -36,7 +36,7 @@ class Slopes(Suite[Recipe]):
     tasks = ("up", "down")
     recipe_type = Recipe
 
-    def fetch(self, folder):
+    def fetch(self):
         return "nothing to download"
 
     def task(self, recipe, name):

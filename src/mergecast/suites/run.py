@@ -132,6 +132,7 @@ def _run_of(
         raise UsageError(
             "recipe", f"is a {type(recipe).__name__}", f"{name} takes {suite.recipe_type.__name__}"
         )
+    suite.check(recipe)
     return Run(out, name, recipe, seed), tasks
 
 

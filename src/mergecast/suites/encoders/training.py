@@ -1,0 +1,166 @@
+"""How models of pre-trained encoders are made: a head on the frozen encoder, then the encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mergecast.checkpoints.patterns import matches
+from mergecast.errors import UsageError
+from mergecast.runtime.seeds import derived_seed, generator
+from mergecast.suites.encoders.recipe import EncoderRecipe
+from mergecast.suites.encoders.source import EncoderSource
+from mergecast.suites.encoders.task import BATCH, EncoderTask
+from mergecast.tasks.batches import Lengths, cut
+from mergecast.tasks.task import Samples
+
+_PREFIX = "encoder."
+
+
+def fine_tune(
+    source: EncoderSource[Any],
+    recipe: EncoderRecipe,
+    seed: int,
+    task: str,
+    base: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """AdamW on the encoder, in full or by adapters, under a head that is fitted first and frozen.
+
+    Parameters
+    ----------
+    source : EncoderSource
+        The suite.
+    recipe : EncoderRecipe
+        Its settings.
+    seed : int
+        Of batches, dropout and adapters.
+    task : str
+        The task.
+    base : mapping of str to Tensor
+        The base, names with ``encoder.`` before them.
+
+    Returns
+    -------
+    dict
+        All of the encoder and the head.
+
+    Raises
+    ------
+    UsageError
+        Adapters for an encoder that transformers does not build.
+    """
+    train = EncoderTask(task, source=source, recipe=recipe).samples(None, 0, "train")
+    encoder, _ = source.encoder(recipe)
+    encoder.load_state_dict({k.removeprefix(_PREFIX): v for k, v in base.items()})
+    weight, bias = linear_probe(encoder, train, recipe.head_penalty)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(derived_seed(seed, "fine-tune", task, "module"))
+        model = _trainable(encoder, recipe, source.frozen)
+        _train(model, recipe, train, weight, bias, generator(seed, "fine-tune", task))
+        if recipe.regime == "lora":
+            model = model.merge_and_unload()  # type: ignore[operator]
+    state = {f"{_PREFIX}{k}": v.detach().clone() for k, v in encoder.state_dict().items()}
+    return {**state, "head.weight": weight, "head.bias": bias}
+
+
+def linear_probe(encoder: nn.Module, train: Samples, penalty: float) -> tuple[Tensor, Tensor]:
+    """Weight (classes, width) and bias of a logistic regression on the encoder's features.
+
+    Parameters
+    ----------
+    encoder : Module
+        Frozen.
+    train : Samples
+        With labels.
+    penalty : float
+        L2 penalty for each sample.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    encoder.eval()
+    with torch.inference_mode():
+        parts = [encoder(**_batch(train, rows)) for rows in torch.arange(len(train)).split(BATCH)]
+    features = torch.cat(parts).double().numpy()
+    assert train.labels is not None
+    model = LogisticRegression(C=1 / (penalty * len(train)), max_iter=2000)
+    model.fit(features, train.labels.numpy())
+    weight, bias = model.coef_, model.intercept_
+    if len(model.classes_) == 2:
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    return torch.from_numpy(weight).float(), torch.from_numpy(bias).float()
+
+
+def _trainable(encoder: nn.Module, recipe: EncoderRecipe, frozen: tuple[str, ...]) -> nn.Module:
+    """The encoder with the parameters that are trained; adapters are put into it."""
+    if recipe.regime == "full":
+        for name, parameter in encoder.named_parameters():
+            parameter.requires_grad_(not matches(name, frozen))
+        return encoder
+    linear = [name for name, part in encoder.named_modules() if isinstance(part, nn.Linear)]
+    if not linear:
+        raise UsageError(
+            f"backbone {recipe.backbone!r}", "has no linear layers for adapters", "use regime full"
+        )
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise UsageError("peft", "is not installed", "pip install mergecast[bench]") from error
+    config = LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, target_modules=linear)
+    adapted: nn.Module = get_peft_model(encoder, config)
+    return adapted
+
+
+def _train(
+    model: nn.Module,
+    recipe: EncoderRecipe,
+    train: Samples,
+    weight: Tensor,
+    bias: Tensor,
+    draw: torch.Generator,
+) -> None:
+    """`steps` batches, each epoch in a new order; the rate warms up and falls to zero, linearly."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=recipe.rate, weight_decay=recipe.weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: min(1.0, (step + 1) / max(recipe.warmup, 1)) * (1 - step / recipe.steps),
+    )
+    assert train.labels is not None
+    model.train()
+    for rows in _orders(len(train), recipe, draw):
+        logits = functional.linear(model(**_batch(train, rows)), weight, bias)
+        optimizer.zero_grad()
+        functional.cross_entropy(logits, train.labels[rows]).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+    model.eval()
+
+
+def _orders(n: int, recipe: EncoderRecipe, draw: torch.Generator) -> list[Tensor]:
+    size = min(recipe.batch, n)
+    found: list[Tensor] = []
+    while len(found) < recipe.steps:
+        order = torch.randperm(n, generator=draw)
+        found += order[: n - n % size].split(size)
+    return found[: recipe.steps]
+
+
+def _batch(train: Samples, rows: Tensor) -> Mapping[str, Tensor]:
+    """Some samples' inputs, texts without the padding that all of them have."""
+    chosen = _chosen(train, rows)
+    lengths = Lengths.of(chosen)
+    if lengths is None:
+        return chosen.inputs
+    longest = int(lengths.of_each.max())
+    return cut(chosen, list(range(len(chosen))), longest).inputs
+
+
+def _chosen(samples: Samples, rows: Tensor) -> Samples:
+    """Some of the samples, without labels."""
+    inputs = {name: value[rows] for name, value in samples.inputs.items()}
+    return Samples(inputs, None, tuple(samples.ids[row] for row in rows.tolist()))

@@ -1,0 +1,1 @@
+"""``text-15``, short texts on a small sentence encoder."""
