@@ -14,7 +14,7 @@ from mergecast.runtime.lock import folder_lock
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.workers import Workers
 from mergecast.suites.folder import write_run
-from mergecast.suites.merges import N_SETS, SIX, Recipes, check_members, listed_recipes
+from mergecast.suites.merges import N_SETS, Recipes, check_members, listed_recipes
 from mergecast.suites.pair_table import pair_table
 from mergecast.suites.plan import RunPlan
 from mergecast.suites.suite import SUITES, Recipe
@@ -143,7 +143,7 @@ def _checked_recipes(
     for method, params in run.recipe.merging.items():
         METHODS.get(method).validate(params)
     whole = listed_recipes(recipes)
-    names = list(SIX) if methods is None and not whole else listed(methods)
+    names = list(run.suite.recipes) if methods is None and not whole else listed(methods)
     if len(set(names)) != len(names) or not (names or whole):
         raise UsageError("methods", f"are {names}", "name at least one, each once")
     found = {run.merging(name).label: name for name in names}

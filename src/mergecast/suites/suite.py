@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mergecast.errors import UsageError
 from mergecast.registry import Registry
 from mergecast.runtime.stage import Stage
+from mergecast.suites.merges import SIX
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,6 +92,8 @@ class Suite(ABC, Generic[RecipeT]):
         Raised when a change of its code may change a number: data, base or fine-tuning.
     modules : tuple of str
         Where its code is, beside the module of the class.
+    recipes : tuple of str
+        How its models are merged where a run does not say: methods, and recipes by their text.
     """
 
     name: ClassVar[str]
@@ -99,6 +102,7 @@ class Suite(ABC, Generic[RecipeT]):
     recipe_type: type[RecipeT]
     version: ClassVar[int] = 1
     modules: ClassVar[tuple[str, ...]] = ()
+    recipes: ClassVar[tuple[str, ...]] = SIX
 
     @property
     def stage(self) -> Stage:

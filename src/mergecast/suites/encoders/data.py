@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,9 @@ import numpy as np
 from mergecast.errors import UsageError
 from mergecast.runtime.seeds import derived_seed
 from mergecast.typing import Array
+
+#: The share of samples that a class has at least.
+RARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,8 @@ class Labelled:
     ) -> Labelled:
         """From the name of each sample's class; groups are the samples themselves by default.
 
-        Classes are sorted by name. A sample that is there twice is taken once, and not at all
-        where its labels differ.
+        Classes are sorted by name; those of fewer than `RARE` of all samples are left out. A
+        sample that is there twice is taken once, and not at all where its labels differ.
 
         Parameters
         ----------
@@ -53,7 +57,8 @@ class Labelled:
         groups : sequence of str, optional
             One a sample.
         """
-        names = tuple(sorted(set(classes)))
+        counts = Counter(classes)
+        names = tuple(sorted(k for k, count in counts.items() if count >= RARE * len(samples)))
         values = np.empty(len(samples), dtype=object)
         values[:] = list(samples)
         keys = [_key(value) for value in values]
@@ -61,7 +66,7 @@ class Labelled:
         for key, name in zip(keys, classes, strict=True):
             said.setdefault(key, set()).add(name)
         first = dict(reversed([(key, row) for row, key in enumerate(keys)]))
-        rows = sorted(row for key, row in first.items() if len(said[key]) == 1)
+        rows = sorted(row for key, row in first.items() if len(said[key]) == 1 and classes[row] in names)
         kept = values[rows]
         if len(kept) and isinstance(kept[0], np.ndarray):
             kept = np.stack(list(kept))

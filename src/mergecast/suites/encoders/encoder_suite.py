@@ -19,9 +19,27 @@ SHARED = tuple(
     for name in ("data", "encoder_suite", "model", "recipe", "source", "splits", "task", "training")
 )
 
+#: How the models of such suites are merged, unless they are told otherwise: the methods people use,
+#: and those that have a strength at more than one.
+RECIPES = (
+    "weight_avg",
+    "task_arithmetic",
+    "task_arithmetic(scaling=0.7)",
+    "task_arithmetic(scaling=1)",
+    "ties",
+    "ties(density=0.5, scaling=1)",
+    "dare",
+    "della",
+    "tsv",
+    "isotropic",
+    "model_stock",
+)
+
 
 class EncoderSuite(EncoderSource[EncoderRecipeT], Suite[EncoderRecipeT]):
     """A source of encoders and data, and how it becomes models; all stateless."""
+
+    recipes = RECIPES
 
     def check(self, recipe: EncoderRecipeT) -> None:
         """Raise ResourceError where something was not fetched, before anything is run."""

@@ -25,10 +25,14 @@ class EncoderRecipe(Recipe):
         The most samples of each split; a task that has fewer takes what it has.
     split_seed : int
         Of which sample lies in which split.
+    shots : int
+        Training samples of each class that the head is fitted on. Few of them leave the encoder
+        something to learn, as heads made of class names do.
     head_penalty : float
         L2 penalty of the head's logistic regression (scikit-learn's 1 / C, a sample).
-    steps, batch, rate, warmup, weight_decay
-        AdamW with a linear warm-up and a linear decay to zero.
+    steps, batch, optimizer, rate, warmup, weight_decay
+        AdamW, or SGD with momentum 0.9; the rate warms up and falls to zero, linearly. Without a
+        rate the suite's own of the regime.
     rank, alpha : int, float
         Of the adapters.
     """
@@ -39,10 +43,12 @@ class EncoderRecipe(Recipe):
     n_calibration: int = Field(100, ge=1)
     n_test: int = Field(500, ge=1)
     split_seed: int = 0
+    shots: int = Field(16, ge=1)
     head_penalty: float = Field(1e-3, gt=0)
     steps: int = Field(200, ge=1)
     batch: int = Field(16, ge=1)
-    rate: float = Field(3e-4, gt=0)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    rate: float | None = Field(None, gt=0)
     warmup: int = Field(20, ge=0)
     weight_decay: float = Field(0.01, ge=0)
     rank: int = Field(8, ge=1)

@@ -12,7 +12,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from mergecast.errors import ResourceError
-from mergecast.suites.encoders.recipe import EncoderRecipe
+from mergecast.suites.encoders.recipe import EncoderRecipe, Regime
 from mergecast.suites.packages import Package, suite_cache
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class EncoderSource(ABC, Generic[EncoderRecipeT]):
         Raised when `prepare` writes other files; what was prepared before is then made anew.
     frozen : tuple of str
         Patterns of the parameters of the encoder that full fine-tuning leaves as they are.
+    rates : mapping of str to float
+        AdamW's learning rate of each regime, so high that merges lose something.
     """
 
     name: ClassVar[str]
@@ -51,6 +53,7 @@ class EncoderSource(ABC, Generic[EncoderRecipeT]):
     packages: ClassVar[tuple[Package, ...]]
     data_version: ClassVar[int] = 1
     frozen: ClassVar[tuple[str, ...]] = ()
+    rates: ClassVar[Mapping[Regime, float]]
 
     @abstractmethod
     def prepare(self, archives: Mapping[str, Path], folder: Path) -> None:

@@ -57,11 +57,12 @@ def fine_tune(
     train = EncoderTask(task, source=source, recipe=recipe).samples(None, 0, "train")
     encoder, _ = source.encoder(recipe)
     encoder.load_state_dict({k.removeprefix(_PREFIX): v for k, v in base.items()})
-    weight, bias = linear_probe(encoder, train, recipe.head_penalty)
+    weight, bias = linear_probe(encoder, _shots(train, recipe.shots), recipe.head_penalty)
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(derived_seed(seed, "fine-tune", task, "module"))
         model = _trainable(encoder, recipe, source.frozen)
-        _train(model, recipe, train, weight, bias, generator(seed, "fine-tune", task))
+        rate = recipe.rate or source.rates[recipe.regime]
+        _train(model, recipe, rate, train, weight, bias, generator(seed, "fine-tune", task))
         if recipe.regime == "lora":
             model = model.merge_and_unload()  # type: ignore[operator]
     state = {f"{_PREFIX}{k}": v.detach().clone() for k, v in encoder.state_dict().items()}
@@ -118,6 +119,7 @@ def _trainable(encoder: nn.Module, recipe: EncoderRecipe, frozen: tuple[str, ...
 def _train(
     model: nn.Module,
     recipe: EncoderRecipe,
+    rate: float,
     train: Samples,
     weight: Tensor,
     bias: Tensor,
@@ -125,7 +127,7 @@ def _train(
 ) -> None:
     """`steps` batches, each epoch in a new order; the rate warms up and falls to zero, linearly."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=recipe.rate, weight_decay=recipe.weight_decay)
+    optimizer = _optimizer(trained, recipe, rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
         lambda step: min(1.0, (step + 1) / max(recipe.warmup, 1)) * (1 - step / recipe.steps),
@@ -139,6 +141,15 @@ def _train(
         optimizer.step()
         schedule.step()
     model.eval()
+
+
+def _optimizer(
+    trained: list[nn.Parameter], recipe: EncoderRecipe, rate: float
+) -> torch.optim.Optimizer:
+    if recipe.optimizer == "sgd":
+        decay = recipe.weight_decay
+        return torch.optim.SGD(trained, lr=rate, momentum=0.9, weight_decay=decay)
+    return torch.optim.AdamW(trained, lr=rate, weight_decay=recipe.weight_decay)
 
 
 def _orders(n: int, recipe: EncoderRecipe, draw: torch.Generator) -> list[Tensor]:
@@ -160,7 +171,15 @@ def _batch(train: Samples, rows: Tensor) -> Mapping[str, Tensor]:
     return cut(chosen, list(range(len(chosen))), longest).inputs
 
 
+def _shots(samples: Samples, count: int) -> Samples:
+    """The first `count` samples of each class."""
+    assert samples.labels is not None
+    of_class = [(samples.labels == k).nonzero()[:count, 0] for k in samples.labels.unique()]
+    return _chosen(samples, torch.cat(of_class))
+
+
 def _chosen(samples: Samples, rows: Tensor) -> Samples:
-    """Some of the samples, without labels."""
+    """Some of the samples."""
     inputs = {name: value[rows] for name, value in samples.inputs.items()}
-    return Samples(inputs, None, tuple(samples.ids[row] for row in rows.tolist()))
+    labels = None if samples.labels is None else samples.labels[rows]
+    return Samples(inputs, labels, tuple(samples.ids[row] for row in rows.tolist()))

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
 from mergecast.errors import UsageError
 from mergecast.suites.encoders.encoder_suite import SHARED, EncoderSuite
-from mergecast.suites.encoders.recipe import EncoderRecipe
+from mergecast.suites.encoders.recipe import EncoderRecipe, Regime
 from mergecast.suites.packages import Package, unpacked
 from mergecast.suites.suite import SUITES
 from mergecast.suites.text.sources import PACKAGES, TASKS, read_task
@@ -64,6 +64,7 @@ class Text(EncoderSuite[TextRecipe]):
     modules = (*SHARED, "mergecast.suites.text.sources")
     packages = (MINILM, *PACKAGES)
     frozen = ("bert.embeddings.*",)
+    rates: ClassVar[Mapping[Regime, float]] = {"full": 1e-3, "lora": 5e-3}
 
     def prepare(self, archives: Mapping[str, Path], folder: Path) -> None:
         """Texts of all tasks, and the encoder's folder as transformers reads it."""
