@@ -25,7 +25,8 @@ from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.rows import member_rows
 from mergecast.forecast.training import TrainingRows, training_rows
 from mergecast.suites.digits.recipe import DigitsRecipe
-from mergecast.suites.run import SIX, run_suite
+from mergecast.suites.merges import SIX
+from mergecast.suites.run import run_suite
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable
 from mergecast.tables.runs import load_run

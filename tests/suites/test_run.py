@@ -12,7 +12,8 @@ import pytest
 
 from mergecast.errors import FamilyError, ResourceError, UndefinedError, UsageError
 from mergecast.suites.digits.task import DigitsTask
-from mergecast.suites.run import SIX, run_suite
+from mergecast.suites.merges import SIX
+from mergecast.suites.run import run_suite
 from mergecast.suites.status import suite_status
 from mergecast.suites.suite import Recipe
 from mergecast.tables.missing import MissingOutcome

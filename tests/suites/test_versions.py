@@ -16,7 +16,8 @@ from mergecast.suites import evaluate as scoring
 from mergecast.suites import pair_table, units
 from mergecast.suites import run as running
 from mergecast.suites.digits.suite import Digits
-from mergecast.suites.run import SIX, run_suite
+from mergecast.suites.merges import SIX
+from mergecast.suites.run import run_suite
 
 TASKS = ["parity", "upright", "noisy"]
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mergecast.forecast.validation.choices import MEASURED_PAIRS
 from mergecast.forecast.validation.decisions import Choices
-from mergecast.forecast.validation.evaluation import Evaluation
+from mergecast.forecast.validation.evaluation import CEILING, Evaluation
 from mergecast.forecast.validation.protocols import PROTOCOLS
 from mergecast.report.table import (
     MISSING,
@@ -49,7 +49,7 @@ def evaluation_parts(evaluation: Evaluation) -> Iterator[Table | str]:
     rows: list[list[str] | None] = []
     for method, predictors in results.groupby("method", sort=False):
         # A method is a line of its own: a column for it would leave no room for intervals.
-        rows += [*([None] if rows else []), [str(method), *[""] * width]]
+        rows += [*([None] if rows else []), [_heading(method, predictors), *[""] * width]]
         for row in predictors.to_dict("records"):
             cells = ["n/a"] * width  # it does not apply here, which is not the same as undefined
             if not row["note"]:
@@ -64,6 +64,12 @@ def evaluation_parts(evaluation: Evaluation) -> Iterator[Table | str]:
     )
     notes = dict.fromkeys([*results["note"], *evaluation.notes])
     yield from (f"note: {note}" for note in notes if note)
+
+
+def _heading(method: object, predictors: pd.DataFrame) -> str:
+    """A method, and what r its noisy outcomes allow at most."""
+    ceiling = predictors[CEILING].iloc[0]
+    return str(method) if pd.isna(ceiling) else f"{method} (r at most {number(ceiling, 2)})"
 
 
 def choice_parts(choices: Choices) -> Iterator[Table]:

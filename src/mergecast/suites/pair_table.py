@@ -96,6 +96,6 @@ def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
         reestimate_batchnorm=run.recipe.reestimate_batchnorm,
     )
     with Session(family, tasks, settings, merges, workers, progress=progress) as session:
-        table = collect_evidence(session, plan.tier, METRICS).table(family.names, run.suite_name)
+        table = collect_evidence(session, plan.tier, METRICS).table(family.names, run.label)
     recipe = {**table.recipe, "suite": run.recipe.model_dump(mode="json")}
     return replace(table, versions=pairs_versions(plan), recipe=recipe)

@@ -190,7 +190,7 @@ def _write_tables(
         [(unit.how, unit.members) for unit in merges],
         records,
         by_task,
-        suite=run.suite_name,
+        suite=run.label,
         versions=plan.stages(),
         recipe={"suite": run.recipe.model_dump(mode="json")},
     )

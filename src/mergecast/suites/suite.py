@@ -114,6 +114,15 @@ class Suite(ABC, Generic[RecipeT]):
     def fetch(self) -> str:
         """Bring data and weights that are not bundled into `suite_cache`; says what was done."""
 
+    def label(self, recipe: RecipeT) -> str:
+        """What tables call the suite under a recipe: its name, after a slash what kind of models.
+
+        Models of one name but for what stands after the slash are of the same tasks: protocols that
+        hold out a suite hold them out together.
+        """
+        del recipe
+        return self.name
+
     def check(self, recipe: RecipeT) -> None:
         """Raise an error where a run by this recipe could not even begin; nothing by default."""
 

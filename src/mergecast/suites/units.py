@@ -67,6 +67,11 @@ class Run:
         return SUITES.get(self.suite_name)
 
     @property
+    def label(self) -> str:
+        """What its tables call the suite."""
+        return self.suite.label(self.recipe)
+
+    @property
     def store(self) -> Store:
         """Where this run's units are kept."""
         return Store(self.folder)

@@ -11,7 +11,8 @@ import pandas as pd
 from mergecast.forecast.estimators.predictors import BASELINES, PREDICTORS
 from mergecast.forecast.intervals import add_intervals
 from mergecast.forecast.training import TrainingRows, learnable, training_rows
-from mergecast.forecast.validation.evaluation import COUNTS, RESULT_COLUMNS, Evaluation
+from mergecast.forecast.validation.ceiling import ceilings
+from mergecast.forecast.validation.evaluation import CEILING, COUNTS, RESULT_COLUMNS, Evaluation
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
 from mergecast.forecast.validation.scoring import is_constant, scores
 from mergecast.forecast.validation.uncertainty import (
@@ -127,6 +128,7 @@ def evaluate(
     )
     extra = dict.fromkeys(key for row in results for key in row if key not in RESULT_COLUMNS)
     frame = pd.DataFrame(results, columns=[*RESULT_COLUMNS, *extra])
+    frame[CEILING] = frame["method"].map(ceilings(outcomes))
     frame[COUNTS] = frame[COUNTS].fillna(0).astype("int64")
     frame["note"] = [note if isinstance(note, str) else "" for note in frame["note"]]
     return Evaluation(protocol, frame, pd.concat(tables, ignore_index=True), list(notes))

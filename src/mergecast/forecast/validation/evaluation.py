@@ -13,8 +13,9 @@ from mergecast.tables.plain import records
 from mergecast.tables.show import as_html, as_text
 
 SCORES = ["per_fold_r", "per_fold_rho", "pooled_r", "mae", "r2", "coverage"]
+CEILING = "r_ceiling"
 COUNTS = ["n_pairs", "n_folds", "n_undefined_folds"]
-RESULT_COLUMNS = ["protocol", "method", "predictor", "warm", *SCORES, *COUNTS, "note"]
+RESULT_COLUMNS = ["protocol", "method", "predictor", "warm", *SCORES, CEILING, *COUNTS, "note"]
 # Predictors on one screen.
 _SHOWN = 16
 
@@ -31,7 +32,9 @@ class Evaluation:
         One row a (method, predictor): `per_fold_r` and `per_fold_rho`, the means of Pearson's r and
         Spearman's ρ over the folds where they are defined; `pooled_r` over all folds' predictions
         together; `mae`, the mean absolute error; `r2`, the share of squared deviations from the
-        mean outcome that is explained; all on *pairs*, in retention; `coverage`, the share of
+        mean outcome that is explained; all on *pairs*, in retention; `r_ceiling`, the highest r
+        that outcomes as noisy as these allow (`ceilings`; NaN where their errors are not known);
+        `coverage`, the share of
         member rows inside their nominal 90 % interval (``l2to`` only); counts of pairs, of folds
         and of folds whose r is undefined (fewer than three pairs, or a constant side). What does
         not apply or is undefined is NaN, with a `note`. What was asked for stands in further

@@ -80,8 +80,13 @@ def _task_folds(splitter: LeaveOneTaskOut | LeaveTwoTasksOut, rows: TrainingRows
         yield name, train, test
 
 
+def kin(suite: str) -> str:
+    """Whose models are held out together: a suite's name up to the first slash."""
+    return suite.partition("/")[0]
+
+
 def _suite_folds(rows: TrainingRows) -> Iterator[Fold]:
-    suite = rows.keys["suite"].to_numpy(dtype=str)
+    suite = np.array([kin(name) for name in rows.keys["suite"]])
     names = np.unique(suite).tolist()
     if len(names) < 2:
         raise UsageError(

@@ -66,7 +66,8 @@ class Labelled:
         for key, name in zip(keys, classes, strict=True):
             said.setdefault(key, set()).add(name)
         first = dict(reversed([(key, row) for row, key in enumerate(keys)]))
-        rows = sorted(row for key, row in first.items() if len(said[key]) == 1 and classes[row] in names)
+        one = {key: row for key, row in first.items() if len(said[key]) == 1}
+        rows = sorted(row for row in one.values() if classes[row] in names)
         kept = values[rows]
         if len(kept) and isinstance(kept[0], np.ndarray):
             kept = np.stack(list(kept))
@@ -96,7 +97,7 @@ class Labelled:
             arrays |= _texts("samples", self.samples)
         else:
             arrays["samples"] = self.samples
-        np.savez_compressed(path, **arrays)
+        np.savez_compressed(path, allow_pickle=False, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> Labelled:

@@ -41,6 +41,11 @@ class EncoderSuite(EncoderSource[EncoderRecipeT], Suite[EncoderRecipeT]):
 
     recipes = RECIPES
 
+    def label(self, recipe: EncoderRecipeT) -> str:
+        """``text-15/minilm-l3``, or ``text-15/minilm-l3/lora``."""
+        regime = "" if recipe.regime == "full" else f"/{recipe.regime}"
+        return f"{self.name}/{recipe.backbone}{regime}"
+
     def check(self, recipe: EncoderRecipeT) -> None:
         """Raise ResourceError where something was not fetched, before anything is run."""
         self.prepared()
@@ -50,9 +55,7 @@ class EncoderSuite(EncoderSource[EncoderRecipeT], Suite[EncoderRecipeT]):
         """The encoder with the task's head."""
         from mergecast.suites.encoders.task import BATCH, HEAD, EncoderTask
 
-        return EncoderTask(
-            name, private=(HEAD,), batch_size=BATCH, source=self, recipe=recipe
-        )
+        return EncoderTask(name, private=(HEAD,), batch_size=BATCH, source=self, recipe=recipe)
 
     def base(self, recipe: EncoderRecipeT, seed: int) -> dict[str, Tensor]:
         """The pre-trained encoder, the same for every seed."""

