@@ -23,6 +23,7 @@ from mergecast.api.metrics import measure
 from mergecast.forecast.estimators.retention_linear import PAIR, RetentionLinear
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.rows import member_rows
+from mergecast.forecast.shipped import MEASURED
 from mergecast.forecast.training import TrainingRows, training_rows
 from mergecast.suites.digits.recipe import DigitsRecipe
 from mergecast.suites.merges import SIX
@@ -31,7 +32,7 @@ from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable
 from mergecast.tables.runs import load_run
 
-RUN = Path(__file__).parent / "results/digits-14"
+RUN = MEASURED / "digits-14"
 KEYS = ["method", "left", "right"]
 FAMILIES = {
     "two layers of 128, 200 steps": (

@@ -23,6 +23,7 @@ import pandas as pd
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.intervals import LEVEL
 from mergecast.forecast.measured import with_measured
+from mergecast.forecast.shipped import MEASURED
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable
 from mergecast.tables.runs import load_run
@@ -30,7 +31,7 @@ from mergecast.tables.sets import join_members
 
 KEYS = ["method", "left", "right"]
 COUNTS = (1, 3, 5, 10)
-RUN = Path(__file__).parent / "results/digits-14"
+RUN = MEASURED / "digits-14"
 
 
 def main() -> None:

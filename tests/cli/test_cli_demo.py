@@ -15,7 +15,7 @@ from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable
 from mergecast.tables.runs import load_run
 
-MEASURED = Path(__file__).parents[2] / "benchmarks" / "results" / "digits-14"
+MEASURED = Path(__file__).parents[2] / "src" / "mergecast" / "data" / "measured" / "digits-14"
 
 
 @pytest.fixture

@@ -27,15 +27,27 @@ def test_every_command_shows_an_example(command):
 
 def test_list_names_suites_and_tasks():
     assert "digits-14  14 tasks" in runner.invoke(app, ["list"]).stdout
-    [suite] = json.loads(runner.invoke(app, ["list", "--json"]).stdout)["suites"]
-    assert suite["suite"] == "digits-14"
-    assert len(suite["tasks"]) == 14
+    suites = json.loads(runner.invoke(app, ["list", "--json"]).stdout)["suites"]
+    tasks = {suite["suite"]: len(suite["tasks"]) for suite in suites}
+    assert tasks == {"digits-14": 14, "text-15": 15}
 
 
-def test_fetch_says_that_nothing_is_needed(tmp_path):
-    result = runner.invoke(app, ["fetch", "digits-14", "-o", str(tmp_path / "run")])
+def test_fetch_says_that_nothing_is_needed():
+    result = runner.invoke(app, ["fetch", "digits-14"])
     assert "needs no download" in result.stdout
-    assert not (tmp_path / "run").exists()
+
+
+def test_settings_of_a_suite_are_its_own(tmp_path):
+    arguments = ["run", "digits-14", "-o", str(tmp_path)]
+    for more, said in (
+        (["--backbone", "x"], "backbone"),
+        (["--set", "steps=0"], "setting steps"),
+        (["--set", "steps"], "steps=200"),
+    ):
+        result = runner.invoke(app, [*arguments, *more])
+        assert result.exit_code != 0
+        assert said in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_run_summarises_and_status_counts(tmp_path, monkeypatch):

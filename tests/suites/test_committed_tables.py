@@ -8,7 +8,7 @@ from mergecast.suites.folder import read_run
 from mergecast.suites.pair_table import pairs_versions
 from mergecast.tables.runs import load_run
 
-COMMITTED = Path(__file__).parents[2] / "benchmarks" / "results" / "digits-14"
+COMMITTED = Path(__file__).parents[2] / "src" / "mergecast" / "data" / "measured" / "digits-14"
 
 
 def test_no_number_in_the_committed_tables_is_stale():

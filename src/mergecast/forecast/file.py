@@ -97,6 +97,9 @@ class MethodModel(Strict):
         file of an earlier version does not say.
     validation : dict of str to Score
         Errors of the predictor and of those it was chosen from.
+    between_suites : bool
+        Whether quantiles and errors are of kinds of models that the fits had not seen; of new
+        models of the same kind otherwise.
     """
 
     predictor: str
@@ -110,6 +113,7 @@ class MethodModel(Strict):
     n_pairs: Count
     domain: list[str] = Field(default=[])
     most_kept: NonNegative | None = Field(default=None)
+    between_suites: bool = False
 
     @property
     def needs(self) -> list[str]:

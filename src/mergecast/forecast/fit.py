@@ -16,11 +16,11 @@ from mergecast.forecast.estimators.predictors import PREDICTORS
 from mergecast.forecast.estimators.stored import StoredModel
 from mergecast.forecast.file import Feature, MethodModel, Quantile, Score
 from mergecast.forecast.intervals import LEVEL, conformal_half_width
-from mergecast.forecast.rows import IDENTITY, ROW_KEYS
+from mergecast.forecast.rows import IDENTITY, ROW_KEYS, kin
 from mergecast.forecast.training import TrainingRows
 from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
-from mergecast.forecast.validation.scoring import scores
+from mergecast.forecast.validation.scoring import fold_scores, scores
 from mergecast.typing import Floats
 
 AUTO: Final = "auto"
@@ -100,6 +100,8 @@ def fit_unit(unit: FitUnit) -> tuple[MethodModel, MethodModel | None]:
 def fit_cold(unit: FitUnit) -> MethodModel:
     """The predictor chosen with both tasks unseen (L2TO), fitted on all rows.
 
+    Of several kinds of models it is chosen, and its intervals are made, with a whole kind unseen.
+
     Raises
     ------
     UsageError
@@ -117,8 +119,11 @@ def fit_cold(unit: FitUnit) -> MethodModel:
     names = [name for name in asked if not lacking[name]]
     if auto and PREFERRED[0] in names:
         names = ["constant", *PREFERRED]
-    held_out = {name: _held_out(unit, name) for name in names}
-    errors = {name: scores(table)["mae"] for name, table in held_out.items()}
+    several = len(set(rows.kins)) > 1
+    held_out = {
+        name: _suites_out(rows, name) if several else _held_out(unit, name) for name in names
+    }
+    errors = {name: _error(table, several) for name, table in held_out.items()}
     name = min(names, key=lambda name: errors[name]) if auto else names[-1]
     fit = _fit(name, rows)
     if not fit[0].needs and name != "constant":
@@ -127,7 +132,18 @@ def fit_cold(unit: FitUnit) -> MethodModel:
         why = "no metric beat the constant"
     else:
         why = f"{name}, least error of {', '.join(names)}" if auto else f"{name}, as asked"
-    return _with_errors(fit, rows, name, f"{why} (L2TO", held_out)
+    by = "a suite unseen" if several else "L2TO"
+    return _with_errors(fit, rows, name, f"{why} ({by}", held_out, by_kin=several)
+
+
+def _suites_out(rows: TrainingRows, name: str) -> pd.DataFrame:
+    """Forecasts of every kind of models by fits on the others."""
+    return out_of_fold(rows, PREDICTORS.get(name), PROTOCOLS.get("suite"))
+
+
+def _error(table: pd.DataFrame, by_kin: bool) -> float:
+    """Mean absolute error of a pair; of every kind of models by itself first."""
+    return float(fold_scores(table)["mae"].mean() if by_kin else scores(table)["mae"])
 
 
 def fit_warm(unit: FitUnit, cold: MethodModel) -> MethodModel | None:
@@ -180,6 +196,7 @@ def _with_errors(
     why: str,
     held_out: Mapping[str, pd.DataFrame],
     new: npt.NDArray[np.bool_] | None = None,
+    by_kin: bool = False,
 ) -> MethodModel:
     """A fit with what validation said of it.
 
@@ -191,20 +208,25 @@ def _with_errors(
         Out-of-fold forecasts of this predictor and of those beside it.
     new : ndarray of shape (n,), optional
         Which of its forecasts are of members without known outcomes, whose intervals differ.
+    by_kin : bool
+        Whether they are of kinds of models that the fits had not seen, each of which counts alike.
     """
     numbers = {other: scores(table) for other, table in held_out.items()}
-    errors = ", ".join(f"{other} {score['mae']:.4f}" for other, score in numbers.items())
+    maes = {other: _error(table, by_kin) for other, table in held_out.items()}
+    errors = ", ".join(f"{other} {error:.4f}" for other, error in maes.items())
+    owners = [kin(suite) for suite in held_out[name]["suite"]] if by_kin else None
     residuals = (held_out[name]["predicted"] - held_out[name]["measured"]).abs().to_numpy()
     return MethodModel(
         predictor=name,
         why=f"{why} mean absolute error: {errors})",
         model=fit[0],
         features=fit[1],
-        residual_quantiles=_quantiles(residuals if new is None else residuals[new]),
+        residual_quantiles=_quantiles(residuals if new is None else residuals[new], owners),
+        between_suites=by_kin,
         known_quantiles=[] if new is None else _quantiles(residuals[~new]),
         n_residuals=len(residuals),
         validation={
-            other: Score(mae=score["mae"], pooled_r=_or_none(score["pooled_r"]))
+            other: Score(mae=maes[other], pooled_r=_or_none(score["pooled_r"]))
             for other, score in numbers.items()
         },
         n_pairs=rows.n_pairs,
@@ -232,9 +254,9 @@ def _held_out(unit: FitUnit, predictor: str) -> pd.DataFrame:
     return table
 
 
-def _quantiles(residuals: Floats) -> list[Quantile]:
+def _quantiles(residuals: Floats, owners: list[str] | None = None) -> list[Quantile]:
     return [
-        Quantile(level=level, half_width=_or_none(conformal_half_width(residuals, level)))
+        Quantile(level=level, half_width=_or_none(conformal_half_width(residuals, level, owners)))
         for level in LEVELS
     ]
 

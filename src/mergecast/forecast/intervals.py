@@ -13,7 +13,9 @@ from mergecast.typing import Floats
 LEVEL = 0.9
 
 
-def conformal_half_width(residuals: Sequence[float] | Floats, level: float) -> float:
+def conformal_half_width(
+    residuals: Sequence[float] | Floats, level: float, owners: Sequence[str] | None = None
+) -> float:
     """Half the width of an interval that a new, exchangeable residual falls in with `level`.
 
     The ⌈(n + 1) level⌉-th smallest of the n absolute residuals; infinite where n is too small for
@@ -23,11 +25,33 @@ def conformal_half_width(residuals: Sequence[float] | Floats, level: float) -> f
     Residuals of pairs that share a task are not exchangeable with those of new tasks: n counts
     members, and the number of independent tasks behind them is smaller. The rank is therefore
     nominal; coverage on unseen tasks is what `evaluate` measures under ``l2to``.
+
+    Parameters
+    ----------
+    residuals : array-like of shape (n,)
+        Signs do not matter.
+    level : float
+        Between 0 and 1.
+    owners : sequence of str, optional
+        Whose each residual is: each owner's count together as much as any other's, however many
+        they are (weighted conformal prediction, Tibshirani et al. 2019).
     """
-    values = np.sort(np.abs(np.asarray(residuals, dtype=np.float64)))
+    values = np.abs(np.asarray(residuals, dtype=np.float64))
+    if owners is not None:
+        return _weighted(values, level, owners)
+    values = np.sort(values)
     # The product is rounded before ceil: 10 * 0.9 must be 9, not 9.000000000000002.
     rank = math.ceil(round((len(values) + 1) * level, 9))
     return float(values[rank - 1]) if rank <= len(values) else math.inf
+
+
+def _weighted(values: Floats, level: float, owners: Sequence[str]) -> float:
+    _, codes, counts = np.unique(np.asarray(owners), return_inverse=True, return_counts=True)
+    order = np.argsort(values, kind="stable")
+    share = np.cumsum(1 / (counts[codes] * len(counts))[order])
+    # The new residual counts as much as the mean of the others.
+    reached = share * len(values) / (len(values) + 1) >= level - 1e-12
+    return float(values[order][reached.argmax()]) if reached.any() else math.inf
 
 
 def add_intervals(predictions: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:

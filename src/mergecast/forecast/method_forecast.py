@@ -71,7 +71,8 @@ def forecast_method(
     ]
     excess = [max(row, default=0.0) for row in distances]
     half = _half_widths(entry, rows, level, suite) * (1 + np.array(excess))
-    half *= np.where(rows["suite"] == suite, 1.0, BETWEEN)
+    if not entry.between_suites:
+        half *= np.where(rows["suite"] == suite, 1.0, BETWEEN)
     table = rows[["suite", "left", "right", "member"]].assign(
         method=method,
         basis=np.where(abstained, ABSTAINED, COLD),

@@ -27,6 +27,24 @@ ROW_KEYS = ["suite", "left", "right", "member"]
 Codes = npt.NDArray[np.intp]
 
 
+def kin(suite: str) -> str:
+    """Whose models are of one kind: a suite's name up to the first slash."""
+    return suite.partition("/")[0]
+
+
+def kin_weights(X: Any, n: int) -> Floats:
+    """Weights of n rows, mean 1, by which every kind of models counts as much as any other, (n,).
+
+    From the identity columns; rows without count alike.
+    """
+    if not isinstance(X, pd.DataFrame) or "suite" not in X.columns:
+        return np.ones(n)
+    _, codes, counts = np.unique(
+        [kin(name) for name in X["suite"]], return_inverse=True, return_counts=True
+    )
+    return np.asarray(n / (counts[codes] * len(counts)))
+
+
 def member_rows(pairs: PairTable, method: str) -> pd.DataFrame:
     """The pair table seen from each member, with the metrics that say something of `method`.
 

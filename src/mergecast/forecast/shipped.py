@@ -7,6 +7,8 @@ from pathlib import Path
 from mergecast.errors import UsageError
 
 DATA = Path(__file__).parents[1] / "data"
+#: Folders with the measured tables that the shipped forecasters are fitted on, one a suite.
+MEASURED = DATA / "measured"
 DEFAULT = "digits-14"
 
 

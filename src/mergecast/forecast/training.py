@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mergecast.errors import TableError
-from mergecast.forecast.rows import IDENTITY, ROW_KEYS, member_rows, reason_missing
+from mergecast.forecast.rows import IDENTITY, ROW_KEYS, kin, member_rows, reason_missing
 from mergecast.tables.outcomes import OutcomesLike, OutcomeTable, as_outcomes
 from mergecast.tables.pairs import PAIR_KEYS, PairsLike, PairTable, as_pairs
 from mergecast.tables.runs import check_match
@@ -50,6 +50,11 @@ class TrainingRows:
     def groups(self) -> npt.NDArray[np.str_]:
         """The two tasks of each row, (n, 2): what the task-aware splitters take."""
         return self.keys[["left", "right"]].to_numpy(dtype=str)
+
+    @property
+    def kins(self) -> list[str]:
+        """The kind of models of each row, (n,)."""
+        return [kin(name) for name in self.keys["suite"]]
 
     @property
     def n_pairs(self) -> int:

@@ -43,8 +43,11 @@ def pairs_spec(plan: RunPlan, base: str, models: Digests) -> dict[str, object]:
 
 
 def _recipes(plan: RunPlan) -> list[str]:
-    """What the run merges by beside methods as they are usually, of any models."""
-    return sorted(one.label for one in plan.recipes if "(" in one.label and not one.models)
+    """What the run merges by beside the usual methods as they are, of any models."""
+    from mergecast.merging.method import usual_methods
+
+    usual = usual_methods()
+    return sorted(one.label for one in plan.recipes if one.label not in usual and not one.models)
 
 
 def _methods(plan: RunPlan) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from mergecast.errors import UsageError
 from mergecast.forecast.estimators.predictors import predictor
 from mergecast.forecast.estimators.scaling import ScaledLinear, faded, metrics_of
 from mergecast.forecast.estimators.stored_linear import LinearModel
+from mergecast.forecast.rows import kin_weights
 from mergecast.typing import Floats
 
 #: Forms of retention, the best first (`benchmarks/tiers.py`); the labelled one needs labels.
@@ -143,6 +144,7 @@ class SuperposedLinear(RetentionLinear):
     level c, a slope and the overlap's effect. A slope is what holds least in other families: β is
     shrunken towards none. All that is added, on metrics less their means, fades out together where
     one of the two is outside its training range, up to `reach` widths. Beyond, the forecast is x.
+    Where rows are of several kinds of models, each kind counts as much as any other.
 
     Attributes
     ----------
@@ -159,12 +161,15 @@ class SuperposedLinear(RetentionLinear):
         self.offset_ = self.used_[0]
         self._offset_column = columns[0]
         self.fades_ = np.isin(names, self.used_)
-        used = Z[:, columns]
-        penalty = np.zeros(len(columns))
-        penalty[0] = self.shrinkage * len(y)
-        rest = y - self.intercept_ - self._as_it_is(metrics_of(self, X))
-        gram = used.T @ used + np.diag(penalty)
-        self.coef_[columns] = np.linalg.lstsq(gram, used.T @ rest, rcond=None)[0]
+        weights = kin_weights(X, len(y))
+        rest = y - metrics_of(self, X)[:, columns[0]]
+        used = np.column_stack([np.ones(len(y)), Z[:, columns]])
+        penalty = np.zeros(len(columns) + 1)
+        penalty[1] = self.shrinkage * len(y)
+        gram = (used.T * weights) @ used + np.diag(penalty)
+        level, *effects = np.linalg.lstsq(gram, (used.T * weights) @ rest, rcond=None)[0]
+        self.intercept_ = float(self.mean_[columns[0]] + level)
+        self.coef_[columns] = effects
         return self
 
     def predict(self, X: Any) -> Floats:

@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from mergecast.errors import UsageError
 from mergecast.forecast.estimators.predictors import Predictor, checked_numbers
+from mergecast.forecast.rows import kin
 from mergecast.forecast.splitters import Indices, LeaveOneTaskOut, LeaveTwoTasksOut
 from mergecast.forecast.training import TrainingRows
 from mergecast.registry import Registry
@@ -78,11 +79,6 @@ def _task_folds(splitter: LeaveOneTaskOut | LeaveTwoTasksOut, rows: TrainingRows
     names = splitter.fold_names(groups)
     for name, (train, test) in zip(names, splitter.split(groups=groups), strict=True):
         yield name, train, test
-
-
-def kin(suite: str) -> str:
-    """Whose models are held out together: a suite's name up to the first slash."""
-    return suite.partition("/")[0]
 
 
 def _suite_folds(rows: TrainingRows) -> Iterator[Fold]:
