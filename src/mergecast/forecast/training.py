@@ -169,6 +169,9 @@ def _usual_reason(pairs: PairTable, rows: pd.DataFrame, key: str, method: str) -
 
 
 def _join(pairs: PairTable, measured: pd.DataFrame, method: str, beside: list[str]) -> TrainingRows:
+    suites = pairs.frame["suite"].isin(measured["suite"].unique())
+    # Where one suite was not merged by it, what that suite lacks is no gap.
+    pairs = pairs.keep(suites) if suites.any() else pairs
     rows, notes = _without_missing(pairs, method)
     notes = [*beside, *notes]
     joined = rows.merge(measured.drop(columns="method"), on=ROW_KEYS, how="left", validate="1:1")

@@ -1,0 +1,181 @@
+"""A forecaster on suites that it never saw, beside what is to be had for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mergecast.errors import UsageError
+from mergecast.forecast.estimators.retention_linear import LABELLED, UNLABELLED
+from mergecast.forecast.forecaster import Forecaster
+from mergecast.forecast.rows import ROW_KEYS, kin, member_rows
+from mergecast.forecast.validation.ceiling import ceilings
+from mergecast.forecast.validation.scoring import paired_predictions, pearson
+from mergecast.runtime.progress import Progress, Silent
+from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.pairs import PairTable
+from mergecast.tables.plain import records
+from mergecast.tables.show import as_text
+
+#: What stands beside a forecaster, as the metric is, nothing fitted: the first that is there.
+AS_THEY_ARE: Mapping[str, tuple[str, ...]] = {
+    "superposition": ("superposed_matched_unlabelled",),
+    "superposition, labelled": ("superposed_matched_labelled",),
+    "the base alone": ("base_matched_unlabelled",),
+    "retention alone": (*LABELLED, *UNLABELLED),
+}
+FORECASTER = "forecaster"
+CONSTANT = "constant of the others"
+COLUMNS = [
+    "suite",
+    "tier",
+    "protocol",
+    "method",
+    "predictor",
+    "pooled_r",
+    "r_ceiling",
+    "per_fold_r",
+    "mae",
+    "mae_constant",
+    "coverage90",
+    "width90",
+    "answered",
+    "n_pairs",
+]
+
+
+@dataclass(frozen=True, repr=False)
+class SuiteScores:
+    """What forecasts of suites are worth.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        One row a suite, tier, protocol, method and predictor: `pooled_r` over all pairs and
+        `per_fold_r` (of ``suite``, the same); `r_ceiling`, the most that the outcomes' noise
+        allows; `mae` of a pair and `mae_constant`, that of the suite's own mean, which nobody knows
+        before; `coverage90` and `width90`, the share of members in their 90 % interval and its mean
+        width, NaN for predictors without intervals; `answered`, the share of pairs that got a
+        number, on which all but it is measured.
+    notes : list of str
+        What was left out, and why.
+    """
+
+    rows: pd.DataFrame
+    notes: list[str]
+
+    def __repr__(self) -> str:
+        return as_text(["Forecasts of suites, means over methods"], self.overview())
+
+    def overview(self) -> pd.DataFrame:
+        """Means over methods: one row a protocol, tier, suite and predictor."""
+        keys = ["protocol", "tier", "suite", "predictor"]
+        numbers = [column for column in COLUMNS[5:] if column != "n_pairs"]
+        return self.rows.groupby(keys, sort=False)[numbers].mean().reset_index()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; undefined is None."""
+        return {"rows": records(self.rows), "notes": self.notes}
+
+
+def score_suites(
+    tables: tuple[PairTable, OutcomeTable],
+    tiers: list[str],
+    progress: Progress | None = None,
+    workers: int = 1,
+) -> SuiteScores:
+    """Forecast every suite by a forecaster of the others, at each tier of evidence.
+
+    Suites of one kind (`kin`) are held out together.
+
+    Parameters
+    ----------
+    tables : PairTable and OutcomeTable
+        Of several suites.
+    tiers : list of str
+        What the forecasts may read.
+    progress : Progress, optional
+        Told of every suite and tier.
+    workers : int
+        Processes; the numbers do not depend on it.
+
+    Raises
+    ------
+    UsageError
+        All suites are of one kind.
+    """
+    pairs, outcomes = tables
+    kins = sorted({kin(suite) for suite in pairs.suites})
+    if len(kins) < 2:
+        raise UsageError("suites", f"are of one kind ({kins[0]})", "give two or more kinds")
+    advance = (progress or Silent()).stage("a suite unseen", len(kins) * len(tiers))
+    rows: list[dict[str, Any]] = []
+    notes: dict[str, None] = {}
+    for tier in tiers:
+        cut = pairs.up_to(tier)
+        for name in kins:
+            others = [suite for suite in pairs.suites if kin(suite) != name]
+            known = outcomes.keep(outcomes.frame["suite"].isin(others))
+            seen = cut.keep(cut.frame["suite"].isin(others))
+            forecaster = Forecaster.fit(seen, known, cheaper=False, warm=False, workers=workers)
+            for suite in (suite for suite in pairs.suites if kin(suite) == name):
+                new = cut.keep(cut.frame["suite"] == suite)
+                truth = outcomes.keep(outcomes.frame["suite"] == suite)
+                here = {"suite": suite, "tier": tier, "protocol": "suite"}
+                untold = sorted(set(truth.recipes) - set(forecaster.file.methods))
+                notes |= dict.fromkeys(
+                    f"{method} of {suite}: no other kind of models was merged by it"
+                    for method in untold
+                )
+                rows += [{**here, **row} for row in _scored(forecaster, known, new, truth)]
+            advance(1)
+    return SuiteScores(pd.DataFrame(rows, columns=COLUMNS), list(notes))
+
+
+def _scored(
+    forecaster: Forecaster, known: OutcomeTable, pairs: PairTable, truth: OutcomeTable
+) -> Iterator[dict[str, Any]]:
+    """The rows of one suite: by the forecaster, and by what there is without one."""
+    measured = truth.members().rename(columns={"retention": "measured"})
+    most = ceilings(truth)
+    told = forecaster.forecast(pairs).rows.merge(measured, on=[*ROW_KEYS, "method"])
+    means = known.pairs().groupby("method")["retention"].mean()
+    for method, table in told.groupby("method", sort=True):
+        name = str(method)
+        members = member_rows(pairs, name)
+        beside = {CONSTANT: pd.Series(means[name], members.index)}
+        for label, forms in AS_THEY_ARE.items():
+            found = [form for form in forms if form in members]
+            if found:
+                beside[label] = members[found[0]]
+        tables = {FORECASTER: table.rename(columns={"retention": "predicted"})}
+        for label, values in beside.items():
+            one = members[ROW_KEYS].assign(predicted=values)
+            tables[label] = one.merge(measured[measured["method"] == method], on=ROW_KEYS)
+        for label, one in tables.items():
+            yield {"method": name, "predictor": label, "r_ceiling": most.get(name), **_numbers(one)}
+
+
+def _numbers(table: pd.DataFrame) -> dict[str, Any]:
+    """The scores of one method's forecasts, member rows with `predicted` and `measured`."""
+    defined = table.dropna(subset="measured")
+    told = defined.dropna(subset="predicted")
+    paired, truth = (
+        paired_predictions(told.assign(fold="")),
+        paired_predictions(defined.assign(fold="", predicted=0.0))["measured"].to_numpy(),
+    )
+    numbers: dict[str, Any] = {"n_pairs": len(truth), "answered": len(paired) / len(truth)}
+    numbers["mae_constant"] = float(np.abs(truth - truth.mean()).mean())
+    if paired.empty:
+        return numbers
+    predicted, measured = paired["predicted"].to_numpy(), paired["measured"].to_numpy()
+    numbers["pooled_r"] = numbers["per_fold_r"] = pearson(predicted, measured)
+    numbers["mae"] = float(np.abs(predicted - measured).mean())
+    if "lower" in told:
+        numbers["coverage90"] = float(told["measured"].between(told["lower"], told["upper"]).mean())
+        numbers["width90"] = float((told["upper"] - told["lower"]).mean())
+    return numbers
