@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,9 +114,9 @@ class Labelled:
 
 
 def _key(value: Any) -> str:
-    """What a sample is, as text."""
+    """What a sample is, as text: of images a digest."""
     if isinstance(value, np.ndarray):
-        return value.tobytes().hex()
+        return hashlib.sha256(value.tobytes()).hexdigest()
     return str(value)
 
 
