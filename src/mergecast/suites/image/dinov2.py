@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from mergecast.checkpoints.module_names import ModuleNames
 from mergecast.errors import ResourceError, UsageError
 from mergecast.typing import Array
 
@@ -93,11 +94,11 @@ def convert(path: Path, folder: Path, heads: int) -> None:
         raise ResourceError(path, f"holds no DINOv2: no {error}", "fetch it again") from error
     tensors = {name: torch.tensor(value) for name, value in state.items()}
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    _, said = _transformers().Dinov2Model.from_pretrained(str(folder), output_loading_info=True)
-    for problem, names in said.items():
-        if names:
-            what = f"is not DINOv2-small: {problem.replace('_', ' ')} {sorted(map(str, names))[0]}"
-            raise ResourceError(path, what, "fetch it again")
+    try:
+        _read(folder)
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()[1].strip()
+        raise ResourceError(path, f"is not DINOv2-small: {first}", "fetch it again") from error
 
 
 def encoder(folder: Path) -> tuple[nn.Module, int]:
@@ -109,8 +110,19 @@ def encoder(folder: Path) -> tuple[nn.Module, int]:
 
 def weights(folder: Path) -> dict[str, Tensor]:
     """The published values, which `prepare` wrote."""
-    model = _transformers().Dinov2Model.from_pretrained(str(folder / _FOLDER))
-    return {f"vit.{name}": value for name, value in model.state_dict().items()}
+    return {f"vit.{name}": value for name, value in _read(folder / _FOLDER).items()}
+
+
+def _read(folder: Path) -> dict[str, Tensor]:
+    """All of a folder's weights under the names that the installed transformers has for them."""
+    transformers = _transformers()
+    config = transformers.Dinov2Config.from_pretrained(str(folder))
+    model = transformers.Dinov2Model(config)
+    names = ModuleNames(model)
+    tensors = load_file(folder / "model.safetensors")
+    model.load_state_dict({names.get(name) or name: value for name, value in tensors.items()})
+    state: dict[str, Tensor] = model.state_dict()
+    return state
 
 
 def _named(arrays: dict[str, Array], nodes: Any) -> Iterator[tuple[str, Array]]:
