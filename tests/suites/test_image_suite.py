@@ -91,6 +91,17 @@ def test_pictures_are_normalised_at_the_side_of_the_backbone(backbone, side):
     assert torch.allclose(seen.mean(dim=0), wanted, atol=0.01)
 
 
+def test_steps_and_rate_follow_the_backbone_unless_given():
+    assert (ImageRecipe().rate, ImageRecipe().steps) == (1e-4, 200)
+    other = ImageRecipe.of({"backbone": "efficientnet-lite0"})
+    assert (other.rate, other.steps) == (1e-3, 300)
+    assert ImageRecipe.of({"regime": "lora"}).rate == 1e-3
+    given = ImageRecipe.of({"backbone": "efficientnet-lite0", "rate": 0.5})
+    assert (given.rate, given.steps) == (0.5, 300)
+    assert ImageRecipe.model_validate_json(given.model_dump_json()) == given
+    assert (ImageRecipe.quick().steps, ImageRecipe.quick().n_calibration) == (2, 16)
+
+
 def test_another_backbone_is_refused_by_name():
     recipe = ImageRecipe(backbone="dinov2-large")
     with pytest.raises(UsageError, match="dinov2-large.*dinov2-small"):

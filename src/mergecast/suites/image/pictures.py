@@ -79,7 +79,8 @@ def from_file(path: Path) -> Array:
 def is_small(path: Path) -> bool:
     """Whether the sides of a PNG, which its first bytes tell, are no longer than `LONGEST`."""
     with path.open("rb") as file:
-        return max(struct.unpack(">II", file.read(24)[16:])) <= LONGEST
+        width, height = struct.unpack(">II", file.read(24)[16:])
+    return bool(max(width, height) <= LONGEST)
 
 
 def idx_array(path: Path) -> Array:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import Field, model_validator
 
 from mergecast.errors import UsageError
 from mergecast.suites.encoders.encoder_suite import SHARED, EncoderSuite
@@ -40,14 +42,32 @@ BACKBONES: Mapping[str, tuple[Package, str]] = {
     "dinov2-small": (DINOV2, "*/vit_s_focus.onnx"),
     "efficientnet-lite0": (EFFICIENTNET, "*/efficientnet-lite0-*.pth"),
 }
+#: Of each backbone and regime: as hot as it takes for merges to lose something.
+TRAINING: Mapping[tuple[str, str], Mapping[str, float | int]] = {
+    ("dinov2-small", "full"): {"steps": 200, "rate": 1e-4},
+    ("dinov2-small", "lora"): {"steps": 200, "rate": 1e-3},
+    ("efficientnet-lite0", "full"): {"steps": 300, "rate": 1e-3},
+}
 #: Of the colours of ImageNet, on which both were trained: red, green, blue.
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class ImageRecipe(EncoderRecipe):
-    """Settings of ``image-11``."""
+    """Settings of ``image-11``; steps and rate follow the backbone and regime unless given.
+
+    There are more calibration samples than evidence needs: BatchNorm is measured anew on them.
+    """
 
     backbone: str = "dinov2-small"
+    n_calibration: int = Field(256, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_backbone(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        asked = [given.get(name, cls.model_fields[name].default) for name in ("backbone", "regime")]
+        return {**TRAINING.get((asked[0], asked[1]), {}), **given}
 
     @classmethod
     def quick(cls) -> Self:
