@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -119,9 +120,9 @@ class Labelled:
 
 
 def _key(value: Any) -> str:
-    """What a sample is, as text."""
+    """What a sample is, as text: of images a digest."""
     if isinstance(value, np.ndarray):
-        return value.tobytes().hex()
+        return hashlib.sha256(value.tobytes()).hexdigest()
     return str(value)
 
 

@@ -1,0 +1,1 @@
+"""``image-11``, small pictures on a convolutional network or a vision transformer."""
