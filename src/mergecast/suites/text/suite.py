@@ -64,7 +64,12 @@ class Text(EncoderSuite[TextRecipe]):
     modules = (*SHARED, "mergecast.suites.text.sources")
     packages = (MINILM, *PACKAGES)
     frozen = ("bert.embeddings.*",)
-    rates: ClassVar[Mapping[Regime, float]] = {"full": 1e-3, "lora": 5e-3}
+    rates: ClassVar[Mapping[tuple[str, Regime], float]] = {
+        ("minilm-l6", "full"): 1e-3,
+        ("minilm-l6", "lora"): 5e-3,
+        ("minilm-l3", "full"): 1e-3,
+        ("minilm-l3", "lora"): 5e-3,
+    }
 
     def prepare(self, archives: Mapping[str, Path], folder: Path) -> None:
         """Texts of all tasks, and the encoder's folder as transformers reads it."""
