@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mergecast.api.demo import demo
     from mergecast.api.forecasts import forecast
     from mergecast.api.inputs import load_tasks
-    from mergecast.api.learning import analyse, evaluate, fit
+    from mergecast.api.learning import analyse, evaluate, fit, unseen_suites
     from mergecast.api.measured import measure
     from mergecast.api.merge_evidence import merge_evidence
     from mergecast.api.metrics import metrics, pair_table, plan
@@ -95,6 +95,7 @@ _HOMES = {
     "reproduce": "mergecast.paper.reproduce",
     "run_suite": "mergecast.suites.run",
     "suite_status": "mergecast.suites.status",
+    "unseen_suites": "mergecast.api.learning",
     "tune_merge": "mergecast.api.tuning",
     "write_merge": "mergecast.merging",
 }
@@ -145,6 +146,7 @@ __all__ = [
     "run_suite",
     "suite_status",
     "tune_merge",
+    "unseen_suites",
     "write_merge",
 ]
 

@@ -33,6 +33,7 @@ VERBS = [
     "run_suite",
     "suite_status",
     "tune_merge",
+    "unseen_suites",
     "write_merge",
 ]
 

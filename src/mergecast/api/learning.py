@@ -11,9 +11,11 @@ import pandas as pd
 
 from mergecast.errors import UsageError
 from mergecast.forecast.forecaster import Forecaster
+from mergecast.forecast.shipped import MEASURED
 from mergecast.forecast.validation import evaluate as validation
 from mergecast.forecast.validation.choices import choices
 from mergecast.forecast.validation.evaluation import Evaluation
+from mergecast.forecast.validation.unseen_suites import SuiteScores, score_suites
 from mergecast.report.inputs import read_tasks
 from mergecast.runtime.progress import Progress
 from mergecast.tables.outcomes import OutcomesLike, OutcomeTable, as_outcomes
@@ -188,6 +190,38 @@ def analyse(
         seed=seed,
         progress=progress,
     )
+
+
+def unseen_suites(
+    runs: Sequence[str | Path] = (),
+    *,
+    tiers: Names = ("weights", "activations"),
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> SuiteScores:
+    """Forecast every suite that comes with mergecast by a forecaster of the others.
+
+    What a forecast of new models of a new kind is worth, beside what is to be had for nothing.
+
+    Parameters
+    ----------
+    runs : sequence of str or Path
+        Folders with `pairs` and `outcomes` tables that are scored and learned from as well.
+    tiers : str or sequence of str
+        What the forecasts may read.
+    workers : int
+        Processes; the numbers do not depend on it.
+    progress : Progress, optional
+        Told of every suite and tier.
+
+    Raises
+    ------
+    UsageError, TableError
+        No such folder or tier, a broken table, all suites of one kind.
+    """
+    folders = [*sorted(MEASURED.iterdir()), *map(Path, runs)]
+    tables = load_run(*folders)
+    return score_suites(tables, listed(tiers), progress, workers)
 
 
 def open_tables(runs: Runs) -> Tables:

@@ -12,16 +12,17 @@ from mergecast.cli.options import (
     AnalysisOption,
     JsonOption,
     MethodOption,
+    OptionalRunsArgument,
     PredictorOption,
-    RunsArgument,
     SeedOption,
     SeedsOption,
     WorkersOption,
 )
+from mergecast.errors import UsageError
 
 
 def command(
-    directories: RunsArgument,
+    directories: OptionalRunsArgument = None,
     protocol: Annotated[
         str,
         typer.Option(
@@ -48,6 +49,14 @@ def command(
         Path | None,
         typer.Option("-o", "--out", help="File for the out-of-fold predictions (.parquet, .csv)."),
     ] = None,
+    default: Annotated[
+        bool,
+        typer.Option(
+            "--default",
+            help="Forecast every suite that comes with mergecast by a forecaster of the others; "
+            "folders given are scored and learned from, too.",
+        ),
+    ] = False,
     workers: WorkersOption = 2,
     json: JsonOption = False,
 ) -> None:
@@ -63,11 +72,26 @@ def command(
       mergecast evaluate runs/digits --protocol l2to --method ties --json
 
       mergecast evaluate runs/digits --predictor lasso --null 99 --analysis
+
+      mergecast evaluate --default
     """
     import mergecast as mc
     from mergecast.runtime.progress import progress_bars
     from mergecast.tables.io import check_format, write_table
 
+    if default:
+        with progress_bars() as bars:
+            found = mc.unseen_suites(directories or (), workers=workers, progress=bars)
+        if json:
+            print_json(found.to_dict())
+            return
+        from mergecast.report.evaluation_tables import suite_parts
+        from mergecast.report.table import open_console, show
+
+        show(open_console(), suite_parts(found))
+        return
+    if not directories:
+        raise UsageError("folders", "none given", "name run folders, or ask for --default")
     if out is not None:
         check_format(out)
     with progress_bars() as bars:

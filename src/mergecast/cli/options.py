@@ -21,6 +21,10 @@ RunsArgument = Annotated[
     list[Path],
     typer.Argument(metavar="DIR...", help="Suite folders with pairs and outcomes tables."),
 ]
+OptionalRunsArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="DIR...", help="Suite folders with pairs and outcomes tables."),
+]
 AnalysisOption = Annotated[
     bool,
     typer.Option(

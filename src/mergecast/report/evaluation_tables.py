@@ -11,6 +11,7 @@ from mergecast.forecast.validation.choices import MEASURED_PAIRS
 from mergecast.forecast.validation.decisions import Choices
 from mergecast.forecast.validation.evaluation import CEILING, Evaluation
 from mergecast.forecast.validation.protocols import PROTOCOLS
+from mergecast.forecast.validation.unseen_suites import SuiteScores
 from mergecast.report.table import (
     MISSING,
     Column,
@@ -70,6 +71,30 @@ def _heading(method: object, predictors: pd.DataFrame) -> str:
     """A method, and what r its noisy outcomes allow at most."""
     ceiling = predictors[CEILING].iloc[0]
     return str(method) if pd.isna(ceiling) else f"{method} (r at most {number(ceiling, 2)})"
+
+
+def suite_parts(found: SuiteScores) -> Iterator[Table | str]:
+    """Every suite as a forecaster of the others has it: one table a tier, means over methods."""
+    for tier, rows in found.overview().groupby("tier", sort=False):
+        yield frame_table(
+            f"A suite unseen, from {tier}: means over methods",
+            rows,
+            [
+                Column("suite", "suite"),
+                Column("predictor", "predictor"),
+                Column("pooled_r", "r", decimals(2)),
+                Column("r_ceiling", "r at most", decimals(2)),
+                Column("mae", "MAE", decimals(3)),
+                Column("mae_constant", "own mean's", decimals(3)),
+                Column("coverage90", "inside", percent),
+                Column("width90", "width", decimals(2)),
+                Column("answered", "answered", percent),
+            ],
+            caption="r, MAE: of a pair's retention; r at most: what the noise of the outcomes "
+            "allows; own mean's: the error of the suite's own mean, which nobody knows before; "
+            "inside, width: of 90 % intervals; answered: pairs with a number",
+        )
+    yield from (f"note: {note}" for note in found.notes)
 
 
 def choice_parts(choices: Choices) -> Iterator[Table]:
