@@ -33,7 +33,7 @@ class EncoderRecipe(Recipe):
     steps, batch, optimizer, rate, warmup, weight_decay
         AdamW, or SGD with momentum 0.9; the rate warms up and falls to zero, linearly. Without a
         rate the suite's own of the regime.
-    rank, alpha : int
+    rank, alpha : int, float
         Of the adapters.
     """
 
@@ -52,7 +52,7 @@ class EncoderRecipe(Recipe):
     warmup: int = Field(20, ge=0)
     weight_decay: float = Field(0.01, ge=0)
     rank: int = Field(8, ge=1)
-    alpha: int = Field(16, ge=1)
+    alpha: float = Field(16, gt=0)
 
     @classmethod
     def quick(cls) -> Self:

@@ -112,7 +112,8 @@ def _trainable(encoder: nn.Module, recipe: EncoderRecipe, frozen: tuple[str, ...
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
         raise UsageError("peft", "is not installed", "pip install mergecast[bench]") from error
-    config = LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, target_modules=linear)
+    # PEFT says that alpha is an integer and takes any number.
+    config = LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, target_modules=linear)  # type: ignore[arg-type]
     adapted: nn.Module = get_peft_model(encoder, config)
     return adapted
 

@@ -1,0 +1,125 @@
+"""A forecaster on suites that it never saw, and what several kinds of models change in a fit."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mergecast.errors import UsageError
+from mergecast.forecast.forecaster import Forecaster
+from mergecast.forecast.intervals import conformal_half_width
+from mergecast.forecast.rows import kin_weights
+from mergecast.forecast.validation.ceiling import ceilings
+from mergecast.forecast.validation.unseen_suites import CONSTANT, FORECASTER, score_suites
+from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.pairs import PairTable
+
+FORM = "superposed_matched_unlabelled"
+
+
+def suite(name, seed, bias=0.05, n=8):
+    """Outcomes that are what superposition says and a bias, which this kind of models has."""
+    draw = np.random.default_rng(seed)
+    labels = [f"t{k}" for k in range(n)]
+    pairs, outcomes = [], []
+    for a in range(n):
+        for b in range(a + 1, n):
+            left, right = draw.uniform(0.6, 0.9, 2)
+            pairs.append(
+                {
+                    "suite": name,
+                    "left": labels[a],
+                    "right": labels[b],
+                    f"{FORM}:left<-right": left,
+                    f"{FORM}:right<-left": right,
+                }
+            )
+            for task, x in ((labels[a], left), (labels[b], right)):
+                outcomes.append(
+                    {
+                        "suite": name,
+                        "method": "ties",
+                        "members": f"{labels[a]}+{labels[b]}",
+                        "task": task,
+                        "score": x + bias + draw.normal(0, 0.01),
+                        "single_score": 1.0,
+                        "retention_stderr": 0.02,
+                    }
+                )
+    return pd.DataFrame(pairs), pd.DataFrame(outcomes)
+
+
+@pytest.fixture(scope="module")
+def tables():
+    made = [suite("a", 0), suite("b/small", 1), suite("b/large", 2), suite("c", 3, bias=0.02)]
+    return (
+        PairTable(pd.concat([pairs for pairs, _ in made], ignore_index=True)),
+        OutcomeTable(pd.concat([outcomes for _, outcomes in made], ignore_index=True)),
+    )
+
+
+def test_every_suite_is_forecast_by_the_other_kinds(tables):
+    found = score_suites(tables, ["activations"])
+    rows = found.rows.set_index(["suite", "predictor"])
+    assert set(found.rows["suite"]) == {"a", "b/small", "b/large", "c"}
+    forecaster = rows.xs(FORECASTER, level="predictor")
+    assert (forecaster["pooled_r"] > 0.95).all()
+    assert (forecaster["answered"] == 1).all()
+    assert forecaster.loc["a", "mae"] < rows.loc[("a", "superposition"), "mae"]
+    assert rows.loc[("a", CONSTANT), "mae"] > forecaster.loc["a", "mae"]
+    assert rows.loc[("a", "superposition"), "mae"] == pytest.approx(0.05, abs=0.01)
+    assert math.isnan(rows.loc[("a", "superposition"), "coverage90"])
+    assert (forecaster.drop("c")["coverage90"] >= 0.85).all()
+    assert found.to_dict()["rows"][0]["suite"] == "a"
+    assert "means over methods" in repr(found)
+
+
+def test_kinds_are_held_out_together(tables):
+    pairs, outcomes = tables
+    alone = pairs.frame["suite"].str.startswith("b/")
+    only = outcomes.frame["suite"].str.startswith("b/")
+    with pytest.raises(UsageError, match="of one kind"):
+        score_suites((pairs.keep(alone), outcomes.keep(only)), ["activations"])
+
+
+def test_a_method_that_no_other_kind_knows_is_named(tables):
+    pairs, outcomes = tables
+    renamed = outcomes.frame["suite"] == "c"
+    frame = outcomes.frame.copy()
+    frame.loc[renamed, ["method", "recipe"]] = "tsv"
+    found = score_suites((pairs, OutcomeTable(frame)), ["activations"])
+    assert found.notes == ["tsv of c: no other kind of models was merged by it"]
+    assert "c" not in set(found.rows["suite"])
+
+
+def test_intervals_of_several_kinds_are_of_kinds_unseen(tables):
+    entry = Forecaster.fit(*tables, warm=False).file.methods["ties"]
+    assert entry.between_suites
+    assert "a suite unseen" in entry.why
+    pairs, outcomes = tables
+    one = pairs.keep(pairs.frame["suite"] == "a"), outcomes.keep(outcomes.frame["suite"] == "a")
+    assert not Forecaster.fit(*one, warm=False).file.methods["ties"].between_suites
+
+
+def test_every_kind_counts_alike():
+    X = pd.DataFrame({"suite": ["a"] * 6 + ["b/x", "b/y"]})
+    weights = kin_weights(X, 8)
+    assert weights.mean() == pytest.approx(1)
+    assert weights[:6].sum() == pytest.approx(weights[6:].sum())
+    assert (kin_weights(np.ones((3, 1)), 3) == 1).all()
+    # Ten small residuals of one owner against two large ones of another: a half each.
+    residuals, owners = [0.1] * 10 + [1.0] * 2, ["a"] * 10 + ["b"] * 2
+    assert conformal_half_width(residuals, 0.4, owners) == 0.1
+    assert conformal_half_width(residuals, 0.8, owners) == 1.0
+    assert conformal_half_width(residuals, 0.95, owners) == math.inf
+
+
+def test_the_ceiling_falls_with_noise(tables):
+    _, outcomes = tables
+    high = ceilings(outcomes)["ties"]
+    noisy = OutcomeTable(outcomes.frame.assign(retention_stderr=0.06))
+    assert 0.9 < high < 1
+    assert ceilings(noisy)["ties"] < high
+    assert ceilings(OutcomeTable(outcomes.frame.assign(retention_stderr=9.0)))["ties"] == 0
+    assert ceilings(OutcomeTable(outcomes.frame.drop(columns="retention_stderr"))).empty
