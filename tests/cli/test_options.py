@@ -94,9 +94,11 @@ PLURAL = {
     "method": "methods",
     "predictor": "predictors",
     "merge_param": "merge_params",
+    "suite_param": "suite_params",
 }
-#: What is not of the call: where and how results are shown, and Python's own words.
-SHOWN = {"json", "out", "verbose", "plan", "report", "analysis", "sensitivity"}
+#: What is not of the call: where and how results are shown, Python's own words, and what is a call
+#: of its own (`mc.analyse`, `mc.unseen_suites`).
+SHOWN = {"json", "out", "verbose", "plan", "report", "analysis", "default", "sensitivity"}
 CALLS = {
     "check": mc.check,
     "metrics": measure,

@@ -10,8 +10,8 @@ from mergecast.errors import UsageError
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.intervals import conformal_half_width
 from mergecast.forecast.rows import kin_weights
+from mergecast.forecast.unseen_suites import CONSTANT, FORECASTER, score_suites
 from mergecast.forecast.validation.ceiling import ceilings
-from mergecast.forecast.validation.unseen_suites import CONSTANT, FORECASTER, score_suites
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable
 

@@ -41,8 +41,8 @@ def test_settings_of_a_suite_are_its_own(tmp_path):
     arguments = ["run", "digits-14", "-o", str(tmp_path)]
     for more, said in (
         (["--backbone", "x"], "backbone"),
-        (["--set", "steps=0"], "setting steps"),
-        (["--set", "steps"], "steps=200"),
+        (["--suite-param", "steps=0"], "setting steps"),
+        (["--suite-param", "steps"], "steps=200"),
     ):
         result = runner.invoke(app, [*arguments, *more])
         assert result.exit_code != 0

@@ -12,10 +12,10 @@ import pandas as pd
 from mergecast.errors import UsageError
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.shipped import MEASURED
+from mergecast.forecast.unseen_suites import SuiteScores, score_suites
 from mergecast.forecast.validation import evaluate as validation
 from mergecast.forecast.validation.choices import choices
 from mergecast.forecast.validation.evaluation import Evaluation
-from mergecast.forecast.validation.unseen_suites import SuiteScores, score_suites
 from mergecast.report.inputs import read_tasks
 from mergecast.runtime.progress import Progress
 from mergecast.tables.outcomes import OutcomesLike, OutcomeTable, as_outcomes

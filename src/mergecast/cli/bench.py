@@ -84,9 +84,9 @@ def run(
     backbone: Annotated[
         str, typer.Option(metavar="NAME", help="The encoder, where the suite has several.")
     ] = "",
-    setting: Annotated[
+    suite_param: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="K=V", help="A setting of the suite; repeat for others."),
+        typer.Option(metavar="K=V", help="A setting of the suite; repeat for others."),
     ] = None,
     seed: SeedOption = 0,
     tier: TierOption = None,
@@ -118,9 +118,7 @@ def run(
     from mergecast.runtime.progress import progress_bars
     from mergecast.tables.outcomes import OutcomeTable
 
-    settings = parse_parameters(setting, "--set", "steps=200")
-    if backbone:
-        settings["backbone"] = backbone
+    suite_params = parse_parameters(suite_param, "--suite-param", "steps=200")
     with progress_bars() as bars:
         folder = mc.run_suite(
             suite,
@@ -130,7 +128,8 @@ def run(
             recipes=recipe,
             seed=seed,
             tier=tier,
-            recipe=mc.SUITES.get(suite).recipe_type.of(settings) if settings else None,
+            backbone=backbone,
+            suite_params=suite_params,
             n_sets=n_sets,
             workers=workers,
             progress=bars,

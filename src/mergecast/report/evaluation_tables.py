@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from mergecast.forecast.unseen_suites import SuiteScores
 from mergecast.forecast.validation.choices import MEASURED_PAIRS
 from mergecast.forecast.validation.decisions import Choices
 from mergecast.forecast.validation.evaluation import CEILING, Evaluation
 from mergecast.forecast.validation.protocols import PROTOCOLS
-from mergecast.forecast.validation.unseen_suites import SuiteScores
 from mergecast.report.table import (
     MISSING,
     Column,

@@ -37,6 +37,8 @@ def run_suite(
     n_sets: int = N_SETS,
     tier: str | None = None,
     recipe: Recipe | None = None,
+    backbone: str = "",
+    suite_params: Mapping[str, object] | None = None,
     seed: int = 0,
     workers: int = 2,
     progress: Progress | None = None,
@@ -64,6 +66,10 @@ def run_suite(
         default.
     recipe : Recipe, optional
         Of the suite's own type; its defaults otherwise.
+    backbone : str
+        The encoder, where the suite has several and no recipe is given.
+    suite_params : mapping of str to object, optional
+        Fields of the recipe that differ from its defaults, where none is given.
     seed : int
         Of all training and of random masks.
     workers : int
@@ -91,6 +97,11 @@ def run_suite(
     --------
     >>> run_suite("digits-14", "runs/digits", only=["upright", "parity"])  # doctest: +SKIP
     """
+    if backbone or suite_params:
+        named = {"backbone": backbone} if backbone else {}
+        if recipe is not None:
+            raise UsageError("recipe", "given beside single settings", "put them into the recipe")
+        recipe = SUITES.get(name).recipe_type.of({**(suite_params or {}), **named})
     run, tasks = _run_of(name, Path(out), only, seed, recipe)
     if n_sets < 0:
         raise UsageError("n_sets", f"is {n_sets}", "name a number of sets of each size, 0 for none")
