@@ -58,7 +58,7 @@ class Text(EncoderSuite[TextRecipe]):
     """Fifteen tasks of short texts on MiniLM."""
 
     name = "text-15"
-    description = "MiniLM (6 or 3 layers) on reviews, tweets, news, mails and glosses; 110 MB"
+    description = "MiniLM (6 or 3 layers) on reviews, tweets, news, mails and glosses; 154 MB"
     tasks = TASKS
     recipe_type = TextRecipe
     modules = (*SHARED, "mergecast.suites.text.sources")
