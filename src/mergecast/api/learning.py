@@ -219,8 +219,8 @@ def unseen_suites(
     UsageError, TableError
         No such folder or tier, a broken table, all suites of one kind.
     """
-    folders = [*sorted(MEASURED.iterdir()), *map(Path, runs)]
-    tables = load_run(*folders)
+    shipped = sorted(path for path in MEASURED.iterdir() if path.is_dir())
+    tables = load_run(*shipped, *runs)
     return score_suites(tables, listed(tiers), progress, workers)
 
 

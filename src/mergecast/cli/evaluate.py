@@ -47,7 +47,9 @@ def command(
     analysis: AnalysisOption = False,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="File for the out-of-fold predictions (.parquet, .csv)."),
+        typer.Option(
+            "-o", "--out", help="File for the predictions, or the scores (.parquet, .csv)."
+        ),
     ] = None,
     default: Annotated[
         bool,
@@ -80,8 +82,17 @@ def command(
     from mergecast.tables.io import check_format, write_table
 
     if default:
+        given = {"--predictor": predictor, "--method": method, "--null": null}
+        given |= {"--analysis": analysis, "--protocol": protocol != "loto"}
+        for option in (name for name, value in given.items() if value):
+            raise UsageError(option, "says nothing beside --default", "leave one of them out")
+        if out is not None:
+            check_format(out)
         with progress_bars() as bars:
             found = mc.unseen_suites(directories or (), workers=workers, progress=bars)
+        if out is not None:
+            write_table(found.rows, out)
+            note(f"{len(found.rows)} scores in {out}")
         if json:
             print_json(found.to_dict())
             return

@@ -24,6 +24,7 @@ from mergecast.tables.show import as_text
 #: What stands beside a forecaster, as the metric is, nothing fitted: the first that is there.
 AS_THEY_ARE: Mapping[str, tuple[str, ...]] = {
     "superposition": ("superposed_matched_unlabelled",),
+    "superposition, overlap": ("superposed_overlap_unlabelled",),
     "superposition, labelled": ("superposed_matched_labelled",),
     "the base alone": ("base_matched_unlabelled",),
     "retention alone": (*LABELLED, *UNLABELLED),
@@ -40,6 +41,7 @@ COLUMNS = [
     "r_ceiling",
     "per_fold_r",
     "mae",
+    "bias",
     "mae_constant",
     "coverage90",
     "width90",
@@ -57,10 +59,11 @@ class SuiteScores:
     rows : DataFrame
         One row a suite, tier, protocol, method and predictor: `pooled_r` over all pairs and
         `per_fold_r` (of ``suite``, the same); `r_ceiling`, the most that the outcomes' noise
-        allows; `mae` of a pair and `mae_constant`, that of the suite's own mean, which nobody knows
-        before; `coverage90` and `width90`, the share of members in their 90 % interval and its mean
-        width, NaN for predictors without intervals; `answered`, the share of pairs that got a
-        number, on which all but it is measured.
+        allows; `mae` of a pair, `bias`, the mean of forecast less measured, and `mae_constant`, the
+        error of the suite's own mean, which nobody knows before; `coverage90` and `width90`, the
+        share of members in their 90 % interval and its mean width, NaN for predictors without
+        intervals; `answered`, the share of pairs that got a number, on which all but it and
+        `mae_constant` are measured.
     notes : list of str
         What was left out, and why.
     """
@@ -164,10 +167,9 @@ def _numbers(table: pd.DataFrame) -> dict[str, Any]:
     """The scores of one method's forecasts, member rows with `predicted` and `measured`."""
     defined = table.dropna(subset="measured")
     told = defined.dropna(subset="predicted")
-    paired, truth = (
-        paired_predictions(told.assign(fold="")),
-        paired_predictions(defined.assign(fold="", predicted=0.0))["measured"].to_numpy(),
-    )
+    paired = paired_predictions(told.assign(fold=""))
+    everyone = paired_predictions(defined.assign(fold="", predicted=0.0))
+    truth = everyone["measured"].to_numpy()
     numbers: dict[str, Any] = {"n_pairs": len(truth), "answered": len(paired) / len(truth)}
     numbers["mae_constant"] = float(np.abs(truth - truth.mean()).mean())
     if paired.empty:
@@ -175,6 +177,7 @@ def _numbers(table: pd.DataFrame) -> dict[str, Any]:
     predicted, measured = paired["predicted"].to_numpy(), paired["measured"].to_numpy()
     numbers["pooled_r"] = numbers["per_fold_r"] = pearson(predicted, measured)
     numbers["mae"] = float(np.abs(predicted - measured).mean())
+    numbers["bias"] = float((predicted - measured).mean())
     if "lower" in told:
         numbers["coverage90"] = float(told["measured"].between(told["lower"], told["upper"]).mean())
         numbers["width90"] = float((told["upper"] - told["lower"]).mean())

