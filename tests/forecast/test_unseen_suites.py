@@ -1,11 +1,14 @@
 """A forecaster on suites that it never saw, and what several kinds of models change in a fit."""
 
+import json
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from mergecast.api import learning
+from mergecast.cli.main import run
 from mergecast.errors import UsageError
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.intervals import conformal_half_width
@@ -73,6 +76,45 @@ def test_every_suite_is_forecast_by_the_other_kinds(tables):
     assert (forecaster.drop("c")["coverage90"] >= 0.85).all()
     assert found.to_dict()["rows"][0]["suite"] == "a"
     assert "means over methods" in repr(found)
+
+
+@pytest.fixture
+def shipped(tables, tmp_path, monkeypatch):
+    """Two of the suites as those that come with mergecast, a third as somebody's own run."""
+    folders = []
+    for name in ("a", "c", "b/small"):
+        folder = tmp_path / name.partition("/")[0]
+        for table, file in zip(tables, ("pairs", "outcomes"), strict=True):
+            table.keep(table.frame["suite"] == name).write(folder / f"{file}.parquet")
+        folders.append(folder)
+    (tmp_path / "measured").mkdir()
+    for folder in folders[:2]:
+        folder.rename(tmp_path / "measured" / folder.name)
+    (tmp_path / "measured" / "README.md").write_text("no suite\n")
+    monkeypatch.setattr(learning, "MEASURED", tmp_path / "measured")
+    return folders[2]
+
+
+def test_the_command_scores_what_is_shipped_and_what_is_given(shipped, tmp_path, capsys):
+    assert run(["evaluate", "--default", "--workers", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "A suite unseen, from activations" in said
+    assert CONSTANT in said
+    out = tmp_path / "scores.csv"
+    arguments = ["evaluate", str(shipped), "--default", "--json", "--workers", "1", "-o", str(out)]
+    assert run(arguments) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert {row["suite"] for row in rows} == {"a", "c", "b/small"}
+    assert {"pooled_r", "r_ceiling", "per_fold_r", "mae", "mae_constant"} <= rows[0].keys()
+    assert len(pd.read_csv(out)) == len(rows)
+
+
+@pytest.mark.parametrize("option", [["--method", "ties"], ["--null", "9"], ["--protocol", "l2to"]])
+def test_what_says_nothing_of_unseen_suites_is_refused(shipped, option, capsys):
+    assert run(["evaluate", "--default", *option]) == 2
+    assert f"{option[0]}: says nothing beside --default" in capsys.readouterr().err
+    assert run(["evaluate"]) == 2
+    assert "--default" in capsys.readouterr().err
 
 
 def test_kinds_are_held_out_together(tables):
