@@ -16,6 +16,7 @@ from mergecast.errors import UndefinedError
 from mergecast.evidence.retention.logits import (
     MOST_CLASSES,
     at_confidence,
+    confidence_of,
     likeliest,
     margins,
     of_target,
@@ -39,6 +40,8 @@ class Answers:
         What they come from, float64.
     target : (n,) tensor
         The class asked about, int64.
+    labelled : bool
+        Whether that is the true class.
     """
 
     merged: Tensor
@@ -46,6 +49,7 @@ class Answers:
     merged_logits: Tensor
     single_logits: Tensor
     target: Tensor
+    labelled: bool = False
 
     @property
     def own(self) -> Tensor:
@@ -132,7 +136,8 @@ class Form:
     range : tuple of float
         The smallest and largest value possible.
     words : str
-        What it is, with ``{target}`` for the class asked about.
+        What it is, with ``{target}`` for the class asked about and ``{judges}`` for what says
+        which answers are right.
     targets : bool
         Whether it asks about a class, so that it has a labelled and an unlabelled way.
     scrambled : bool
@@ -144,6 +149,46 @@ class Form:
     words: str
     targets: bool = True
     scrambled: bool = False
+
+    def in_words(self, way: str) -> str:
+        """What it is in one of the ways of asking."""
+        target, judges = WAYS[way]
+        return self.words.format(target=target, judges=judges)
+
+
+#: Fine-tuned models are right on so many samples, as far as is known without looking; and how
+#: decided a model's answers are made when they are judged. Both chosen on eight families: six
+#: small suites of digits and MiniLM classifiers, `digits-14` and `text-15` on MiniLM-L3.
+_TYPICAL, _DECIDED = 0.8, 0.95
+#: With so many labelled samples labels count as much as a half of what the model believes.
+_LABELS = 200
+
+
+def expected(answers: Answers) -> float:
+    """Expected accuracy of the merge's answers over that of the fine-tuned model's own.
+
+    Where a merge answers otherwise than the fine-tuned model, it is not always wrong: what counts
+    is what the fine-tuned model believes of the merge's answer. Its confidence says too much or
+    too little of how often it is right, so that its logits are brought to a mean confidence
+    half-way between its own and what is typical. Answers are probabilities at a high confidence,
+    the same for both models, so that a change short of another answer counts a little. True
+    classes count beside beliefs, the more the more of them there are.
+    """
+    after, before, target = answers.merged_logits, answers.single_logits, answers.target
+    if before.shape[1] > MOST_CLASSES:
+        classes, target = likeliest(before, target)
+        after, before = after.gather(1, classes), before.gather(1, classes)
+    confidence = (confidence_of(before) + _TYPICAL) / 2
+    right = at_confidence(before, "fine-tuned", confidence)
+    if answers.labelled:
+        share = len(target) / (len(target) + _LABELS)
+        right = (1 - share) * right
+        right[range(len(target)), target] += share
+    said, own = (
+        (at_confidence(logits, model, _DECIDED) * right).sum(dim=1).mean()
+        for model, logits in (("merged", after), ("fine-tuned", before))
+    )
+    return ratio_of(said, own, "expected accuracy")
 
 
 #: All forms, by name.
@@ -181,14 +226,23 @@ FORMS: dict[str, Form] = {
         "both models at the same mean confidence",
         scrambled=True,
     ),
+    "expected": Form(
+        expected,
+        (0, inf),
+        "expected accuracy by the {judges}, over that of the fine-tuned model's answers",
+        scrambled=True,
+    ),
 }
-#: What a form's target is called, by the way of asking.
-TARGETS = {"unlabelled": "fine-tuned model's prediction", "labelled": "true class"}
+#: By the way of asking, the class asked about and what says which answers are right.
+WAYS = {
+    "unlabelled": ("fine-tuned model's prediction", "fine-tuned model's beliefs"),
+    "labelled": ("true class", "true class and the fine-tuned model's beliefs"),
+}
 
 
 def ways() -> Iterator[tuple[str, str, Form]]:
     """Every form in every way of asking: its key, the way, and the form."""
-    for way in TARGETS:
+    for way in WAYS:
         for name, form in FORMS.items():
             if form.targets or way == "unlabelled":
                 yield f"{name}_{way}", way, form
@@ -203,11 +257,11 @@ class Comparison:
 
 
 #: The forms that features are compared in: 1 for the same direction, 0 for an orthogonal one.
-_OF_FEATURES = ("overlap_unlabelled", "matched_unlabelled")
+_OF_FEATURES = ("overlap_unlabelled", "matched_unlabelled", "expected_unlabelled")
 
 
 def compare_features(merged: Tensor, single: Tensor) -> Comparison:
-    """Of features (n, d) the two forms that need no classes: the mean cosine in both."""
+    """Of features (n, d) the forms that need no true classes: the mean cosine in all of them."""
     from torch.nn import functional
 
     cosines = functional.cosine_similarity(merged.double(), single.double(), dim=-1)
@@ -260,7 +314,9 @@ def compare(
             missing[key] = "the samples have no labels"
             continue
         try:
-            values[key] = form.function(Answers(log_after, log_before, after, before, target))
+            values[key] = form.function(
+                Answers(log_after, log_before, after, before, target, way == "labelled")
+            )
         except UndefinedError as reason:
             missing[key] = str(reason)
     return Comparison(values, missing)
@@ -284,14 +340,15 @@ def all_missing(reason: str) -> Comparison:
 
 def _functions() -> list[Callable[..., object]]:
     forms = [form.function for form in FORMS.values()]
-    helpers: list[Callable[..., object]] = [of_target, margins, ratio_of, likeliest, at_confidence]
-    return [*forms, compare, compare_features, mean_of, *helpers]
+    helpers: list[Callable[..., object]] = [of_target, margins, ratio_of, likeliest]
+    levels: list[Callable[..., object]] = [at_confidence, confidence_of]
+    return [*forms, compare, compare_features, mean_of, *helpers, *levels]
 
 
 #: What comparisons are made by: a form that is edited counts at once.
 STAGE = Stage(
     "forms",
-    3,
+    4,
     modules=("mergecast.evidence.retention.forms", "mergecast.evidence.retention.logits"),
     functions=_functions,
 )

@@ -37,19 +37,23 @@ def likeliest(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return classes, (classes == target[:, None]).int().argmax(dim=1)
 
 
-def at_confidence(logits: Tensor, model: str) -> Tensor:
-    """Probabilities of a mean confidence of `CONFIDENCE`, by the one temperature that gives it."""
+def confidence_of(logits: Tensor) -> float:
+    """The largest probability of a row, in the mean."""
+    return float(logits.softmax(dim=1).amax(dim=1).mean())
+
+
+def at_confidence(logits: Tensor, model: str, confidence: float = CONFIDENCE) -> Tensor:
+    """Probabilities of a mean confidence, by the one temperature that gives it."""
     from scipy.optimize import brentq
 
     logits = logits - logits.amax(dim=1, keepdim=True)
 
     def excess(log_scale: float) -> float:
-        confidence = (logits * exp(log_scale)).softmax(dim=1).amax(dim=1).mean()
-        return float(confidence) - CONFIDENCE
+        return confidence_of(logits * exp(log_scale)) - confidence
 
     low, high = -_RANGE, _RANGE
     if not excess(low) < 0 < excess(high):
-        reason = f"no temperature brings the {model} model's confidence to {CONFIDENCE}"
+        reason = f"no temperature brings the {model} model's confidence to {confidence:.3g}"
         raise UndefinedError("retention", reason)
     return (logits * exp(brentq(excess, low, high, xtol=1e-9))).softmax(dim=1)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from mergecast.evidence.kind import EVIDENCE, EvidenceKind
 from mergecast.evidence.metric import metric
 from mergecast.evidence.readings import PairReadings
-from mergecast.evidence.retention.forms import TARGETS, Form, ways
+from mergecast.evidence.retention.forms import Form, ways
 from mergecast.tables.tiers import Tier
 
 EVIDENCE.add(
@@ -29,7 +29,7 @@ _STAND_INS = {
 
 def _register(key: str, way: str, form: Form, stand_in: str) -> None:
     prefix, stands_in = _STAND_INS[stand_in]
-    words = form.words.format(target=TARGETS[way])
+    words = form.in_words(way)
 
     @metric(
         f"{prefix}_{key}",

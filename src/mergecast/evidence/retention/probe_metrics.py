@@ -8,13 +8,13 @@ from __future__ import annotations
 from mergecast.evidence.kind import EVIDENCE, EvidenceKind
 from mergecast.evidence.metric import metric
 from mergecast.evidence.readings import PairReadings
-from mergecast.evidence.retention.forms import TARGETS, Form, ways
+from mergecast.evidence.retention.forms import Form, ways
 
 EVIDENCE.add("probe", EvidenceKind("probe", "probe", "mergecast.evidence.retention.probe"))
 
 
 def _register(key: str, way: str, form: Form) -> None:
-    words = form.words.format(target=TARGETS[way])
+    words = form.in_words(way)
 
     @metric(
         f"probe_{key}",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from mergecast.evidence.kind import EVIDENCE, EvidenceKind
 from mergecast.evidence.metric import metric
 from mergecast.evidence.readings import PairReadings
-from mergecast.evidence.retention.forms import TARGETS, Form, ways
+from mergecast.evidence.retention.forms import Form, ways
 from mergecast.tables.tiers import Tier
 
 EVIDENCE.add(
@@ -22,7 +22,7 @@ _BASE = "base"
 
 
 def _register(key: str, way: str, form: Form) -> None:
-    words = form.words.format(target=TARGETS[way])
+    words = form.in_words(way)
 
     @metric(
         f"superposed_{key}",
