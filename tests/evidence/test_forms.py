@@ -61,6 +61,26 @@ def test_matched_does_not_know_confidence_but_knows_answers():
     assert found == pytest.approx((shared + target) / 2)
 
 
+def test_expected_accuracy_asks_what_the_fine_tuned_model_believes_of_another_answer():
+    # Four samples, two classes, margins alike: a confidence of p in each.
+    margins = torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.0, 2.0], [0.0, 2.0]])
+    flipped = margins.clone()
+    flipped[0] = flipped[0].flip(0)
+    belief, sure = (sigmoid(2) + 0.8) / 2, 0.95
+    agrees = sure * belief + (1 - sure) * (1 - belief)
+    differs = sure * (1 - belief) + (1 - sure) * belief
+    for scale in (0.1, 7.0):  # the merge's own confidence does not count
+        found = compare(scale * flipped, margins).values["expected_unlabelled"]
+        assert found == pytest.approx((3 * agrees + differs) / 4 / agrees)
+    # By the true class the merge is right once more, and that counts 4 parts of 204.
+    labels = torch.tensor([1, 0, 1, 1])
+    found = compare(flipped, margins, labels).values["expected_labelled"]
+    share = 4 / 204
+    after = (1 - share) * (3 * agrees + differs) / 4 + share * sure
+    before = (1 - share) * agrees + share * (3 * sure + 1 - sure) / 4
+    assert found == pytest.approx(after / before)
+
+
 def test_a_model_without_an_opinion_has_no_confidence_to_match():
     found = compare(torch.zeros(3, 2), SINGLE)
     assert "merged model's confidence to 0.85" in found.missing["matched_unlabelled"]

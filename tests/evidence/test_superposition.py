@@ -6,8 +6,9 @@ from mergecast.errors import UndefinedError
 from mergecast.evidence import MergeSettings, ProbeSettings, Session
 from mergecast.evidence.retention import probe as pair_probes
 from mergecast.evidence.retention.answers import Kept, own_answers
-from mergecast.evidence.retention.forms import ways
+from mergecast.evidence.retention.forms import Comparison, ways
 from mergecast.evidence.retention.logits import LIKELIEST, likeliest
+from mergecast.evidence.superposition.checked import PAIRS, checked_pairs, corrected, factor
 from mergecast.evidence.superposition.collect import collect, gather, half_way
 from mergecast.evidence.superposition.shifts import Curve
 from mergecast.family import Family
@@ -61,8 +62,8 @@ def test_a_set_is_added_up_without_a_pass(linear, monkeypatch):
     session = linear()
     collect(session)
     state = {
-        name: half_way(session, None)[name]
-        + sum(0.8 * (half_way(session, x)[name] - half_way(session, None)[name]) for x in "abc")
+        name: half_way(session)[name]
+        + sum(0.8 * (half_way(session, x)[name] - half_way(session)[name]) for x in "abc")
         for name in session.family.shared
     }
     head = {k: v for k, v in session.state("b").items() if k.startswith("head.")}
@@ -83,15 +84,50 @@ def test_passes_are_counted_and_another_model_costs_its_own(linear, monkeypatch)
 
     monkeypatch.setattr(Probe, "forward", counted)
     first = collect(linear(names="ab"))
-    # Two models' own answers; the base and two halves on two tasks; two methods alone.
-    assert len(calls) == 2 + 2 * 3 + 2 * 2
+    # Two models' own answers; the base, a half and the average on two tasks; two methods alone, and
+    # of the only pair.
+    assert len(calls) == 2 + 2 * 3 + 2 * 2 + 2 * 2
     calls.clear()
     assert collect(linear(names="ab")).values == first.values
     assert not calls
-    assert first.values.items() <= collect(linear()).values.items()
-    # The third model's own answers, its samples under the base and three halves, itself on the
-    # others', alone.
-    assert len(calls) == 1 + 4 + 2 + 2
+    again = collect(linear()).values
+    assert {key: again[key] for key in first.values} == pytest.approx(first.values, abs=1e-5)
+    # The third model's own answers, its samples under the base, its half and two averages, and the
+    # others' under these; alone; and where another pair is merged by both methods, that one and
+    # the own answers of the model in it that was there before.
+    new = checked_pairs("abc") != checked_pairs("ab")
+    assert len(calls) == 1 + 4 + 2 + 2 + new * (2 * 2 + 1)
+
+
+def test_of_few_pairs_that_are_merged_no_two_share_a_model():
+    names = [f"model {k}" for k in range(11)]
+    pairs = checked_pairs(names)
+    assert pairs == checked_pairs(names[::-1])
+    assert len({label for pair in pairs for label in pair}) == 2 * len(pairs) == 2 * PAIRS
+    assert all(left < right for left, right in pairs)
+    assert checked_pairs(["b", "a"]) == [("a", "b")]
+    assert checked_pairs(["a"]) == []
+
+
+def test_merges_of_a_few_pairs_say_how_far_all_are_off():
+    def of(value):
+        return Comparison({"expected_unlabelled": value, "kept_unlabelled": value}, {"loss": "no"})
+
+    superposed = {("a", "b"): of(0.6), ("b", "a"): of(0.8), ("a", "c"): of(0.5)}
+    real = {("a", "b"): of(0.8), ("b", "a"): of(0.9)}
+    found = corrected(superposed, real)
+    # Merging loses half of what shifts say; that is believed as checks of 0.02, squared, say.
+    share = (0.4 * 0.2 + 0.2 * 0.1 + 0.02) / (0.4**2 + 0.2**2 + 0.02)
+    assert factor([(0.4, 0.2), (0.2, 0.1)]) == pytest.approx(share)
+    expected = [found[key].values["expected_unlabelled"] for key in superposed]
+    assert expected == pytest.approx([0.8, 0.9, 1 - share * 0.5])
+    # Nobody knows what a form is where nothing changes: it stays, but where a merge was made.
+    kept = [found[key].values["kept_unlabelled"] for key in superposed]
+    assert kept == [0.8, 0.9, 0.5]
+    assert corrected(superposed, {}) == superposed
+    assert found["a", "c"].missing == {"loss": "no"}
+    assert factor([(-0.1, 0.3)] * 9) == 0
+    assert factor([(0.1, 0.9)] * 99) == 3
 
 
 def test_a_curve_finds_the_strength_that_made_a_shift():

@@ -59,7 +59,10 @@ class Feature(Strict):
 
 
 class Quantile(Strict):
-    """Half the width of an interval; null where there are too few residuals for the level."""
+    """Half the width of an interval, of a `MethodModel` with `least_loss` over what is lost.
+
+    Null where there are too few residuals for the level.
+    """
 
     level: float = Field(gt=0, lt=1)
     half_width: NonNegative | None
@@ -97,6 +100,9 @@ class MethodModel(Strict):
         file of an earlier version does not say.
     validation : dict of str to Score
         Errors of the predictor and of those it was chosen from.
+    least_loss : float or None
+        Quantiles are of errors divided by it plus what the forecast says is lost; of errors as they
+        are for None.
     between_suites : bool
         Whether quantiles and errors are of kinds of models that the fits had not seen; of new
         models of the same kind otherwise.
@@ -113,6 +119,7 @@ class MethodModel(Strict):
     n_pairs: Count
     domain: list[str] = Field(default=[])
     most_kept: NonNegative | None = Field(default=None)
+    least_loss: NonNegative | None = Field(default=None)
     between_suites: bool = False
 
     @property

@@ -15,7 +15,7 @@ from mergecast.errors import UsageError
 from mergecast.forecast.estimators.predictors import PREDICTORS
 from mergecast.forecast.estimators.stored import StoredModel
 from mergecast.forecast.file import Feature, MethodModel, Quantile, Score
-from mergecast.forecast.intervals import LEVEL, conformal_half_width
+from mergecast.forecast.intervals import LEAST_LOSS, LEVEL, conformal_half_width, spread
 from mergecast.forecast.rows import IDENTITY, ROW_KEYS, kin
 from mergecast.forecast.training import TrainingRows
 from mergecast.forecast.validation.evaluation import Evaluation
@@ -27,6 +27,8 @@ AUTO: Final = "auto"
 #: From the plainest on: a tie goes to the earlier one. Those that lack their metrics sit out.
 CANDIDATES: Final = [
     "constant",
+    "superposed",
+    "superposed_unlabelled",
     "superposition",
     "superposition_unlabelled",
     "retention",
@@ -37,7 +39,12 @@ CANDIDATES: Final = [
 #: Where their metrics are there, nothing but the constant competes with them: fits of other metrics
 #: that did better on the pairs of one family have not held on others (`docs/tiers.md`), and they
 #: take the least evidence.
-PREFERRED: Final = ["superposition", "superposition_unlabelled"]
+PREFERRED: Final = [
+    "superposed",
+    "superposed_unlabelled",
+    "superposition",
+    "superposition_unlabelled",
+]
 #: What pairs with known outcomes are forecast by, unless another warm predictor is asked for.
 WARM_PREDICTOR: Final = "additive_plus_warm"
 LEVELS: Final = [0.5, 0.8, LEVEL, 0.95]
@@ -215,13 +222,15 @@ def _with_errors(
     maes = {other: _error(table, by_kin) for other, table in held_out.items()}
     errors = ", ".join(f"{other} {error:.4f}" for other, error in maes.items())
     owners = [kin(suite) for suite in held_out[name]["suite"]] if by_kin else None
-    residuals = (held_out[name]["predicted"] - held_out[name]["measured"]).abs().to_numpy()
+    predicted = held_out[name]["predicted"].clip(lower=0.0).to_numpy(dtype="float64")
+    residuals = np.abs(predicted - held_out[name]["measured"].to_numpy()) / spread(predicted)
     return MethodModel(
         predictor=name,
         why=f"{why} mean absolute error: {errors})",
         model=fit[0],
         features=fit[1],
         residual_quantiles=_quantiles(residuals if new is None else residuals[new], owners),
+        least_loss=LEAST_LOSS,
         between_suites=by_kin,
         known_quantiles=[] if new is None else _quantiles(residuals[~new]),
         n_residuals=len(residuals),

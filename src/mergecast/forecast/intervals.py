@@ -11,6 +11,20 @@ import pandas as pd
 from mergecast.typing import Floats
 
 LEVEL = 0.9
+LEAST_LOSS = 0.1
+"""What an interval is wide for where the forecast says that nothing is lost.
+
+Errors grow with what is lost: intervals of one width are too narrow in families that lose much and
+too wide in others. Chosen on eight families, of which 0.05 to 0.2 serve all alike.
+"""
+
+
+def spread(predicted: Floats, least: float | None = LEAST_LOSS) -> Floats:
+    """What residuals are divided by, (n,): what a forecast says is lost, and `least` more.
+
+    All 1 for None.
+    """
+    return np.ones_like(predicted) if least is None else least + np.abs(1.0 - predicted)
 
 
 def conformal_half_width(
@@ -58,12 +72,13 @@ def add_intervals(predictions: pd.DataFrame, level: float = LEVEL) -> pd.DataFra
     """Out-of-fold predictions with `lower` and `upper`, each from folds that share no task with it.
 
     `predictions` as `out_of_fold` returns under ``l2to``. The half width of a row comes from the
-    residuals of all pairs that touch neither of its tasks: the row's own residual, and those of its
-    models' other merges, take no part. (The models behind those residuals may have been fitted with
-    it, as any forecaster's are.) Bounds end at 0 and at 1, or the most that a member of those pairs
-    kept, whichever is more.
+    residuals, over their `spread`, of all pairs that touch neither of its tasks: the row's own
+    residual, and those of its models' other merges, take no part. (The models behind those
+    residuals may have been fitted with it, as any forecaster's are.) Bounds end at 0 and at 1, or
+    the most that a member of those pairs kept, whichever is more.
     """
-    residual = (predictions["predicted"] - predictions["measured"]).abs().to_numpy()
+    width = spread(predictions["predicted"].clip(lower=0.0).to_numpy(dtype="float64"))
+    residual = (predictions["predicted"] - predictions["measured"]).abs().to_numpy() / width
     pairs = predictions[["left", "right"]].to_numpy(dtype=str)
     touches = {task: (pairs == task).any(axis=1) for task in np.unique(pairs)}
     measured = predictions["measured"].to_numpy(dtype="float64")
@@ -73,7 +88,7 @@ def add_intervals(predictions: pd.DataFrame, level: float = LEVEL) -> pd.DataFra
         apart = ~(touches[left] | touches[right])
         widths[left, right] = conformal_half_width(residual[apart], level)
         most[left, right] = float(measured[apart].max(initial=1.0))
-    half = np.array([widths[left, right] for left, right in pairs])
+    half = np.array([widths[left, right] for left, right in pairs]) * width
     ceiling = np.array([most[left, right] for left, right in pairs])
     centre = predictions["predicted"].clip(lower=0.0)
     return predictions.assign(

@@ -12,6 +12,7 @@ from mergecast.errors import UsageError
 from mergecast.forecast.domain import outliers, strangers
 from mergecast.forecast.estimators.predictors import checked_numbers
 from mergecast.forecast.file import MethodModel, Quantile
+from mergecast.forecast.intervals import spread
 from mergecast.forecast.result import ABSTAINED, COLD, MEASURED, ROW_COLUMNS, WARM
 from mergecast.forecast.rows import member_rows, reason_missing
 from mergecast.tables.pairs import PAIR_KEYS, PairTable
@@ -71,6 +72,7 @@ def forecast_method(
     ]
     excess = [max(row, default=0.0) for row in distances]
     half = _half_widths(entry, rows, level, suite) * (1 + np.array(excess))
+    half *= spread(numbers, entry.least_loss)
     if not entry.between_suites:
         half *= np.where(rows["suite"] == suite, 1.0, BETWEEN)
     table = rows[["suite", "left", "right", "member"]].assign(
@@ -146,7 +148,7 @@ def where_known(
 
 
 def _half_widths(entry: MethodModel, rows: pd.DataFrame, level: float, suite: str | None) -> Floats:
-    """Half the width of each row's interval within the training range, (n,)."""
+    """The quantile that each row's interval is made of, (n,)."""
     half = np.full(len(rows), _half_width(entry.residual_quantiles, level))
     if suite is None or not entry.known_quantiles:
         return half

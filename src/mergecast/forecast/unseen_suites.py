@@ -23,10 +23,11 @@ from mergecast.tables.show import as_text
 
 #: What stands beside a forecaster, as the metric is, nothing fitted: the first that is there.
 AS_THEY_ARE: Mapping[str, tuple[str, ...]] = {
-    "superposition": ("superposed_matched_unlabelled",),
+    "superposition": ("superposed_expected_unlabelled",),
+    "superposition, matched": ("superposed_matched_unlabelled",),
     "superposition, overlap": ("superposed_overlap_unlabelled",),
-    "superposition, labelled": ("superposed_matched_labelled",),
-    "the base alone": ("base_matched_unlabelled",),
+    "superposition, labelled": ("superposed_expected_labelled",),
+    "the base alone": ("base_expected_unlabelled",),
     "retention alone": (*LABELLED, *UNLABELLED),
 }
 FORECASTER = "forecaster"

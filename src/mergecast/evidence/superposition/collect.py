@@ -1,13 +1,15 @@
-"""Collecting shifts: every model at half strength on every task's samples, N² forward passes.
+"""Collecting shifts: every two models' average on both tasks' samples, N² forward passes.
 
-Each unit is kept by itself, so that another model costs its own samples under the others and
-itself on theirs. Merges of one model alone are those of the retention probes, made once for both.
+Each unit is kept by itself, so that another model costs its averages with the others. Merges of one
+model alone are those of the retention probes, and the few pairs that are merged by every method
+those of the pair probes, made once for both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
+from itertools import combinations, permutations
 
 from torch import Tensor
 
@@ -21,13 +23,16 @@ from mergecast.evidence.retention.answers import Kept, own_answers
 from mergecast.evidence.retention.batchnorm import BATCHNORM
 from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.retention.merges import (
+    PROBE,
     RETENTION,
     alone_answers,
     answer,
     merge_parameter,
     readings_of,
+    together,
 )
 from mergecast.evidence.session import Session
+from mergecast.evidence.superposition.checked import checked_pairs, corrected
 from mergecast.evidence.superposition.shifts import HALF, Shifts
 from mergecast.merging.decompositions import Decompositions, remembered
 from mergecast.runtime.stage import Stage
@@ -35,15 +40,15 @@ from mergecast.tasks.probe import FORWARD
 
 SHIFTS = Stage(
     "shifts",
-    1,
+    2,
     uses=(FORWARD, ANSWERS),
     modules=("mergecast.evidence.superposition.collect",),
 )
 STAGE = Stage(
     "superposition",
-    1,
-    uses=(SHIFTS, RETENTION.with_uses(BATCHNORM), forms.STAGE),
-    modules=("mergecast.evidence.superposition.shifts",),
+    2,
+    uses=(SHIFTS, RETENTION.with_uses(BATCHNORM), PROBE, forms.STAGE),
+    modules=tuple(f"mergecast.evidence.superposition.{name}" for name in ("shifts", "checked")),
 )
 #: What stands for a partner in the key of what is known of the base.
 BASE = "base"
@@ -54,20 +59,26 @@ def collect(session: Session) -> Readings:
     names = sorted(session.family.names)
     kept = {label: own_answers(session, label)[0] for label in names}
     shifts = gather(session, kept)
-    comparisons: dict[Key, Comparison] = {}
-    for task in names:
-        outputs = session.task(task).outputs
-        reference = shifts.single[task], kept[task].labels, outputs
-        comparisons[task, BASE] = _compare(shifts.base[task], *reference)
-        for partner in names:
-            for method in session.methods if partner != task else ():
-                try:
-                    merged = shifts.of_pair(task, partner, method)
-                except UndefinedError as reason:
-                    comparison = forms.all_missing(str(reason))
-                else:
-                    comparison = _compare(merged, *reference)
-                comparisons[task, partner, method] = comparison
+    pairs = checked_pairs(names)
+    advance = session.progress.stage("checked pairs", len(pairs) * len(session.methods))
+    comparisons: dict[Key, Comparison] = {
+        (task, BASE): _compare(session, shifts.base[task], shifts, kept, task) for task in names
+    }
+    for method in session.methods:
+        superposed: dict[Key, Comparison] = {}
+        for task, partner in permutations(names, 2):
+            try:
+                merged = shifts.of_pair(task, partner, method)
+            except UndefinedError as reason:
+                superposed[task, partner, method] = forms.all_missing(str(reason))
+            else:
+                superposed[task, partner, method] = _compare(session, merged, shifts, kept, task)
+        real: dict[Key, Comparison] = {}
+        for left, right in pairs:
+            both = together(session, (left, right), method)
+            real |= {(left, right, method): both[left], (right, left, method): both[right]}
+            advance(1)
+        comparisons |= corrected(superposed, real)
     return readings_of(comparisons, session)
 
 
@@ -84,15 +95,19 @@ def gather(session: Session, kept: dict[str, Kept], methods: Sequence[str] | Non
     missing: dict[tuple[str, str], str] = {}
     for task in names:
         single[task] = own_answers(session, task)[1].double()
-    weights = cache(partial(half_way, session, None))
+    weights = cache(partial(half_way, session))
     for task in names:
         base[task] = _answers(session, None, task, kept[task], weights)
         advance(1)
     for label in names:
         weights = cache(partial(half_way, session, label))
-        for task in names:
+        half[label, label] = _answers(session, label, label, kept[label], weights) - base[label]
+        advance(1)
+    for pair in combinations(names, 2):
+        weights = cache(partial(half_way, session, *pair))
+        for task, label in (pair, pair[::-1]):
             answers = _answers(session, label, task, kept[task], weights)
-            half[label, task] = answers - base[task]
+            half[label, task] = answers - base[task] - half[task, task]
             advance(1)
     for task in names:
         with remembered(Decompositions()):
@@ -110,29 +125,36 @@ def steps(session: Session) -> Iterator[Step]:
     n, member = session.family.size, min(session.family.names)
     yield Step(lambda: session.logits(member), n, forward=1)
     yield Step(lambda: answer(session, member, half_way(session, member)), n * (n + 1), forward=1)
+    pairs = checked_pairs(session.family.names)
     with remembered(Decompositions()):
         for method in session.methods:
             for name, count in one_of_each_shape(session.family).items():
                 run = partial(merge_parameter, session, [member], method, name, "base")
                 yield Step(run, n * count, memory=held_by_a_merge(session.family))
+            for name, count in one_of_each_shape(session.family).items() if pairs else ():
+                run = partial(merge_parameter, session, pairs[0], method, name)
+                yield Step(run, len(pairs) * count)
+    alone = n + 2 * len(pairs)
     yield Step(
         lambda: answer(session, member, session.state(member)),
-        n * len(session.methods),
+        alone * len(session.methods),
         forward=1,
     )
 
 
-def half_way(session: Session, label: str | None) -> dict[str, Tensor]:
-    """θ₀ + τ/2 of a model, or the base: what the family shares, floats in float32 or float64."""
+def half_way(session: Session, *labels: str) -> dict[str, Tensor]:
+    """θ₀ and τ/2 of some models: what the family shares, floats in float32 or float64."""
     family = session.family
-    if label is None:
+    if not labels:
         return {
             name: to_tensor(family.base.floats(name).reshape(family.base.info(name).shape))
             for name in family.shared
         }
     return {
-        block.name: to_tensor((block.base + HALF * block.delta(0)).reshape(block.shape))
-        for block in family.subset([label]).blocks()
+        block.name: to_tensor(
+            (block.base + HALF * sum(map(block.delta, range(len(labels))))).reshape(block.shape)
+        )
+        for block in family.subset(sorted(labels)).blocks()
     }
 
 
@@ -143,7 +165,10 @@ def _answers(
     kept: Kept,
     weights: Callable[[], dict[str, Tensor]],
 ) -> Tensor:
-    """What is kept of the answers to a task's samples of half a model, or of the base."""
+    """What is kept of the answers to a task's samples of the base, or of halves of models.
+
+    Those are a half of the task's own model, and of another where `label` is another.
+    """
     anew = session.merges.reestimate_batchnorm
     spec = session.spec(
         SHIFTS.with_uses(BATCHNORM) if anew else SHIFTS,
@@ -165,9 +190,12 @@ def _answers(
     return to_tensor(file.array("answers")).double()
 
 
-def _compare(merged: Tensor, single: Tensor, labels: Tensor | None, outputs: str) -> Comparison:
+def _compare(
+    session: Session, merged: Tensor, shifts: Shifts, kept: Mapping[str, Kept], task: str
+) -> Comparison:
+    outputs = session.task(task).outputs
     if outputs == "features":
-        return forms.compare_features(merged, single)
+        return forms.compare_features(merged, shifts.single[task])
     if outputs == "values":
         return forms.all_missing("a regression has no classes")
-    return forms.compare(merged, single, labels)
+    return forms.compare(merged, shifts.single[task], kept[task].labels)

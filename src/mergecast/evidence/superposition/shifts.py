@@ -1,14 +1,16 @@
 """Adding up what models do to each other's answers.
 
 Fine-tuned models of one base hardly interact: on inputs of one task the features of a merge are
-those of the base, plus the shift that each member's task vector causes alone (weight
-disentanglement, Ortiz-Jimenez et al. 2023, arXiv 2305.12827; cross-task linearity, Zhou et al.
-2024, arXiv 2402.03660). With a linear head the same holds of logits, which is where shifts are
-added up here. Nothing is fitted, no labels are needed and no two models are merged.
+those of the base, plus the shift that each member's task vector causes (weight disentanglement,
+Ortiz-Jimenez et al. 2023, arXiv 2305.12827; cross-task linearity, Zhou et al. 2024, arXiv
+2402.03660). With a linear head the same holds of logits, which is where shifts are added up here.
+Nothing is fitted and no labels are needed.
 
-A model's own shift under a method is measured: it is merged alone. A partner's is taken from a
-half of its task vector, scaled to the method's *strength* with it: the share of the task vector
-whose effect on the partner's own answers is nearest to the method's.
+A model's own shift under a method is measured: it is merged alone. A partner's is what a half of
+its task vector adds to a half of the model's own, which is the average of the two: where a head
+reads what fine-tuning made, a partner alone moves nothing. It is scaled to the method's *strength*
+with the partner: the share of its task vector whose effect on its own answers is nearest to the
+method's.
 """
 
 from __future__ import annotations
@@ -75,7 +77,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Shifts:
-    """What the models of a family do to the answers on each task's samples, each of them alone.
+    """What the models of a family do to the answers on each task's samples.
 
     All answers are (r, k), float64; see `mergecast.evidence.retention.answers`.
 
@@ -84,7 +86,8 @@ class Shifts:
     base, single : mapping of str to Tensor
         Task to the answers of the base and of its own fine-tuned model.
     half : mapping of (str, str) to Tensor
-        Model and task to the shift at half the model's task vector.
+        Model and task to the shift at half the model's task vector: alone on its own task, beside
+        a half of the task's own model on another's.
     alone : mapping of (str, str) to Tensor
         Task's model and method to the answers of the model merged alone.
     missing : mapping of (str, str) to str

@@ -18,8 +18,8 @@ from mergecast.typing import Floats
 LABELLED = ("retention_scrambled_kept_labelled", "retention_kept_labelled")
 UNLABELLED = ("retention_scrambled_kept_unlabelled", "retention_kept_unlabelled")
 #: What a merge keeps as superposed shifts have it (`benchmarks/superposition.py`).
-SUPERPOSED_LABELLED = ("superposed_matched_labelled",)
-SUPERPOSED = ("superposed_matched_unlabelled",)
+SUPERPOSED_LABELLED = ("superposed_expected_labelled", "superposed_matched_labelled")
+SUPERPOSED = ("superposed_expected_unlabelled", "superposed_matched_unlabelled")
 #: What is known of the pair: how far two task vectors read the same inputs.
 PAIR = ("right_subspace_overlap_top_k",)
 #: What tells the members of a pair apart where retention was not measured.
@@ -182,3 +182,39 @@ class SuperposedLinear(RetentionLinear):
         mean = self.mean_[column]
         share = faded(X, self.low_, self.high_, self.reach, self.fades_)
         return np.asarray(X[:, column] - mean - (1 - share) * (self.intercept_ - mean))
+
+
+@predictor(
+    "superposed_unlabelled",
+    "the same without labels",
+    needs=SUPERPOSED,
+    stored=LinearModel,
+    own=SUPERPOSED,
+)
+@predictor(
+    "superposed",
+    "what a merge keeps as superposed shifts have it, nothing fitted",
+    needs=(*SUPERPOSED_LABELLED, *SUPERPOSED),
+    stored=LinearModel,
+    own=(*SUPERPOSED_LABELLED, *SUPERPOSED),
+)
+class AsSuperposed(SuperposedLinear):
+    """y(i | j) = x of i and j, x being superposed retention: outcomes decide intervals alone.
+
+    Attributes
+    ----------
+    offset_ : str
+        The name of x; of an array, its first column.
+    """
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Take x's range; arguments as of `RetentionLinear.fit`."""
+        _, _, names, columns = self._learn_use(X, y)
+        self.offset_ = self.used_[0]
+        self._offset_column = columns[0]
+        self.fades_ = np.isin(names, self.used_)
+        self.intercept_ = float(self.mean_[columns[0]])
+        return self
+
+    def _choose(self, names: list[str]) -> list[str]:
+        return super()._choose(names)[:1]
