@@ -30,7 +30,7 @@ class Shuffled(TinyTask):
 def forecast(folder, c, **options):
     tasks = {**tiny_tasks("ab"), "c": c}
     family = tiny_family(folder, "abc")
-    given = {"forecaster": "digits-14", "methods": ["ties"], "calibration": 40, **options}
+    given = {"forecaster": "suites", "methods": ["ties"], "calibration": 40, **options}
     return mc.forecast(family, tasks=tasks, **given)
 
 

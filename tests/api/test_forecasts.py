@@ -155,7 +155,7 @@ def test_tasks_are_a_file_or_given_and_nothing_more_is_gathered(
         ({"tasks": "none.yaml", "device": "gpu"}, UsageError, "device 'gpu': unknown; use cpu"),
         ({"sets": 4}, UsageError, "size of sets: is 4, of 3 models; give 2 to 3"),
         ({"suite": "toys"}, UsageError, "suite 'toys': unknown; did you mean 'toy'"),
-        ({"forecaster": "digit-14"}, UsageError, "give a file or one of: digits-14"),
+        ({"forecaster": "suite"}, UsageError, "give a file or one of: suites"),
         ({"family": "none.safetensors"}, CheckpointError, "none.safetensors: does not exist"),
     ],
 )
@@ -187,8 +187,8 @@ def test_a_family_that_is_open_takes_no_models_beside_it(family_paths, forecaste
 def test_the_reference_family_in_one_call(reference):
     models = [reference / f"model_{label}.safetensors" for label in "abcd"]
     found = mc.forecast(mc.Family.open(reference / "base.safetensors", models))
-    assert found.name == "digits-14"
-    assert "fitted on small digit networks" in found.warnings[0]
+    assert found.name == "suites"
+    assert "whose intervals are of kinds" in found.warnings[0]
     assert len(found.pairs) == 6
     screen = str(found).splitlines()
     assert len(screen) <= 28
@@ -196,8 +196,7 @@ def test_the_reference_family_in_one_call(reference):
     shown = " ".join(str(found).split())
     # Random matrices are no network that anything was learned of.
     assert set(found.pairs["advice"]) == {"no forecast"}
-    assert "No forecast for 6 of 6 pairs: these models are out of the domain of digits-14" in shown
-    assert "task_vector_l2_distance is " in found.abstention
+    assert "No forecast for 6 of 6 pairs: nothing that suites reads in weights tells" in shown
     assert "(--tasks), or merges of them that were measured (--measured)" in shown
     assert all(f"warning: {' '.join(text.split()[:12])}" in shown for text in found.warnings)
     assert "<table" in found._repr_html_()

@@ -165,7 +165,7 @@ def test_a_forecast_runs_a_model_and_an_adapter_on_the_hub_s_base(built, request
     def forecast() -> mc.Forecast:
         return mc.forecast(
             folder / "bare", models, tasks=tasks, tier="activations", calibration=4,
-            forecaster="digits-14", methods="weight_avg",
+            forecaster="suites", methods="weight_avg",
         )  # fmt: skip
 
     name = request.node.callspec.params["built"]

@@ -60,11 +60,11 @@ def test_the_demo_s_summary_for_machines(measured_run, tmp_path, capsys):
 
 
 def test_the_shipped_forecaster_is_the_fit_of_the_shipped_tables():
-    pairs, outcomes = load_run(MEASURED)
-    fitted = Forecaster.fit(
-        pairs.up_to("activations"), outcomes.keep(outcomes.frame["method"] == "ties")
+    pairs, outcomes = load_run(
+        *(path.parent for path in sorted(MEASURED.parent.glob("*/suite.json")))
     )
-    shipped = Forecaster.load("digits-14")
+    fitted = Forecaster.fit(pairs, outcomes.keep(outcomes.frame["recipe"] == "ties"))
+    shipped = Forecaster.load()
     assert list(shipped.file.tiers) == ["weights", "activations", "gradients"]
     for tier, models in fitted.file.tiers.items():
         again, stored = models["ties"], shipped.file.tiers[tier]["ties"]
@@ -73,3 +73,5 @@ def test_the_shipped_forecaster_is_the_fit_of_the_shipped_tables():
         for new, old in zip(again.model.terms, stored.model.terms, strict=True):
             assert new.name == old.name
             assert new.coefficient == pytest.approx(old.coefficient, abs=1e-6)
+        for new, old in zip(again.residual_quantiles, stored.residual_quantiles, strict=True):
+            assert new.half_width == pytest.approx(old.half_width, abs=1e-6)

@@ -156,14 +156,14 @@ def test_the_shipped_default_comes_with_a_warning(
 ):
     base, models = family_paths
     data = tmp_path / "data"
-    Forecaster.load(forecaster_file).save(data / "digits-14.json")
+    Forecaster.load(forecaster_file).save(data / "suites.json")
     monkeypatch.setattr(shipped, "DATA", data)
     assert call(base, *models) == 0
-    assert "fitted on small digit networks" in capsys.readouterr().err
-    assert call(base, *models, "--forecaster", "digits-14") == 0
-    assert "fitted on small digit networks" not in capsys.readouterr().err
+    assert "whose intervals are of kinds" in capsys.readouterr().err
+    assert call(base, *models, "--forecaster", "suites") == 0
+    assert "whose intervals are of kinds" not in capsys.readouterr().err
     assert call(base, *models, "--forecaster", "nothing") == 2
-    assert "give a file or one of: digits-14" in capsys.readouterr().err
+    assert "give a file or one of: suites" in capsys.readouterr().err
 
 
 def test_no_forecaster_at_all(family_paths, tmp_path, monkeypatch, capsys):

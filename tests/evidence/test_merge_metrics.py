@@ -35,7 +35,7 @@ def table(tmp_path_factory):
 
 def test_retention_and_probe_metrics_are_declared_once_for_every_method(table):
     retention, probe = metric_specs("retention"), metric_specs("probe")
-    assert (len(retention), len(probe)) == (20, 13)
+    assert (len(retention), len(probe)) == (24, 15)
     superposed = [s for s in metric_specs("superposition") if s.family == "superposition"]
     assert len(superposed) == 13
     assert all(spec.per_method for spec in (*retention, *superposed, *probe))
@@ -44,7 +44,7 @@ def test_retention_and_probe_metrics_are_declared_once_for_every_method(table):
     assert len(METRICS) < 120
     for method in usual_methods():
         about = [column for column in table.metrics if Column.parse(column).method == method]
-        assert len(about) == 2 * (20 + 13 + 13 + 2)
+        assert len(about) == 2 * (24 + 15 + 15 + 2)
 
 
 def test_a_method_of_another_package_gets_its_metrics_without_another_line(tmp_path):
@@ -60,7 +60,7 @@ def test_a_method_of_another_package_gets_its_metrics_without_another_line(tmp_p
         )
     half = [column for column in table.metrics if "@half_sum" in column]
     assert "method half_sum" in table.versions
-    assert len(half) == 2 * (20 + 13 + 13 + 2)
+    assert len(half) == 2 * (24 + 15 + 15 + 2)
     for column in half:
         # Half of the sum of two is their mean.
         same = table.frame[column.replace("half_sum", "weight_avg")]

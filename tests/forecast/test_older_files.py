@@ -10,6 +10,8 @@ import pytest
 from mergecast.errors import UsageError
 from mergecast.forecast.estimators.stored_additive import AdditiveModel
 from mergecast.forecast.forecaster import Forecaster
+from mergecast.forecast.shipped import MEASURED
+from mergecast.tables.runs import load_run
 
 #: A cut of the forecaster that came with the package: one method, two tiers, both sides.
 OLD = Path(__file__).parent / "version-2.json"
@@ -104,7 +106,9 @@ def test_tiers_that_are_no_tiers_are_refused(old, tmp_path):
 
 
 def test_a_file_of_version_3_says_nothing_of_a_domain_nor_of_what_was_kept(tmp_path):
-    now = Forecaster.load()
+    pairs, outcomes = load_run(MEASURED / "digits-14")
+    two = outcomes.frame["method"].isin(["ties", "tsv"])
+    now = Forecaster.fit(pairs.up_to("weights"), outcomes.keep(two), warm=False)
     data = json.loads(now.file.model_dump_json())
     data["schema_version"] = 3
     for side in ("tiers", "warm"):

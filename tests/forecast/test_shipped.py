@@ -14,18 +14,18 @@ def fitted():
 
 @pytest.fixture
 def data(tmp_path, fitted):
-    for name in ("zoo", "digits-14"):
+    for name in ("zoo", "suites"):
         fitted.save(tmp_path / "data" / f"{name}.json")
     return tmp_path / "data"
 
 
 def test_names_are_those_of_the_files(data):
-    assert shipped_forecasters(data) == ["digits-14", "zoo"]
+    assert shipped_forecasters(data) == ["suites", "zoo"]
 
 
 def test_a_name_a_file_or_the_default(data, fitted):
     assert find_forecaster("zoo", data) == ("zoo", data / "zoo.json")
-    assert find_forecaster(None, data)[0] == "digits-14"
+    assert find_forecaster(None, data)[0] == "suites"
     path = data / "zoo.json"
     assert find_forecaster(path, data) == (str(path), path)
     loaded = Forecaster.load(path)
@@ -34,14 +34,14 @@ def test_a_name_a_file_or_the_default(data, fitted):
 
 
 def test_one_door_for_shipped_names_and_files():
-    shipped = Forecaster.load("digits-14")
-    assert shipped.name == "digits-14"
+    shipped = Forecaster.load("suites")
+    assert shipped.name == "suites"
     assert Forecaster.load().file == shipped.file
-    assert shipped.only(["ties"]).name == "digits-14"
+    assert shipped.only(["ties"]).name == "suites"
 
 
 def test_what_is_not_there_is_said(data, tmp_path):
-    with pytest.raises(UsageError, match=r"'zo': unknown; give a file or one of: digits-14, zoo"):
+    with pytest.raises(UsageError, match=r"'zo': unknown; give a file or one of: suites, zoo"):
         find_forecaster("zo", data)
     with pytest.raises(UsageError, match="no such file"):
         Forecaster.load("absent/zoo")

@@ -148,7 +148,7 @@ def test_a_base_s_head_in_the_output_is_said_by_every_command(saved, tmp_path, c
     printed = capsys.readouterr()
     assert text in printed.err
     assert "head    the folder carries the base's classifier, not merged; left out" in printed.out
-    forecast = mc.forecast(base, models, forecaster="digits-14")
+    forecast = mc.forecast(base, models, forecaster="suites")
     assert any(text in warning for warning in forecast.warnings)
     record = json.loads((tmp_path / "out" / "mergecast.json").read_text())
     assert record["heads"] == {}

@@ -1,19 +1,22 @@
 """The tables and the forecaster that come with the code were made by this version of it."""
 
 from dataclasses import replace
-from pathlib import Path
+
+import pytest
 
 from mergecast.forecast.forecaster import Forecaster
+from mergecast.forecast.shipped import MEASURED
 from mergecast.suites.folder import read_run
 from mergecast.suites.pair_table import pairs_versions
 from mergecast.tables.runs import load_run
 
-COMMITTED = Path(__file__).parents[2] / "src" / "mergecast" / "data" / "measured" / "digits-14"
+COMMITTED = sorted(path.parent for path in MEASURED.glob("*/suite.json"))
 
 
-def test_no_number_in_the_committed_tables_is_stale():
-    plan = read_run(COMMITTED)
-    pairs, outcomes = load_run(COMMITTED)
+@pytest.mark.parametrize("folder", COMMITTED, ids=lambda folder: folder.name)
+def test_no_number_in_the_committed_tables_is_stale(folder):
+    plan = read_run(folder)
+    pairs, outcomes = load_run(folder)
     assert pairs.versions
     assert outcomes.versions
     again = "run the suite again and commit its tables"
@@ -22,16 +25,21 @@ def test_no_number_in_the_committed_tables_is_stale():
 
 
 def test_no_number_in_the_shipped_forecaster_is_stale():
-    plan = read_run(COMMITTED)
-    shipped = Forecaster.load("digits-14")
+    shipped = Forecaster.load()
+    current: dict[str, int] = {}
+    for folder in COMMITTED:
+        plan = read_run(folder)
+        current |= {**pairs_versions(plan), **plan.stages()}
     versions = shipped.file.training.versions
     assert versions
-    assert versions.items() <= {**pairs_versions(plan), **plan.stages()}.items(), "fit it again"
+    assert versions.items() <= current.items(), "fit it again"
+    labels = {read_run(folder).run.label for folder in COMMITTED}
+    assert set(shipped.file.training.suites) == labels
 
 
 def test_a_stage_that_was_raised_since_is_named():
-    plan = read_run(COMMITTED)
+    plan = read_run(COMMITTED[0])
     current = pairs_versions(plan)
-    pairs, _ = load_run(COMMITTED)
+    pairs, _ = load_run(COMMITTED[0])
     before = replace(pairs, versions={**current, "retention": current["retention"] - 1})
     assert before.stale(current) == ["retention"]

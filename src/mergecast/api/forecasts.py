@@ -72,7 +72,7 @@ def forecast(
     tasks : str, Path or mapping, optional
         A file of tasks, a suite's run folder, or label to `Task`.
     forecaster : Forecaster, str or Path, optional
-        A forecaster, its file, or the name of one that comes with the package, as ``digits-14``,
+        A forecaster, its file, or the name of one that comes with the package, as ``suites``,
         which is the default.
     tier : {"weights", "activations", "gradients", "probe"}, optional
         Evidence to gather; by default the richest that the forecaster reads, weights without
@@ -272,8 +272,8 @@ def _preflight(measured: Measurement) -> tuple[dict[str, str], list[str]]:
 
 def _stranger(name: str) -> str:
     return (
-        f"no forecaster given: {name} is used, which was fitted on small digit networks; "
-        "what it learned there fades out for models of another kind"
+        f"no forecaster given: {name} is used, whose intervals are of kinds of models that it "
+        "never saw; merges of yours that were measured (--measured) narrow them"
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import overload
 
 from mergecast.api.inputs import refuse_table
-from mergecast.forecast.fit import CANDIDATES
+from mergecast.forecast.choice import CANDIDATES
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.result import Forecast
 from mergecast.forecast.validation.evaluate import evaluate

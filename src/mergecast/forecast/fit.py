@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mergecast.errors import UsageError
+from mergecast.forecast.choice import AUTO, CANDIDATES, PREFERRED, candidates, chosen, error
 from mergecast.forecast.estimators.predictors import PREDICTORS
 from mergecast.forecast.estimators.stored import StoredModel
 from mergecast.forecast.file import Feature, MethodModel, Quantile, Score
@@ -20,31 +21,9 @@ from mergecast.forecast.rows import IDENTITY, ROW_KEYS, kin
 from mergecast.forecast.training import TrainingRows
 from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
-from mergecast.forecast.validation.scoring import fold_scores, scores
+from mergecast.forecast.validation.scoring import scores
 from mergecast.typing import Floats
 
-AUTO: Final = "auto"
-#: From the plainest on: a tie goes to the earlier one. Those that lack their metrics sit out.
-CANDIDATES: Final = [
-    "constant",
-    "superposed",
-    "superposed_unlabelled",
-    "superposition",
-    "superposition_unlabelled",
-    "retention",
-    "retention_unlabelled",
-    "ridge",
-    "lasso",
-]
-#: Where their metrics are there, nothing but the constant competes with them: fits of other metrics
-#: that did better on the pairs of one family have not held on others (`docs/tiers.md`), and they
-#: take the least evidence.
-PREFERRED: Final = [
-    "superposed",
-    "superposed_unlabelled",
-    "superposition",
-    "superposition_unlabelled",
-]
 #: What pairs with known outcomes are forecast by, unless another warm predictor is asked for.
 WARM_PREDICTOR: Final = "additive_plus_warm"
 LEVELS: Final = [0.5, 0.8, LEVEL, 0.95]
@@ -63,8 +42,9 @@ class FitUnit:
     predictor : str
         What was asked for: ``auto``, or the name of a predictor that can be stored.
     warm : bool
-        Store a warm model beside the chosen one where it helps. One that was asked for by name is
-        stored in any case.
+        Store a warm model beside the chosen one where it helps: of one kind of models, since what
+        one has in common with its partners is not what another has. One that was asked for by name
+        is stored in any case.
     validation : Evaluation, optional
         An ``l2to`` evaluation of the same rows, whose forecasts need not be made again.
     """
@@ -82,26 +62,11 @@ class FitUnit:
         return self.predictor != AUTO and PREDICTORS.get(self.predictor).warm
 
 
-def candidates(predictor: str) -> list[str]:
-    """Predictors to choose from with both tasks unseen, the plainest first.
-
-    Two new models need a forecast too, so that with a warm predictor as asked the others are chosen
-    as by ``auto``. Raises UsageError for one that has no stored form.
-    """
-    storable = {entry.name: entry for entry in PREDICTORS if entry.stored is not None}
-    if predictor == AUTO or (predictor in storable and storable[predictor].warm):
-        return CANDIDATES
-    if predictor not in storable:
-        names = dict.fromkeys([AUTO, *CANDIDATES, *storable])
-        raise UsageError.unknown("predictor", predictor, names)
-    # The constant stays in: its numbers stand beside those of any other.
-    return list(dict.fromkeys(["constant", predictor]))
-
-
 def fit_unit(unit: FitUnit) -> tuple[MethodModel, MethodModel | None]:
     """The model of two new models, and the one beside known ones where there is one."""
     cold = fit_cold(unit)
-    return cold, fit_warm(unit, cold) if unit.warm or unit.warm_asked else None
+    warm = unit.warm_asked or (unit.warm and len(set(unit.rows.kins)) == 1)
+    return cold, fit_warm(unit, cold) if warm else None
 
 
 def fit_cold(unit: FitUnit) -> MethodModel:
@@ -130,15 +95,17 @@ def fit_cold(unit: FitUnit) -> MethodModel:
     held_out = {
         name: _suites_out(rows, name) if several else _held_out(unit, name) for name in names
     }
-    errors = {name: _error(table, several) for name, table in held_out.items()}
-    name = min(names, key=lambda name: errors[name]) if auto else names[-1]
+    name = chosen(held_out, several) if auto else names[-1]
     fit = _fit(name, rows)
     if not fit[0].needs and name != "constant":
         why = f"{name} kept no metric"
     elif name == "constant" and auto:
         why = "no metric beat the constant"
+    elif auto:
+        rule = "no other is better in every suite" if several else "least error"
+        why = f"{name}, {rule} of {', '.join(names)}"
     else:
-        why = f"{name}, least error of {', '.join(names)}" if auto else f"{name}, as asked"
+        why = f"{name}, as asked"
     by = "a suite unseen" if several else "L2TO"
     return _with_errors(fit, rows, name, f"{why} ({by}", held_out, by_kin=several)
 
@@ -146,11 +113,6 @@ def fit_cold(unit: FitUnit) -> MethodModel:
 def _suites_out(rows: TrainingRows, name: str) -> pd.DataFrame:
     """Forecasts of every kind of models by fits on the others."""
     return out_of_fold(rows, PREDICTORS.get(name), PROTOCOLS.get("suite"))
-
-
-def _error(table: pd.DataFrame, by_kin: bool) -> float:
-    """Mean absolute error of a pair; of every kind of models by itself first."""
-    return float(fold_scores(table)["mae"].mean() if by_kin else scores(table)["mae"])
 
 
 def fit_warm(unit: FitUnit, cold: MethodModel) -> MethodModel | None:
@@ -219,7 +181,7 @@ def _with_errors(
         Whether they are of kinds of models that the fits had not seen, each of which counts alike.
     """
     numbers = {other: scores(table) for other, table in held_out.items()}
-    maes = {other: _error(table, by_kin) for other, table in held_out.items()}
+    maes = {other: error(table, by_kin) for other, table in held_out.items()}
     errors = ", ".join(f"{other} {error:.4f}" for other, error in maes.items())
     owners = [kin(suite) for suite in held_out[name]["suite"]] if by_kin else None
     predicted = held_out[name]["predicted"].clip(lower=0.0).to_numpy(dtype="float64")

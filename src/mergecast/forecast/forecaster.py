@@ -9,6 +9,7 @@ from typing import Self
 import pandas as pd
 
 from mergecast.errors import UndefinedError, UsageError
+from mergecast.forecast.choice import AUTO, candidates
 from mergecast.forecast.domain import with_domain
 from mergecast.forecast.file import (
     VERSION,
@@ -18,7 +19,7 @@ from mergecast.forecast.file import (
     read_forecaster,
     write_forecaster,
 )
-from mergecast.forecast.fit import AUTO, FitUnit, candidates, fit_unit
+from mergecast.forecast.fit import FitUnit, fit_unit
 from mergecast.forecast.intervals import LEVEL
 from mergecast.forecast.measured import with_measured
 from mergecast.forecast.method_forecast import bounded, forecast_method, where_known
@@ -52,7 +53,7 @@ class Forecaster:
     Examples
     --------
     >>> import mergecast as mc
-    >>> sorted(Forecaster.load("digits-14").file.methods)[:3]
+    >>> sorted(Forecaster.load("suites").file.methods)[:3]
     ['dare', 'isotropic', 'task_arithmetic']
     >>> pairs, outcomes = mc.load_run("runs/toy")
     >>> path = Forecaster.fit(pairs, outcomes, "ridge").save("toy.json")
@@ -264,7 +265,7 @@ class Forecaster:
         Parameters
         ----------
         source : str or Path, optional
-            A file, or the name of one that comes with the package; by default ``digits-14``. What
+            A file, or the name of one that comes with the package; by default ``suites``. What
             exists, has a suffix or a folder in it is a file; all else is a name.
 
         Raises

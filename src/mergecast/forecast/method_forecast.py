@@ -20,6 +20,8 @@ from mergecast.typing import Floats
 
 N_REASONS = 3
 OUT_OF_DOMAIN = "out of domain"
+NOTHING_CARRIES = "nothing here tells what other models keep"
+"""Where no metric beats the mean of the kinds of models that a fit has seen."""
 BETWEEN = 1.5
 """By how much intervals of another family are wider than those of new models of the same one.
 
@@ -61,7 +63,8 @@ def forecast_method(
     numbers = checked_numbers(numbers, len(rows), entry.predictor)
     notes = _notes(method, entry, pairs, rows)
     far = strangers(entry, rows)
-    abstained = np.array([bool(row) for row in far])
+    unknown = entry.between_suites and not entry.needs and suite is None
+    abstained = np.array([bool(row) or unknown for row in far])
     most = math.inf if entry.most_kept is None else entry.most_kept
     numbers = np.where(abstained, np.nan, np.clip(numbers, 0.0, most))
     # Nothing was tested out there: an interval grows with the distance of the farthest metric, in
@@ -82,7 +85,7 @@ def forecast_method(
         lower=numbers - half,
         upper=numbers + half,
         note=[
-            f"{OUT_OF_DOMAIN}: {row[0]}" if said else note
+            f"{OUT_OF_DOMAIN}: {row[0] if row else NOTHING_CARRIES}" if said else note
             for said, row, note in zip(abstained, far, notes, strict=True)
         ],
     )

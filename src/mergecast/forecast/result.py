@@ -204,10 +204,15 @@ class Forecast:
         richer = self.tier != next(reversed(self.forecaster.tiers))
         richer = richer and set(self.evidence) <= {self.tier}
         samples = "samples of the models' tasks (--tasks), or " if richer else ""
+        why = (
+            f"these models are out of the domain of {self.name} from {self.tier}. {said}"
+            if said
+            else f"nothing that {self.name} reads in {self.tier} tells what models of a kind that "
+            "it never saw keep"
+        )
         return (
-            f"No forecast{by} for {n_pairs} of {len(self.pairs)} pairs: these models are out of "
-            f"the domain of {self.name} from {self.tier}. {said}. Give {samples}merges of them "
-            "that were measured (--measured)."
+            f"No forecast{by} for {n_pairs} of {len(self.pairs)} pairs: {why}. Give {samples}merges "
+            "of them that were measured (--measured)."
         )
 
     def to_dict(self) -> dict[str, Any]:

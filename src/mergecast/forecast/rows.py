@@ -70,7 +70,12 @@ def reason_missing(
     Without a method, of the features that are about none.
     """
     columns = pairs.method_features(method).get(key, (key, key))
-    reasons = [pairs.reason(suite, left, right, column) for column in columns]
+    return reason_of(pairs, (suite, left, right), columns)
+
+
+def reason_of(pairs: PairTable, pair: tuple[str, str, str], columns: tuple[str, ...]) -> str:
+    """The first recorded reason of some columns of a pair (suite, left, right)."""
+    reasons = [pairs.reason(*pair, column) for column in columns]
     return next((reason for reason in reasons if reason != NO_REASON), NO_REASON)
 
 

@@ -9,7 +9,7 @@ from mergecast.errors import UsageError
 DATA = Path(__file__).parents[1] / "data"
 #: Folders with the measured tables that the shipped forecasters are fitted on, one a suite.
 MEASURED = DATA / "measured"
-DEFAULT = "digits-14"
+DEFAULT = "suites"
 
 
 def shipped_forecasters(folder: Path | None = None) -> list[str]:

@@ -16,7 +16,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from mergecast.errors import TableError
-from mergecast.forecast.rows import IDENTITY, ROW_KEYS, kin, member_rows, reason_missing
+from mergecast.forecast.rows import (
+    IDENTITY,
+    ROW_KEYS,
+    kin,
+    member_rows,
+    reason_missing,
+    reason_of,
+)
 from mergecast.tables.outcomes import OutcomesLike, OutcomeTable, as_outcomes
 from mergecast.tables.pairs import PAIR_KEYS, PairsLike, PairTable, as_pairs
 from mergecast.tables.runs import check_match
@@ -133,9 +140,10 @@ def _without_missing(pairs: PairTable, method: str) -> tuple[pd.DataFrame, list[
     in_pairs = absent.groupby(pair).any().sum()
     # A directed metric that one model lacks is missing in all of that model's pairs.
     sparse = [key for key in metrics if in_pairs[key] > MAX_MISSING_SHARE * len(pairs)]
+    features = pairs.method_features(method)
     notes = [
         f"metric {key} left out: missing in {in_pairs[key]} of {len(pairs)} pairs "
-        f"({_usual_reason(pairs, rows, key, method)})"
+        f"({_usual_reason(pairs, rows[rows[key].isna()], features[key])})"
         for key in sparse
     ]
     kept = [key for key in metrics if key not in sparse]
@@ -159,13 +167,9 @@ def _without_missing(pairs: PairTable, method: str) -> tuple[pd.DataFrame, list[
     return rows.loc[~incomplete, [*ROW_KEYS, "partner", *kept]].reset_index(drop=True), notes
 
 
-def _usual_reason(pairs: PairTable, rows: pd.DataFrame, key: str, method: str) -> str:
-    gone = rows[rows[key].isna()]
-    reasons = Counter(
-        reason_missing(pairs, suite, left, right, key, method)
-        for suite, left, right in zip(gone["suite"], gone["left"], gone["right"], strict=True)
-    )
-    return reasons.most_common(1)[0][0]
+def _usual_reason(pairs: PairTable, gone: pd.DataFrame, columns: tuple[str, ...]) -> str:
+    keys = gone[PAIR_KEYS].itertuples(index=False, name=None)
+    return Counter(reason_of(pairs, key, columns) for key in keys).most_common(1)[0][0]
 
 
 def _join(pairs: PairTable, measured: pd.DataFrame, method: str, beside: list[str]) -> TrainingRows:

@@ -109,7 +109,10 @@ def forecast_warnings(forecast: Forecast) -> list[str]:
     """What the numbers themselves warn of: methods hardly better than the mean, extrapolation."""
     file = forecast.forecaster
     models = file.tiers[forecast.tier]
-    entries = [_method(name, models[name], None, file.protocol) for name in sorted(models)]
+    told = set(forecast.rows.loc[forecast.rows["basis"] != ABSTAINED, "method"])
+    entries = [
+        _method(name, models[name], None, file.protocol) for name in sorted(told & {*models})
+    ]
     outside = _out_of_range(forecast.rows)
     warnings = [f"{e['method']}: {e['sentence']}" for e in entries if not e["better"]]
     if outside:

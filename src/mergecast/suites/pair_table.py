@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mergecast.evidence.settings import CALIBRATION
 from mergecast.runtime.progress import Progress
 from mergecast.runtime.stage import Stage
 from mergecast.runtime.workers import one_thread
@@ -19,7 +20,7 @@ METRICS = "all"
 what decides whether it is worth its cost."""
 
 #: The pair table of a run.
-PAIRS = Stage("pairs", 1, uses=(BASE, FINE_TUNE), modules=("mergecast.suites.pair_table",))
+PAIRS = Stage("pairs", 2, uses=(BASE, FINE_TUNE), modules=("mergecast.suites.pair_table",))
 
 
 def pairs_versions(plan: RunPlan) -> dict[str, int]:
@@ -36,7 +37,7 @@ def _stage(plan: RunPlan) -> Stage:
 def pairs_spec(plan: RunPlan, base: str, models: Digests) -> dict[str, object]:
     """What the table is stored under; `base` and `models` are digests."""
     recipe = plan.run.recipe.model_dump(mode="json", include={"merging", "reestimate_batchnorm"})
-    samples = _samples(plan) if plan.tier != "weights" else 0
+    samples = CALIBRATION if plan.tier != "weights" else 0
     asked = {"tier": plan.tier, "calibration": samples, "base": base, "models": dict(models)}
     told = {"recipes": names} if (names := _recipes(plan)) else {}
     return plan.run.spec(_stage(plan), **asked, **recipe, **told)
@@ -72,15 +73,11 @@ def pair_table(
     return PairTable.read(plan.run.folder / path)
 
 
-def _samples(plan: RunPlan) -> int:
-    """As many as usual, or as the smallest calibration split of the tasks holds."""
-    from mergecast.evidence.settings import CALIBRATION
-
-    return min(CALIBRATION, *(plan.run.task(name).size("calibration") for name in plan.tasks))
-
-
 def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
-    """Masks are drawn as in the run's own merges; an interrupted probe goes on where it was."""
+    """Masks are drawn as in the run's own merges; an interrupted probe goes on where it was.
+
+    A task with fewer calibration samples than usual gives what it has.
+    """
     from mergecast.evidence import MergeSettings, ProbeSettings, Session, collect_evidence
     from mergecast.family import Family
 
@@ -91,7 +88,7 @@ def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
         {name: run.folder / model_file(name) for name in plan.tasks},
         private=sorted({pattern for task in tasks.values() for pattern in task.private}),
     )
-    settings = ProbeSettings(_samples(plan), run.seed, cache=run.folder / "units" / "probes")
+    settings = ProbeSettings(seed=run.seed, cache=run.folder / "units" / "probes")
     merges = MergeSettings(
         methods=_methods(plan),
         merge_seed=run.seed,
