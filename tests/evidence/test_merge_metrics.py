@@ -37,7 +37,7 @@ def test_retention_and_probe_metrics_are_declared_once_for_every_method(table):
     retention, probe = metric_specs("retention"), metric_specs("probe")
     assert (len(retention), len(probe)) == (24, 15)
     superposed = [s for s in metric_specs("superposition") if s.family == "superposition"]
-    assert len(superposed) == 13
+    assert len(superposed) == 15
     assert all(spec.per_method for spec in (*retention, *superposed, *probe))
     assert {spec.tier for spec in retention if "unlabelled" in spec.key} == {"activations"}
     assert {spec.tier for spec in retention if spec.key.endswith("_labelled")} == {"gradients"}

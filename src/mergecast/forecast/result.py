@@ -211,8 +211,8 @@ class Forecast:
             "it never saw keep"
         )
         return (
-            f"No forecast{by} for {n_pairs} of {len(self.pairs)} pairs: {why}. Give {samples}merges "
-            "of them that were measured (--measured)."
+            f"No forecast{by} for {n_pairs} of {len(self.pairs)} pairs: {why}. Give {samples}"
+            "merges of them that were measured (--measured)."
         )
 
     def to_dict(self) -> dict[str, Any]:
