@@ -54,7 +54,7 @@ class Forecaster:
     --------
     >>> import mergecast as mc
     >>> sorted(Forecaster.load("suites").file.methods)[:3]
-    ['dare', 'isotropic', 'task_arithmetic']
+    ['dare', 'della', 'isotropic']
     >>> pairs, outcomes = mc.load_run("runs/toy")
     >>> path = Forecaster.fit(pairs, outcomes, "ridge").save("toy.json")
     >>> len(Forecaster.load(path).forecast(pairs).pairs)
@@ -127,7 +127,11 @@ class Forecaster:
             tiers[unit.tier][unit.method] = cold
             if beside is not None:
                 warm_tiers.setdefault(unit.tier, {})[unit.method] = beside
-        notes = dict.fromkeys(note for unit in units for note in unit.rows.notes)
+        tiers = _distinct(tiers)
+        warm_tiers = {tier: models for tier, models in warm_tiers.items() if tier in tiers}
+        notes = dict.fromkeys(
+            note for unit in units if unit.tier in tiers for note in unit.rows.notes
+        )
         keys = pd.concat([unit.rows.keys for unit in units])
         training = Training(
             suites=sorted(keys["suite"].unique()),
@@ -277,3 +281,13 @@ class Forecaster:
         """
         name, path = find_forecaster(source)
         return cls(read_forecaster(path), name)
+
+
+def _distinct(tiers: dict[str, dict[str, MethodModel]]) -> dict[str, dict[str, MethodModel]]:
+    """The tiers, cheapest first, without those whose fits are what a cheaper one's are already."""
+    kept: dict[str, dict[str, MethodModel]] = {}
+    for tier, models in tiers.items():
+        before = kept[next(reversed(kept))] if kept else {}
+        if not before or any(models[name].model != before[name].model for name in models):
+            kept[tier] = models
+    return kept

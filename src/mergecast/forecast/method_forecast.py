@@ -63,8 +63,9 @@ def forecast_method(
     numbers = checked_numbers(numbers, len(rows), entry.predictor)
     notes = _notes(method, entry, pairs, rows)
     far = strangers(entry, rows)
-    unknown = entry.between_suites and not entry.needs and suite is None
-    abstained = np.array([bool(row) or unknown for row in far])
+    nothing = entry.between_suites and not entry.needs
+    unknown = (rows["suite"] != suite).to_numpy() & nothing
+    abstained = np.array([bool(row) for row in far], dtype=bool) | unknown
     most = math.inf if entry.most_kept is None else entry.most_kept
     numbers = np.where(abstained, np.nan, np.clip(numbers, 0.0, most))
     # Nothing was tested out there: an interval grows with the distance of the farthest metric, in
