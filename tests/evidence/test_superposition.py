@@ -126,6 +126,9 @@ def test_merges_of_a_few_pairs_say_how_far_all_are_off():
     assert kept == [0.8, 0.9, 0.5]
     assert corrected(superposed, {}) == superposed
     assert found["a", "c"].missing == {"loss": "no"}
+    # A loss that is multiplied stays within what the form can be.
+    low = corrected({("a", "b"): of(0.7), ("c", "a"): of(0.1)}, {("a", "b"): of(0.3)})
+    assert low["c", "a"].values["expected_unlabelled"] == 0
     assert factor([(-0.1, 0.3)] * 9) == 0
     assert factor([(0.1, 0.9)] * 99) == 3
 

@@ -54,7 +54,8 @@ def corrected(
             share = factor(losses)
             for found in values.values():
                 if form in found:
-                    found[form] = entry.unchanged - share * (entry.unchanged - found[form])
+                    value = entry.unchanged - share * (entry.unchanged - found[form])
+                    found[form] = min(max(value, entry.range[0]), entry.range[1])
         for key in known:
             values[key][form] = merged[key].values[form]
     return {key: Comparison(values[key], one.missing) for key, one in superposed.items()}
