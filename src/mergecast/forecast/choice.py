@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import pandas as pd
@@ -49,6 +49,13 @@ def candidates(predictor: str) -> list[str]:
         raise UsageError.unknown("predictor", predictor, names)
     # The constant stays in: its numbers stand beside those of any other.
     return list(dict.fromkeys(["constant", predictor]))
+
+
+def competing(names: Sequence[str]) -> list[str]:
+    """Those of some candidates that the choice is between: `PREFERRED` and the constant, or all."""
+    if not set(names) & set(PREFERRED):
+        return list(names)
+    return [name for name in names if name == "constant" or name in PREFERRED]
 
 
 def chosen(held_out: Mapping[str, pd.DataFrame], several: bool) -> str:

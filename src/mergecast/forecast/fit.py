@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mergecast.errors import UsageError
-from mergecast.forecast.choice import AUTO, CANDIDATES, PREFERRED, candidates, chosen, error
+from mergecast.forecast.choice import AUTO, CANDIDATES, candidates, chosen, competing, error
 from mergecast.forecast.estimators.predictors import PREDICTORS
 from mergecast.forecast.estimators.stored import StoredModel
 from mergecast.forecast.file import Feature, MethodModel, Quantile, Score
@@ -89,8 +89,7 @@ def fit_cold(unit: FitUnit) -> MethodModel:
             "compute those metrics, or use auto",
         )
     names = [name for name in asked if not lacking[name]]
-    if auto and PREFERRED[0] in names:
-        names = ["constant", *PREFERRED]
+    names = competing(names) if auto else names
     several = len(set(rows.kins)) > 1
     held_out = {
         name: _suites_out(rows, name) if several else _held_out(unit, name) for name in names

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from mergecast.forecast.file import ForecasterFile, MethodModel
+from mergecast.forecast.intervals import spread
 from mergecast.report.table import MISSING, Table, number
 
+#: The forecast whose interval is shown.
+_FORECAST = 0.9
 _CAPTION = (
-    "MAE: mean absolute error of a pair's retention, both tasks left out (L2TO)\n"
+    "MAE: mean absolute error of a pair's retention, both tasks left out (L2TO), or of several\n"
+    "kinds of models a whole kind; ±90%: half an interval where 0.9 is forecast\n"
     "known: with one task left out, without → with the model for pairs with a known member "
     f"(forecast --suite); {MISSING} where it does not help"
 )
@@ -38,7 +44,8 @@ def forecaster_parts(file: ForecasterFile, name: str) -> Iterator[Table | str]:
 def _cells(model: MethodModel) -> list[str]:
     half = next(q.half_width for q in model.residual_quantiles if q.level == 0.9)
     errors = (model.validation[name].mae for name in (model.predictor, "constant"))
-    width = "too few" if half is None else number(half)
+    lost = spread(np.array(_FORECAST), model.least_loss)
+    width = "too few" if half is None else number(half * float(lost))
     return [model.predictor, *(number(error, 4) for error in errors), width]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mergecast.errors import UsageError
+from mergecast.forecast.choice import competing
 from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.report.model import ProtocolScores, RunMethod, Scores, Spread
 from mergecast.report.verdicts import judged
@@ -37,9 +38,12 @@ def chosen_predictors(evaluation: Evaluation) -> dict[str, str]:
     """
     results = evaluation.results
     cold = results[~results["warm"].astype(bool) & results["mae"].notna()]
-    # A stable sort: rows stand in the order of the fit's candidates, from the plainest on.
-    best = cold.sort_values("mae", kind="stable").groupby("method", sort=True)["predictor"].first()
-    return {str(method): str(predictor) for method, predictor in best.items()}
+    best: dict[str, str] = {}
+    for method, rows in cold.groupby("method", sort=True):
+        # Rows stand in the order of the fit's candidates, from the plainest on.
+        errors = rows.set_index("predictor")["mae"]
+        best[str(method)] = str(errors[competing(list(errors.index))].idxmin())
+    return best
 
 
 def method_scores(outcomes: OutcomeTable, evaluations: Sequence[Evaluation]) -> list[RunMethod]:

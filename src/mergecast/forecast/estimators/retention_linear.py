@@ -157,10 +157,7 @@ class SuperposedLinear(RetentionLinear):
 
     def fit(self, X: Any, y: Any) -> Self:
         """Fit on member rows; arguments as of `RetentionLinear.fit`."""
-        Z, y, names, columns = self._learn_use(X, y)
-        self.offset_ = self.used_[0]
-        self._offset_column = columns[0]
-        self.fades_ = np.isin(names, self.used_)
+        Z, y, _, columns = self._learn_use(X, y)
         weights = kin_weights(X, len(y))
         rest = y - metrics_of(self, X)[:, columns[0]]
         used = np.column_stack([np.ones(len(y)), Z[:, columns]])
@@ -168,9 +165,18 @@ class SuperposedLinear(RetentionLinear):
         penalty[1] = self.shrinkage * len(y)
         gram = (used.T * weights) @ used + np.diag(penalty)
         level, *effects = np.linalg.lstsq(gram, (used.T * weights) @ rest, rcond=None)[0]
-        self.intercept_ = float(self.mean_[columns[0]] + level)
+        self.intercept_ += float(level)
         self.coef_[columns] = effects
         return self
+
+    def _learn_use(self, X: Any, y: Any) -> tuple[Floats, Floats, list[str], list[int]]:
+        """As of `RetentionLinear`, and which metric counts as it is; nothing is added to it yet."""
+        Z, y, names, columns = super()._learn_use(X, y)
+        self.offset_ = self.used_[0]
+        self._offset_column = columns[0]
+        self.fades_ = np.isin(names, self.used_)
+        self.intercept_ = float(self.mean_[columns[0]])
+        return Z, y, names, columns
 
     def predict(self, X: Any) -> Floats:
         """Predicted outcome, (n,); not clipped."""
@@ -209,11 +215,7 @@ class AsSuperposed(SuperposedLinear):
 
     def fit(self, X: Any, y: Any) -> Self:
         """Take x's range; arguments as of `RetentionLinear.fit`."""
-        _, _, names, columns = self._learn_use(X, y)
-        self.offset_ = self.used_[0]
-        self._offset_column = columns[0]
-        self.fades_ = np.isin(names, self.used_)
-        self.intercept_ = float(self.mean_[columns[0]])
+        self._learn_use(X, y)
         return self
 
     def _choose(self, names: list[str]) -> list[str]:
