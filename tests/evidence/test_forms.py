@@ -66,19 +66,33 @@ def test_expected_accuracy_asks_what_the_fine_tuned_model_believes_of_another_an
     margins = torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.0, 2.0], [0.0, 2.0]])
     flipped = margins.clone()
     flipped[0] = flipped[0].flip(0)
-    belief, sure = (sigmoid(2) + 0.8) / 2, 0.95
-    agrees = sure * belief + (1 - sure) * (1 - belief)
-    differs = sure * (1 - belief) + (1 - sure) * belief
+    sure = 0.95
+
+    def agreeing(belief):
+        return sure * belief + (1 - sure) * (1 - belief), sure * (1 - belief) + (1 - sure) * belief
+
+    belief = (sigmoid(2) + 0.8) / 2
+    agrees, differs = agreeing(belief)
     for scale in (0.1, 7.0):  # the merge's own confidence does not count
         found = compare(scale * flipped, margins).values["expected_unlabelled"]
         assert found == pytest.approx((3 * agrees + differs) / 4 / agrees)
-    # By the true class the merge is right once more, and that counts 4 parts of 204.
+    # By the true class the merge is right once more, and that counts 4 parts of 204. The model is
+    # right on 3 of 4 samples, which counts 4 parts of 54 of what it may be sure of.
+    agrees, differs = agreeing((3 + 50 * belief) / 54)
     labels = torch.tensor([1, 0, 1, 1])
     found = compare(flipped, margins, labels).values["expected_labelled"]
     share = 4 / 204
     after = (1 - share) * (3 * agrees + differs) / 4 + share * sure
     before = (1 - share) * agrees + share * (3 * sure + 1 - sure) / 4
     assert found == pytest.approx(after / before)
+
+
+def test_a_model_that_is_hardly_right_is_taken_for_right_more_often_than_by_chance():
+    draw = torch.Generator().manual_seed(0)
+    single, other = torch.randn(2, 400, 3, generator=draw)
+    wrong = (single.argmax(dim=1) + 1) % 3
+    found = compare(other, single, wrong)
+    assert found.values["expected_labelled"] > found.values["expected_unlabelled"]
 
 
 def test_a_model_without_an_opinion_has_no_confidence_to_match():

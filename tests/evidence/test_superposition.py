@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -8,7 +9,7 @@ from mergecast.evidence.retention import probe as pair_probes
 from mergecast.evidence.retention.answers import Kept, own_answers
 from mergecast.evidence.retention.forms import Comparison, ways
 from mergecast.evidence.retention.logits import LIKELIEST, likeliest
-from mergecast.evidence.superposition.checked import PAIRS, checked_pairs, corrected, factor
+from mergecast.evidence.superposition.checked import PAIRS, checked_pairs, corrected, correction
 from mergecast.evidence.superposition.collect import collect, gather, half_way
 from mergecast.evidence.superposition.shifts import Curve
 from mergecast.family import Family
@@ -116,11 +117,12 @@ def test_merges_of_a_few_pairs_say_how_far_all_are_off():
     superposed = {("a", "b"): of(0.6), ("b", "a"): of(0.8), ("a", "c"): of(0.5)}
     real = {("a", "b"): of(0.8), ("b", "a"): of(0.9)}
     found = corrected(superposed, real)
-    # Merging loses half of what shifts say; that is believed as checks of 0.02, squared, say.
-    share = (0.4 * 0.2 + 0.2 * 0.1 + 0.02) / (0.4**2 + 0.2**2 + 0.02)
-    assert factor([(0.4, 0.2), (0.2, 0.1)]) == pytest.approx(share)
+    # Merging loses half of what shifts say, which is believed in part.
+    share, more = correction(np.array([0.4, 0.2]), np.array([0.2, 0.1]))
+    assert 0.5 < share < 0.9
+    assert -0.1 < more < 0
     expected = [found[key].values["expected_unlabelled"] for key in superposed]
-    assert expected == pytest.approx([0.8, 0.9, 1 - share * 0.5])
+    assert expected == pytest.approx([0.8, 0.9, 1 - share * 0.5 - more])
     # Nobody knows what a form is where nothing changes: it stays, but where a merge was made.
     kept = [found[key].values["kept_unlabelled"] for key in superposed]
     assert kept == [0.8, 0.9, 0.5]
@@ -129,8 +131,17 @@ def test_merges_of_a_few_pairs_say_how_far_all_are_off():
     # A loss that is multiplied stays within what the form can be.
     low = corrected({("a", "b"): of(0.7), ("c", "a"): of(0.1)}, {("a", "b"): of(0.3)})
     assert low["c", "a"].values["expected_unlabelled"] == 0
-    assert factor([(-0.1, 0.3)] * 9) == 0
-    assert factor([(0.1, 0.9)] * 99) == 3
+
+
+def test_checks_say_what_is_lost_beside_and_many_are_believed():
+    assert correction(np.zeros(0), np.zeros(0)) == (1, 0)
+    share, more = correction(np.zeros(6), np.full(6, 0.3))
+    assert (share, more) == pytest.approx((1, 0.3 * 6 / 9))
+    said = np.linspace(0.1, 0.6, 900)
+    assert correction(said, 2 * said + 0.1) == pytest.approx((2, 0.1), abs=1e-2)
+    # No loss is taken for its opposite, nor for more than three times what shifts say.
+    assert correction(said, -said)[0] == 0
+    assert correction(said, 9 * said)[0] == 3
 
 
 def test_a_curve_finds_the_strength_that_made_a_shift():

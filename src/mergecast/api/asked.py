@@ -81,7 +81,7 @@ def ask(
         The fine-tuned models beside a base's path; or label to path.
     tasks : str, Path or mapping, optional
         A file of tasks, a suite's run folder, or label to `Task`; needed above the weights tier.
-    tier : {"weights", "activations", "gradients", "probe"}, optional
+    tier : {"weights", "activations", "labels", "gradients", "probe"}, optional
         The evidence to gather, with that of the cheaper tiers; by default weights, and gradients
         where there are tasks.
     metrics : str, optional

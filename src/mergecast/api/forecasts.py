@@ -74,7 +74,7 @@ def forecast(
     forecaster : Forecaster, str or Path, optional
         A forecaster, its file, or the name of one that comes with the package, as ``suites``,
         which is the default.
-    tier : {"weights", "activations", "gradients", "probe"}, optional
+    tier : {"weights", "activations", "labels", "gradients", "probe"}, optional
         Evidence to gather; by default the richest that the forecaster reads, weights without
         tasks.
     metrics : str, optional

@@ -122,7 +122,7 @@ TierOption = Annotated[
     str | None,
     typer.Option(
         "--tier",
-        help="Evidence to gather: weights, activations, gradients or probe; by default "
+        help="Evidence to gather: weights, activations, labels, gradients or probe; by default "
         "weights, and gradients where there are tasks.",
     ),
 ]

@@ -114,7 +114,7 @@ def collect_evidence(
     session : Session
         Family, tasks and settings.
     tier : str
-        ``weights``, ``activations``, ``gradients`` or ``probe``.
+        ``weights``, ``activations``, ``labels``, ``gradients`` or ``probe``.
     metric_set : str or None
         Only the metrics of this set (``paper``), and only what they need; ``all`` takes in those
         that are left out by default.

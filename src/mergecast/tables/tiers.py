@@ -7,9 +7,10 @@ from typing import Literal
 
 from mergecast.errors import TableError, UsageError
 
-Tier = Literal["weights", "activations", "gradients", "probe"]
-#: Cheapest first: a tier includes those before it.
-TIERS: tuple[Tier, ...] = ("weights", "activations", "gradients", "probe")
+Tier = Literal["weights", "activations", "labels", "gradients", "probe"]
+#: Cheapest first: a tier includes those before it. `labels` is what answers are worth where the
+#: samples' true classes are known: nothing more is run for it.
+TIERS: tuple[Tier, ...] = ("weights", "activations", "labels", "gradients", "probe")
 #: The tier of a table that does not say.
 ALL = "all"
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from mergecast.errors import UndefinedError
 from mergecast.evidence.retention.logits import (
     MOST_CLASSES,
-    at_confidence,
-    confidence_of,
+    Logits,
     likeliest,
     margins,
     of_target,
@@ -23,8 +22,11 @@ if TYPE_CHECKING:
 #: decided a model's answers are made when they are judged. Both chosen on eight families: six
 #: small suites of digits and MiniLM classifiers, `digits-14` and `text-15` on MiniLM-L3.
 _TYPICAL, _DECIDED = 0.8, 0.95
-#: With so many labelled samples labels count as much as a half of what the model believes.
-_LABELS = 200
+#: With so many labelled samples labels count as much as a half of what the model believes, and how
+#: often the model was right on them as much as what was known without looking.
+_LABELS, _RIGHT = 200, 50
+#: A model is taken to be right more often than by chance, by this factor at least.
+_CHANCE = 1.1
 
 
 @dataclass(frozen=True)
@@ -33,33 +35,33 @@ class Answers:
 
     Attributes
     ----------
-    merged, single : (n, classes) tensor
-        Log-probabilities, float64.
-    merged_logits, single_logits : (n, classes) tensor
-        What they come from, float64.
+    merged, single : Logits
+        Of n samples.
     target : (n,) tensor
         The class asked about, int64.
     labelled : bool
         Whether that is the true class.
     """
 
-    merged: Tensor
-    single: Tensor
-    merged_logits: Tensor
-    single_logits: Tensor
+    merged: Logits
+    single: Logits
     target: Tensor
     labelled: bool = False
 
-    @property
-    def own(self) -> Tensor:
-        """The fine-tuned model's prediction, (n,)."""
-        return self.single_logits.argmax(dim=1)
+    def few(self) -> tuple[Logits, Logits, Tensor]:
+        """Merged and own logits and the target, of the likeliest classes where there are many."""
+        if self.single.values.shape[1] <= MOST_CLASSES:
+            return self.merged, self.single, self.target
+        classes, target = likeliest(self.single.values, self.target)
+        return self.merged.of(classes), self.single.of(classes), target
 
 
 def probability(answers: Answers) -> float:
     """Mean probability of the target after the merge over that before: p̄ / p̄ᵢ."""
-    before = of_target(answers.single, answers.target).exp().mean()
-    return ratio_of(of_target(answers.merged, answers.target).exp().mean(), before, "probability")
+    before = of_target(answers.single.log, answers.target).exp().mean()
+    return ratio_of(
+        of_target(answers.merged.log, answers.target).exp().mean(), before, "probability"
+    )
 
 
 def kept(answers: Answers) -> float:
@@ -67,33 +69,33 @@ def kept(answers: Answers) -> float:
 
     A few samples on which the fine-tuned model itself is wrong then add no noise.
     """
-    right = answers.own == answers.target
+    right = answers.single.first == answers.target
     if not bool(right.any()):
         raise UndefinedError("retention", "the fine-tuned model gets no sample right")
-    return float(of_target(answers.merged, answers.target)[right].exp().mean())
+    return float(of_target(answers.merged.log, answers.target)[right].exp().mean())
 
 
 def margin(answers: Answers) -> float:
     """Mean margin (target's logit minus the best other's) over the fine-tuned model's."""
-    before = margins(answers.single_logits, answers.target).mean()
+    before = margins(answers.single.values, answers.target).mean()
     return ratio_of(
-        margins(answers.merged_logits, answers.target).mean(), before, "margin of the target"
+        margins(answers.merged.values, answers.target).mean(), before, "margin of the target"
     )
 
 
 def loss(answers: Answers) -> float:
     """Decrease of the mean cross-entropy in nats (negative: the merge made it worse)."""
     before, after = (
-        of_target(answers.single, answers.target),
-        of_target(answers.merged, answers.target),
+        of_target(answers.single.log, answers.target),
+        of_target(answers.merged.log, answers.target),
     )
     return float(after.mean() - before.mean())
 
 
 def accuracy(answers: Answers) -> float:
     """Accuracy after the merge over the fine-tuned model's."""
-    before = (answers.own == answers.target).double().mean()
-    after = (answers.merged_logits.argmax(dim=1) == answers.target).double().mean()
+    before = (answers.single.first == answers.target).double().mean()
+    after = (answers.merged.first == answers.target).double().mean()
     return ratio_of(after, before, "accuracy")
 
 
@@ -102,7 +104,7 @@ def overlap(answers: Answers) -> float:
 
     One minus their total variation distance; it looks at all classes, not at one target.
     """
-    return float(answers.merged.exp().minimum(answers.single.exp()).sum(dim=1).mean())
+    return float(answers.merged.log.exp().minimum(answers.single.log.exp()).sum(dim=1).mean())
 
 
 def matched(answers: Answers) -> float:
@@ -114,11 +116,8 @@ def matched(answers: Answers) -> float:
     probability is the same in the mean. The value is the mean of two: the mass that the
     predicted distributions share, and the target's probability over the fine-tuned model's.
     """
-    after, before, target = answers.merged_logits, answers.single_logits, answers.target
-    if before.shape[1] > MOST_CLASSES:
-        classes, target = likeliest(before, target)
-        after, before = after.gather(1, classes), before.gather(1, classes)
-    after, before = at_confidence(after, "merged"), at_confidence(before, "fine-tuned")
+    merged, single, target = answers.few()
+    after, before = merged.at(), single.at()
     shared = float(after.minimum(before).sum(dim=1).mean())
     kept_target, own_target = of_target(after, target).mean(), of_target(before, target).mean()
     return (shared + ratio_of(kept_target, own_target, "probability")) / 2
@@ -130,22 +129,21 @@ def expected(answers: Answers) -> float:
     Where a merge answers otherwise than the fine-tuned model, it is not always wrong: what counts
     is what the fine-tuned model believes of the merge's answer. Its confidence says too much or
     too little of how often it is right, so that its logits are brought to a mean confidence
-    half-way between its own and what is typical. Answers are probabilities at a high confidence,
-    the same for both models, so that a change short of another answer counts a little. True
-    classes count beside beliefs, the more the more of them there are.
+    half-way between its own and what is typical, and from there towards the share of labelled
+    samples that it has right. Answers are probabilities at a high confidence, the same for both
+    models, so that a change short of another answer counts a little. True classes count beside
+    beliefs, the more the more of them there are.
     """
-    after, before, target = answers.merged_logits, answers.single_logits, answers.target
-    if before.shape[1] > MOST_CLASSES:
-        classes, target = likeliest(before, target)
-        after, before = after.gather(1, classes), before.gather(1, classes)
-    confidence = (confidence_of(before) + _TYPICAL) / 2
-    right = at_confidence(before, "fine-tuned", confidence)
+    merged, single, target = answers.few()
+    confidence, n = (single.confidence + _TYPICAL) / 2, len(target)
     if answers.labelled:
-        share = len(target) / (len(target) + _LABELS)
+        hits = float((answers.single.first == answers.target).sum())
+        confidence = (hits + _RIGHT * confidence) / (n + _RIGHT)
+        confidence = max(confidence, _CHANCE / single.values.shape[1])
+    right = single.at(confidence)
+    if answers.labelled:
+        share = n / (n + _LABELS)
         right = (1 - share) * right
-        right[range(len(target)), target] += share
-    said, own = (
-        (at_confidence(logits, model, _DECIDED) * right).sum(dim=1).mean()
-        for model, logits in (("merged", after), ("fine-tuned", before))
-    )
+        right[range(n), target] += share
+    said, own = ((one.at(_DECIDED) * right).sum(dim=1).mean() for one in (merged, single))
     return ratio_of(said, own, "expected accuracy")

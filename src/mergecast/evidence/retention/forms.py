@@ -25,6 +25,7 @@ from mergecast.evidence.retention.form_values import (
     probability,
 )
 from mergecast.evidence.retention.logits import (
+    Logits,
     at_confidence,
     confidence_of,
     likeliest,
@@ -158,55 +159,68 @@ def compare_features(merged: Tensor, single: Tensor) -> Comparison:
     return Comparison(dict.fromkeys(_OF_FEATURES, float(cosines.clamp(0, 1).mean())), missing)
 
 
-def compare(
-    merged: Tensor,
-    single: Tensor,
-    labels: Tensor | None = None,
-    tokens: Tensor | None = None,
-) -> Comparison:
-    """Every form in `FORMS`.
+class Reference:
+    """A fine-tuned model's own answers, which those of merges are compared with.
 
     Parameters
     ----------
-    merged, single : Tensor
+    single : Tensor
         Logits (n, classes), or (n, L, vocabulary) of a language model.
     labels : Tensor or None
         (n,) or (n, L), where -100 marks tokens without a label; None without labels.
     tokens : Tensor or None
         (n, L), False where a sequence is padded; what labels do not say already.
     """
-    from mergecast.tasks.scores import IGNORED
 
-    vocabulary = merged.shape[-1]
-    after, before = merged.reshape(-1, vocabulary).double(), single.reshape(-1, vocabulary).double()
-    truth = None if labels is None else labels.reshape(-1)
-    if truth is not None:
-        labelled = truth != IGNORED
-        after, before, truth = after[labelled], before[labelled], truth[labelled]
-    elif tokens is not None and merged.dim() == 3:
-        there = tokens.reshape(-1)
-        after, before = after[there], before[there]
-    for name, logits in (("merged", after), ("fine-tuned", before)):
-        if not bool(logits.isfinite().all()):
-            return all_missing(f"the {name} model's output is not finite")
-    if not len(after):
-        return all_missing("no sample has a label")
-    log_after, log_before = after.log_softmax(dim=1), before.log_softmax(dim=1)
-    targets = {"unlabelled": before.argmax(dim=1), "labelled": truth}
-    values: dict[str, float] = {}
-    missing: dict[str, str] = {}
-    for key, way, form in ways():
-        target = targets[way]
-        if target is None:
-            missing[key] = "the samples have no labels"
-            continue
-        try:
-            values[key] = form.function(
-                Answers(log_after, log_before, after, before, target, way == "labelled")
-            )
-        except UndefinedError as reason:
-            missing[key] = str(reason)
-    return Comparison(values, missing)
+    def __init__(
+        self, single: Tensor, labels: Tensor | None = None, tokens: Tensor | None = None
+    ) -> None:
+        from mergecast.tasks.scores import IGNORED
+
+        truth = None if labels is None else labels.reshape(-1)
+        self._there: Tensor | None = None
+        if truth is not None:
+            self._there = truth != IGNORED
+            truth = truth[self._there]
+        elif tokens is not None and single.dim() == 3:
+            self._there = tokens.reshape(-1)
+        self.single = Logits(self._rows(single), "fine-tuned")
+        self.targets = {"unlabelled": self.single.first, "labelled": truth}
+
+    def _rows(self, logits: Tensor) -> Tensor:
+        rows = logits.reshape(-1, logits.shape[-1]).double()
+        return rows if self._there is None else rows[self._there]
+
+    def compare(self, merged: Tensor) -> Comparison:
+        """Every form in `FORMS` of a merge's logits, of the shape of the model's own."""
+        after = Logits(self._rows(merged), "merged")
+        for logits in (after, self.single):
+            if not bool(logits.values.isfinite().all()):
+                return all_missing(f"the {logits.model} model's output is not finite")
+        if not len(after.values):
+            return all_missing("no sample has a label")
+        values: dict[str, float] = {}
+        missing: dict[str, str] = {}
+        for key, way, form in ways():
+            target = self.targets[way]
+            if target is None:
+                missing[key] = "the samples have no labels"
+                continue
+            try:
+                values[key] = form.function(Answers(after, self.single, target, way == "labelled"))
+            except UndefinedError as reason:
+                missing[key] = str(reason)
+        return Comparison(values, missing)
+
+
+def compare(
+    merged: Tensor,
+    single: Tensor,
+    labels: Tensor | None = None,
+    tokens: Tensor | None = None,
+) -> Comparison:
+    """Every form in `FORMS` of one merge; arguments as of `Reference`."""
+    return Reference(single, labels, tokens).compare(merged)
 
 
 def mean_of(comparisons: Sequence[Comparison]) -> Comparison:
@@ -228,14 +242,14 @@ def all_missing(reason: str) -> Comparison:
 def _functions() -> list[Callable[..., object]]:
     forms = [form.function for form in FORMS.values()]
     helpers: list[Callable[..., object]] = [of_target, margins, ratio_of, likeliest]
-    levels: list[Callable[..., object]] = [at_confidence, confidence_of]
+    levels: list[Callable[..., object]] = [at_confidence, confidence_of, Reference, Logits]
     return [*forms, compare, compare_features, mean_of, *helpers, *levels]
 
 
 #: What comparisons are made by: a form that is edited counts at once.
 STAGE = Stage(
     "forms",
-    4,
+    5,
     modules=tuple(
         f"mergecast.evidence.retention.{name}" for name in ("forms", "form_values", "logits")
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from math import exp, inf
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,47 @@ _RANGE = 20.0
 MOST_CLASSES = 256
 #: How many classes are kept then.
 LIKELIEST = 32
+
+
+class Logits:
+    """A model's logits on n samples and what forms read of them, each worked out once.
+
+    Parameters
+    ----------
+    values : (n, classes) tensor
+        Float64.
+    model : str
+        What an error calls it.
+    """
+
+    def __init__(self, values: Tensor, model: str) -> None:
+        self.values, self.model = values, model
+        self._at: dict[float, Tensor] = {}
+
+    @cached_property
+    def log(self) -> Tensor:
+        """Log-probabilities, (n, classes)."""
+        return self.values.log_softmax(dim=1)
+
+    @cached_property
+    def first(self) -> Tensor:
+        """The prediction, (n,)."""
+        return self.values.argmax(dim=1)
+
+    @cached_property
+    def confidence(self) -> float:
+        """The largest probability of a row, in the mean."""
+        return confidence_of(self.values)
+
+    def at(self, confidence: float = CONFIDENCE) -> Tensor:
+        """Probabilities of a mean confidence, as `at_confidence`."""
+        if confidence not in self._at:
+            self._at[confidence] = at_confidence(self.values, self.model, confidence)
+        return self._at[confidence]
+
+    def of(self, classes: Tensor) -> Logits:
+        """Those of some classes of each row, (n, k)."""
+        return Logits(self.values.gather(1, classes), self.model)
 
 
 def likeliest(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

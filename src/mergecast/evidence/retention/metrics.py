@@ -17,7 +17,7 @@ EVIDENCE.add(
     "retention",
     EvidenceKind("retention", "activations", "mergecast.evidence.retention.collect"),
 )
-_TIERS: dict[str, Tier] = {"unlabelled": "activations", "labelled": "gradients"}
+_TIERS: dict[str, Tier] = {"unlabelled": "activations", "labelled": "labels"}
 _STAND_INS = {
     "base": ("retention", "s = 0"),
     "scrambled": (

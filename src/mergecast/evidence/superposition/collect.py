@@ -46,7 +46,7 @@ SHIFTS = Stage(
 )
 STAGE = Stage(
     "superposition",
-    2,
+    3,
     uses=(SHIFTS, RETENTION.with_uses(BATCHNORM), PROBE, forms.STAGE),
     modules=tuple(f"mergecast.evidence.superposition.{name}" for name in ("shifts", "checked")),
 )
@@ -61,8 +61,9 @@ def collect(session: Session) -> Readings:
     shifts = gather(session, kept)
     pairs = checked_pairs(names)
     advance = session.progress.stage("checked pairs", len(pairs) * len(session.methods))
+    judges = {task: judge(session, shifts, kept, task) for task in names}
     comparisons: dict[Key, Comparison] = {
-        (task, BASE): _compare(session, shifts.base[task], shifts, kept, task) for task in names
+        (task, BASE): judges[task](shifts.base[task]) for task in names
     }
     for method in session.methods:
         superposed: dict[Key, Comparison] = {}
@@ -72,7 +73,7 @@ def collect(session: Session) -> Readings:
             except UndefinedError as reason:
                 superposed[task, partner, method] = forms.all_missing(str(reason))
             else:
-                superposed[task, partner, method] = _compare(session, merged, shifts, kept, task)
+                superposed[task, partner, method] = judges[task](merged)
         real: dict[Key, Comparison] = {}
         for left, right in pairs:
             both = together(session, (left, right), method)
@@ -190,12 +191,13 @@ def _answers(
     return to_tensor(file.array("answers")).double()
 
 
-def _compare(
-    session: Session, merged: Tensor, shifts: Shifts, kept: Mapping[str, Kept], task: str
-) -> Comparison:
+def judge(
+    session: Session, shifts: Shifts, kept: Mapping[str, Kept], task: str
+) -> Callable[[Tensor], Comparison]:
+    """What says how much of a model's own answers to its task's samples others keep."""
     outputs = session.task(task).outputs
     if outputs == "features":
-        return forms.compare_features(merged, shifts.single[task])
+        return lambda merged: forms.compare_features(merged, shifts.single[task])
     if outputs == "values":
-        return forms.all_missing("a regression has no classes")
-    return forms.compare(merged, shifts.single[task], kept[task].labels)
+        return lambda _: forms.all_missing("a regression has no classes")
+    return forms.Reference(shifts.single[task], kept[task].labels).compare

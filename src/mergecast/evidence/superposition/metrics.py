@@ -17,7 +17,7 @@ EVIDENCE.add(
     "superposition",
     EvidenceKind("superposition", "activations", "mergecast.evidence.superposition.collect"),
 )
-_TIERS: dict[str, Tier] = {"unlabelled": "activations", "labelled": "gradients"}
+_TIERS: dict[str, Tier] = {"unlabelled": "activations", "labelled": "labels"}
 _BASE = "base"
 
 
