@@ -214,6 +214,25 @@ def test_a_table_is_read_by_the_models_of_the_richest_tier_it_has(suite, new_pai
     assert list(Forecaster.fit(pairs, outcomes, cheaper=False).file.tiers) == ["activations"]
 
 
+def test_a_member_that_lacks_a_metric_is_forecast_from_less_evidence_and_says_so(suite, new_pairs):
+    pairs, outcomes = suite
+    columns = [c for c in pairs.columns if c not in ("suite", "left", "right")]
+    tiers = {c: "labels" if c.startswith("reach") else "activations" for c in columns}
+    forecaster = Forecaster.fit(PairTable(pairs, tiers=tiers), outcomes)
+    whole = forecaster.forecast(new_pairs)
+    cheap = forecaster.forecast(new_pairs[[c for c in new_pairs if not c.startswith("reach")]])
+    gap = new_pairs.copy()
+    gap.loc[0, "reach:left<-right"] = np.nan
+    reason = MissingMetric("", "t00", "t01", "reach:left<-right", "the samples have no labels")
+    forecast = forecaster.forecast(PairTable(gap, missing=[reason]))
+    assert forecast.tier == "labels"
+    filled = forecast.rows["note"].str.startswith("from less evidence: metric reach missing: the")
+    assert filled.sum() == 2  # one member, under two methods
+    values = ["retention", "lower", "upper"]
+    assert (forecast.rows.loc[filled, values] == cheap.rows.loc[filled, values]).all(axis=None)
+    assert (forecast.rows.loc[~filled, values] == whole.rows.loc[~filled, values]).all(axis=None)
+
+
 def test_the_file_says_what_its_training_tables_were_made_with(suite):
     pairs, outcomes = suite
     made = {"spectra": 2, "outcome": 1}

@@ -1,6 +1,7 @@
 import pandas as pd
+import pytest
 
-from mergecast.forecast.recommend import recommend
+from mergecast.forecast.recommend import preference, recommend
 
 
 def rows(*methods):
@@ -36,6 +37,49 @@ def test_equal_means_go_to_the_higher_lower_bound_then_to_the_name():
     assert recommend(rows(("ties", 0.9, 0.9, 0.1), ("dare", 0.9, 0.9, 0.1)))["method"][0] == "dare"
     nearly = rows(("ties", 0.9 + 1e-9, 0.9, 0.1), ("dare", 0.9, 0.9, 0.1))
     assert recommend(nearly)["method"][0] == "dare"
+
+
+def family(forecasts, **more):
+    """Pairs of one family: (pair, method) to forecast, both members alike."""
+    return pd.DataFrame(
+        [
+            {"suite": "", "left": pair[0], "right": pair[1], "method": method, "member": member}
+            | {"retention": value, "lower": value}
+            | {key: column.get((pair, method)) for key, column in more.items()}
+            for (pair, method), value in forecasts.items()
+            for member in pair
+        ]
+    )
+
+
+def test_a_method_that_is_better_for_the_family_is_not_left_for_a_small_difference_of_one_pair():
+    pairs = ["ab", "ac", "bc"]
+    forecasts = {(pair, "ties"): 0.9 for pair in pairs} | {(pair, "tsv"): 0.8 for pair in pairs}
+    forecasts["ab", "tsv"] = 0.93
+    # tsv is 0.057 below ties in the mean; of what ab says beyond that, three tenths count.
+    assert recommend(family(forecasts))["method"].tolist() == ["ties"] * 3
+    # Of a pair that was measured all counts, and so does all of a much larger difference.
+    basis = {("ab", method): "measured" for method in ("ties", "tsv")}
+    assert recommend(family(forecasts, basis=basis))["method"].tolist() == ["tsv", "ties", "ties"]
+    forecasts["ab", "tsv"] = 1.4
+    assert recommend(family(forecasts))["method"][0] == "tsv"
+
+
+def test_what_a_pair_is_chosen_by_does_not_depend_on_gaps_of_others():
+    pairs = ["ab", "ac", "bc"]
+    level = {"ties": 0.0, "tsv": 0.05, "dare": -0.1}
+    forecasts = {
+        (pair, method): 0.6 + 0.1 * i + of
+        for i, pair in enumerate(pairs)
+        for method, of in level.items()
+    }
+    forecasts["ac", "tsv"] = float("nan")
+    forecasts["bc", "dare"] = float("nan")
+    assert recommend(family(forecasts))["method"].tolist() == ["tsv", "ties", "tsv"]
+    merges = pd.DataFrame([(a, b, m, v) for ((a, b), m), v in forecasts.items()])
+    merges = merges.set_axis(["left", "right", "method", "mean"], axis=1).dropna()
+    sought = preference(merges, ["left", "right"])
+    assert sought.to_numpy() == pytest.approx(merges["mean"].to_numpy(), abs=1e-6)
 
 
 def test_a_method_with_a_missing_member_takes_no_part():

@@ -70,11 +70,16 @@ def chosen(held_out: Mapping[str, pd.DataFrame], several: bool) -> str:
         return min(names, key=lambda name: error(held_out[name], by_kin=False))
     errors = {name: fold_scores(table).set_index("fold")["mae"] for name, table in held_out.items()}
     errors["constant"] = _own_means(held_out["constant"])
-    best, *others = [name for name in names if name in PREFERRED] or names
-    for name in others:
+    best = plainest(names)
+    for name in names[names.index(best) + 1 :]:
         if (errors[name] < errors[best]).all():
             best = name
     return best
+
+
+def plainest(names: Sequence[str]) -> str:
+    """The first of `PREFERRED` among some candidates, or of all."""
+    return next((name for name in names if name in PREFERRED), names[0])
 
 
 def _own_means(table: pd.DataFrame) -> pd.Series:

@@ -12,11 +12,25 @@ import numpy.typing as npt
 import pandas as pd
 
 from mergecast.errors import UsageError
-from mergecast.forecast.choice import AUTO, CANDIDATES, candidates, chosen, competing, error
+from mergecast.forecast.choice import (
+    AUTO,
+    CANDIDATES,
+    candidates,
+    chosen,
+    competing,
+    error,
+    plainest,
+)
 from mergecast.forecast.estimators.predictors import PREDICTORS
 from mergecast.forecast.estimators.stored import StoredModel
 from mergecast.forecast.file import Feature, MethodModel, Quantile, Score
-from mergecast.forecast.intervals import LEAST_LOSS, LEVEL, conformal_half_width, spread
+from mergecast.forecast.intervals import (
+    BETWEEN,
+    LEAST_LOSS,
+    LEVEL,
+    conformal_half_width,
+    spread,
+)
 from mergecast.forecast.rows import IDENTITY, ROW_KEYS, kin
 from mergecast.forecast.training import TrainingRows
 from mergecast.forecast.validation.evaluation import Evaluation
@@ -47,6 +61,9 @@ class FitUnit:
         is stored in any case.
     validation : Evaluation, optional
         An ``l2to`` evaluation of the same rows, whose forecasts need not be made again.
+    kinds : int
+        Kinds of models in the whole table. Of a method that only one of several was merged by
+        nobody can see what carries over, and the plainest forecast stays.
     """
 
     tier: str
@@ -55,6 +72,7 @@ class FitUnit:
     predictor: str
     warm: bool
     validation: Evaluation | None
+    kinds: int = 1
 
     @property
     def warm_asked(self) -> bool:
@@ -94,19 +112,24 @@ def fit_cold(unit: FitUnit) -> MethodModel:
     held_out = {
         name: _suites_out(rows, name) if several else _held_out(unit, name) for name in names
     }
-    name = chosen(held_out, several) if auto else names[-1]
+    alone = not several and unit.kinds > 1
+    name = names[-1]
+    if auto:
+        name = plainest(names) if alone else chosen(held_out, several)
     fit = _fit(name, rows)
     if not fit[0].needs and name != "constant":
         why = f"{name} kept no metric"
     elif name == "constant" and auto:
         why = "no metric beat the constant"
+    elif auto and alone:
+        why = f"{name}, since the method's merges are of one kind of models"
     elif auto:
         rule = "no other is better in every suite" if several else "least error"
         why = f"{name}, {rule} of {', '.join(names)}"
     else:
         why = f"{name}, as asked"
     by = "a suite unseen" if several else "L2TO"
-    return _with_errors(fit, rows, name, f"{why} ({by}", held_out, by_kin=several)
+    return _with_errors(fit, rows, name, f"{why} ({by}", held_out, kinds=unit.kinds)
 
 
 def _suites_out(rows: TrainingRows, name: str) -> pd.DataFrame:
@@ -164,7 +187,7 @@ def _with_errors(
     why: str,
     held_out: Mapping[str, pd.DataFrame],
     new: npt.NDArray[np.bool_] | None = None,
-    by_kin: bool = False,
+    kinds: int = 1,
 ) -> MethodModel:
     """A fit with what validation said of it.
 
@@ -176,15 +199,19 @@ def _with_errors(
         Out-of-fold forecasts of this predictor and of those beside it.
     new : ndarray of shape (n,), optional
         Which of its forecasts are of members without known outcomes, whose intervals differ.
-    by_kin : bool
-        Whether they are of kinds of models that the fits had not seen, each of which counts alike.
+    kinds : int
+        Kinds of models in the whole table. With several, intervals are those of a kind unseen:
+        residuals are of kinds that the fits had not seen, each of which counts alike, or of one
+        kind's new models, and wider.
     """
+    by_kin = len(set(rows.kins)) > 1
     numbers = {other: scores(table) for other, table in held_out.items()}
     maes = {other: error(table, by_kin) for other, table in held_out.items()}
     errors = ", ".join(f"{other} {error:.4f}" for other, error in maes.items())
     owners = [kin(suite) for suite in held_out[name]["suite"]] if by_kin else None
     predicted = held_out[name]["predicted"].clip(lower=0.0).to_numpy(dtype="float64")
     residuals = np.abs(predicted - held_out[name]["measured"].to_numpy()) / spread(predicted)
+    residuals *= BETWEEN if kinds > 1 and not by_kin else 1.0
     return MethodModel(
         predictor=name,
         why=f"{why} mean absolute error: {errors})",
@@ -192,7 +219,7 @@ def _with_errors(
         features=fit[1],
         residual_quantiles=_quantiles(residuals if new is None else residuals[new], owners),
         least_loss=LEAST_LOSS,
-        between_suites=by_kin,
+        between_suites=kinds > 1,
         known_quantiles=[] if new is None else _quantiles(residuals[~new]),
         n_residuals=len(residuals),
         validation={

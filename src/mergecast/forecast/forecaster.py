@@ -22,9 +22,10 @@ from mergecast.forecast.file import (
 from mergecast.forecast.fit import FitUnit, fit_unit
 from mergecast.forecast.intervals import LEVEL
 from mergecast.forecast.measured import with_measured
-from mergecast.forecast.method_forecast import bounded, forecast_method, where_known
+from mergecast.forecast.method_forecast import bounded, forecast_rows
 from mergecast.forecast.recommend import THRESHOLD, recommend
-from mergecast.forecast.result import ABSTAINED, Forecast
+from mergecast.forecast.result import Forecast
+from mergecast.forecast.rows import ABSTAINED, kin
 from mergecast.forecast.shipped import find_forecaster
 from mergecast.forecast.training import training_rows
 from mergecast.forecast.validation.evaluation import Evaluation
@@ -40,7 +41,8 @@ class Forecaster:
     """Retention forecasts for pairs of models never seen.
 
     One model for each merging method and tier of evidence: a pair table is read by the models of
-    the richest tier whose metrics it has. Beside it there may be a *warm* one, for pairs with a
+    the richest tier whose metrics it has, and a member that lacks some by those of a cheaper one.
+    Beside it there may be a *warm* one, for pairs with a
     model whose merges with others were measured.
 
     Parameters
@@ -115,7 +117,15 @@ class Forecaster:
         names = pairs.tier_names if cheaper else pairs.tier_names[-1:]
         data = {tier: training_rows(pairs.up_to(tier), outcomes) for tier in names}
         units = [
-            FitUnit(tier, method, rows, predictor, warm, validation if tier == names[-1] else None)
+            FitUnit(
+                tier,
+                method,
+                rows,
+                predictor,
+                warm,
+                validation if tier == names[-1] else None,
+                kinds=len({kin(suite) for suite in pairs.suites}),
+            )
             for tier, methods in data.items()
             for method, rows in methods.items()
         ]
@@ -193,18 +203,8 @@ class Forecaster:
                 raise UsageError.unknown("suite", suite, self.file.training.suites)
             checked = checked.with_suite(suite)
         tier = self.file.tier_for(c for c in checked.metrics if checked.frame[c].notna().any())
-        warm = self.file.warm.get(tier, {})
-        tables = []
-        for method, entry in sorted(self.file.tiers[tier].items()):
-            table = forecast_method(method, entry, checked, level, suite)
-            if suite is not None and method in warm:
-                beside = forecast_method(method, warm[method], checked, level, suite)
-                table = where_known(table, beside, warm[method], suite)
-            tables.append(table)
         models = self.file.tiers[tier]
-        rows = pd.concat(tables, ignore_index=True)
-        rows = rows.sort_values(["suite", "left", "right", "method"], kind="stable")
-        rows, use = rows.reset_index(drop=True), None
+        rows, use = forecast_rows(self.file, tier, checked, level, suite), None
         if measured is not None:
             rows, use = with_measured(rows, as_outcomes(measured), level)
             rows = bounded(rows, {name: entry.most_kept for name, entry in models.items()})

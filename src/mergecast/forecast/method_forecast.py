@@ -1,4 +1,4 @@
-"""One merging method's model applied to pairs: numbers, intervals, range and reasons."""
+"""A forecaster's models applied to pairs: numbers, intervals, range and reasons."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ import pandas as pd
 from mergecast.errors import UsageError
 from mergecast.forecast.domain import outliers, strangers
 from mergecast.forecast.estimators.predictors import checked_numbers
-from mergecast.forecast.file import MethodModel, Quantile
-from mergecast.forecast.intervals import spread
-from mergecast.forecast.result import ABSTAINED, COLD, MEASURED, ROW_COLUMNS, WARM
-from mergecast.forecast.rows import member_rows, reason_missing
+from mergecast.forecast.file import ForecasterFile, MethodModel, Quantile
+from mergecast.forecast.intervals import BETWEEN, spread
+from mergecast.forecast.result import ROW_COLUMNS
+from mergecast.forecast.rows import (
+    ABSTAINED,
+    COLD,
+    MEASURED,
+    WARM,
+    member_rows,
+    reason_missing,
+)
 from mergecast.tables.pairs import PAIR_KEYS, PairTable
 from mergecast.typing import Floats
 
@@ -22,12 +29,53 @@ N_REASONS = 3
 OUT_OF_DOMAIN = "out of domain"
 NOTHING_CARRIES = "nothing here tells what other models keep"
 """Where no metric beats the mean of the kinds of models that a fit has seen."""
-BETWEEN = 1.5
-"""By how much intervals of another family are wider than those of new models of the same one.
 
-So wide, those of `digits-14` hold nine tenths in the mean over families of other seeds, other
-training and other models (`docs/tiers.md`).
-"""
+
+def forecast_rows(
+    file: ForecasterFile, tier: str, pairs: PairTable, level: float, suite: str | None = None
+) -> pd.DataFrame:
+    """Member rows of every pair and method, sorted, as `Forecast.rows`.
+
+    A row for which a metric of the tier is missing is forecast from the next cheaper tier that has
+    a number, and its note says so: a task without labels, among others that have some, is forecast
+    from its answers.
+
+    Parameters
+    ----------
+    file : ForecasterFile
+        All that the forecaster knows.
+    tier : str
+        One of its tiers of evidence.
+    pairs, level, suite :
+        As of `forecast_method`.
+    """
+    tiers = [*file.tiers]
+    reached = reversed(tiers[: tiers.index(tier) + 1])
+    rows, *cheaper = (
+        _of_tier(file, name, pairs, level, suite)
+        for name in reversed(tiers[: tiers.index(tier) + 1])
+    )
+    for table in cheaper:
+        lacking = rows["retention"].isna() & (rows["basis"] != ABSTAINED)
+        found = lacking & table["retention"].notna()
+        rows = rows.where(~found, table.assign(note="from less evidence: " + rows["note"]))
+    return rows
+
+
+def _of_tier(
+    file: ForecasterFile, tier: str, pairs: PairTable, level: float, suite: str | None
+) -> pd.DataFrame:
+    """Member rows from one tier, by its warm models where they know a model of the pair."""
+    warm, tables = file.warm.get(tier, {}), []
+    for method, entry in sorted(file.tiers[tier].items()):
+        table = forecast_method(method, entry, pairs, level, suite)
+        if suite is not None and method in warm:
+            beside = forecast_method(method, warm[method], pairs, level, suite)
+            table = where_known(table, beside, warm[method], suite)
+        tables.append(table)
+    rows = pd.concat(tables, ignore_index=True)
+    rows = rows.sort_values(["suite", "left", "right", "method"], kind="stable")
+    return rows.reset_index(drop=True)
 
 
 def forecast_method(

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mergecast.forecast.domain import abstentions
 from mergecast.forecast.recommend import MERGE
+from mergecast.forecast.rows import ABSTAINED
 from mergecast.tables.pairs import PAIR_KEYS
 from mergecast.tables.plain import records
 from mergecast.tables.show import as_html, as_text
@@ -33,8 +34,6 @@ ROW_COLUMNS = [
     "reasons",
     "note",
 ]
-# What a row rests on.
-COLD, WARM, FAMILY, MEASURED, ABSTAINED = "cold", "warm", "family", "measured", "abstained"
 # Pairs on one screen.
 _SHOWN = 12
 

@@ -23,6 +23,8 @@ from mergecast.typing import Floats
 
 IDENTITY = ["suite", "member", "partner"]
 ROW_KEYS = ["suite", "left", "right", "member"]
+#: What a forecast of a row rests on.
+COLD, WARM, FAMILY, MEASURED, ABSTAINED = "cold", "warm", "family", "measured", "abstained"
 
 Codes = npt.NDArray[np.intp]
 

@@ -12,7 +12,8 @@ import pandas as pd
 
 from mergecast.forecast.file import MethodModel
 from mergecast.forecast.recommend import DO_NOT_MERGE, MERGE, NO_ADVICE, NO_FORECAST
-from mergecast.forecast.result import ABSTAINED, Forecast
+from mergecast.forecast.result import Forecast
+from mergecast.forecast.rows import ABSTAINED
 from mergecast.report import known_outcomes
 from mergecast.report.advice import advice_records
 from mergecast.report.model import (

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from mergecast.forecast.file import MethodModel
-from mergecast.forecast.result import WARM
+from mergecast.forecast.rows import WARM
 from mergecast.report.model import Warm
 from mergecast.tables.pairs import PAIR_KEYS
 
