@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pandas as pd
-
+from mergecast.api.forecast_sets import forecast_sets
 from mergecast.api.inputs import Tasks, log_refused
 from mergecast.api.known_merges import MeasuredLike, known_merges
 from mergecast.api.metrics import Measurement, measure
@@ -19,15 +17,13 @@ from mergecast.evidence import wanted, with_companions
 from mergecast.family.family import Family, Models
 from mergecast.family.findings import NO_MODEL
 from mergecast.forecast.forecaster import Forecaster
-from mergecast.forecast.measured_sets import rank_with_measured
 from mergecast.forecast.recommend import without_advice
-from mergecast.forecast.result import Forecast, MeasuredUse
-from mergecast.forecast.sets import check_size, rank_all_sets
+from mergecast.forecast.result import Forecast
+from mergecast.forecast.sets import check_size
 from mergecast.merging.recipe import Recipe
 from mergecast.report.family_summary import forecast_warnings
 from mergecast.runtime.progress import Progress
 from mergecast.tables.columns import Column
-from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.tiers import ALL, known_tier
 from mergecast.typing import Names, listed
 
@@ -92,7 +88,8 @@ def forecast(
         them, from one pair on. Measured sets of the size asked for move those of sets. What was
         not used, and why, is in the forecast's `measured` and `measured_sets`.
     sets : int, optional
-        Also rank all sets of so many models, from their pairs.
+        Also rank all sets of so many models: from their answers where there are tasks, with a few
+        of them really merged; else from pairs.
     strengths : bool
         Find the strength at which `task_arithmetic` keeps most of every pair, and of every set of
         the size asked for. A few merges are made in memory; tasks are needed.
@@ -154,7 +151,9 @@ def forecast(
             "strengths", "asked for without tasks", "give samples of the models' tasks"
         )
     kept: AbstractContextManager[str | Path | None] = nullcontext(cache)
-    if strengths and cache is None:  # models answer twice, and what they answered is read again
+    if (
+        strengths or sets
+    ) and cache is None:  # models answer twice, and what they answered is read again
         kept = TemporaryDirectory(prefix="mergecast-")
     with kept as folder:
         gathering = measure(
@@ -193,7 +192,14 @@ def forecast(
             warnings.insert(0, _stranger(chosen.name))
         if gathered in chosen.file.tiers and made.tier != gathered:
             warnings.append(_why_less(chosen, made, gathered))
-        ranked, use = (None, None) if sets is None else _sets(made, sets, doubtful, known.sets)
+        ranked = use = None
+        if sets is not None:
+            answered = "superposition" in gathering.evidence.kinds
+            session = gathering.asked.session if answered else None
+            ranked = forecast_sets(made, sets, doubtful, known.sets, session)
+            if ranked is not None:
+                use = ranked.measured
+                warnings += ranked.warnings
         curves = None
         answering = [one for one in usable if one not in doubtful]
         if strengths and len(answering) > 1:
@@ -215,7 +221,7 @@ def forecast(
             warnings=(*warnings, *forecast_warnings(made)),
             measured=made.measured and made.measured.without(known.left_out),
             measured_sets=use and use.without(known.left_out),
-            sets=ranked,
+            sets=None if ranked is None else ranked.table,
             evidence=tuple(gathering.evidence.kinds),
             strengths=curves,
         )
@@ -224,19 +230,6 @@ def forecast(
 def _label(method: str) -> str:
     """A method as a forecaster calls it: a recipe by its label."""
     return Recipe.of(method).label if "(" in method else method
-
-
-def _sets(
-    made: Forecast, size: int, doubtful: Collection[str], measured: OutcomeTable | None
-) -> tuple[pd.DataFrame | None, MeasuredUse | None]:
-    """All sets ranked, those with a model that hardly answers its task aside; None for no set."""
-    doubted = made.rows["left"].isin(doubtful) | made.rows["right"].isin(doubtful)
-    rows = made.rows[~doubted]
-    if len({*rows["left"], *rows["right"]}) < size:
-        return None, None
-    if measured is None:
-        return rank_all_sets(rows, size), None
-    return rank_with_measured(rows, size, measured, made.level)
 
 
 def _count(family: Family | str | Path, models: Models | None) -> int:

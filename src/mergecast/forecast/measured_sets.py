@@ -8,7 +8,7 @@ import pandas as pd
 from mergecast.forecast.effects_posterior import Codes, Rows, posterior
 from mergecast.forecast.measured import own_errors, usable_merges
 from mergecast.forecast.result import MeasuredUse
-from mergecast.forecast.sets import Sets, rank_all_sets
+from mergecast.forecast.sets import Correction, Sets, rank_all_sets
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.typing import Floats
 
@@ -17,7 +17,11 @@ _LEAST_ERROR = 0.05
 
 
 def rank_with_measured(
-    rows: pd.DataFrame, size: int, outcomes: OutcomeTable, level: float
+    rows: pd.DataFrame,
+    size: int,
+    outcomes: OutcomeTable,
+    level: float,
+    source: Correction | None = None,
 ) -> tuple[pd.DataFrame, MeasuredUse]:
     """All sets as `rank_all_sets`, moved by the measured ones.
 
@@ -34,6 +38,8 @@ def rank_with_measured(
         What merges of such sets did.
     level : float
         Nominal level of the rows' intervals.
+    source : callable, optional
+        What members keep, in the place of the rule on pairs.
 
     Raises
     ------
@@ -44,7 +50,8 @@ def rank_with_measured(
     merges = dict.fromkeys(zip(known["method"], known["members"], strict=True))
     by_rule: dict[tuple[str, str], Floats] = {}
 
-    def read(method: str, names: list[str], _: Sets, each: Floats) -> Floats:
+    def read(method: str, names: list[str], sets: Sets, each: Floats) -> Floats:
+        each = source(method, names, sets, each) if source else each
         by_rule.update({(method, n): each[i] for i, n in enumerate(names) if (method, n) in merges})
         return each
 
@@ -55,6 +62,7 @@ def rank_with_measured(
     found = dict(zip(merges, kept.reshape(-1, size), strict=True))
 
     def correct(method: str, names: list[str], sets: Sets, each: Floats) -> Floats:
+        each = source(method, names, sets, each) if source else each
         moved = np.maximum(each + shifts[method][sets], 0.0)
         for i, name in enumerate(names):
             if (method, name) in found:

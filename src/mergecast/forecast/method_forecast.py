@@ -51,10 +51,7 @@ def forecast_rows(
     """
     tiers = [*file.tiers]
     reached = reversed(tiers[: tiers.index(tier) + 1])
-    rows, *cheaper = (
-        _of_tier(file, name, pairs, level, suite)
-        for name in reversed(tiers[: tiers.index(tier) + 1])
-    )
+    rows, *cheaper = (_of_tier(file, name, pairs, level, suite) for name in reached)
     for table in cheaper:
         lacking = rows["retention"].isna() & (rows["basis"] != ABSTAINED)
         found = lacking & table["retention"].notna()
@@ -144,6 +141,24 @@ def forecast_method(
     shown = [[] if said else row[:N_REASONS] for said, row in zip(abstained, reasons, strict=True)]
     table["reasons"] = pd.Series(shown, index=table.index, dtype=object)
     return bounded(table, {method: entry.most_kept})[ROW_COLUMNS]
+
+
+def interval_of_new(entry: MethodModel, numbers: Floats, level: float) -> tuple[Floats, Floats]:
+    """The interval of numbers forecast for models never seen, lower and upper ends, (n,) each.
+
+    Parameters
+    ----------
+    entry : MethodModel
+        The method's part of the forecaster file.
+    numbers : (n,) array
+        Retention of members, or means of members.
+    level : float
+        Nominal level, one that the file has.
+    """
+    half = _half_width(entry.residual_quantiles, level) * spread(numbers, entry.least_loss)
+    half *= 1.0 if entry.between_suites else BETWEEN
+    most = math.inf if entry.most_kept is None else max(entry.most_kept, 1.0)
+    return np.clip(numbers - half, 0.0, most), np.clip(numbers + half, 0.0, most)
 
 
 def bounded(rows: pd.DataFrame, most: Mapping[str, float | None]) -> pd.DataFrame:

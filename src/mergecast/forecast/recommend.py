@@ -118,6 +118,28 @@ def preference(merges: pd.DataFrame, keys: Sequence[str] = PAIR_KEYS) -> pd.Seri
     return sought
 
 
+def best_merges(sets: pd.DataFrame) -> pd.DataFrame:
+    """The method for every set, by `preference`, and what the set keeps under it, best first.
+
+    Parameters
+    ----------
+    sets : DataFrame
+        As `Forecast.sets`, forecast from answers.
+
+    Returns
+    -------
+    DataFrame
+        Its columns, one row a set; sets without a forecast are left out.
+    """
+    defined = sets.dropna(subset="retention").reset_index(drop=True)
+    merges = defined.assign(mean=defined["retention"], known=defined["basis"] == MEASURED)
+    sought = preference(merges, ["members"])
+    best = defined.assign(sought=sought).sort_values(["sought", "method"], ascending=[False, True])
+    best = best.drop_duplicates("members").drop(columns="sought")
+    order = ["retention", "members"]
+    return best.sort_values(order, ascending=[False, True], ignore_index=True)
+
+
 def without_advice(advice: pd.DataFrame, models: Collection[str]) -> pd.DataFrame:
     """The same, without advice for pairs with one of some models: ``no advice``, else missing."""
     touched = advice["left"].isin(models) | advice["right"].isin(models)

@@ -1,9 +1,10 @@
-"""Sets of three and more models, forecast from their pairs.
+"""Sets of three and more models, forecast from their pairs or from their answers.
 
-A pair is all that metrics and forecasters know, so what a larger merge keeps is pieced together:
-from v(i | j), what member i keeps beside partner j, by one of the rules in `RULES`. None of them
-knows what size alone does (an average of five takes a fifth of each task vector, not a half), so
-they rank sets better than they say how much is kept; `evaluate` shows both on merged sets.
+From pairs alone what a larger merge keeps is pieced together: from v(i | j), what member i keeps
+beside partner j, by one of the rules in `RULES`. None of them knows what size alone does (an
+average of five takes a fifth of each task vector, not a half), so they rank sets better than they
+say how much is kept; `evaluate` shows both on merged sets. Where models answered samples, their
+superposed shifts at a set's strengths take the rule's place (`Correction`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ Sets = npt.NDArray[np.intp]
 Correction = Callable[[str, list[str], Sets, Floats], Floats]
 """From the method, the names of sets, their members as indices of sorted models (n, k), and what
 each member keeps by the rule (n, k): what it keeps instead."""
+
+PAIRS, SUPERPOSED, CHECKED = "pairs", "superposed", "checked"
+"""What a set's forecast rests on: its pairs; its members' answers; a merge on those samples."""
 
 MOST_VALUES = 20_000_000
 """Sets times squared size that are ranked at most: what fits half a gigabyte."""
@@ -145,9 +149,10 @@ def rank_sets(
     Returns
     -------
     DataFrame
-        `members`; `retention` by `RULE`, the mean over members; `pair_mean`, the paper's rule;
-        `worst_member` and `worst_retention`, the member forecast to keep least. Equal sets go by
-        name; one with a pair without forecast is last, with NaN and an empty `worst_member`.
+        `members`; `basis`, here ``pairs``; `retention` by `RULE`, the mean over members;
+        `pair_mean`, the paper's rule; `worst_member` and `worst_retention`, the member forecast to
+        keep least. Equal sets go by name; one with a pair without forecast is last, with NaN and
+        an empty `worst_member`.
 
     Raises
     ------
@@ -172,6 +177,7 @@ def rank_sets(
     table = pd.DataFrame(
         {
             "members": joined,
+            "basis": PAIRS,
             "retention": each.mean(axis=1),
             "pair_mean": mean_of_pairs(beside).mean(axis=1),
             "worst_member": np.where(np.isnan(least), "", lowest),

@@ -187,12 +187,30 @@ class MethodSets(TypedDict):
     ranking: list[RankedSet]
 
 
+class BestSet(TypedDict):
+    """A set under the method advised for it, with an interval of its mean retention."""
+
+    members: list[str]
+    method: str
+    basis: str
+    predicted: float
+    lower: float
+    upper: float
+    worst_member: str
+    worst_predicted: float
+
+
 class SetSummary(TypedDict):
-    """Sets of `size` models: how many there are, the rule in words, the best by method."""
+    """Sets of `size` models: how many there are, the rule in words, the best by method.
+
+    `best` are the best of all, each under its method; empty where sets are forecast from pairs,
+    which do not choose between methods.
+    """
 
     size: int
     n_sets: int
     rule: str
+    best: list[BestSet]
     methods: list[MethodSets]
 
 

@@ -6,7 +6,9 @@ from typing import cast
 
 import pandas as pd
 
-from mergecast.report.model import MethodSets, RankedSet, SetSummary
+from mergecast.forecast.recommend import best_merges
+from mergecast.forecast.sets import PAIRS
+from mergecast.report.model import BestSet, MethodSets, RankedSet, SetSummary
 from mergecast.tables.plain import records
 from mergecast.tables.sets import split_members
 
@@ -19,6 +21,13 @@ RULE = (
     "beside any one of them, less a factor for each other one. The forecaster was validated on "
     "pairs, so there is no interval. Compare the sets of one method with each other: what more "
     "models do to a method is not in the numbers, so they do not choose between methods."
+)
+
+
+ANSWERS = (
+    "From the members' answers: their shifts are added up at the set's strengths, and up to three "
+    "sets are really merged by each method and say how far that is off. The interval (90 %) is of "
+    "the mean over members."
 )
 
 
@@ -46,11 +55,25 @@ def summarise_sets(sets: pd.DataFrame) -> SetSummary:
             }
         )
     size = str(sets["members"].iloc[0]).count("+") + 1
-    n_sets = sets["members"].nunique()
-    return {"size": size, "n_sets": n_sets, "rule": RULE, "methods": methods}
+    n_sets, known = sets["members"].nunique(), sets[sets["basis"] != PAIRS]
+    summary: SetSummary = {
+        "size": size,
+        "n_sets": n_sets,
+        "rule": RULE,
+        "best": [],
+        "methods": methods,
+    }
+    if not known.empty:
+        best = best_merges(known).head(SHOWN).drop(columns="pair_mean")
+        summary |= {"rule": ANSWERS, "best": cast("list[BestSet]", _plain(best))}
+    return summary
 
 
 def _ranking(table: pd.DataFrame) -> list[RankedSet]:
+    columns = ["members", "retention", "pair_mean", "worst_member", "worst_retention"]
+    return cast("list[RankedSet]", _plain(table[columns]))
+
+
+def _plain(table: pd.DataFrame) -> list[dict[str, object]]:
     names = {"retention": "predicted", "worst_retention": "worst_predicted"}
-    table = table.assign(members=table["members"].map(split_members)).rename(columns=names)
-    return cast("list[RankedSet]", records(table))
+    return records(table.assign(members=table["members"].map(split_members)).rename(columns=names))

@@ -58,7 +58,11 @@ def forecast_parts(summary: FamilySummary) -> Iterator[Table | str]:
 
 
 def set_parts(sets: SetSummary) -> Iterator[Table | str]:
-    """The sets of highest forecast under each method, and what the numbers are worth."""
+    """The best sets, or those of highest forecast under each method, and what that rests on."""
+    if sets["best"]:
+        yield _best_sets(sets)
+        yield sets["rule"]
+        return
     shown = max(_LEAST_SETS, _SETS // len(sets["methods"]))
     rows: list[list[str] | None] = []
     for entry in sets["methods"]:
@@ -75,6 +79,20 @@ def set_parts(sets: SetSummary) -> Iterator[Table | str]:
         if entry["n_without"]:
             text = f"{entry['n_without']} sets hold a pair without a forecast and are not ranked"
             yield f"{entry['method']}: {text}"
+
+
+def _best_sets(sets: SetSummary) -> Table:
+    """The best sets, each under its method, with an interval."""
+    rows: list[list[str] | None] = []
+    for best in sets["best"][:_SETS]:
+        low, high = number(best["lower"], 2), number(best["upper"], 2)
+        weakest = f"{best['worst_member']} {number(best['worst_predicted'], 2)}"
+        names = wrapped(" + ".join(best["members"]), _SET_WIDTH)
+        kept = f"{number(best['predicted'], 2)} [{low}, {high}]"
+        rows.append([names, best["method"], kept, weakest])
+    title = f"Best of {sets['n_sets']} sets of {sets['size']}, each by its method"
+    columns = ["set", "method", "retention", "weakest"]
+    return Table(title, columns, rows, keys=2)
 
 
 def _method_table(summary: RunSummary) -> Table:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: Fine-tuned models are right on so many samples, as far as is known without looking; and how
 #: decided a model's answers are made when they are judged. Both chosen on eight families: six
 #: small suites of digits and MiniLM classifiers, `digits-14` and `text-15` on MiniLM-L3.
-_TYPICAL, _DECIDED = 0.8, 0.95
+_TYPICAL, DECIDED = 0.8, 0.95
 #: With so many labelled samples labels count as much as a half of what the model believes, and how
 #: often the model was right on them as much as what was known without looking.
 _LABELS, _RIGHT = 200, 50
@@ -135,15 +135,21 @@ def expected(answers: Answers) -> float:
     beliefs, the more the more of them there are.
     """
     merged, single, target = answers.few()
+    right = beliefs(single, target, answers.labelled)
+    said, own = ((one.at(DECIDED) * right).sum(dim=1).mean() for one in (merged, single))
+    return ratio_of(said, own, "expected accuracy")
+
+
+def beliefs(single: Logits, target: Tensor, labelled: bool) -> Tensor:
+    """How likely each answer is right, as far as the fine-tuned model and labels know, (n, k)."""
     confidence, n = (single.confidence + _TYPICAL) / 2, len(target)
-    if answers.labelled:
-        hits = float((answers.single.first == answers.target).sum())
+    if labelled:
+        hits = float((single.first == target).sum())
         confidence = (hits + _RIGHT * confidence) / (n + _RIGHT)
         confidence = max(confidence, _CHANCE / single.values.shape[1])
     right = single.at(confidence)
-    if answers.labelled:
+    if labelled:
         share = n / (n + _LABELS)
         right = (1 - share) * right
         right[range(n), target] += share
-    said, own = ((one.at(_DECIDED) * right).sum(dim=1).mean() for one in (merged, single))
-    return ratio_of(said, own, "expected accuracy")
+    return right

@@ -16,6 +16,7 @@ from mergecast.errors import UndefinedError
 from mergecast.evidence.retention.form_values import (
     Answers,
     accuracy,
+    beliefs,
     expected,
     kept,
     loss,
@@ -241,7 +242,7 @@ def all_missing(reason: str) -> Comparison:
 
 def _functions() -> list[Callable[..., object]]:
     forms = [form.function for form in FORMS.values()]
-    helpers: list[Callable[..., object]] = [of_target, margins, ratio_of, likeliest]
+    helpers: list[Callable[..., object]] = [of_target, margins, ratio_of, likeliest, beliefs]
     levels: list[Callable[..., object]] = [at_confidence, confidence_of, Reference, Logits]
     return [*forms, compare, compare_features, mean_of, *helpers, *levels]
 

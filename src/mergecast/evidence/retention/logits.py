@@ -18,6 +18,8 @@ _TOO_FEW = 1e-12
 CONFIDENCE = 0.85
 #: How far a temperature may go, in the logarithm.
 _RANGE = 20.0
+#: Steps to a temperature of many merges, how near is near enough, and what was not found.
+_STEPS, _NEAR, _FAR = 60, 1e-5, 1e-3
 #: Answers with more classes are cut to the likeliest.
 MOST_CLASSES = 256
 #: How many classes are kept then.
@@ -98,6 +100,32 @@ def at_confidence(logits: Tensor, model: str, confidence: float = CONFIDENCE) ->
         reason = f"no temperature brings the {model} model's confidence to {confidence:.3g}"
         raise UndefinedError("retention", reason)
     return (logits * exp(brentq(excess, low, high, xtol=1e-9))).softmax(dim=1)
+
+
+def each_at_confidence(logits: Tensor, confidence: float) -> Tensor:
+    """Probabilities of many merges, each of a mean confidence: (b, n, k) to (b, n, k).
+
+    As `at_confidence`, all at once, by Newton's steps within shrinking brackets; NaN for a merge
+    that no temperature brings there.
+    """
+    import torch
+
+    logits = logits - logits.amax(dim=2, keepdim=True)
+    low = torch.full(logits.shape[:1], -_RANGE, dtype=logits.dtype)
+    high, scale = -low, torch.zeros_like(low)
+    for _ in range(_STEPS):
+        scaled = logits * scale.exp()[:, None, None]
+        odds = scaled.softmax(dim=2)
+        first = odds.amax(dim=2)
+        excess = first.mean(dim=1) - confidence
+        slope = -(first * (odds * scaled).sum(dim=2)).mean(dim=1)
+        low, high = torch.where(excess < 0, scale, low), torch.where(excess < 0, high, scale)
+        if bool((excess.abs() < _NEAR).all()):
+            return odds
+        step = scale - excess / slope
+        inside = (step > low) & (step < high)
+        scale = torch.where(inside, step, (low + high) / 2)
+    return torch.where((excess.abs() < _FAR)[:, None, None], odds, torch.nan)
 
 
 def of_target(log_probabilities: Tensor, target: Tensor) -> Tensor:

@@ -35,6 +35,16 @@ def checked_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
     return [(min(pair), max(pair)) for pair in pairs][:PAIRS]
 
 
+def checked_sets(names: Sequence[str], size: int) -> list[tuple[str, ...]]:
+    """Up to `PAIRS` sets of a size, each sorted, that share as few models as they can."""
+    order = sorted(names, key=lambda name: derived_seed(0, "checked pair", name))
+    found: dict[tuple[str, ...], None] = {}
+    for first in range(0, PAIRS * size, size):
+        members = [order[place % len(order)] for place in range(first, first + size)]
+        found[tuple(sorted(members))] = None
+    return [*found]
+
+
 def corrected(
     superposed: Mapping[Key, Comparison], merged: Mapping[Key, Comparison]
 ) -> dict[Key, Comparison]:

@@ -151,6 +151,24 @@ class Shifts:
         strengths = {task: HALF, partner: self.strength(partner, method)}
         return self.merged(task, strengths, own)
 
+    def in_set(self, task: str, method: str, size: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """What a task's model answers in a merge of `size`, and what each other one adds to it.
+
+        Every member's share is that in a pair times 2 / `size`: exact for averages, and for other
+        methods nearer to what real merges of more models say than their strength in a pair.
+        Members that cannot be merged alone are not among the others.
+
+        Raises UndefinedError where the task's own model cannot be.
+        """
+        share, own, curve = 2 / size, self.strength(task, method), self.curves[task]
+        less = curve.at(own * share) - curve.at(own)
+        others = {}
+        for label in self.base:
+            if label != task and (label, method) not in self.missing:
+                strength = share * self.strength(label, method)
+                others[label] = strength / HALF * self.half[label, task]
+        return self.base[task] + self.own(task, method) + less, others
+
 
 def centred(rows: Tensor) -> Tensor:
     """Rows of logits less their mean, which no probability depends on."""

@@ -1,0 +1,141 @@
+"""Sets of a family's models ranked: from their answers where there are any, else from pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from mergecast.errors import UndefinedError
+from mergecast.evidence.session import Session
+from mergecast.forecast.measured_sets import rank_with_measured
+from mergecast.forecast.method_forecast import interval_of_new
+from mergecast.forecast.result import Forecast, MeasuredUse
+from mergecast.forecast.rows import MEASURED
+from mergecast.forecast.sets import CHECKED, PAIRS, SUPERPOSED, Sets, rank_all_sets
+from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.sets import join_members, split_members
+from mergecast.typing import Floats
+
+
+@dataclass(frozen=True)
+class RankedSets:
+    """Sets of one size under each method, and what was made of measured ones.
+
+    Attributes
+    ----------
+    table : DataFrame
+        As `rank_all_sets`, with an interval of the mean, `lower` and `upper`, for sets that are
+        forecast from answers; NaN for others.
+    measured : MeasuredUse or None
+        None where no measured set was given.
+    warnings : tuple of str
+        Why there is less than was asked for.
+    """
+
+    table: pd.DataFrame
+    measured: MeasuredUse | None
+    warnings: tuple[str, ...] = ()
+
+
+def forecast_sets(
+    made: Forecast,
+    size: int,
+    doubtful: Collection[str],
+    measured: OutcomeTable | None,
+    session: Session | None,
+) -> RankedSets | None:
+    """All sets of a size ranked, those with a model that hardly answers its task aside.
+
+    Parameters
+    ----------
+    made : Forecast
+        Of the pairs.
+    size : int
+        Members of a set.
+    doubtful : collection of str
+        Labels of models that hardly answer their own task.
+    measured : OutcomeTable or None
+        Sets of that size that were measured.
+    session : Session or None
+        The models and tasks whose answers are stored; None to go by pairs.
+
+    Returns
+    -------
+    RankedSets or None
+        None where there is no such set.
+    """
+    doubted = made.rows["left"].isin(doubtful) | made.rows["right"].isin(doubtful)
+    rows = made.rows[~doubted]
+    names = sorted({*rows["left"], *rows["right"]})
+    if len(names) < size:
+        return None
+    if session is None or size == 2:
+        return _ranked(made, rows, size, measured)
+    try:
+        with replace(session, family=session.family.subset(names), keys=None) as narrow:
+            return _from_answers(made, rows, size, measured, narrow)
+    except UndefinedError as error:
+        found = _ranked(made, rows, size, measured)
+        return replace(found, warnings=(f"sets are forecast from pairs alone: {error}",))
+
+
+def _ranked(
+    made: Forecast, rows: pd.DataFrame, size: int, measured: OutcomeTable | None
+) -> RankedSets:
+    if measured is None:
+        table, use = rank_all_sets(rows, size), None
+    else:
+        table, use = rank_with_measured(rows, size, measured, made.level)
+    return RankedSets(table, use)
+
+
+def _from_answers(
+    made: Forecast,
+    rows: pd.DataFrame,
+    size: int,
+    measured: OutcomeTable | None,
+    session: Session,
+) -> RankedSets:
+    """Sets by what their members' answers say, those first that their pairs speak for."""
+    from mergecast.evidence.superposition.sets import collect_sets, most_sets
+
+    by_pairs = rank_all_sets(rows, size)
+    means = by_pairs.groupby("members")["retention"].mean().sort_values(ascending=False)
+    most = most_sets(session, size)
+    chosen, left = means.index[:most], len(means) - most
+    said = f"{most:,} of {len(means):,} sets of {size} are forecast, those of the best pairs"
+    readings = collect_sets(session, sorted(tuple(split_members(one)) for one in chosen))
+
+    def answers(method: str, joined: list[str], _: Sets, each: Floats) -> Floats:
+        return readings.of(method, joined) if method in readings.kept else each
+
+    if measured is None:
+        table, use = rank_all_sets(rows, size, answers), None
+    else:
+        table, use = rank_with_measured(rows, size, measured, made.level, answers)
+    table = table[table["members"].isin(chosen)].reset_index(drop=True)
+    checked = {join_members(one) for one in readings.checked}
+    superposed = table["method"].isin(readings.kept)
+    basis = table["basis"].mask(superposed, SUPERPOSED)
+    basis = basis.mask(superposed & table["members"].isin(checked), CHECKED)
+    table = table.assign(basis=basis)
+    if measured is not None:
+        known = {*zip(measured.by_recipe["method"], measured.by_recipe["members"], strict=True)}
+        merges = zip(table["method"], table["members"], strict=True)
+        given = np.array([merge in known for merge in merges])
+        table["basis"] = basis.mask(given, MEASURED)
+    return RankedSets(with_intervals(table, made), use, (said,) if left > 0 else ())
+
+
+def with_intervals(table: pd.DataFrame, made: Forecast) -> pd.DataFrame:
+    """The table with `lower` and `upper` of sets that are forecast from answers."""
+    models = made.forecaster.tiers[made.tier]
+    table = table.assign(lower=float("nan"), upper=float("nan"))
+    for method, rows in table[table["basis"] != PAIRS].groupby("method"):
+        numbers = rows["retention"].to_numpy(dtype="float64")
+        lower, upper = interval_of_new(models[str(method)], numbers, made.level)
+        table.loc[rows.index, ["lower", "upper"]] = np.column_stack([lower, upper])
+    return table

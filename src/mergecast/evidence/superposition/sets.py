@@ -1,0 +1,195 @@
+"""Larger sets from the shifts of pairs: any set, by any method, without a forward pass.
+
+What a set's merge answers to a task's samples is the base's answers and the members' shifts at
+their shares in a merge of so many. For all sets at once that is one product of matrices a task and
+method. As with pairs, a few sets are really merged by each method and say how far that is off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mergecast.errors import UndefinedError
+from mergecast.evidence.retention.answers import Kept, own_answers
+from mergecast.evidence.retention.form_values import DECIDED, beliefs
+from mergecast.evidence.retention.logits import Logits, each_at_confidence
+from mergecast.evidence.retention.merges import together
+from mergecast.evidence.session import Session
+from mergecast.evidence.superposition.checked import checked_sets, correction
+from mergecast.evidence.superposition.collect import gather
+from mergecast.evidence.superposition.shifts import Shifts
+from mergecast.tables.sets import join_members
+from mergecast.typing import Floats
+
+#: The form that sets are compared in.
+FORM = "expected"
+#: Numbers of logits held at once.
+_AT_ONCE = 4_000_000
+#: Numbers of logits in all: what a core works through in half a minute.
+_IN_ALL = 200_000_000
+
+
+@dataclass(frozen=True)
+class SetReadings:
+    """What members keep in sets of one size, by method.
+
+    Attributes
+    ----------
+    members : list of tuple of str
+        The sets, each sorted.
+    kept : mapping of str to (sets, size) array
+        Method to what each member keeps, in the set's order; NaN where that is not defined.
+    checked : list of tuple of str
+        Those that were really merged; what they keep is what their merges did.
+    """
+
+    members: list[tuple[str, ...]]
+    kept: Mapping[str, Floats]
+    checked: list[tuple[str, ...]]
+
+    def of(self, method: str, names: Sequence[str]) -> Floats:
+        """What members keep in sets by their joined names, (n, size); NaN for a set not here."""
+        places = {join_members(one): place for place, one in enumerate(self.members)}
+        missing = np.full((1, len(self.members[0])), np.nan)
+        known = np.vstack([self.kept[method], missing])
+        return np.asarray(known[[places.get(name, -1) for name in names]])
+
+
+def most_sets(session: Session, size: int) -> int:
+    """How many sets of a size can be superposed in about half a minute."""
+    numbers = max(own_answers(session, label)[1].numel() for label in session.family.names)
+    return _IN_ALL // (numbers * size * len(session.methods))
+
+
+def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadings:
+    """What the members of sets of one size keep under each of the session's methods.
+
+    Nothing is run but a few merges; shifts are read from the store, or made for it.
+
+    Parameters
+    ----------
+    session : Session
+        A family with tasks.
+    sets : sequence of tuple of str
+        Labels, each set sorted.
+    """
+    names, size = sorted(session.family.names), len(sets[0])
+    kept = {label: own_answers(session, label)[0] for label in names}
+    shifts = gather(session, kept)
+    checks = [one for one in checked_sets(names, size) if one in sets]
+    judges = {task: _Judge.of(session, shifts, kept[task], task) for task in names}
+    places = _places(sets, names)
+    advance = session.progress.stage("sets", len(session.methods) * (len(names) + len(checks)))
+    found = {}
+    for method in session.methods:
+        values = np.full(places.shape, np.nan)
+        for number, task in enumerate(names):
+            rows, columns = np.nonzero(places == number)
+            if len(rows):
+                values[rows, columns] = _superposed(
+                    shifts, judges[task], task, method, places[rows], names
+                )
+            advance(1)
+        real = {}
+        for members in checks:
+            both = together(session, members, method)
+            real[sets.index(members)] = np.array(
+                [both[one].values.get(judges[one].key, np.nan) for one in members]
+            )
+            advance(1)
+        found[method] = _corrected(values, real)
+    return SetReadings([*sets], found, checks)
+
+
+def _places(sets: Sequence[tuple[str, ...]], names: Sequence[str]) -> npt.NDArray[np.intp]:
+    """Members as places in the sorted names, (sets, size)."""
+    order = {name: place for place, name in enumerate(names)}
+    return np.array([[order[one] for one in members] for members in sets], dtype=np.intp)
+
+
+def _superposed(
+    shifts: Shifts,
+    judge: _Judge,
+    task: str,
+    method: str,
+    places: npt.NDArray[np.intp],
+    names: Sequence[str],
+) -> Floats:
+    """What a task's model keeps in each of some sets that it is in, (n,)."""
+    try:
+        own, others = shifts.in_set(task, method, places.shape[1])
+    except UndefinedError:
+        return np.full(len(places), np.nan)
+    known = [label for label in names if label in others]
+    parts = torch.stack([others[label].flatten() for label in known]).float()
+    inside = np.zeros((len(places), len(names)), dtype="float32")
+    np.put_along_axis(inside, places, 1.0, axis=1)
+    column = {name: place for place, name in enumerate(names)}
+    lacking = [label for label in names if label not in others and label != task]
+    values = np.empty(len(places))
+    at_once = max(_AT_ONCE // own.numel(), 1)
+    chosen = torch.from_numpy(inside[:, [column[label] for label in known]])
+    for first in range(0, len(places), at_once):
+        some = slice(first, first + at_once)
+        merged = own.flatten().float() + chosen[some] @ parts
+        values[some] = judge.values(merged.reshape(-1, *own.shape)).numpy()
+    without = inside[:, [column[label] for label in lacking]].any(axis=1)
+    return np.where(without, np.nan, values)
+
+
+def _corrected(values: Floats, real: Mapping[int, Floats]) -> Floats:
+    """All losses brought to what the merged sets say of theirs, which keep what they kept."""
+    said = np.array([1 - values[row] for row in real]).ravel()
+    lost = np.array([1 - kept for kept in real.values()]).ravel()
+    defined = np.isfinite(said) & np.isfinite(lost)
+    factor, beside = correction(said[defined], lost[defined])
+    moved = np.maximum(1 - factor * (1 - values) - beside, 0.0)
+    for row, kept in real.items():
+        moved[row] = np.where(np.isfinite(kept), kept, moved[row])
+    return np.asarray(moved)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """What says how much of a model's own answers many merges keep, in `FORM`.
+
+    Attributes
+    ----------
+    single : Tensor
+        The model's own answers, (r, k).
+    right : Tensor or None
+        How likely each answer is right, (r, k); None for features, which have no classes.
+    key : str
+        The form and the way of asking.
+    """
+
+    single: Tensor
+    right: Tensor | None
+    key: str
+
+    @classmethod
+    def of(cls, session: Session, shifts: Shifts, kept: Kept, task: str) -> _Judge:
+        """Raises UndefinedError for a regression, which has neither classes nor features."""
+        outputs, single, truth = session.task(task).outputs, shifts.single[task], kept.labels
+        if outputs == "values":
+            raise UndefinedError(f"model {task!r}", "a regression has no classes")
+        if outputs == "features":
+            return cls(single.float(), None, f"{FORM}_unlabelled")
+        way = "unlabelled" if truth is None else "labelled"
+        logits = Logits(single, "fine-tuned")
+        right = beliefs(logits, logits.first if truth is None else truth, truth is not None)
+        own = (logits.at(DECIDED) * right).sum(dim=1).mean()
+        return cls(single.float(), (right / own).float(), f"{FORM}_{way}")
+
+    def values(self, merged: Tensor) -> Tensor:
+        """What each merge keeps, (b, r, k) to (b,)."""
+        if self.right is None:
+            return functional.cosine_similarity(merged, self.single, dim=-1).clamp(0, 1).mean(dim=1)
+        return (each_at_confidence(merged, DECIDED) * self.right).sum(dim=2).mean(dim=1)
