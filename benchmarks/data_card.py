@@ -34,6 +34,10 @@ def command(described: dict, named: set[str]) -> str:
     words += [f"--suite-param {key}={value}" for key, value in changed.items()]
     if set(described["tasks"]) != named:
         words.append(f"--only {','.join(described['tasks'])}")
+    if tuple(described["methods"]) != usual_recipes(suite):
+        words += [
+            f'--{"recipe" if "(" in one else "method"} "{one}"' for one in described["methods"]
+        ]
     words += [f"--tier {described['tier']}", f"--n-sets {described['n_sets']}", "-o DIR"]
     return " ".join(words)
 

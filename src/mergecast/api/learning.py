@@ -195,7 +195,7 @@ def analyse(
 def unseen_suites(
     runs: Sequence[str | Path] = (),
     *,
-    tiers: Names = ("weights", "activations"),
+    tiers: Names = ("weights", "activations", "labels"),
     workers: int = 2,
     progress: Progress | None = None,
 ) -> SuiteScores:

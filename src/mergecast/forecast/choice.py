@@ -59,19 +59,22 @@ def competing(names: Sequence[str]) -> list[str]:
 
 
 def chosen(held_out: Mapping[str, pd.DataFrame], several: bool) -> str:
-    """The name of the least error; of several kinds of models the last to be better in every one.
+    """The name of the least error; of several kinds of models superposition as it is.
 
-    What helps one kind and not another is not known to carry over, and a plainer forecast stays:
-    superposition as it is where there is one. Else the constant, which says nothing of other kinds,
-    unless a fit errs less in every kind than that kind's own mean.
+    A level or a slope learned of a method from other kinds lowers its error by little, and moves it
+    against the other methods: choosing by such forecasts loses more. Where there is no
+    superposition it is the constant, which says nothing of other kinds, unless a fit errs less in
+    every kind than that kind's own mean.
     """
     names = list(held_out)
     if not several:
         return min(names, key=lambda name: error(held_out[name], by_kin=False))
+    if plainest(names) in PREFERRED:
+        return plainest(names)
     errors = {name: fold_scores(table).set_index("fold")["mae"] for name, table in held_out.items()}
     errors["constant"] = _own_means(held_out["constant"])
-    best = plainest(names)
-    for name in names[names.index(best) + 1 :]:
+    best, *others = names
+    for name in others:
         if (errors[name] < errors[best]).all():
             best = name
     return best

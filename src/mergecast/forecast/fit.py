@@ -19,7 +19,6 @@ from mergecast.forecast.choice import (
     chosen,
     competing,
     error,
-    plainest,
 )
 from mergecast.forecast.estimators.predictors import PREDICTORS
 from mergecast.forecast.estimators.stored import StoredModel
@@ -62,8 +61,7 @@ class FitUnit:
     validation : Evaluation, optional
         An ``l2to`` evaluation of the same rows, whose forecasts need not be made again.
     kinds : int
-        Kinds of models in the whole table. Of a method that only one of several was merged by
-        nobody can see what carries over, and the plainest forecast stays.
+        Kinds of models in the whole table; of some methods there may be fewer.
     """
 
     tier: str
@@ -112,19 +110,14 @@ def fit_cold(unit: FitUnit) -> MethodModel:
     held_out = {
         name: _suites_out(rows, name) if several else _held_out(unit, name) for name in names
     }
-    alone = not several and unit.kinds > 1
-    name = names[-1]
-    if auto:
-        name = plainest(names) if alone else chosen(held_out, several)
+    name = chosen(held_out, unit.kinds > 1) if auto else names[-1]
     fit = _fit(name, rows)
     if not fit[0].needs and name != "constant":
         why = f"{name} kept no metric"
     elif name == "constant" and auto:
         why = "no metric beat the constant"
-    elif auto and alone:
-        why = f"{name}, since the method's merges are of one kind of models"
     elif auto:
-        rule = "no other is better in every suite" if several else "least error"
+        rule = "as it is, of several kinds of models" if unit.kinds > 1 else "least error"
         why = f"{name}, {rule} of {', '.join(names)}"
     else:
         why = f"{name}, as asked"

@@ -14,6 +14,7 @@ from mergecast.forecast.estimators.retention_linear import LABELLED, UNLABELLED
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.rows import ROW_KEYS, kin, member_rows
 from mergecast.forecast.validation.ceiling import ceilings
+from mergecast.forecast.validation.decisions import method_regret
 from mergecast.forecast.validation.scoring import paired_predictions, pearson
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.tables.outcomes import OutcomeTable
@@ -51,6 +52,9 @@ COLUMNS = [
 ]
 
 
+CHOICE_COLUMNS = ["suite", "tier", "n_pairs", "n_methods", "regret", "fixed_regret", "fixed_method"]
+
+
 @dataclass(frozen=True, repr=False)
 class SuiteScores:
     """What forecasts of suites are worth.
@@ -65,11 +69,16 @@ class SuiteScores:
         share of members in their 90 % interval and its mean width, NaN for predictors without
         intervals; `answered`, the share of pairs that got a number, on which all but it and
         `mae_constant` are measured.
+    choices : DataFrame
+        One row a suite and tier: what choosing every pair's method by the forecasts loses against
+        the best choice in hindsight (`regret`, of `n_pairs` pairs and `n_methods` methods), and
+        what the best fixed one does (`fixed_method`, `fixed_regret`), which nobody knows before.
     notes : list of str
         What was left out, and why.
     """
 
     rows: pd.DataFrame
+    choices: pd.DataFrame
     notes: list[str]
 
     def __repr__(self) -> str:
@@ -83,7 +92,8 @@ class SuiteScores:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; undefined is None."""
-        return {"rows": records(self.rows), "notes": self.notes}
+        rows, choices = records(self.rows), records(self.choices)
+        return {"rows": rows, "choices": choices, "notes": self.notes}
 
 
 def score_suites(
@@ -118,6 +128,7 @@ def score_suites(
         raise UsageError("suites", f"are of one kind ({kins[0]})", "give two or more kinds")
     advance = (progress or Silent()).stage("a suite unseen", len(kins) * len(tiers))
     rows: list[dict[str, Any]] = []
+    choices: list[dict[str, Any]] = []
     notes: dict[str, None] = {}
     for tier in tiers:
         cut = pairs.up_to(tier)
@@ -135,18 +146,33 @@ def score_suites(
                     f"{method} of {suite}: no other kind of models was merged by it"
                     for method in untold
                 )
-                rows += [{**here, **row} for row in _scored(forecaster, known, new, truth)]
+                measured = truth.members().rename(columns={"retention": "measured"})
+                told = forecaster.forecast(new).rows.merge(measured, on=[*ROW_KEYS, "method"])
+                rows += [{**here, **row} for row in _scored(told, known, new, truth)]
+                choices += [{**here, **row} for row in _choice(told)]
             advance(1)
-    return SuiteScores(pd.DataFrame(rows, columns=COLUMNS), list(notes))
+    return SuiteScores(
+        pd.DataFrame(rows, columns=COLUMNS),
+        pd.DataFrame(choices, columns=CHOICE_COLUMNS),
+        list(notes),
+    )
+
+
+def _choice(told: pd.DataFrame) -> list[dict[str, Any]]:
+    """What choosing methods by a suite's forecasts loses; nothing where there are none."""
+    rows = told.rename(columns={"retention": "predicted"}).assign(predictor=FORECASTER, fold="")
+    rows = rows.groupby("method").filter(lambda table: table["predicted"].notna().any())
+    n_methods = len(rows["method"].unique())
+    found = records(method_regret(rows)) if n_methods > 1 else []
+    return [{"n_methods": n_methods, **row} for row in found]
 
 
 def _scored(
-    forecaster: Forecaster, known: OutcomeTable, pairs: PairTable, truth: OutcomeTable
+    told: pd.DataFrame, known: OutcomeTable, pairs: PairTable, truth: OutcomeTable
 ) -> Iterator[dict[str, Any]]:
-    """The rows of one suite: by the forecaster, and by what there is without one."""
-    measured = truth.members().rename(columns={"retention": "measured"})
+    """The rows of one suite: by the forecaster's `told`, and by what there is without one."""
+    measured = told[[*ROW_KEYS, "method", "measured"]]
     most = ceilings(truth)
-    told = forecaster.forecast(pairs).rows.merge(measured, on=[*ROW_KEYS, "method"])
     means = known.pairs().groupby("method")["retention"].mean()
     for method, table in told.groupby("method", sort=True):
         name = str(method)

@@ -94,6 +94,21 @@ def suite_parts(found: SuiteScores) -> Iterator[Table | str]:
             "allows; own mean's: the error of the suite's own mean, which nobody knows before; "
             "inside, width: of 90 % intervals; answered: pairs with a number",
         )
+    if not found.choices.empty:
+        yield frame_table(
+            "Choosing each pair's method by these forecasts",
+            found.choices,
+            [
+                Column("tier", "tier"),
+                Column("suite", "suite"),
+                Column("n_methods", "methods", decimals(0)),
+                Column("regret", "regret", decimals(3)),
+                Column("fixed_regret", "best fixed", decimals(3)),
+                Column("fixed_method", "which"),
+            ],
+            caption="regret: retention lost against each pair's best method; best fixed: by the "
+            "one method that does best for all pairs of the suite, which nobody knows before",
+        )
     yield from (f"note: {note}" for note in found.notes)
 
 
