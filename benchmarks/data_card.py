@@ -34,9 +34,10 @@ def command(described: dict, named: set[str]) -> str:
     words += [f"--suite-param {key}={value}" for key, value in changed.items()]
     if set(described["tasks"]) != named:
         words.append(f"--only {','.join(described['tasks'])}")
-    if tuple(described["methods"]) != usual_recipes(suite):
+    if tuple(described["methods"]) != suite.recipes:
+        kinds = ["recipe" if "(" in one else "method" for one in described["methods"]]
         words += [
-            f'--{"recipe" if "(" in one else "method"} "{one}"' for one in described["methods"]
+            f'--{kind} "{one}"' for kind, one in zip(kinds, described["methods"], strict=True)
         ]
     words += [f"--tier {described['tier']}", f"--n-sets {described['n_sets']}", "-o DIR"]
     return " ".join(words)
