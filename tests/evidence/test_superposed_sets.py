@@ -1,0 +1,125 @@
+"""Sets from the shifts of their members, against the merges themselves."""
+
+import numpy as np
+import pytest
+import torch
+
+from mergecast.checkpoints.writer import write_safetensors
+from mergecast.evidence import MergeSettings, ProbeSettings, Session
+from mergecast.evidence.retention.forms import compare
+from mergecast.evidence.retention.logits import at_confidence, each_at_confidence
+from mergecast.evidence.retention.merges import together
+from mergecast.evidence.superposition import sets as superposed_sets
+from mergecast.evidence.superposition.checked import PAIRS, checked_sets
+from mergecast.evidence.superposition.sets import SetReadings, collect_sets, most_sets
+from mergecast.family import Family
+from mergecast.tasks.probe import Probe
+from mergecast.testing.tiny import tiny_states, tiny_tasks
+
+LABELS = ("a", "b", "c", "d")
+
+
+@pytest.fixture
+def session(tmp_path):
+    """Four models that differ in one linear layer: their logits are linear in weights."""
+    states = tiny_states()
+    states["d"] = {name: 2 * states["a"][name] - states["b"][name] for name in states["a"]}
+    states["d"] |= {name: value for name, value in states["c"].items() if name.startswith("head.")}
+    for state in states.values():
+        for name in ("up.weight", "up.bias"):
+            state[name] = states["base"][name]
+    for label, state in states.items():
+        write_safetensors(tmp_path / f"{label}.safetensors", state)
+    files = {label: tmp_path / f"{label}.safetensors" for label in LABELS}
+    family = Family.open(tmp_path / "base.safetensors", files)
+    tasks = {**tiny_tasks(), "d": tiny_tasks()["c"]}
+    merges = MergeSettings(samples=12, methods=("weight_avg", "task_arithmetic"))
+    return Session(family, tasks, ProbeSettings(calibration=10, cache=tmp_path / "cache"), merges)
+
+
+SETS = [("a", "b", "c"), ("a", "b", "d"), ("a", "c", "d"), ("b", "c", "d")]
+
+
+def test_where_outputs_are_linear_the_average_of_a_set_is_the_merge_itself(session, monkeypatch):
+    monkeypatch.setattr(superposed_sets, "checked_sets", lambda *_: [])
+    found = collect_sets(session, SETS)
+    assert found.checked == []
+    for place, members in enumerate(SETS):
+        merged = together(session, members, "weight_avg")
+        values = [merged[one].values["expected_labelled"] for one in members]
+        assert found.kept["weight_avg"][place] == pytest.approx(values, abs=1e-4)
+
+
+def test_a_set_that_was_merged_keeps_what_it_kept_and_a_second_look_runs_nothing(
+    session, monkeypatch
+):
+    first = collect_sets(session, SETS)
+    assert len(first.checked) == PAIRS
+    for members in first.checked:
+        merged = together(session, members, "task_arithmetic")
+        values = [merged[one].values["expected_labelled"] for one in members]
+        assert first.kept["task_arithmetic"][SETS.index(members)] == pytest.approx(values)
+    monkeypatch.setattr(Probe, "forward", None)  # from here on nothing is run
+    again = collect_sets(session, SETS)
+    assert all((again.kept[method] == kept).all() for method, kept in first.kept.items())
+    assert collect_sets(session, SETS[:1]).members == SETS[:1]
+
+
+def test_losses_are_brought_to_what_merged_sets_lose():
+    said = 1 - np.linspace(0.1, 0.6, 12).reshape(4, 3)
+    real = {0: 1 - 2 * (1 - said[0]), 2: 1 - 2 * (1 - said[2])}
+    moved = superposed_sets._corrected(said, real)
+    assert moved[[0, 2]] == pytest.approx(np.stack([*real.values()]))
+    assert (moved[[1, 3]] < said[[1, 3]] - 0.1).all()
+    assert superposed_sets._corrected(said, {}) == pytest.approx(said)
+    # A member that its merge says nothing of stays superposed, and spoils no other.
+    real[0][1] = np.nan
+    assert np.isfinite(superposed_sets._corrected(said, real)).all()
+
+
+def test_sets_are_found_by_their_names_and_others_are_missing():
+    readings = SetReadings(
+        [("a", "b"), ("a", "c")], {"ties": np.array([[0.1, 0.2], [0.3, 0.4]])}, []
+    )
+    found = readings.of("ties", ["a+c", "b+c", "a+b"])
+    np.testing.assert_array_equal(found, [[0.3, 0.4], [np.nan, np.nan], [0.1, 0.2]])
+
+
+def test_checked_sets_share_as_few_models_as_they_can():
+    names = [f"model {k}" for k in range(11)]
+    found = checked_sets(names, 3)
+    assert found == checked_sets(names[::-1], 3)
+    assert len({label for members in found for label in members}) == 3 * PAIRS
+    assert checked_sets("abc", 3) == [("a", "b", "c")]
+    assert len({frozenset(one) for one in checked_sets("abcd", 3)}) == PAIRS
+
+
+def test_the_number_of_sets_is_bounded_by_what_can_be_worked_through(session):
+    # Two methods, sets of three, twelve samples of at most three classes.
+    assert most_sets(session, 3) == 200_000_000 // (12 * 3 * 3 * 2)
+
+
+def test_temperatures_of_many_merges_are_those_of_each():
+    draw = torch.Generator().manual_seed(0)
+    scale = torch.logspace(-3, 3, 7, dtype=torch.float64)[:, None, None]
+    logits = scale * torch.randn(7, 40, 5, generator=draw, dtype=torch.float64)
+    found = each_at_confidence(logits, 0.95)
+    for one, many in zip(logits, found, strict=True):
+        torch.testing.assert_close(many, at_confidence(one, "merged", 0.95), atol=1e-4, rtol=0)
+    flat = each_at_confidence(torch.cat([logits[:1], torch.zeros_like(logits[:1])]), 0.95)
+    assert flat[0].isfinite().all()
+    assert flat[1].isnan().all()
+
+
+def test_what_many_merges_keep_is_what_the_form_says_of_each(session):
+    from mergecast.evidence.retention.answers import own_answers
+    from mergecast.evidence.superposition.collect import gather
+
+    kept = {label: own_answers(session, label)[0] for label in LABELS}
+    shifts = gather(session, kept)
+    judge = superposed_sets._Judge.of(session, shifts, kept["a"], "a")
+    merges = torch.stack([shifts.base["a"], shifts.single["a"], -shifts.single["a"]])
+    found = judge.values(merges.float())
+    for value, merged in zip(found.tolist(), merges, strict=True):
+        one = compare(merged, shifts.single["a"], kept["a"].labels)
+        assert value == pytest.approx(one.values[judge.key], abs=1e-4)
