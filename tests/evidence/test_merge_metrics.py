@@ -40,7 +40,7 @@ def test_retention_and_probe_metrics_are_declared_once_for_every_method(table):
     assert len(superposed) == 15
     assert all(spec.per_method for spec in (*retention, *superposed, *probe))
     assert {spec.tier for spec in retention if "unlabelled" in spec.key} == {"activations"}
-    assert {spec.tier for spec in retention if spec.key.endswith("_labelled")} == {"gradients"}
+    assert {spec.tier for spec in retention if spec.key.endswith("_labelled")} == {"labels"}
     assert len(METRICS) < 120
     for method in usual_methods():
         about = [column for column in table.metrics if Column.parse(column).method == method]

@@ -45,7 +45,7 @@ def test_the_tables_follow_their_contract(finished):
         ["parity", "upright"],
     ]
     table = PairTable.read(finished / "pairs.parquet")
-    assert table.tier_names == ["weights", "activations", "gradients"]
+    assert table.tier_names == ["weights", "activations", "labels", "gradients"]
     assert "retention_kept_labelled@ties:left<-right" in pairs
     outcomes = written["outcomes"]
     assert len(outcomes) == 6 * (3 * 2 + 3)

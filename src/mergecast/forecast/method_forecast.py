@@ -46,8 +46,12 @@ def forecast_rows(
         All that the forecaster knows.
     tier : str
         One of its tiers of evidence.
-    pairs, level, suite :
-        As of `forecast_method`.
+    pairs : PairTable
+        Metrics of new models.
+    level : float
+        Nominal level of the intervals.
+    suite : str, optional
+        The suite whose labels name models of the forecaster.
     """
     tiers = [*file.tiers]
     reached = reversed(tiers[: tiers.index(tier) + 1])
