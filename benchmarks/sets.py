@@ -1,13 +1,15 @@
 """How well merges of three to five models follow from their pairs: rules, and what size alone does.
 
-python benchmarks/sets.py --run DIR … [--stand-ins] [--json FILE]
+python benchmarks/sets.py --run DIR … [--stand-ins] [--answers] [--method M …] [--json FILE]
 
-DIR is a finished run of digits-14 with sets. Pairs are measured; forecast with both tasks of each
-unseen (L2TO); or forecast with every task of the set unseen. Rules: those of
-`mergecast.forecast.sets`; `worst`, the least over partners; and with --stand-ins (minutes: models
-are merged with 1 to 4 scrambled copies of themselves) `shifted`, the mean of pairs moved by what
-a member loses to more stand-ins than one. r and ρ are means over sizes, per method; then what
-choosing a method for each set by a rule loses, beside the best fixed method.
+DIR is a finished run with sets. Pairs are measured; forecast with both tasks of each unseen (L2TO);
+or forecast with every task of the set unseen. Rules: those of `mergecast.forecast.sets`; `worst`,
+the least over partners; and with --stand-ins (minutes: models are merged with 1 to 4 scrambled
+copies of themselves) `shifted`, the mean of pairs moved by what a member loses to more stand-ins
+than one. With --answers, sets from the members' answers instead, as `forecast --sets` has them:
+nothing is fitted, and the up to three sets of a size that are really merged are not scored. r and ρ
+are means over sizes, per method; then what choosing a method for each set loses by the highest
+number and as `forecast` advises, beside the best fixed method.
 """
 
 from __future__ import annotations
@@ -23,8 +25,11 @@ import pandas as pd
 
 from mergecast.evidence import MergeSettings, ProbeSettings, Session
 from mergecast.evidence.retention.collect import collect
+from mergecast.evidence.superposition.checked import checked_sets
+from mergecast.evidence.superposition.sets import collect_sets
 from mergecast.family import Family
 from mergecast.forecast.estimators.predictors import PREDICTORS
+from mergecast.forecast.recommend import preference
 from mergecast.forecast.rows import ROW_KEYS
 from mergecast.forecast.sets import RULES
 from mergecast.forecast.training import training_rows
@@ -33,7 +38,7 @@ from mergecast.forecast.validation.scoring import pearson, spearman
 from mergecast.suites.folder import read_run, run_tasks
 from mergecast.suites.units import BASE_FILE, model_file
 from mergecast.tables.runs import load_run
-from mergecast.tables.sets import split_members
+from mergecast.tables.sets import join_members, split_members
 
 PREDICTOR, FORM, SIZES = "retention", "kept_labelled", (2, 3, 4, 5)
 Kept = dict[tuple[str, str, str], float]
@@ -44,14 +49,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--run", nargs="+", type=Path, required=True)
     parser.add_argument("--stand-ins", action="store_true")
+    parser.add_argument("--answers", action="store_true")
+    parser.add_argument("--method", action="append", help="only these, by their recipes' texts")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     tables = []
     for run in arguments.run:
+        if arguments.answers:
+            tables.append(from_answers(run, arguments.method).assign(run=run.name, pairs="answers"))
+            continue
         shifts = stand_ins(run) if arguments.stand_ins else None
         for pairs, kept in sources(run).items():
             tables.append(set_table(run, kept, shifts).assign(run=run.name, pairs=pairs))
     table = pd.concat(tables, ignore_index=True).dropna()
+    if arguments.method:
+        table = table[table["method"].isin(arguments.method)]
     found = {"rules": scores(table), "choice of a method": choice(table)}
     for title, result in found.items():
         print(f"\n{title}\n{result.to_string(index=False, float_format='{:.3f}'.format)}")
@@ -139,8 +151,41 @@ def set_table(
     return pd.DataFrame(rows)
 
 
+def from_answers(run: Path, methods: list[str] | None) -> pd.DataFrame:
+    """One row a method and set: measured retention and that from the members' answers."""
+    plan, outcomes = read_run(run), load_run(run)[1]
+    frame = outcomes.by_recipe[outcomes.sizes > 2]
+    measured = frame.groupby(["method", "members"])["retention"].mean().rename("measured")
+    wanted = methods or sorted(frame["method"].unique())
+    models = {task: run / model_file(task) for task in plan.tasks}
+    tasks = run_tasks(run)
+    private = sorted({pattern for task in tasks.values() for pattern in task.private})
+    family = Family.open(run / BASE_FILE, models, private=private)
+    settings = ProbeSettings(seed=plan.run.seed, cache=run / "units" / "probes")
+    merges = MergeSettings(
+        methods=tuple(wanted),
+        merge_seed=plan.run.seed,
+        params=plan.run.recipe.merging,
+        reestimate_batchnorm=plan.run.recipe.reestimate_batchnorm,
+    )
+    tables = []
+    with Session(family, tasks, settings, merges) as session:
+        for size in sorted(set(outcomes.sizes[outcomes.sizes > 2])):
+            measured_here = frame["members"][outcomes.sizes == size]
+            known = {tuple(split_members(one)) for one in measured_here}
+            readings = collect_sets(session, sorted(known | {*checked_sets(family.names, size)}))
+            names = [join_members(one) for one in readings.members]
+            fresh = [one not in readings.checked for one in readings.members]
+            for method in wanted:
+                kept = readings.of(method, names).mean(axis=1)
+                table = pd.DataFrame({"method": method, "members": names, "answers": kept})
+                tables.append(table.assign(size=size)[fresh])
+    found = pd.concat(tables, ignore_index=True)
+    return found.merge(measured.reset_index(), on=["method", "members"])
+
+
 def rules_of(table: pd.DataFrame) -> list[str]:
-    return [name for name in (*RULES, "worst", "shifted") if name in table]
+    return [name for name in (*RULES, "worst", "shifted", "answers") if name in table]
 
 
 def scores(table: pd.DataFrame) -> pd.DataFrame:
@@ -161,16 +206,20 @@ def scores(table: pd.DataFrame) -> pd.DataFrame:
                     "r": np.mean([pearson(x, y) for x, y in sides]),
                     "rho": np.mean([spearman(x, y) for x, y in sides]),
                     "mae": (mine[rule] - mine["measured"]).abs().mean(),
+                    "own": np.mean([np.abs(y - y.mean()).mean() for _, y in sides]),
                 }
             )
     found = pd.DataFrame(rows)
     keys = ["run", "pairs", "rule"]
-    means = found.groupby(keys, sort=False)[["n", "r", "rho", "mae"]].mean().reset_index()
+    means = found.groupby(keys, sort=False)[["n", "r", "rho", "mae", "own"]].mean().reset_index()
     return pd.concat([found, means.assign(method="mean")], ignore_index=True)
 
 
 def choice(table: pd.DataFrame) -> pd.DataFrame:
-    """Retention lost by the method of highest forecast for each set, and by the best fixed one."""
+    """Retention lost by choosing each set's method, and by the best fixed one.
+
+    By the highest number, and as advised (`mergecast.forecast.recommend`).
+    """
     rows = []
     for (run, pairs), mine in table.groupby(["run", "pairs"], sort=False):
         kept = mine.pivot_table(index="members", columns="method", values="measured").dropna()
@@ -179,8 +228,15 @@ def choice(table: pd.DataFrame) -> pd.DataFrame:
         for rule in rules_of(table):
             said = mine.pivot_table(index="members", columns="method", values=rule).loc[kept.index]
             chosen = kept.to_numpy()[np.arange(len(kept)), said.to_numpy().argmax(axis=1)]
+            merges = said.melt(ignore_index=False, value_name="mean").reset_index()
+            size = merges["members"].str.count(r"\+")
+            sought = pd.concat([preference(one, ["members"]) for _, one in merges.groupby(size)])
+            merges = merges.assign(sought=sought)
+            best_one = merges.pivot_table(index="members", columns="method", values="sought")
+            advised = kept.to_numpy()[np.arange(len(kept)), best_one.to_numpy().argmax(axis=1)]
             regret, rival = (best - chosen).mean(), (best - kept[fixed]).mean()
             row = {"run": run, "pairs": pairs, "rule": rule, "regret": regret}
+            row["advised"] = (best - advised).mean()
             rows.append(row | {"fixed": rival, "fixed_method": fixed})
     return pd.DataFrame(rows)
 
