@@ -161,6 +161,10 @@ def test_a_forecast_shows_the_best_recipe(family):
     assert len(forecast.strengths) == 4
     summary = mc.report(forecast)
     assert {len(entry["members"]) for entry in summary["strengths"]} == {2, 3}
+    # The only set of three was really merged by every method, and stands under one of them.
+    assert (forecast.sets["basis"] == "checked").all()
+    assert (forecast.sets["lower"] <= forecast.sets["retention"]).all()
+    assert [entry["members"] for entry in summary["sets"]["best"]] == [["a", "b", "c"]]
     with pytest.raises(UsageError, match="strengths: asked for without tasks"):
         mc.forecast(family, strengths=True)
 
