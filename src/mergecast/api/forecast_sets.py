@@ -11,7 +11,7 @@ import pandas as pd
 from mergecast.errors import UndefinedError
 from mergecast.evidence.session import Session
 from mergecast.forecast.measured_sets import rank_with_measured
-from mergecast.forecast.method_forecast import interval_of_new
+from mergecast.forecast.method_forecast import at_most, interval_of_new
 from mergecast.forecast.result import Forecast, MeasuredUse
 from mergecast.forecast.rows import MEASURED
 from mergecast.forecast.sets import CHECKED, PAIRS, SUPERPOSED, Sets, rank_all_sets
@@ -110,7 +110,11 @@ def _from_answers(
     readings = collect_sets(session, sorted(tuple(split_members(one)) for one in chosen))
 
     def answers(method: str, joined: list[str], _: Sets, each: Floats) -> Floats:
-        return readings.of(method, joined) if method in readings.kept else each
+        if method not in readings.kept:
+            return each
+        found = at_most(made.forecaster.tiers[made.tier][method], readings.of(method, joined))
+        # Where a pair has no forecast, as out of the forecaster's domain, its sets have none.
+        return np.where(np.isnan(each).any(axis=1, keepdims=True), np.nan, found)
 
     if measured is None:
         table, use = rank_all_sets(rows, size, answers), None

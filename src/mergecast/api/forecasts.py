@@ -151,9 +151,8 @@ def forecast(
             "strengths", "asked for without tasks", "give samples of the models' tasks"
         )
     kept: AbstractContextManager[str | Path | None] = nullcontext(cache)
-    if (
-        strengths or sets
-    ) and cache is None:  # models answer twice, and what they answered is read again
+    # What models answered is read again by these.
+    if (strengths or sets) and cache is None:
         kept = TemporaryDirectory(prefix="mergecast-")
     with kept as folder:
         gathering = measure(

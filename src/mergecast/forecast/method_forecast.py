@@ -147,6 +147,11 @@ def forecast_method(
     return bounded(table, {method: entry.most_kept})[ROW_COLUMNS]
 
 
+def at_most(entry: MethodModel, numbers: Floats) -> Floats:
+    """The numbers, none above the most that the method was seen to keep."""
+    return np.asarray(np.minimum(numbers, math.inf if entry.most_kept is None else entry.most_kept))
+
+
 def interval_of_new(entry: MethodModel, numbers: Floats, level: float) -> tuple[Floats, Floats]:
     """The interval of numbers forecast for models never seen, lower and upper ends, (n,) each.
 

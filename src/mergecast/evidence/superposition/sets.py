@@ -128,6 +128,8 @@ def _superposed(
     except UndefinedError:
         return np.full(len(places), np.nan)
     known = [label for label in names if label in others]
+    if not known:
+        return np.full(len(places), np.nan)
     parts = torch.stack([others[label].flatten() for label in known]).float()
     inside = np.zeros((len(places), len(names)), dtype="float32")
     np.put_along_axis(inside, places, 1.0, axis=1)
