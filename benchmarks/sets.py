@@ -25,7 +25,6 @@ import pandas as pd
 
 from mergecast.evidence import MergeSettings, ProbeSettings, Session
 from mergecast.evidence.retention.collect import collect
-from mergecast.evidence.superposition.checked import checked_sets
 from mergecast.evidence.superposition.sets import collect_sets
 from mergecast.family import Family
 from mergecast.forecast.estimators.predictors import PREDICTORS
@@ -173,10 +172,11 @@ def from_answers(run: Path, methods: list[str] | None) -> pd.DataFrame:
         for size in sorted(set(outcomes.sizes[outcomes.sizes > 2])):
             measured_here = frame["members"][outcomes.sizes == size]
             known = {tuple(split_members(one)) for one in measured_here}
-            readings = collect_sets(session, sorted(known | {*checked_sets(family.names, size)}))
+            readings = collect_sets(session, sorted(known))
             names = [join_members(one) for one in readings.members]
-            fresh = [one not in readings.checked for one in readings.members]
             for method in wanted:
+                merged = readings.checked[method]
+                fresh = [one not in merged for one in readings.members]
                 kept = readings.of(method, names).mean(axis=1)
                 table = pd.DataFrame({"method": method, "members": names, "answers": kept})
                 tables.append(table.assign(size=size)[fresh])

@@ -43,7 +43,7 @@ SETS = [("a", "b", "c"), ("a", "b", "d"), ("a", "c", "d"), ("b", "c", "d")]
 def test_where_outputs_are_linear_the_average_of_a_set_is_the_merge_itself(session, monkeypatch):
     monkeypatch.setattr(superposed_sets, "checked_sets", lambda *_: [])
     found = collect_sets(session, SETS)
-    assert found.checked == []
+    assert found.checked == {"weight_avg": [], "task_arithmetic": []}
     for place, members in enumerate(SETS):
         merged = together(session, members, "weight_avg")
         values = [merged[one].values["expected_labelled"] for one in members]
@@ -54,15 +54,19 @@ def test_a_set_that_was_merged_keeps_what_it_kept_and_a_second_look_runs_nothing
     session, monkeypatch
 ):
     first = collect_sets(session, SETS)
-    assert len(first.checked) == PAIRS
-    for members in first.checked:
+    assert len(first.checked["task_arithmetic"]) == PAIRS
+    for members in first.checked["task_arithmetic"]:
         merged = together(session, members, "task_arithmetic")
         values = [merged[one].values["expected_labelled"] for one in members]
         assert first.kept["task_arithmetic"][SETS.index(members)] == pytest.approx(values)
     monkeypatch.setattr(Probe, "forward", None)  # from here on nothing is run
     again = collect_sets(session, SETS)
     assert all((again.kept[method] == kept).all() for method, kept in first.kept.items())
-    assert collect_sets(session, SETS[:1]).members == SETS[:1]
+    # Sets that are merged as a check are there, whichever are asked for.
+    [left] = {*SETS} - {*first.checked["weight_avg"]}
+    few = collect_sets(session, [left])
+    assert few.members == SETS
+    assert (few.kept["weight_avg"] == first.kept["weight_avg"]).all()
 
 
 def test_losses_are_brought_to_what_merged_sets_lose():
@@ -79,7 +83,7 @@ def test_losses_are_brought_to_what_merged_sets_lose():
 
 def test_sets_are_found_by_their_names_and_others_are_missing():
     readings = SetReadings(
-        [("a", "b"), ("a", "c")], {"ties": np.array([[0.1, 0.2], [0.3, 0.4]])}, []
+        [("a", "b"), ("a", "c")], {"ties": np.array([[0.1, 0.2], [0.3, 0.4]])}, {}
     )
     found = readings.of("ties", ["a+c", "b+c", "a+b"])
     np.testing.assert_array_equal(found, [[0.3, 0.4], [np.nan, np.nan], [0.1, 0.2]])
@@ -94,9 +98,11 @@ def test_checked_sets_share_as_few_models_as_they_can():
     assert len({frozenset(one) for one in checked_sets("abcd", 3)}) == PAIRS
 
 
-def test_the_number_of_sets_is_bounded_by_what_can_be_worked_through(session):
+def test_the_number_of_sets_is_bounded_by_what_can_be_worked_through(session, monkeypatch):
     # Two methods, sets of three, twelve samples of at most three classes.
     assert most_sets(session, 3) == 200_000_000 // (12 * 3 * 3 * 2)
+    monkeypatch.setattr(superposed_sets, "_IN_ALL", 1)
+    assert most_sets(session, 3) == 1
 
 
 def test_temperatures_of_many_merges_are_those_of_each():

@@ -107,6 +107,7 @@ def _from_answers(
     most = most_sets(session, size)
     chosen, left = means.index[:most], len(means) - most
     said = f"{most:,} of {len(means):,} sets of {size} are forecast, those of the best pairs"
+    said += ", and those that are merged as a check"
     readings = collect_sets(session, sorted(tuple(split_members(one)) for one in chosen))
 
     def answers(method: str, joined: list[str], _: Sets, each: Floats) -> Floats:
@@ -120,17 +121,16 @@ def _from_answers(
         table, use = rank_all_sets(rows, size, answers), None
     else:
         table, use = rank_with_measured(rows, size, measured, made.level, answers)
-    table = table[table["members"].isin(chosen)].reset_index(drop=True)
-    checked = {join_members(one) for one in readings.checked}
-    superposed = table["method"].isin(readings.kept)
-    basis = table["basis"].mask(superposed, SUPERPOSED)
-    basis = basis.mask(superposed & table["members"].isin(checked), CHECKED)
-    table = table.assign(basis=basis)
+    here = {join_members(one) for one in readings.members}
+    table = table[table["members"].isin(here)].reset_index(drop=True)
+    merges = pd.MultiIndex.from_frame(table[["method", "members"]])
+    basis = table["basis"].mask(table["method"].isin(readings.kept), SUPERPOSED)
+    checked = [(name, join_members(one)) for name, sets in readings.checked.items() for one in sets]
+    basis = basis.mask(merges.isin(checked), CHECKED)
     if measured is not None:
-        known = {*zip(measured.by_recipe["method"], measured.by_recipe["members"], strict=True)}
-        merges = zip(table["method"], table["members"], strict=True)
-        given = np.array([merge in known for merge in merges])
-        table["basis"] = basis.mask(given, MEASURED)
+        known = pd.MultiIndex.from_frame(measured.by_recipe[["method", "members"]])
+        basis = basis.mask(merges.isin(known), MEASURED)
+    table = table.assign(basis=basis)
     return RankedSets(with_intervals(table, made), use, (said,) if left > 0 else ())
 
 

@@ -17,7 +17,6 @@ from mergecast.forecast.rows import ABSTAINED
 from mergecast.report import known_outcomes
 from mergecast.report.advice import advice_records
 from mergecast.report.model import (
-    BestStrength,
     FamilyMethod,
     FamilySummary,
     MemberRow,
@@ -25,6 +24,7 @@ from mergecast.report.model import (
     ProtocolScores,
     Scores,
 )
+from mergecast.report.set_model import BestStrength
 from mergecast.report.set_summary import summarise_sets
 from mergecast.report.verdicts import judged
 from mergecast.tables.plain import records

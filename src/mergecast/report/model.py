@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
+from mergecast.report.set_model import BestStrength, SetSummary
+
 #: A finite number, or None where it is missing, undefined or infinite.
 Number: TypeAlias = float | None
 
@@ -167,66 +169,6 @@ class TaskRow(TypedDict):
     single_score: Number
     majority: Number
     gain: Number
-
-
-class RankedSet(TypedDict):
-    """A set of models: mean retention by the rule, and the plain mean over its pairs."""
-
-    members: list[str]
-    predicted: float
-    pair_mean: float
-    worst_member: str
-    worst_predicted: float
-
-
-class MethodSets(TypedDict):
-    """The best sets under one method; `n_without` hold a pair without a forecast."""
-
-    method: str
-    n_without: int
-    ranking: list[RankedSet]
-
-
-class BestSet(TypedDict):
-    """A set under the method advised for it, with an interval of its mean retention."""
-
-    members: list[str]
-    method: str
-    basis: str
-    predicted: float
-    lower: float
-    upper: float
-    worst_member: str
-    worst_predicted: float
-
-
-class SetSummary(TypedDict):
-    """Sets of `size` models: how many there are, the rule in words, the best by method.
-
-    `best` are the best of all, each under its method; empty where sets are forecast from pairs,
-    which do not choose between methods.
-    """
-
-    size: int
-    n_sets: int
-    rule: str
-    best: list[BestSet]
-    methods: list[MethodSets]
-
-
-class BestStrength(TypedDict):
-    """What a set keeps under a method at its best strength, and at the default one."""
-
-    members: list[str]
-    method: str
-    strength: float
-    kept: float
-    low: float
-    high: float
-    worst_member: str
-    worst_kept: float
-    at_default: float | None
-    default: float
 
 
 class _Header(TypedDict):

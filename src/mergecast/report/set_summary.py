@@ -8,7 +8,7 @@ import pandas as pd
 
 from mergecast.forecast.recommend import best_merges
 from mergecast.forecast.sets import PAIRS
-from mergecast.report.model import BestSet, MethodSets, RankedSet, SetSummary
+from mergecast.report.set_model import BestSet, MethodSets, RankedSet, SetSummary
 from mergecast.tables.plain import records
 from mergecast.tables.sets import split_members
 

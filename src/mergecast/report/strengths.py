@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mergecast.report.model import BestStrength
+from mergecast.report.set_model import BestStrength
 from mergecast.report.table import Table, number, wrapped
 
 #: Sets shown with their best strength, and the width of their names.

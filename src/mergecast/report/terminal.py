@@ -11,9 +11,9 @@ from mergecast.report.model import (
     MemberRow,
     PairAdvice,
     RunSummary,
-    SetSummary,
     Spread,
 )
+from mergecast.report.set_model import SetSummary
 from mergecast.report.strengths import strength_parts
 from mergecast.report.table import MISSING, Table, number, percent, wrapped
 

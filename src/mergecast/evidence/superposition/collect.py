@@ -61,7 +61,7 @@ def collect(session: Session) -> Readings:
     shifts = gather(session, kept)
     pairs = checked_pairs(names)
     advance = session.progress.stage("checked pairs", len(pairs) * len(session.methods))
-    judges = {task: judge(session, shifts, kept, task) for task in names}
+    judges = {task: _judge(session, shifts, kept, task) for task in names}
     comparisons: dict[Key, Comparison] = {
         (task, BASE): judges[task](shifts.base[task]) for task in names
     }
@@ -191,7 +191,7 @@ def _answers(
     return to_tensor(file.array("answers")).double()
 
 
-def judge(
+def _judge(
     session: Session, shifts: Shifts, kept: Mapping[str, Kept], task: str
 ) -> Callable[[Tensor], Comparison]:
     """What says how much of a model's own answers to its task's samples others keep."""

@@ -46,13 +46,13 @@ class SetReadings:
         The sets, each sorted.
     kept : mapping of str to (sets, size) array
         Method to what each member keeps, in the set's order; NaN where that is not defined.
-    checked : list of tuple of str
-        Those that were really merged; what they keep is what their merges did.
+    checked : mapping of str to list of tuple of str
+        Method to the sets that were really merged by it; what they keep is what their merges did.
     """
 
     members: list[tuple[str, ...]]
     kept: Mapping[str, Floats]
-    checked: list[tuple[str, ...]]
+    checked: Mapping[str, list[tuple[str, ...]]]
 
     def of(self, method: str, names: Sequence[str]) -> Floats:
         """What members keep in sets by their joined names, (n, size); NaN for a set not here."""
@@ -63,9 +63,9 @@ class SetReadings:
 
 
 def most_sets(session: Session, size: int) -> int:
-    """How many sets of a size can be superposed in about half a minute."""
+    """How many sets of a size can be superposed in about half a minute, one at least."""
     numbers = max(own_answers(session, label)[1].numel() for label in session.family.names)
-    return _IN_ALL // (numbers * size * len(session.methods))
+    return max(_IN_ALL // (numbers * size * len(session.methods)), 1)
 
 
 def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadings:
@@ -78,16 +78,17 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
     session : Session
         A family with tasks.
     sets : sequence of tuple of str
-        Labels, each set sorted.
+        Labels, each set sorted. Those that are merged as a check are added where they are not here.
     """
     names, size = sorted(session.family.names), len(sets[0])
+    checks = checked_sets(names, size)
+    sets = sorted({*sets, *checks})
     kept = {label: own_answers(session, label)[0] for label in names}
     shifts = gather(session, kept)
-    checks = [one for one in checked_sets(names, size) if one in sets]
     judges = {task: _Judge.of(session, shifts, kept[task], task) for task in names}
     places = _places(sets, names)
     advance = session.progress.stage("sets", len(session.methods) * (len(names) + len(checks)))
-    found = {}
+    found, merged = {}, {}
     for method in session.methods:
         values = np.full(places.shape, np.nan)
         for number, task in enumerate(names):
@@ -105,7 +106,8 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
             )
             advance(1)
         found[method] = _corrected(values, real)
-    return SetReadings([*sets], found, checks)
+        merged[method] = [sets[row] for row, kept in real.items() if np.isfinite(kept).all()]
+    return SetReadings(sets, found, merged)
 
 
 def _places(sets: Sequence[tuple[str, ...]], names: Sequence[str]) -> npt.NDArray[np.intp]:
