@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mergecast.api.metrics import metrics, pair_table, plan
     from mergecast.api.outcomes import outcomes
     from mergecast.api.reports import report
+    from mergecast.api.search import search
     from mergecast.api.task_files import check_tasks, draft_tasks
     from mergecast.api.tuning import tune_merge
     from mergecast.checkpoints.checkpoint import Checkpoint
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         write_merge,
     )
     from mergecast.paper.reproduce import reproduce
+    from mergecast.search.result import SearchResult
     from mergecast.suites.run import run_suite
     from mergecast.suites.status import suite_status
     from mergecast.suites.suite import SUITES
@@ -68,6 +70,7 @@ _HOMES = {
     "Recipe": "mergecast.merging",
     "SUITES": "mergecast.suites.suite",
     "Samples": "mergecast.tasks.task",
+    "SearchResult": "mergecast.search.result",
     "Task": "mergecast.tasks.task",
     "analyse": "mergecast.api.learning",
     "check": "mergecast.family.preflight",
@@ -94,6 +97,7 @@ _HOMES = {
     "report": "mergecast.api.reports",
     "reproduce": "mergecast.paper.reproduce",
     "run_suite": "mergecast.suites.run",
+    "search": "mergecast.api.search",
     "suite_status": "mergecast.suites.status",
     "unseen_suites": "mergecast.api.learning",
     "tune_merge": "mergecast.api.tuning",
@@ -117,6 +121,7 @@ __all__ = [
     "PairTable",
     "Recipe",
     "Samples",
+    "SearchResult",
     "Task",
     "__version__",
     "analyse",
@@ -144,6 +149,7 @@ __all__ = [
     "report",
     "reproduce",
     "run_suite",
+    "search",
     "suite_status",
     "tune_merge",
     "unseen_suites",
@@ -154,8 +160,8 @@ __all__ = [
 class _Package(ModuleType):
     """The package's own type: what it holds is loaded by name.
 
-    `forecast` and `report` are names of functions *and* of packages: importing a module of such a
-    package would bind the package in the function's place.
+    `forecast`, `report` and `search` are names of functions *and* of packages: importing a module
+    of such a package would bind the package in the function's place.
     """
 
     def __getattr__(self, name: str) -> object:

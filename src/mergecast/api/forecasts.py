@@ -8,24 +8,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mergecast.api.forecast_sets import forecast_sets
-from mergecast.api.inputs import Tasks, log_refused
+from mergecast.api.gathered import gathered_forecast
+from mergecast.api.inputs import Tasks
 from mergecast.api.known_merges import MeasuredLike, known_merges
-from mergecast.api.metrics import Measurement, measure
 from mergecast.api.strengths import forecast_strengths
-from mergecast.errors import FamilyError, UndefinedError, UsageError
-from mergecast.evidence import wanted, with_companions
+from mergecast.errors import UndefinedError, UsageError
 from mergecast.family.family import Family, Models
-from mergecast.family.findings import NO_MODEL
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.recommend import without_advice
 from mergecast.forecast.result import Forecast
 from mergecast.forecast.sets import check_size
-from mergecast.merging.recipe import Recipe
 from mergecast.report.family_summary import forecast_warnings
 from mergecast.runtime.progress import Progress
-from mergecast.tables.columns import Column
-from mergecast.tables.tiers import ALL, known_tier
-from mergecast.typing import Names, listed
+from mergecast.typing import Names
 
 
 def forecast(
@@ -138,13 +133,6 @@ def forecast(
     """
     if sets is not None:
         check_size(sets, _count(family, models))
-    chosen = forecaster if isinstance(forecaster, Forecaster) else Forecaster.load(forecaster)
-    if methods:
-        chosen = chosen.only([_label(method) for method in listed(methods)])
-    gathered, warm = _tier(chosen, tier, tasks is not None), suite is not None
-    keys = with_companions(chosen.reads(gathered, warm=warm), chosen.reads(ALL, warm=warm))
-    if metrics is not None:
-        keys |= {spec.key for spec in wanted(gathered, metrics)}
     known = known_merges(measured, sets)
     if strengths and tasks is None:
         raise UsageError(
@@ -155,42 +143,31 @@ def forecast(
     if (strengths or sets) and cache is None:
         kept = TemporaryDirectory(prefix="mergecast-")
     with kept as folder:
-        gathering = measure(
+        gathered = gathered_forecast(
             family,
             models,
             tasks=tasks,
-            tier=gathered,
-            keys=keys,
-            methods=[*chosen.file.methods],
-            merge_seed=merge_seed,
+            forecaster=forecaster,
+            tier=tier,
+            metrics=metrics,
+            methods=methods,
+            suite=suite,
+            measured=known.pairs,
             calibration=calibration,
             seed=seed,
+            merge_seed=merge_seed,
             device=device,
             batch_size=batch_size,
             cache=folder,
             private=private,
             strict=strict,
-            on_error="refuse",
             workers=workers,
             progress=progress,
         )
-        refused, warnings = _preflight(gathering)
-        usable = [label for label in gathering.family.names if label not in refused]
-        if len(usable) < 2:
-            raise FamilyError(
-                "models",
-                f"{len(usable)} of them usable",
-                "a forecast is of pairs: give two or more",
-            )
+        gathering, made, doubtful = gathered.gathering, gathered.made, gathered.doubtful
+        usable, warnings = gathered.usable, [*gathered.warnings]
         if sets is not None:
             check_size(sets, len(usable))
-        made = chosen.forecast(gathering.table(usable), suite=suite, measured=known.pairs)
-        doubtful = {one.about: one.message for one in gathering.doubts if one.rule == NO_MODEL}
-        doubtful = {label: text for label, text in doubtful.items() if label in usable}
-        if forecaster is None:
-            warnings.insert(0, _stranger(chosen.name))
-        if gathered in chosen.file.tiers and made.tier != gathered:
-            warnings.append(_why_less(chosen, made, gathered))
         ranked = use = None
         if sets is not None:
             answered = "superposition" in gathering.evidence.kinds
@@ -215,7 +192,7 @@ def forecast(
             base=str(gathering.family.base.path),
             models={label: str(model.path) for label, model in models_opened.items()},
             pairs=without_advice(made.pairs, doubtful),
-            refused=refused,
+            refused=gathered.refused,
             doubtful=doubtful,
             warnings=(*warnings, *forecast_warnings(made)),
             measured=made.measured and made.measured.without(known.left_out),
@@ -226,58 +203,8 @@ def forecast(
         )
 
 
-def _label(method: str) -> str:
-    """A method as a forecaster calls it: a recipe by its label."""
-    return Recipe.of(method).label if "(" in method else method
-
-
 def _count(family: Family | str | Path, models: Models | None) -> int:
     """How many models were given, usable or not."""
     if isinstance(family, Family):
         return family.size
     return 1 if isinstance(models, str | Path) else len(models or ())
-
-
-def _tier(forecaster: Forecaster, asked: str | None, has_tasks: bool) -> str:
-    """The evidence to gather: what was asked for, or the richest that the forecaster reads."""
-    if asked is None and not has_tasks:
-        return "weights"
-    tier = known_tier(asked) if asked else next(reversed(forecaster.file.tiers))
-    # Fitted on a table that does not say what its metrics took: anything short of real merges.
-    return "gradients" if tier == ALL else tier
-
-
-def _preflight(measured: Measurement) -> tuple[dict[str, str], list[str]]:
-    """The models to leave out with reasons, and warnings of the others; raises FamilyError."""
-    spoilt, warnings = {}, []
-    for finding in measured.findings:
-        text = f"{finding.message}; {finding.remedy}"
-        if finding.severity != "error":
-            warnings.append(f"{finding.about}: {text}")
-        elif finding.subject != "model":
-            raise FamilyError("models", finding.message, finding.remedy)
-        else:
-            spoilt[finding.about] = text
-    log_refused(spoilt)
-    return {**measured.refused, **spoilt}, warnings
-
-
-def _stranger(name: str) -> str:
-    return (
-        f"no forecaster given: {name} is used, whose intervals are of kinds of models that it "
-        "never saw; merges of yours that were measured (--measured) narrow them"
-    )
-
-
-def _why_less(forecaster: Forecaster, forecast: Forecast, asked: str) -> str:
-    """Why a forecast comes from less evidence than was gathered."""
-    needs = forecaster.reads(asked)
-    reasons = [
-        f" ({entry.key}: {entry.reason})"
-        for entry in forecast.metrics.missing
-        if Column.parse(entry.key).name in needs
-    ]
-    return (
-        f"forecast from {forecast.tier}: what the forecaster reads of {asked} is missing for "
-        f"every pair{reasons[0] if reasons else ''}"
-    )

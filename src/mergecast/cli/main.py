@@ -26,6 +26,7 @@ from mergecast.cli import (
     outcomes,
     report,
     reproduce,
+    search,
     tasks,
 )
 from mergecast.errors import MergecastError
@@ -56,6 +57,9 @@ app.command("evaluate", short_help="Validate predictors on models they never saw
 )
 app.command("forecast", short_help="Forecast what each model keeps, and which method to use.")(
     forecast.command
+)
+app.command("search", short_help="Find the merge worth making, make it and verify it.")(
+    search.command
 )
 app.command("report", short_help="Set a run's forecasts beside its outcomes, on one page.")(
     report.command

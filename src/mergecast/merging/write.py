@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -48,6 +48,8 @@ def write_merge(
     heads: bool = False,
     dtype: str | None = None,
     evidence: Mapping[str, str | Path] | None = None,
+    notes: Mapping[str, object] | None = None,
+    extra: Callable[[Path], None] | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Merge to disk, one parameter at a time.
@@ -74,6 +76,10 @@ def write_merge(
         weights are there once on disk.
     dtype : {"float32", "float16", "bfloat16"}, optional
         What the merged folder's floating-point weights are stored in; as in the base by default.
+    notes : mapping of str to object, optional
+        Kept in the record beside the rest, plain data.
+    extra : callable, optional
+        Called with the folder before it is put in place, to add files to it.
     progress : Progress, optional
         Told of every parameter.
 
@@ -125,6 +131,7 @@ def write_merge(
         "heads": own.folders if own else {},
         "vocabulary": family.vocabulary and family.vocabulary.said(),
         "warnings": [f"{one.about}: {one.message}" for one in findings],
+        **(notes or {}),
     }
     writer = FolderWriter(
         out,
@@ -139,7 +146,7 @@ def write_merge(
             for other, name in family.base.tied.items()
             if name not in dropped and other not in owned
         },
-        beside=partial(_beside, family, own, _tokenizer(family), dtype),
+        beside=partial(_beside, family, own, _tokenizer(family), dtype, extra),
     )
     blocks = merged_blocks(family, recipe, chosen, device, workers, stored, evidence)
     advance = (progress or Silent()).stage(f"merging by {recipe.method}", len(infos))
@@ -185,6 +192,7 @@ def _beside(
     own: Heads | None,
     tokenizer: AddedTokens | None,
     dtype: str | None,
+    extra: Callable[[Path], None] | None,
     folder: Path,
     files: Mapping[str, str],
 ) -> None:
@@ -202,6 +210,8 @@ def _beside(
         if config := read_json(place / "config.json"):
             key = "torch_dtype" if "torch_dtype" in config else "dtype"
             write_json(place / "config.json", config | {key: dtype})
+    if extra is not None:
+        extra(folder)
 
 
 def _put_labels(family: Family, folder: Path) -> None:

@@ -19,15 +19,12 @@ from mergecast.runtime.files import write_text
 _MOST_LABELS = 24
 
 
-def render_html(summary: Summary) -> str:
-    """A summary (`summarise_run`, `summarise_forecast`) as an HTML page.
-
-    Everything in it is escaped: names of tasks and models are text, whatever they contain.
-    """
+def environment() -> Any:
+    """Where templates are found, and what they may call; everything in them is escaped."""
     # Here, so that the command line starts without it.
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    made = Environment(
         loader=PackageLoader("mergecast.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -35,9 +32,18 @@ def render_html(summary: Summary) -> str:
         lstrip_blocks=True,
     )
     signed = partial(number, signed=True)
-    environment.filters |= {"signed": signed, "fixed": number, "percent": percent, "wbr": wbr}
-    page = environment.get_template("page.html.j2")
-    return page.render(s=summary, strengths_are=STRENGTHS_ARE, **_pictures(summary)) + "\n"
+    made.filters |= {"signed": signed, "fixed": number, "percent": percent, "wbr": wbr}
+    return made
+
+
+def render_html(summary: Summary) -> str:
+    """A summary (`summarise_run`, `summarise_forecast`) as an HTML page.
+
+    Everything in it is escaped: names of tasks and models are text, whatever they contain.
+    """
+    page = environment().get_template("page.html.j2")
+    text: str = page.render(s=summary, strengths_are=STRENGTHS_ARE, **_pictures(summary))
+    return text + "\n"
 
 
 def write_html(summary: Summary, path: str | Path) -> Path:

@@ -70,7 +70,7 @@ class Store:
         try:
             record = json.loads(text)
             body, digest = record["unit"], record["sha256"]
-            whole = digest == _text_digest(canonical_json(body))
+            whole = digest == text_digest(canonical_json(body))
             result: dict[str, Any] = body["result"]
             file = body.get("file")
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -116,7 +116,7 @@ class Store:
         return self._units / f"{self.key(spec)}.json"
 
     def _write(self, spec: Mapping[str, object], body: Mapping[str, object]) -> None:
-        record = {"sha256": _text_digest(canonical_json(body)), "unit": body}
+        record = {"sha256": text_digest(canonical_json(body)), "unit": body}
         write_json(self._record(spec), record)
 
     @staticmethod
@@ -124,5 +124,6 @@ class Store:
         log.warning("%s: not used: %s; the unit is computed again", path, problem)
 
 
-def _text_digest(text: str) -> str:
+def text_digest(text: str) -> str:
+    """SHA-256 (hex) of a text."""
     return hashlib.sha256(text.encode()).hexdigest()

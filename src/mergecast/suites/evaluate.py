@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mergecast.checkpoints.torch_bridge import read_state
 from mergecast.errors import FamilyError, UndefinedError, UsageError
@@ -25,6 +25,9 @@ from mergecast.runtime.stage import Stage
 from mergecast.tasks.measure import EVALUATION, QUANTITIES, TaskScore, majority, measure
 from mergecast.tasks.standing import Standing
 from mergecast.tasks.task import Split, Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _MODULES = ("mergecast.suites.evaluate",)
 #: A base and a fine-tuned model on the task's test samples.
@@ -128,7 +131,7 @@ def evaluate_merge(
     dict
         Label to `TaskScore` as plain data; where the merge does not exist, its reason.
     """
-    family, how = session.family.subset(members), session.merges
+    family = session.family.subset(members)
     try:
         merged = merge(family, recipe, device=session.settings.device)
     except (FamilyError, UndefinedError) as error:
@@ -136,14 +139,22 @@ def evaluate_merge(
         return {label: asdict(nothing) for label in members}
     scores = {}
     for label in members:
-        task, probe = session.task(label), session.probe(label)
-        state = with_own_head(family, merged, label)
-        if how.reestimate_batchnorm and batchnorm_layers(probe.module):
-            calibration = task.samples(None, 0, "calibration")
-            state = reestimated(probe, state, calibration, batch_size or task.batch_size)
-        probe.load(state)
+        probe = session.probe(label)
+        probe.load(merged_state(session, merged, label, batch_size))
         scores[label] = asdict(measure(probe, session.test_samples(label), batch_size))
     return scores
+
+
+def merged_state(
+    session: Session, merged: Mapping[str, Tensor], label: str, batch_size: int | None = None
+) -> Mapping[str, Tensor]:
+    """What a member of a merge runs with: the merge, its own head, and BatchNorm as is asked."""
+    task, probe = session.task(label), session.probe(label)
+    state: Mapping[str, Tensor] = with_own_head(session.family, merged, label)
+    if session.merges.reestimate_batchnorm and batchnorm_layers(probe.module):
+        calibration = task.samples(None, 0, "calibration")
+        state = reestimated(probe, state, calibration, batch_size or task.batch_size)
+    return state
 
 
 def _sizes(task: Task) -> dict[str, int]:

@@ -85,7 +85,7 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
     sets = sorted({*sets, *checks})
     kept = {label: own_answers(session, label)[0] for label in names}
     shifts = gather(session, kept)
-    judges = {task: _Judge.of(session, shifts, kept[task], task) for task in names}
+    judges = {task: SetJudge.of(session, shifts, kept[task], task) for task in names}
     places = _places(sets, names)
     advance = session.progress.stage("sets", len(session.methods) * (len(names) + len(checks)))
     found, merged = {}, {}
@@ -118,7 +118,7 @@ def _places(sets: Sequence[tuple[str, ...]], names: Sequence[str]) -> npt.NDArra
 
 def _superposed(
     shifts: Shifts,
-    judge: _Judge,
+    judge: SetJudge,
     task: str,
     method: str,
     places: npt.NDArray[np.intp],
@@ -161,7 +161,7 @@ def _corrected(values: Floats, real: Mapping[int, Floats]) -> Floats:
 
 
 @dataclass(frozen=True)
-class _Judge:
+class SetJudge:
     """What says how much of a model's own answers many merges keep, in `FORM`.
 
     Attributes
@@ -179,7 +179,7 @@ class _Judge:
     key: str
 
     @classmethod
-    def of(cls, session: Session, shifts: Shifts, kept: Kept, task: str) -> _Judge:
+    def of(cls, session: Session, shifts: Shifts, kept: Kept, task: str) -> SetJudge:
         """Raises UndefinedError for a regression, which has neither classes nor features."""
         outputs, single, truth = session.task(task).outputs, shifts.single[task], kept.labels
         if outputs == "values":

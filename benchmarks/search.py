@@ -1,0 +1,327 @@
+"""How near `search` comes to trying every merge, and at what cost, beside other ways of searching.
+
+python benchmarks/search.py --run DIR --outcomes TABLE … [--searches N] [--json FILE]
+
+DIR is a finished run; the tables, of `mergecast measure` with all its sets of some sizes, have the
+scores of every sample beside them. A search looks at one half of a task's samples, chosen anew for
+each search, and is judged on the other: what its choice keeps there, less what the merge keeps that
+is best on all of the first half (the exhaustive search). Forecasts are by a forecaster fitted on
+the other suites. Beside it: taking the best forecast unseen, random search, Optuna's TPE and
+CMA-ES, each of whose proposals is measured on the whole half. A choice is verified on one half of
+the samples that it is judged on; how often the interval holds is told by the other half.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import mergecast as mc
+from mergecast.api.gathered import gathered_forecast
+from mergecast.api.search_pool import search_pool
+from mergecast.search.candidates import Candidate, Pool
+from mergecast.search.judge import Seen, expected_variance, levels
+from mergecast.search.objective import Objective
+from mergecast.search.run import Search
+from mergecast.search.verify import verify
+from mergecast.suites.folder import read_run, run_tasks
+from mergecast.suites.units import BASE_FILE, model_file
+from mergecast.tables.sets import split_members
+from mergecast.typing import Floats
+
+MEASURED = Path(mc.__file__).parent / "data" / "measured"
+#: Proposals of every other way.
+PROPOSALS = 400
+SHARES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+Z90 = 1.645
+Key = tuple[tuple[str, ...], str]
+
+
+class Measured:
+    """Merges that were all measured: scores of every sample, by set, recipe and member."""
+
+    def __init__(self, tables: Sequence[Path]) -> None:
+        self.scores: dict[Key, list[Floats]] = {}
+        self.single: dict[str, Floats] = {}
+        for table in tables:
+            frame = pd.read_parquet(table.with_name(f"{table.stem}.samples.parquet"))
+            for (members, recipe), rows in frame.groupby(["members", "recipe"], sort=True):
+                by_task = rows.set_index("task")
+                names = tuple(split_members(str(members)))
+                if by_task["scores"].map(len).min() == 0:
+                    continue
+                self.scores[names, str(recipe)] = [
+                    np.asarray(by_task["scores"][name], dtype=np.float32) for name in names
+                ]
+                for name in names:
+                    single = np.asarray(by_task["single_scores"][name], dtype=np.float32)
+                    self.single[name] = single
+
+    @cached_property
+    def labels(self) -> list[str]:
+        return sorted(self.single)
+
+
+class TableJudge:
+    """Measures by looking up; a part of every task's samples, in an order of its own."""
+
+    at_once = 1
+
+    def __init__(self, measured: Measured, order: dict[str, np.ndarray]) -> None:
+        self.measured, self.order = measured, order
+        self.levels = levels(min(map(len, order.values())))
+        self.samples = 0
+        self._seen: dict[Key, int] = {}
+
+    def variance(self, candidate: Candidate, kept: Floats) -> Floats:
+        single = np.array([self.measured.single[x].mean() for x in candidate.members])
+        return expected_variance(kept, single)
+
+    def cost(self, candidate: Candidate, samples: int) -> float:
+        return len(candidate.members) * (samples + 20.0)
+
+    def see(self, asked: Sequence[tuple[Candidate, int]]) -> list[Seen]:
+        return [self._one(*one) for one in asked]
+
+    def _one(self, candidate: Candidate, samples: int) -> Seen:
+        key = (candidate.members, candidate.method)
+        self.samples += len(candidate.members) * (samples - self._seen.get(key, 0))
+        self._seen[key] = samples
+        merged, single = [], []
+        for member, scores in zip(candidate.members, self.measured.scores[key], strict=True):
+            some = self.order[member][:samples]
+            merged.append(scores[some].astype(float))
+            single.append(self.measured.single[member][some].astype(float))
+        return Seen.of(merged, single)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--outcomes", nargs="+", type=Path, required=True)
+    parser.add_argument("--searches", type=int, default=20)
+    parser.add_argument("--others", type=int, default=5, help="searches of the other ways")
+    parser.add_argument("--tasks", type=int, default=8, help="models of each search, drawn anew")
+    parser.add_argument("--objective", default="mean")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--cache", type=Path)
+    arguments = parser.parse_args()
+    measured = Measured(arguments.outcomes)
+    sizes = sorted({len(members) for members, _ in measured.scores})
+    objective = Objective(arguments.objective)
+    pool = pool_of(arguments.run, measured, sizes, objective, arguments.cache)
+    print(f"{arguments.run.name}: {len(pool.priced):,} merges of {len(pool.labels)} models")
+    rows = []
+    for seed in range(arguments.searches):
+        others = seed < arguments.others
+        rows += one_search(pool, measured, objective, seed, arguments.tasks, others)
+    show(pd.DataFrame(rows))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=1))
+
+
+def show(table: pd.DataFrame) -> None:
+    """Final regrets, then the regret after shares of the samples of trying everything."""
+    final = table[table["way"].isin(["exhaustive", "forecast", "search"])]
+    by = final.groupby("way")[["share", "regret"]]
+    shown = pd.concat({"mean": by.mean(), "sem": by.sem(), "worst": by.max()}, axis=1)
+    print(shown.round(4).to_string())
+    found = table[table["way"] == "search"]
+    print(f"intervals hold: {found['holds'].mean():.0%} of {len(found)} searches")
+    print(found["ended"].value_counts().to_string())
+    print(found[["looks", "certainty"]].describe().loc[["mean", "min", "max"]].round(3).to_string())
+    curves = {}
+    for way in ("path", "random", "tpe", "cma-es"):
+        curves[way] = _curve(table[table["way"] == way])
+    print("regret after a share of the exhaustive search's samples")
+    print(pd.DataFrame(curves, index=SHARES).round(4).to_string())
+
+
+def _curve(rows: pd.DataFrame) -> list[float]:
+    """Mean regret after every share in `SHARES`, over searches."""
+    means = []
+    for share in SHARES:
+        found = [
+            one[one["share"] <= share]["regret"].iloc[-1]
+            for _, one in rows.groupby("seed")
+            if (one["share"] <= share).any()
+        ]
+        means.append(float(np.mean(found)) if found else np.nan)
+    return means
+
+
+def pool_of(
+    run: Path, measured: Measured, sizes: list[int], objective: Objective, cache: Path | None
+) -> Pool:
+    """Every measured merge with its forecast, by a forecaster of the other suites."""
+    suite = read_run(run).run.suite_name
+    others = [path for path in sorted(MEASURED.iterdir()) if not _same(path, suite)]
+    forecaster = mc.fit(others)
+    with TemporaryDirectory() as scratch:
+        gathered = gathered_forecast(
+            run / BASE_FILE,
+            {label: run / model_file(label) for label in measured.labels},
+            tasks=run_tasks(run),
+            forecaster=forecaster,
+            methods=sorted({recipe for _, recipe in measured.scores}),
+            cache=cache or scratch,
+        )
+        pool = search_pool(gathered, sizes, (), objective, 0)
+    known = [one for one in pool.priced if _key(one.candidate) in measured.scores]
+    return Pool(pool.labels, known)
+
+
+def one_search(
+    pool: Pool, measured: Measured, objective: Objective, seed: int, n_tasks: int, others: bool
+) -> list[dict[str, Any]]:
+    """One draw of models and samples, searched in every way: a row a way and cost."""
+    draw = np.random.default_rng(seed)
+    names = sorted(draw.choice(pool.labels, n_tasks, replace=False).tolist())
+    priced = [one for one in pool.priced if {*one.candidate.members} <= {*names}]
+    part = Pool(tuple(names), priced)
+    orders = {name: draw.permutation(len(measured.single[name])) for name in names}
+    looked = {name: order[: len(order) // 2] for name, order in orders.items()}
+    judged = {name: order[len(order) // 2 :] for name, order in orders.items()}
+    keys = [_key(one.candidate) for one in priced]
+    on_looked, on_judged = (
+        np.array([_value(measured, key, objective, some) for key in keys])
+        for some in (looked, judged)
+    )
+    whole = sum(len(members) * len(looked[members[0]]) for members, _ in keys)
+    exhaustive = on_judged[int(on_looked.argmax())]
+    prior = np.array([objective.utility(one.candidate.members, one.kept) for one in priced])
+    place = {key: row for row, key in enumerate(keys)}
+
+    def row(way: str, samples: float, chosen: int, **more: Any) -> dict[str, Any]:
+        regret = float(exhaustive - on_judged[chosen])
+        return {"seed": seed, "way": way, "share": samples / whole, "regret": regret, **more}
+
+    rows = [row("exhaustive", whole, int(on_looked.argmax()))]
+    rows.append(row("forecast", 0, int(prior.argmax())))
+    judge = TableJudge(measured, looked)
+    path: list[tuple[float, int]] = []
+    search = Search(part, objective, judge, seed=seed)
+    search.told = lambda step: path.append((judge.samples, place[_key(step.best)]))
+    search.run()
+    chosen = search.best
+    rows += [row("path", samples, best) for samples, best in path]
+    key = keys[chosen]
+    rows.append(
+        row("search", judge.samples, chosen, ended=search.ended, looks=len(search.steps),
+            certainty=search.steps[-1].certainty, holds=_holds(measured, key, objective, judged))
+    )  # fmt: skip
+    if others:
+        for way, propose in (("random", _random), ("tpe", _tpe), ("cma-es", _cma_es)):
+            best, samples, done = -np.inf, 0.0, set[int]()
+            at = -1
+            for tried in propose(keys, names, on_looked, seed):
+                if tried not in done:
+                    done.add(tried)
+                    samples += len(keys[tried][0]) * len(looked[keys[tried][0][0]])
+                if on_looked[tried] > best:
+                    best, at = on_looked[tried], tried
+                rows.append(row(way, samples, at))
+    return rows
+
+
+def _value(
+    measured: Measured, key: Key, objective: Objective, some: dict[str, np.ndarray]
+) -> float:
+    """What a merge is worth on some samples of every member."""
+    kept = np.array(
+        [
+            scores[some[x]].mean() / measured.single[x][some[x]].mean()
+            for x, scores in zip(key[0], measured.scores[key], strict=True)
+        ]
+    )
+    return float(objective.utility(key[0], kept))
+
+
+def _holds(
+    measured: Measured, key: Key, objective: Objective, judged: dict[str, np.ndarray]
+) -> bool:
+    """Whether the interval of one half of the samples holds what the other half says."""
+    verified = {x: some[: len(some) // 2] for x, some in judged.items()}
+    rest = {x: some[len(some) // 2 :] for x, some in judged.items()}
+    parts = [
+        verify(
+            key[0],
+            [scores[part[x]] for x, scores in zip(key[0], measured.scores[key], strict=True)],
+            [measured.single[x][part[x]] for x in key[0]],
+            objective,
+        )
+        for part in (verified, rest)
+    ]
+    noise = np.hypot(*(one.stderr for one in parts))
+    return bool(abs(parts[0].value - parts[1].value) <= Z90 * noise)
+
+
+def _random(keys: list[Key], names: list[str], values: Floats, seed: int) -> Iterator[int]:
+    yield from np.random.default_rng(seed).permutation(len(keys))[:PROPOSALS].tolist()
+
+
+def _decoded(
+    keys: list[Key], names: list[str], size: float, recipe: float, parts: Sequence[float]
+) -> int:
+    """The merge of the `size` models of the highest parts."""
+    sizes, recipes = sorted({len(k[0]) for k in keys}), sorted({k[1] for k in keys})
+    k = sizes[min(int(np.clip(size, 0, 1) * len(sizes)), len(sizes) - 1)]
+    by = recipes[min(int(np.clip(recipe, 0, 1) * len(recipes)), len(recipes) - 1)]
+    chosen = tuple(sorted(names[i] for i in np.argsort(parts)[::-1][:k]))
+    return keys.index((chosen, by)) if (chosen, by) in keys else -1
+
+
+def _tpe(keys: list[Key], names: list[str], values: Floats, seed: int) -> Iterator[int]:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(
+        direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True)
+    )
+    recipes, sizes = sorted({k[1] for k in keys}), sorted({len(k[0]) for k in keys})
+    for _ in range(PROPOSALS):
+        trial = study.ask()
+        recipe = trial.suggest_categorical("recipe", recipes)
+        size = trial.suggest_int("size", sizes[0], sizes[-1])
+        parts = [trial.suggest_float(name, 0, 1) for name in names]
+        chosen = tuple(sorted(names[i] for i in np.argsort(parts)[::-1][:size]))
+        if (chosen, recipe) not in keys:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            continue
+        at = keys.index((chosen, recipe))
+        study.tell(trial, values[at])
+        yield at
+
+
+def _cma_es(keys: list[Key], names: list[str], values: Floats, seed: int) -> Iterator[int]:
+    import cma
+
+    options = {"seed": seed + 1, "verbose": -9, "bounds": [0, 1], "maxfevals": PROPOSALS}
+    strategy = cma.CMAEvolutionStrategy([0.5] * (2 + len(names)), 0.3, options)
+    count = 0
+    while count < PROPOSALS:
+        points = strategy.ask()
+        found = [_decoded(keys, names, point[0], point[1], point[2:]) for point in points]
+        strategy.tell(points, [0.0 if at < 0 else -float(values[at]) for at in found])
+        count += len(points)
+        yield from (at for at in found if at >= 0)
+
+
+def _same(path: Path, suite: str) -> bool:
+    return json.loads((path / "suite.json").read_text())["suite"].partition("/")[0] == suite
+
+
+def _key(candidate: Candidate) -> Key:
+    return candidate.members, candidate.method
+
+
+if __name__ == "__main__":
+    main()

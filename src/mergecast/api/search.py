@@ -1,0 +1,379 @@
+"""From a pool of models to a verified merge, under a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+
+from mergecast.api.gathered import Gathered, gathered_forecast
+from mergecast.api.inputs import Tasks, load_tasks
+from mergecast.api.merged_model import write_merged
+from mergecast.api.search_pool import search_pool
+from mergecast.api.search_tables import path_table, tried_table, untried_table
+from mergecast.errors import ResourceError, UsageError
+from mergecast.evidence.session import Session
+from mergecast.evidence.settings import CALIBRATION
+from mergecast.family.family import Family, Models
+from mergecast.forecast.forecaster import Forecaster
+from mergecast.runtime.progress import Progress, Silent
+from mergecast.runtime.workers import Workers
+from mergecast.search.budget import Budget
+from mergecast.search.merged import MergeJudge
+from mergecast.search.near import Near
+from mergecast.search.objective import Kind, Objective
+from mergecast.search.result import DO_NOT_MERGE, MERGE, SearchResult
+from mergecast.search.run import Limits, Search, Step
+from mergecast.search.samples import most_evidence
+from mergecast.search.scorer import Command, Scorer, ScorerJudge
+from mergecast.search.trials import Trials
+from mergecast.search.verify import Verified, verified
+from mergecast.tasks.task import Task
+from mergecast.typing import Names, listed
+
+#: With fewer samples a task than this, merges that matter look alike.
+_ENOUGH = 300
+#: The most models of a merge that ``any`` size looks at.
+_MOST = 6
+
+
+def search(
+    family: Family | str | Path,
+    models: Models | None = None,
+    *,
+    tasks: Tasks,
+    objective: Kind = "mean",
+    importance: Mapping[str, float] | None = None,
+    require: Mapping[str, float] | None = None,
+    size: int | str | Sequence[int] | None = None,
+    keep: Names = (),
+    methods: Names | None = None,
+    budget: str | int | None = None,
+    epsilon: float = 0.005,
+    confidence: float = 0.9,
+    scorer: Scorer | str | None = None,
+    out: str | Path | None = None,
+    forecaster: Forecaster | str | Path | None = None,
+    calibration: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    batch_size: int = 32,
+    cache: str | Path | None = None,
+    private: Names = (),
+    strict: bool = True,
+    overwrite: bool = False,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> SearchResult:
+    """Find the merge worth making: which models, method, strength and weights; and verify it.
+
+    Every merge is forecast first. Then merges are made and measured where that is expected to gain
+    most, on growing numbers of samples beside the single models on the same ones, until the best is
+    known, nothing is to be gained, or the budget is spent. The choice is verified on samples that
+    the search never touched: the tasks' test samples, or a third of their samples held back.
+
+    Parameters
+    ----------
+    family : Family, str or Path
+        A family, or the path of its base.
+    models : str, Path, sequence of them or mapping, optional
+        The fine-tuned models beside a base's path; or label to path.
+    tasks : str, Path or mapping
+        A file of tasks, a suite's run folder, or label to `Task`.
+    objective : {"mean", "worst", "weighted"}
+        What is made as large as can be, of what the members keep of their own scores.
+    importance : mapping of str to float, optional
+        With ``weighted``: label to weight, 1 for others.
+    require : mapping of str to float, optional
+        Label, or ``*`` for every member, to the least that it must keep. A model named here is in
+        every merge.
+    size : int, str, sequence of int, optional
+        How many models a merge has: ``3``, ``"2..4"``, or ``"any"`` for 2 to 6; all by default.
+    keep : str or sequence of str
+        Models that are in every merge.
+    methods : str or sequence of str, optional
+        Merging methods, or recipes' texts; by default all that the forecaster knows.
+    budget : str or int, optional
+        A time (``"30m"``), or a number of measurements; without one the search ends by itself.
+    epsilon : float
+        A merge that is better by no more than this is as good.
+    confidence : float
+        The probability that none is better by more, at which the search ends.
+    scorer : callable or str, optional
+        A judge of your own in place of the tasks' scores: a function of a model's path and a
+        task's label, or a command with ``{model}`` and ``{task}`` that prints a number, higher
+        for better.
+    out : str or Path, optional
+        Folder for the merged model, with a model card and a page about the search.
+    forecaster : Forecaster, str or Path, optional
+        A forecaster, its file, or a shipped one's name.
+    calibration : int, optional
+        Samples of every task that forecasts are made from.
+    seed : int
+        Of the choice of samples, of random masks and of the search.
+    device : str
+        Where models run and merges are made.
+    batch_size : int
+        Samples run at once.
+    cache : str or Path, optional
+        Folder of finished work, to resume from; ``OUT.search`` where there is an `out`.
+    private : str or sequence of str
+        Glob patterns of parameters that belong to tasks.
+    strict : bool
+        Refuse models that differ from the base outside task heads.
+    overwrite : bool
+        Replace a folder that mergecast did not write.
+    workers : int
+        Processes that make and run merges; the result does not depend on it.
+    progress : Progress, optional
+        Told of every stage.
+
+    Returns
+    -------
+    SearchResult
+        The merge, what it keeps, all that was tried; printed, it is one screen.
+
+    Raises
+    ------
+    UsageError
+        A budget, size, objective, requirement or scorer that makes no sense; no tasks.
+    ResourceError
+        The time was over before the first measurement.
+    CheckpointError, FamilyError, UndefinedError
+        The models cannot be used, or have no score.
+
+    Examples
+    --------
+    >>> import mergecast as mc
+    >>> found = mc.search(
+    ...     "base.safetensors", ["a.safetensors", "b.safetensors"], tasks="tasks.yaml", budget=4
+    ... )
+    >>> found.members, found.verified.samples
+    (('a', 'b'), 20)
+    """
+    began = monotonic()
+    spend = Budget.of(budget)
+    sought = Objective(objective, dict(importance or {}), dict(require or {}))
+    if not (0 < confidence < 1 and epsilon >= 0):
+        raise UsageError(
+            "epsilon and confidence",
+            f"are {epsilon} and {confidence}",
+            "give a loss that does not matter, and a probability between 0 and 1",
+        )
+    if tasks is None:
+        raise UsageError("tasks", "not given", "a merge is measured on samples of its tasks")
+    by_label: Mapping[str, Task] = load_tasks(tasks) if isinstance(tasks, str | Path) else tasks
+    judge_of = Command(scorer) if isinstance(scorer, str) else scorer
+    kept: AbstractContextManager[str | Path]
+    if cache is not None or out is not None:
+        kept = nullcontext(Path(cache) if cache is not None else Path(f"{Path(str(out))}.search"))
+    else:
+        kept = TemporaryDirectory(prefix="mergecast-")
+    with kept as folder:
+        gathered = gathered_forecast(
+            family,
+            models,
+            tasks=by_label,
+            forecaster=forecaster,
+            methods=methods,
+            calibration=calibration if judge_of else _evidence_samples(by_label, calibration),
+            seed=seed,
+            merge_seed=seed,
+            device=device,
+            batch_size=batch_size,
+            cache=folder,
+            private=private,
+            strict=strict,
+            workers=workers,
+            progress=progress,
+        )
+        names = sorted({*gathered.usable} - {*gathered.doubtful})
+        sought.check(gathered.usable)
+        pool = search_pool(gathered, _sizes(size, len(names)), listed(keep), sought, seed)
+        evidence = monotonic() - began
+        if spend.seconds is not None and evidence > spend.seconds:
+            raise ResourceError(
+                "budget",
+                f"of {spend.seconds:.0f} s is spent: the forecasts alone took {evidence:.0f} s",
+                f"search again with more time: what was done is kept in {folder}"
+                if cache is not None or out is not None
+                else "give more time, and a cache to go on from",
+            )
+        opened = gathered.gathering.asked.session
+        narrow = opened.family.subset(pool.labels)
+        with (
+            replace(opened, family=narrow, keys=None) as session,
+            Workers(workers) as pool_of_workers,
+        ):
+            judge: MergeJudge | ScorerJudge
+            if judge_of is None:
+                judge = MergeJudge(session, pool_of_workers)
+            else:
+                judge = ScorerJudge(session, judge_of)
+            deadline = None if spend.seconds is None else began + spend.seconds
+            limits = Limits(epsilon, confidence, spend.looks, deadline)
+            answered = "superposition" in gathered.gathering.evidence.kinds
+            found = Search(pool, sought, judge, limits, seed, Near(session, sought))
+            if not answered:
+                found.refine = None
+            trials = Trials(
+                Path(folder), _study(session, sought, seed), pool.labels, _methods(found)
+            )
+            told = _Told(found, trials, progress or Silent(), spend.looks)
+            found.told = told
+            found.run()
+            trials.end()
+            searched = monotonic() - began - evidence
+            result = _result(
+                found, gathered, sought, judge, told.seconds, evidence, searched, epsilon
+            )
+            if out is None or result.advice == DO_NOT_MERGE:
+                return result
+            return write_merged(session.family, result, Path(out), device, workers, overwrite)
+
+
+class _Told:
+    """Passes every step on, to Optuna's trials and to the progress, and keeps its time."""
+
+    def __init__(
+        self, search: Search, trials: Trials, progress: Progress, looks: int | None
+    ) -> None:
+        self.seconds: list[float] = []
+        self._began, self._search, self._trials = monotonic(), search, trials
+        self._advance = progress.stage("merges measured, at most", looks or _USUAL)
+        self._left = looks or _USUAL
+
+    def __call__(self, step: Step) -> None:
+        self.seconds.append(monotonic() - self._began)
+        value = self._search.objective.value(step.candidate.members, step.seen.kept)
+        self._trials.told(step, float(value))
+        if self._left:
+            self._left -= 1
+            self._advance(1)
+
+
+#: Measurements that progress counts up to, where there is no budget of them.
+_USUAL = 100
+
+
+def _result(
+    found: Search,
+    gathered: Gathered,
+    sought: Objective,
+    judge: MergeJudge | ScorerJudge,
+    seconds: Sequence[float],
+    evidence: float,
+    searched: float,
+    epsilon: float,
+) -> SearchResult:
+    best = found.best
+    one = found.priced[best]
+    members = one.candidate.members
+    beliefs = found.beliefs()
+    checked: Verified | None = None
+    began = monotonic()
+    samples: dict[str, dict[str, object]] = {}
+    if isinstance(judge, MergeJudge):
+        checked = verified(members, judge.verify(one.candidate), sought)
+        samples = {
+            label: {
+                "looked": len(parts.looked),
+                "held": len(parts.held),
+                "held_from": "test" if parts.from_test else "data",
+                "labelled": parts.labelled,
+            }
+            for label, parts in judge.parts.items()
+        }
+    kept = found.kept(beliefs, best) if checked is None else checked.kept
+    last = found.steps[-1]
+    family = gathered.gathering.family
+    return SearchResult(
+        chosen=one.candidate,
+        advice=MERGE if bool(sought.met(members, kept)) else DO_NOT_MERGE,
+        objective=sought,
+        forecast=one.kept,
+        forecast_sd=one.sd,
+        believed=float(sought.value(members, found.kept(beliefs, best))),
+        certainty=last.certainty,
+        epsilon=epsilon,
+        verified=checked,
+        tried=tried_table(found, beliefs),
+        untried=untried_table(found, beliefs),
+        path=path_table(found, seconds),
+        samples=samples,
+        cost={
+            "evidence_seconds": evidence,
+            "search_seconds": searched,
+            "verification_seconds": monotonic() - began,
+            "measurements": len(found.steps),
+            "samples": judge.samples,
+        },
+        ended=found.ended,
+        left_out=found.pool.left_out,
+        warnings=(*gathered.warnings, *_few(judge)),
+        base=str(family.base.path),
+        models={label: str(family.models[label].path) for label in found.pool.labels},
+    )
+
+
+def _few(judge: MergeJudge | ScorerJudge) -> list[str]:
+    """That there were few samples to choose by, and how much that leaves open."""
+    if isinstance(judge, ScorerJudge) or judge.levels[-1] >= _ENOUGH:
+        return []
+    count = judge.levels[-1]
+    # Two merges that differ on a tenth of the answers.
+    error = (0.1 / count) ** 0.5
+    return [
+        f"{count} samples a task were there to choose by: what a model keeps is known to about "
+        f"{error:.3f} of them; more `data:` tells merges apart that are nearer to each other"
+    ]
+
+
+def _sizes(size: int | str | Sequence[int] | None, count: int) -> list[int]:
+    """Numbers of members that are asked for; raises UsageError."""
+    if size is None:
+        return [count]
+    text = str(size) if isinstance(size, int | str) else ""
+    if text == "any":
+        return [*range(2, min(count, _MOST) + 1)]
+    low, dots, high = text.partition("..")
+    wanted: list[int] = []
+    if low.isdecimal() and (high.isdecimal() if dots else True):
+        wanted = [*range(int(low), int(high or low) + 1)]
+    elif not text and not isinstance(size, int | str):
+        wanted = [*size]
+    if not wanted or min(wanted) < 2 or max(wanted) > count:
+        raise UsageError(
+            "size", f"is {size!r}, of {count} models", f"give 2 to {count}, as 3, 2..4 or any"
+        )
+    return wanted
+
+
+def _evidence_samples(tasks: Mapping[str, Task], asked: int | None) -> int | None:
+    """Samples that forecasts are made from, none of which is held back; raises UsageError."""
+    most = most_evidence(tasks)
+    if most is None:
+        return asked
+    if asked is not None and asked > most:
+        raise UsageError(
+            "calibration",
+            f"is {asked}, and without test samples {most} a task may be looked at",
+            f"give {most} or fewer, or give the tasks `test:`",
+        )
+    return asked or min(most, CALIBRATION)
+
+
+def _methods(found: Search) -> list[str]:
+    return sorted({one.candidate.method for one in found.priced})
+
+
+def _study(session: Session, sought: Objective, seed: int) -> str:
+    """A name that another search does not have."""
+    from mergecast.runtime.store import text_digest
+
+    models = {label: session.digest(label) for label in sorted(session.family.names)}
+    words = f"{session.base_digest} {models} {sought} {seed}"
+    return f"mergecast {text_digest(words)[:12]}"

@@ -1,0 +1,219 @@
+"""The merges that a search may make, each with what forecasts say that its members keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import combinations
+from math import comb
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from mergecast.api.gathered import Gathered
+from mergecast.errors import UsageError
+from mergecast.forecast.measured import own_errors
+from mergecast.forecast.method_forecast import at_most, interval_of_new
+from mergecast.forecast.sets import rank_all_sets
+from mergecast.merging.recipe import Recipe
+from mergecast.search.candidates import Candidate, Pool, Priced
+from mergecast.search.objective import Objective
+from mergecast.search.run import MOST
+from mergecast.tables.sets import split_members
+from mergecast.typing import Floats
+
+#: What is believed of a merge that nothing is forecast of, beside what others by its method keep.
+_UNKNOWN, _UNKNOWN_SD = 0.8, 0.25
+#: How much wider the error of a set is that is forecast from its pairs alone.
+_FROM_PAIRS = 2.0
+#: Sets of one size and method that are priced at most.
+_SETS = 20_000
+
+
+def search_pool(
+    gathered: Gathered, sizes: Sequence[int], keep: Iterable[str], objective: Objective, seed: int
+) -> Pool:
+    """All sets of some sizes by every method of a forecast, the most promising of them.
+
+    Parameters
+    ----------
+    gathered : Gathered
+        The forecast and its evidence, whose store is still there.
+    sizes : sequence of int
+        Members of a merge.
+    keep : iterable of str
+        Models that every merge has.
+    objective : Objective
+        What the most promising ones are chosen by.
+    seed : int
+        Of random masks.
+
+    Raises
+    ------
+    UsageError
+        No merge is left: too few models, or one to be kept cannot be used.
+    """
+    names = sorted(set(gathered.usable) - set(gathered.doubtful))
+    needed = sorted({*keep, *objective.needed})
+    reasons = {**gathered.refused, **gathered.doubtful}
+    for label in needed:
+        if label not in names:
+            why = reasons.get(label, f"is none of {', '.join(names)}")
+            raise UsageError(f"model {label!r}", f"is to be kept, but {why}", "leave it out")
+    found: list[Priced] = []
+    left_out = [f"{label}: {reason}" for label, reason in sorted(reasons.items())]
+    possible = [size for size in sizes if max(2, len(needed)) <= size <= len(names)]
+    if not possible:
+        raise UsageError(
+            "size of merges",
+            f"is {', '.join(map(str, sizes))}, of {len(names)} models that can be used"
+            f"{f' and {len(needed)} that are to be kept' if needed else ''}",
+            f"give {max(2, len(needed))} to {len(names)}",
+        )
+    for size in possible:
+        priced, said = _of_size(gathered, names, needed, size, seed)
+        found += priced
+        left_out += said
+    if not found:
+        raise UsageError("merges", "none can be made of these models", "; ".join(left_out))
+    pool = Pool(tuple(names), found, tuple(left_out))
+    hopes = [objective.utility(one.candidate.members, one.kept + one.sd) for one in found]
+    return pool.best(np.array(hopes), MOST)
+
+
+def _of_size(
+    gathered: Gathered, names: list[str], needed: list[str], size: int, seed: int
+) -> tuple[list[Priced], list[str]]:
+    """Merges of one size, and what was left out of them."""
+    made = gathered.made
+    inside = made.rows["left"].isin(names) & made.rows["right"].isin(names)
+    rows = made.rows[inside]
+    methods = {str(one): Recipe.of(str(one)) for one in sorted(rows["method"].unique())}
+    seeded = {name: replace(recipe, seed=recipe.seed or seed) for name, recipe in methods.items()}
+    limits = {name: one.merging_method.max_members for name, one in methods.items()}
+    able = [x for x, most in limits.items() if most is None or size <= most]
+    said = [f"{x}: it merges {limits[x]} models at most" for x in methods if x not in able]
+    if size == 2:
+        return _pairs(rows[rows["method"].isin(able)], needed, seeded, made.level), said
+    _check_count(names, needed, size)
+    sets = _sets(names, needed, size)
+    answered = "superposition" in gathered.gathering.evidence.kinds
+    priced: list[Priced] = []
+    if answered:
+        kept, sets, more = _from_answers(gathered, rows, names, sets, size)
+        said += more
+    else:
+        kept = _from_pairs(rows, sets, size)
+    for method in able:
+        values = kept.get(method, np.full((len(sets), size), np.nan))
+        values = np.where(np.isnan(values).any(axis=1, keepdims=True), np.nan, values)
+        model = made.forecaster.tiers[made.tier].get(method)
+        for members, numbers in zip(sets, values, strict=True):
+            if np.isnan(numbers).any() or model is None:
+                numbers, sd = _unknown(values, size), np.full(size, _UNKNOWN_SD)
+            else:
+                lower, upper = interval_of_new(model, numbers, made.level)
+                half = np.maximum(upper - numbers, numbers - lower)
+                half = np.where(np.isfinite(half), half, _UNKNOWN_SD)
+                sd = half / ndtri((1 + made.level) / 2) * (1.0 if answered else _FROM_PAIRS)
+            sd = np.clip(sd, 1e-3, _UNKNOWN_SD)
+            priced.append(Priced(Candidate(members, seeded[method], method), numbers, sd))
+    return priced, said
+
+
+def _pairs(
+    rows: pd.DataFrame, needed: list[str], recipes: dict[str, Recipe], level: float
+) -> list[Priced]:
+    rows = rows.assign(error=own_errors(rows, level))
+    means = rows.groupby("method")["retention"].mean().to_dict()
+    found = []
+    for key, both in rows.groupby(["left", "right", "method"], sort=True):
+        left, right, method = map(str, key)
+        if not {*needed} <= {left, right}:
+            continue
+        ordered = both.set_index("member").loc[[left, right]]
+        kept, sd = (ordered[key].to_numpy(dtype="float64") for key in ("retention", "error"))
+        if np.isnan(kept).any():
+            mean = means[method] if np.isfinite(means[method]) else _UNKNOWN
+            kept, sd = np.full(2, mean), np.full(2, _UNKNOWN_SD)
+        candidate = Candidate((left, right), recipes[method], method)
+        found.append(Priced(candidate, kept, np.clip(sd, 1e-3, _UNKNOWN_SD)))
+    return found
+
+
+def _check_count(names: list[str], needed: list[str], size: int) -> None:
+    """Raise UsageError where there are too many sets to look at."""
+    count = comb(len(names) - len(needed), size - len(needed))
+    if count > _SETS:
+        raise UsageError(
+            "size of merges",
+            f"is {size}: {len(names)} models have {count:,} such sets",
+            "name models to keep, or take smaller sets",
+        )
+
+
+def _sets(names: list[str], needed: list[str], size: int) -> list[tuple[str, ...]]:
+    """All sets with the models that are needed, sorted."""
+    others = [name for name in names if name not in needed]
+    found = combinations(others, size - len(needed))
+    return sorted(tuple(sorted((*needed, *more))) for more in found)
+
+
+def _from_pairs(
+    rows: pd.DataFrame, sets: Sequence[tuple[str, ...]], size: int
+) -> dict[str, Floats]:
+    """What members keep by the rule for sets of pairs, by method."""
+    found: dict[str, Floats] = {}
+    place = {members: row for row, members in enumerate(sets)}
+
+    def keep(method: str, joined: list[str], _: object, each: Floats) -> Floats:
+        chosen = [(place.get(tuple(split_members(x))), row) for row, x in enumerate(joined)]
+        values = np.full((len(sets), size), np.nan)
+        for at, row in chosen:
+            if at is not None:
+                values[at] = each[row]
+        found[method] = values
+        return each
+
+    rank_all_sets(rows, size, keep)
+    return found
+
+
+def _from_answers(
+    gathered: Gathered,
+    rows: pd.DataFrame,
+    names: list[str],
+    sets: list[tuple[str, ...]],
+    size: int,
+) -> tuple[dict[str, Floats], list[tuple[str, ...]], list[str]]:
+    """What members keep by their superposed answers, by method; the sets, those of best pairs."""
+    from mergecast.evidence.superposition.sets import collect_sets, most_sets
+
+    session, made = gathered.gathering.asked.session, gathered.made
+    said = []
+    with replace(session, family=session.family.subset(names), keys=None) as narrow:
+        most = most_sets(narrow, size)
+        if len(sets) > most:
+            by_pairs = np.nanmean(list(_from_pairs(rows, sets, size).values()), axis=(0, 2))
+            best = np.argsort(-np.nan_to_num(by_pairs, nan=-np.inf), kind="stable")[:most]
+            said.append(
+                f"{most:,} of {len(sets):,} sets of {size} were priced, those of the best pairs"
+            )
+            sets = [sets[row] for row in sorted(best)]
+        readings = collect_sets(narrow, sets)
+    models = made.forecaster.tiers[made.tier]
+    place = {members: row for row, members in enumerate(readings.members)}
+    order = [place[members] for members in sets]
+    kept = {
+        method: at_most(models[method], values[order])
+        for method, values in readings.kept.items()
+        if method in models
+    }
+    return kept, sets, said
+
+
+def _unknown(values: Floats, size: int) -> Floats:
+    """What is believed of a set that nothing is forecast of: what others keep by the method."""
+    mean = float(np.nanmean(values)) if np.isfinite(values).any() else _UNKNOWN
+    return np.full(size, mean)

@@ -1,0 +1,80 @@
+"""What a search tried, and what it did not, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mergecast.search.beliefs import Beliefs
+from mergecast.search.result import joined
+from mergecast.search.run import Search
+
+#: Merges that were not tried and are shown.
+_UNTRIED = 50
+
+
+def tried_table(found: Search, beliefs: Beliefs) -> pd.DataFrame:
+    """One row a merge that was measured, the best by what is believed first."""
+    value, _ = found.utilities(beliefs)
+    rows: list[dict[str, Any]] = []
+    for place, seen in found.seen.items():
+        one = found.priced[place]
+        members = one.candidate.members
+        noise = np.random.default_rng(0).standard_normal((400, len(members)))
+        drawn = found.objective.value(members, seen.kept + noise * np.sqrt(seen.variance))
+        rows.append(
+            {
+                **joined(one.candidate),
+                "forecast": float(found.objective.value(members, one.kept)),
+                "measured": float(found.objective.value(members, seen.kept)),
+                "stderr": float(drawn.std()),
+                "believed": float(value[place]),
+                "samples": seen.samples,
+                "kept": dict(zip(members, seen.kept.tolist(), strict=True)),
+            }
+        )
+    return pd.DataFrame(rows).sort_values("believed", ascending=False, ignore_index=True)
+
+
+def untried_table(found: Search, beliefs: Beliefs) -> pd.DataFrame:
+    """The best merges that were not measured: what was forecast, and what is believed now."""
+    value, spread = found.utilities(beliefs)
+    places = [row for row in np.argsort(-value, kind="stable") if int(row) not in found.seen]
+    rows = [
+        {
+            **joined(found.priced[row].candidate),
+            "forecast": float(
+                found.objective.value(found.priced[row].candidate.members, found.priced[row].kept)
+            ),
+            "believed": float(value[row]),
+            "sd": float(spread[row]),
+        }
+        for row in places[:_UNTRIED]
+    ]
+    return pd.DataFrame(rows, columns=["members", "recipe", "forecast", "believed", "sd"])
+
+
+def path_table(found: Search, seconds: Sequence[float]) -> pd.DataFrame:
+    """One row a measurement, in their order."""
+    rows: list[dict[str, Any]] = []
+    passes = 0.0
+    for look, (step, at) in enumerate(zip(found.steps, seconds, strict=True), 1):
+        passes += step.cost
+        best = joined(step.best)
+        rows.append(
+            {
+                "look": look,
+                "passes": passes,
+                "seconds": at,
+                **joined(step.candidate),
+                "samples": step.seen.samples,
+                "measured": float(found.objective.value(step.candidate.members, step.seen.kept)),
+                "best": f"{best['members']} by {best['recipe']}",
+                "value": step.value,
+                "certainty": step.certainty,
+            }
+        )
+    return pd.DataFrame(rows)

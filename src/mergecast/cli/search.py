@@ -1,0 +1,181 @@
+"""``mergecast search``: from a pool of models to a verified merge."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mergecast.cli.console import finish, note, print_json
+from mergecast.cli.options import (
+    BaseArgument,
+    BatchSizeOption,
+    CacheOption,
+    CalibrationOption,
+    DeviceOption,
+    JsonOption,
+    MethodOption,
+    ModelsArgument,
+    PrivateOption,
+    SeedOption,
+    StrictOption,
+    TasksOption,
+    WorkersOption,
+    parse_weights,
+)
+from mergecast.errors import UsageError
+
+
+class SearchObjective(StrEnum):
+    """What a search makes as large as can be."""
+
+    mean = "mean"
+    worst = "worst"
+    weighted = "weighted"
+
+
+def command(
+    base: BaseArgument,
+    models: ModelsArgument,
+    tasks: TasksOption = None,
+    objective: Annotated[
+        SearchObjective,
+        typer.Option("--objective", help="What is made as large as can be."),
+    ] = SearchObjective.mean,
+    importance: Annotated[
+        str | None,
+        typer.Option(metavar="A=2,B=1", help="With --objective weighted: the models' weights."),
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="A>=0.95",
+            help="What a model must keep, or every one: '*>=0.9'; repeat for others.",
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="N|2..4|any", help="Models in the merge; all of them by default."),
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="A", help="A model that must be in the merge; repeat for others."),
+    ] = None,
+    method: MethodOption = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(metavar="30m|200", help="A time, or a number of measurements."),
+    ] = None,
+    epsilon: Annotated[
+        float, typer.Option(help="A merge better by no more than this is as good.")
+    ] = 0.005,
+    confidence: Annotated[
+        float, typer.Option(help="The probability that none is better, at which it ends.")
+    ] = 0.9,
+    scorer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMMAND",
+            help="A judge of your own: a command with {model} and {task} that prints a number.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder for the merged model.")
+    ] = None,
+    forecaster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|NAME", help="Forecaster of `mergecast fit`, or the name of a shipped one."
+        ),
+    ] = None,
+    calibration: CalibrationOption = None,
+    cache: CacheOption = None,
+    batch_size: BatchSizeOption = 32,
+    seed: SeedOption = 0,
+    device: DeviceOption = "cpu",
+    private: PrivateOption = None,
+    strict: StrictOption = True,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a folder mergecast did not write.")
+    ] = False,
+    workers: WorkersOption = 2,
+    json: JsonOption = False,
+) -> None:
+    """Find the merge worth making, make it, and verify it on samples that were held back.
+
+    Every merge is forecast; then merges are made and measured where that is expected to gain most,
+    until the best is known or the budget is spent. What was measured is kept (in --cache, or
+    OUT.search), so that an interrupted search goes on where it was. The folder gets the merged
+    model, a model card (README.md), search.html, and mergekit.yml where mergekit has the recipe.
+    Where no merge keeps what --require asks for, nothing is written.
+
+    Examples:
+
+      mergecast search base/ a/ b/ c/ --tasks t.yaml -o merged/
+
+      mergecast search base/ zoo/*/ --tasks t.yaml --size 2..4 --budget 15m -o m/
+
+      mergecast search base/ zoo/*/ --tasks t.yaml --keep a --require "*>=0.95"
+
+      mergecast search base/ a/ b/ --tasks t.yaml --scorer "./eval.sh {model} {task}"
+    """
+    import mergecast as mc
+    from mergecast.runtime.progress import progress_bars
+
+    with progress_bars() as bars:
+        found = mc.search(
+            base,
+            models,
+            tasks=tasks,
+            objective=objective.value,
+            importance=None if importance is None else parse_weights(importance),
+            require=parse_requirements(require or []),
+            size=size,
+            keep=keep or (),
+            methods=method,
+            budget=budget,
+            epsilon=epsilon,
+            confidence=confidence,
+            scorer=scorer,
+            out=out,
+            forecaster=forecaster,
+            calibration=calibration,
+            seed=seed,
+            device=device,
+            batch_size=batch_size,
+            cache=cache,
+            private=private or (),
+            strict=strict,
+            overwrite=overwrite,
+            workers=workers,
+            progress=bars,
+        )
+    for text in (*found.left_out, *found.warnings):
+        note(f"warning: {text}")
+    if json:
+        print_json(found.to_dict())
+    else:
+        from mergecast.report.search_terminal import search_parts
+        from mergecast.report.table import open_console, show
+
+        show(open_console(), search_parts(found.to_dict()))
+        if found.out is not None:
+            print(f"merged model: {found.out}")
+            print(f"page: {found.out / 'search.html'}")
+    finish(found.advice != "merge")
+
+
+def parse_requirements(given: list[str]) -> dict[str, float]:
+    """``a>=0.95``, one or more in each text, as label to number."""
+    found: dict[str, float] = {}
+    for text in (part.strip() for one in given for part in one.split(",")):
+        label, sign, value = text.partition(">=")
+        try:
+            found[label.strip()] = float(value)
+        except ValueError:
+            sign = ""
+        if not sign or not label.strip():
+            raise UsageError("--require", f"is {text!r}", "write LABEL>=NUMBER, as a>=0.95")
+    return found

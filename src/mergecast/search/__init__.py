@@ -1,0 +1,1 @@
+"""From a pool of models to the merge worth making: real merges where they decide."""

@@ -1,0 +1,88 @@
+"""Measuring what members of a merge keep on growing samples, beside their own models on the same.
+
+A judge answers for the search: real merges of real models, a scorer of the user's, or, in
+benchmarks, merges that were all measured before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mergecast.search.candidates import Candidate
+from mergecast.typing import Floats
+
+#: Samples that the expected variance counts as, against what was seen of it.
+_EXPECTED = 5
+#: Samples a member of the first look at a merge; every further look doubles them.
+FIRST = 50
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a merge was measured to keep so far.
+
+    Attributes
+    ----------
+    kept, variance : (k,) array
+        Of every member: the estimate and the variance of its sampling noise.
+    samples : int
+        Samples a member that it rests on.
+    """
+
+    kept: Floats
+    variance: Floats
+    samples: int
+
+    @classmethod
+    def of(cls, merged: Sequence[Floats], single: Sequence[Floats]) -> Seen:
+        """From scores of every member's samples, of the merge and of its own model, (n,) each."""
+        kept, variance = np.empty(len(merged)), np.empty(len(merged))
+        for row, (m, s) in enumerate(zip(merged, single, strict=True)):
+            share, n = s.mean(), len(m)
+            kept[row] = m.mean() / share
+            # The ratio of two means over paired samples, see `retention_stderr`.
+            residuals = (m - kept[row] * s) / share
+            expected = float(expected_variance(kept[row : row + 1], np.array([share]))[0])
+            spread = (residuals @ residuals + _EXPECTED * expected) / (n + _EXPECTED)
+            variance[row] = spread / n
+        return cls(kept, variance, min(map(len, merged)))
+
+
+def expected_variance(kept: Floats, single: Floats) -> Floats:
+    """Of one sample's part in what a member keeps, before it is measured, (k,).
+
+    A merge and its member's own model disagree about what is lost, and some more.
+    """
+    return np.asarray((np.abs(1 - kept) + 0.05) / np.maximum(single, 0.05))
+
+
+def levels(size: int) -> tuple[int, ...]:
+    """Numbers of samples a member that a merge is measured on, one look after the other."""
+    found = [FIRST * 2**power for power in range(20) if FIRST * 2**power < size]
+    return (*found, size)
+
+
+class Judge(Protocol):
+    """What a search asks for measurements."""
+
+    @property
+    def levels(self) -> Sequence[int]:
+        """Numbers of samples a member, smallest first."""
+
+    @property
+    def at_once(self) -> int:
+        """Merges that are measured side by side."""
+
+    def variance(self, candidate: Candidate, kept: Floats) -> Floats:
+        """Of one sample's part in what each member keeps, before it is measured, (k,)."""
+
+    def cost(self, candidate: Candidate, samples: int) -> float:
+        """Of so many more samples a member, in forward passes; alike on every machine."""
+
+    def see(self, asked: Sequence[tuple[Candidate, int]]) -> list[Seen]:
+        """Measure merges on that many samples a member, those that they were measured on among
+        them."""

@@ -1,0 +1,239 @@
+"""The judge that makes merges and runs them, on workers; what is measured is kept by content."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from torch import Tensor
+from torch.nn import functional
+
+from mergecast.errors import MergecastError, UndefinedError, UsageError
+from mergecast.evidence.session import Session
+from mergecast.evidence.settings import ProbeSettings
+from mergecast.merging import merge
+from mergecast.runtime.stage import Stage
+from mergecast.runtime.workers import Workers
+from mergecast.search.candidates import Candidate
+from mergecast.search.judge import Seen, expected_variance, levels
+from mergecast.search.samples import Parts, part, parts_of
+from mergecast.suites.evaluate import merged_state, outcome_stage, single_stage
+from mergecast.suites.merges import told
+from mergecast.tasks.measure import measure
+from mergecast.tasks.task import Samples
+from mergecast.typing import Floats
+
+LOOK = Stage("look", 1, modules=("mergecast.search.merged", "mergecast.search.samples"))
+#: Samples that making a merge counts as, a member: fixed, so that a search does not depend on how
+#: fast a machine is.
+_MERGE = 20.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """Some samples of every member of a merge, from `first` to `last`; held back ones or not."""
+
+    candidate: Candidate
+    first: int
+    last: int
+    held: bool = False
+
+
+class MergeJudge:
+    """Measures merges of a family by making them.
+
+    Parameters
+    ----------
+    session : Session
+        Family and tasks; finished measurements are kept in its store.
+    workers : Workers
+        Where merges are made and run.
+
+    Raises
+    ------
+    UsageError, UndefinedError
+        As `parts_of`; a model that has no score on samples of its own task.
+    """
+
+    def __init__(self, session: Session, workers: Workers) -> None:
+        self._session, self._workers = session, workers
+        self._bench = _Bench(session)
+        self.parts = self._bench.parts
+        self.single = {x: self._bench.single(x, held=False) for x in self.parts}
+        for label, scores in self.single.items():
+            if not scores.mean() > 0:
+                raise UndefinedError(
+                    f"model {label!r}", "its score on its own task is 0", "leave it out"
+                )
+        self.levels = levels(min(len(one.looked) for one in self.parts.values()))
+        self.samples = 0
+        self._scores: dict[str, list[Floats]] = {}
+
+    @property
+    def at_once(self) -> int:
+        """Two, however many workers there are: the same seed is to give the same search."""
+        return 2
+
+    def variance(self, candidate: Candidate, kept: Floats) -> Floats:
+        """Of one sample's part in what each member keeps, before it is measured, (k,)."""
+        single = np.array([self.single[label].mean() for label in candidate.members])
+        return expected_variance(kept, single)
+
+    def cost(self, candidate: Candidate, samples: int) -> float:
+        """Forward passes of so many more samples a member, and what making the merge counts as."""
+        return len(candidate.members) * (samples + _MERGE)
+
+    def see(self, asked: Sequence[tuple[Candidate, int]]) -> list[Seen]:
+        """Measure merges; raises what making one raises."""
+        looks = []
+        for candidate, samples in asked:
+            before = self._scores.get(candidate.key)
+            first = 0 if before is None else len(before[0])
+            looks.append(Look(candidate, first, samples))
+        found = self._run(looks)
+        seen = []
+        for look, scores in zip(looks, found, strict=True):
+            candidate = look.candidate
+            before = self._scores.get(candidate.key, [np.empty(0)] * len(scores))
+            whole = [np.concatenate(both) for both in zip(before, scores, strict=True)]
+            self._scores[candidate.key] = whole
+            self.samples += sum(map(len, scores))
+            single = [self.single[x][: look.last] for x in candidate.members]
+            seen.append(Seen.of(whole, single))
+        return seen
+
+    def verify(self, candidate: Candidate) -> Seen:
+        """The same on the samples that were held back."""
+        last = max(len(self.parts[label].held) for label in candidate.members)
+        [scores] = self._run([Look(candidate, 0, last, held=True)])
+        single = [self._bench.single(label, held=True) for label in candidate.members]
+        return Seen.of(scores, single)
+
+    def _run(self, looks: Sequence[Look]) -> list[list[Floats]]:
+        if self._workers.count == 1 or len(looks) == 1:
+            found = [self._bench.look(one) for one in looks]
+        else:
+            words = [(self._bench.pickled, one) for one in looks]
+            found = self._workers.map(_look, words)
+        return [[np.asarray(scores, dtype=np.float64) for scores in one] for one in found]
+
+
+class _Bench:
+    """Where looks are taken: a session and the samples of its tasks."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._merged: tuple[str, Mapping[str, Tensor]] | None = None
+
+    @cached_property
+    def parts(self) -> dict[str, Parts]:
+        return parts_of(self._session)
+
+    @cached_property
+    def pickled(self) -> bytes:
+        """All that another process needs to take looks; its store is this one's."""
+        one = self._session
+        _ = one.store
+        cache = one.store.folder
+        settings = ProbeSettings(**{**vars(one.settings), "cache": cache})
+        try:
+            return pickle.dumps((one.family, one.tasks, settings, one.merges))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise UsageError(
+                "tasks", f"cannot be sent to workers: {error}", "search with one worker"
+            ) from error
+
+    def single(self, label: str, *, held: bool) -> Floats:
+        """Scores of a model on its own samples, (n,)."""
+        samples = self.parts[label].held if held else self.parts[label].looked
+
+        def compute() -> dict[str, object]:
+            own = self._session.state(label)
+            return {"scores": self._scores(label, own, samples)}
+
+        spec = self._session.spec(single_stage().with_uses(LOOK), label, samples)
+        return np.asarray(self._session.unit(spec, compute)["scores"], dtype=np.float64)
+
+    def look(self, asked: Look) -> list[list[float]]:
+        """Scores of every member's samples, in the members' order."""
+        session, candidate = self._session, asked.candidate
+        stage = outcome_stage(candidate.recipe.method).with_uses(LOOK)
+        chosen: dict[str, Samples] = {}
+        for label in candidate.members:
+            parts = self.parts[label]
+            samples = parts.held if asked.held else parts.looked
+            chosen[label] = part(samples, asked.first, min(asked.last, len(samples)))
+        members = {
+            label: session.spec(
+                stage, label, some, base=session.base_digest, shared=session.shared_digest
+            )
+            for label, some in chosen.items()
+        }
+        spec = {
+            "members": members,
+            **told(candidate.recipe),
+            "seed": candidate.recipe.seed,
+            "batchnorm": session.merges.reestimate_batchnorm,
+        }
+
+        def compute() -> dict[str, object]:
+            merged = self._made(candidate)
+            batch = session.settings.batch_size
+            return {
+                label: self._scores(label, merged_state(session, merged, label, batch), some)
+                for label, some in chosen.items()
+            }
+
+        record = session.unit(spec, compute)
+        return [record[label] for label in candidate.members]
+
+    def _made(self, candidate: Candidate) -> Mapping[str, Tensor]:
+        """The merge; the last one is kept."""
+        if self._merged is None or self._merged[0] != candidate.key:
+            self._merged = None
+            try:
+                made = merge(
+                    self._session.family,
+                    candidate.recipe,
+                    members=candidate.members,
+                    device=self._session.settings.device,
+                )
+            except MergecastError as error:
+                raise error.about(candidate.name) from error
+            self._merged = (candidate.key, made)
+        return self._merged[1]
+
+    def _scores(self, label: str, state: Mapping[str, Tensor], samples: Samples) -> list[float]:
+        """The score of every sample; raises UndefinedError where there is none."""
+        session = self._session
+        probe = session.probe(label)
+        if session.task(label).outputs == "features":
+            batch = session.settings.batch_size
+            own = probe.logits(session.state(label), samples, batch).double()
+            here = probe.logits(state, samples, batch).double()
+            return _similar(own, here).tolist()
+        probe.load(state)
+        found = measure(probe, samples, session.settings.batch_size)
+        if "score" in found.missing:
+            raise UndefinedError(f"model {label!r}", f"has no score: {found.missing['score']}")
+        return list(found.samples)
+
+
+def _similar(own: Tensor, here: Tensor) -> Tensor:
+    return functional.cosine_similarity(own, here, dim=-1).clamp(0, 1)
+
+
+_BENCHES: dict[bytes, _Bench] = {}
+
+
+def _look(words: tuple[bytes, Look]) -> list[list[float]]:
+    """One look in a worker, which keeps its session for the next one."""
+    pickled, look = words
+    if pickled not in _BENCHES:
+        _BENCHES.clear()
+        family, tasks, settings, merges = pickle.loads(pickled)
+        _BENCHES[pickled] = _Bench(Session(family, tasks, settings, merges))
+    return _BENCHES[pickled].look(look)

@@ -1,0 +1,206 @@
+"""What a search found, what it measured on the way, and what it never tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mergecast.search.candidates import Candidate
+from mergecast.search.objective import EVERY, Objective
+from mergecast.search.verify import Verified
+from mergecast.tables.plain import records
+from mergecast.tables.sets import join_members
+from mergecast.tables.show import as_text
+from mergecast.typing import Floats
+
+_SHOWN = 10
+MERGE, DO_NOT_MERGE = "merge", "do not merge"
+
+
+@dataclass(frozen=True, repr=False)
+class SearchResult:
+    """What a search found.
+
+    Attributes
+    ----------
+    chosen : Candidate
+        The merge that is thought best: models and recipe.
+    advice : {"merge", "do not merge"}
+        ``do not merge`` where what is required was not kept, on untouched samples.
+    objective : Objective
+        What was sought and required.
+    forecast, forecast_sd : (k,) array
+        What each member of the chosen merge was forecast to keep before anything was measured, and
+        the error that the forecast gave itself.
+    believed : float
+        The objective of the chosen merge after the search, on the samples that it looked at.
+    certainty : float
+        The probability, after the search, that no merge is better by more than `epsilon`.
+    epsilon : float
+        What does not matter.
+    verified : Verified or None
+        What it keeps on samples that the search never touched; None with a scorer.
+    tried : DataFrame
+        One row a merge that was measured, best first: `members`, `recipe`, `forecast`, `measured`,
+        `stderr`, `believed` (all of the objective), `samples` a member, and `kept LABEL`.
+    untried : DataFrame
+        The best merges that were not measured: `members`, `recipe`, `forecast`, `believed`.
+    path : DataFrame
+        One row a measurement: `look`, `passes` and `seconds` so far, `members`, `recipe`,
+        `samples`, `measured`; `best` and `value`, the merge then thought best; `certainty`.
+    samples : mapping of str to mapping
+        Label to the samples that were looked at and held back.
+    cost : mapping of str to float
+        `seconds` of evidence, of the search and of verification; `passes` of the search.
+    ended : str
+        Why the search ended.
+    left_out : tuple of str
+        What was not looked at, and why.
+    warnings : tuple of str
+        What to know first.
+    base, models : str, mapping of str to str
+        Where the base and each model came from.
+    out : Path or None
+        The merged folder; None where none was written.
+    """
+
+    chosen: Candidate
+    advice: str
+    objective: Objective
+    forecast: Floats
+    forecast_sd: Floats
+    believed: float
+    certainty: float
+    epsilon: float
+    verified: Verified | None
+    tried: pd.DataFrame
+    untried: pd.DataFrame
+    path: pd.DataFrame
+    samples: Mapping[str, Mapping[str, Any]]
+    cost: Mapping[str, float]
+    ended: str
+    left_out: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    base: str = ""
+    models: Mapping[str, str] = field(default_factory=dict)
+    out: Path | None = None
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Labels of the chosen merge."""
+        return self.chosen.members
+
+    @property
+    def members_at(self) -> dict[str, str]:
+        """Label of every member of the chosen merge to where it came from."""
+        return {label: self.models[label] for label in self.members}
+
+    @property
+    def verdict(self) -> list[str]:
+        """What to do, in a few sentences."""
+        names = ", ".join(self.members)
+        how = f"{names} by {self.chosen.recipe}"
+        found = self.verified
+        if found is None:
+            said = f"{self._what} is {self.believed:.3f} by the scorer"
+        else:
+            low, high = found.interval
+            said = (
+                f"on samples that the search never touched {self._what} is {found.value:.3f} "
+                f"({found.level:.0%} interval {low:.3f} to {high:.3f})"
+            )
+        if self.advice == MERGE:
+            return [f"Merge {how}: {said}."]
+        return [
+            f"Do not merge: no merge was found that keeps what is required "
+            f"({self.required}). The best one, {how}: {said}.",
+            self.alternative,
+        ]
+
+    @property
+    def required(self) -> str:
+        """What is required, in words."""
+        return ", ".join(
+            f"{'every model' if label == EVERY else label} at least {value:g}"
+            for label, value in sorted(self.objective.required.items())
+        )
+
+    @property
+    def alternative(self) -> str:
+        """What to do instead of merging."""
+        count = len(self.models)
+        return (
+            f"Instead: keep the {count} models apart and route each request to its own, which "
+            f"costs {count} times the memory and loses nothing; or require less."
+        )
+
+    @property
+    def _what(self) -> str:
+        words = {
+            "mean": "the mean of what the models keep of their own scores",
+            "worst": "the least that a model keeps of its own score",
+            "weighted": "the weighted mean of what the models keep of their own scores",
+        }
+        return words[self.objective.kind]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        found = self.verified
+        rows = []
+        for place, label in enumerate(self.members):
+            row: dict[str, Any] = {"model": label, "forecast": float(self.forecast[place])}
+            if found is not None:
+                row |= {
+                    "kept": float(found.kept[place]),
+                    "lower": float(found.lower[place]),
+                    "upper": float(found.upper[place]),
+                }
+            rows.append(row)
+        return {
+            "advice": self.advice,
+            "verdict": self.verdict,
+            "members": list(self.members),
+            "recipe": self.chosen.recipe.as_mapping(),
+            "objective": {
+                "kind": self.objective.kind,
+                "importance": dict(self.objective.importance),
+                "required": dict(self.objective.required),
+            },
+            "verified": None
+            if found is None
+            else {
+                "value": found.value,
+                "lower": found.interval[0],
+                "upper": found.interval[1],
+                "level": found.level,
+                "samples": found.samples,
+            },
+            "kept": rows,
+            "believed": self.believed,
+            "certainty": self.certainty,
+            "epsilon": self.epsilon,
+            "ended": self.ended,
+            "cost": dict(self.cost),
+            "samples": {label: dict(one) for label, one in self.samples.items()},
+            "tried": records(self.tried),
+            "untried": records(self.untried),
+            "path": records(self.path),
+            "left_out": list(self.left_out),
+            "warnings": list(self.warnings),
+            "base": self.base,
+            "models": dict(self.models),
+            "out": None if self.out is None else str(self.out),
+        }
+
+    def __repr__(self) -> str:
+        shown = self.tried[["members", "recipe", "forecast", "measured", "samples"]]
+        return as_text(self.verdict, shown, rows=_SHOWN, notes=[self.ended, *self.warnings])
+
+
+def joined(candidate: Candidate) -> dict[str, str]:
+    """A merge's models and recipe, as tables hold them."""
+    return {"members": join_members(candidate.members), "recipe": str(candidate.recipe)}

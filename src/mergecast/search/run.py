@@ -1,0 +1,365 @@
+"""The search: measure where it pays most, until the best merge is known or the budget is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mergecast.search.beliefs import Beliefs, Rows
+from mergecast.search.candidates import Candidate, Pool, Priced
+from mergecast.search.judge import Judge, Seen
+from mergecast.search.objective import Objective
+from mergecast.search.policy import after, certainty, draws_of, expected_gains
+from mergecast.typing import Floats
+
+#: Merges that are kept of all that could be made, by what is believed of them before.
+MOST = 3000
+#: Merges that may still be the best, which the next measurement is chosen among.
+_SHORT = 100
+_DRAWS = 400
+#: How far above its mean, in standard deviations, a merge counts as one that may be the best.
+_HOPE = 1.5
+#: A measurement is planned so many looks ahead: one look alone may be too short to decide.
+_AHEAD = 3
+#: A measurement that is expected to gain less than this part of what matters is idle, and after so
+#: many that were, none is made.
+_GAIN, _IDLE = 0.05, 3
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a search ends.
+
+    Attributes
+    ----------
+    epsilon : float
+        What one merge may be better than the chosen one without it mattering.
+    confidence : float
+        The probability that none is, at which the search ends.
+    looks : int or None
+        Measurements at most.
+    deadline : float or None
+        Of `time.monotonic`, after which none is begun.
+    """
+
+    epsilon: float = 0.005
+    confidence: float = 0.9
+    looks: int | None = None
+    deadline: float | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One measurement, and what was believed after it.
+
+    Attributes
+    ----------
+    candidate : Candidate
+        What was measured.
+    seen : Seen
+        What it was seen to keep, all its samples together.
+    cost : float
+        Forward passes that it took.
+    best : Candidate
+        The merge that was then thought best, of those that were measured.
+    value : float
+        What the objective was then thought to be for it.
+    certainty : float
+        The probability that none is better by what matters.
+    """
+
+    candidate: Candidate
+    seen: Seen
+    cost: float
+    best: Candidate
+    value: float
+    certainty: float
+
+
+class Refine(Protocol):
+    """Prices merges near one: other strengths and weights of the same models and method."""
+
+    def __call__(self, priced: Priced, /) -> Sequence[Priced]:
+        """Merges near one, none where there are none."""
+
+
+@dataclass
+class Search:
+    """A search over a pool of merges.
+
+    Attributes
+    ----------
+    pool : Pool
+        What may be made.
+    objective : Objective
+        What is sought.
+    judge : Judge
+        Who measures.
+    limits : Limits
+        When it ends.
+    seed : int
+        Of the draws that decide; the same seed gives the same search, unless time ends it.
+    refine : callable, optional
+        Gives merges near the best one.
+    told : callable, optional
+        Told of every step.
+    """
+
+    pool: Pool
+    objective: Objective
+    judge: Judge
+    limits: Limits = field(default_factory=Limits)
+    seed: int = 0
+    refine: Refine | None = None
+    told: Callable[[Step], None] | None = None
+
+    def __post_init__(self) -> None:
+        self.priced = list(self.pool.priced)
+        self.seen: dict[int, Seen] = {}
+        self.steps: list[Step] = []
+        self.ended = ""
+        self._rows = Rows.of(self.pool.labels, self.priced)
+        self._refined: set[tuple[str, tuple[str, ...]]] = set()
+        self._looked = self._idle = 0
+
+    def run(self) -> None:
+        """Search until the best is known, everything is measured, or the budget is spent."""
+        while not self.ended:
+            beliefs = self.beliefs()
+            found = self._outlook(beliefs)
+            self.ended = self._out_of_budget
+            if self.ended or self._grown(found):
+                continue
+            asked = self._next(beliefs, found)
+            self.ended = self.ended or self._settled(found)
+            if not asked or self.ended:
+                self.ended = self.ended or "every merge that may be the best is fully measured"
+                return
+            self._measure(asked)
+
+    def beliefs(self) -> Beliefs:
+        """What is believed now."""
+        places = [np.flatnonzero(self._rows.merge == one) for one in self.seen]
+        known = np.concatenate(places) if places else np.empty(0, dtype=np.intp)
+        values = [one.kept for one in self.seen.values()]
+        noise = [one.variance for one in self.seen.values()]
+        empty = [np.empty(0)]
+        return Beliefs.given(
+            self._rows, known, np.concatenate(values or empty), np.concatenate(noise or empty)
+        )
+
+    def kept(self, beliefs: Beliefs, place: int) -> Floats:
+        """What each member of a merge is believed to keep, (k,)."""
+        return np.asarray(beliefs.mean[self._rows.merge == place])
+
+    def utilities(self, beliefs: Beliefs) -> tuple[Floats, Floats]:
+        """Of every merge: its utility at what is believed, and how far off that may be."""
+        value, spread = np.empty(len(self.priced)), np.empty(len(self.priced))
+        ends = np.searchsorted(self._rows.merge, np.arange(len(self.priced) + 1))
+        for place, one in enumerate(self.priced):
+            rows = slice(ends[place], ends[place + 1])
+            value[place] = self.objective.utility(one.candidate.members, beliefs.mean[rows])
+            spread[place] = np.sqrt(beliefs.variance[rows].mean())
+        return value, spread
+
+    @property
+    def best(self) -> int:
+        """The place of the merge that is thought best, of those that were measured."""
+        value, _ = self.utilities(self.beliefs())
+        return max(self.seen, key=lambda place: (value[place], -place))
+
+    def _outlook(self, beliefs: Beliefs) -> _Outlook:
+        value, spread = self.utilities(beliefs)
+        hope = value + _HOPE * spread
+        short = np.sort(np.argsort(-hope, kind="stable")[:_SHORT])
+        short = np.union1d(short, [int(value.argmax())])
+        rows = np.flatnonzero(np.isin(self._rows.merge, short))
+        merge = self._rows.merge[rows]
+        joint = beliefs.joint(rows)
+        draws = draws_of(beliefs.mean[rows], joint, _DRAWS, self.seed + self._looked)
+        utilities = np.empty((_DRAWS, len(short)))
+        slopes = np.zeros((len(short), len(rows)))
+        for column, place in enumerate(short):
+            mine = merge == place
+            members = self.priced[place].candidate.members
+            utilities[:, column] = self.objective.utility(members, draws[:, mine])
+            slopes[column, mine] = _slopes(self.objective, members, draws[:, mine])
+        return _Outlook(short, utilities, slopes @ joint @ slopes.T, slopes, rows)
+
+    @property
+    def _out_of_budget(self) -> str:
+        """Why nothing more may be measured; empty where it may."""
+        limits = self.limits
+        if limits.looks is not None and self._looked >= limits.looks:
+            return "the budget of measurements is spent"
+        if self._looked and limits.deadline is not None and monotonic() >= limits.deadline:
+            return "the time is over"
+        return ""
+
+    def _settled(self, found: _Outlook) -> str:
+        """Why nothing more need be measured; empty where it must."""
+        best = int(found.mean.argmax())
+        if int(found.short[best]) not in self.seen:
+            return ""
+        if certainty(found.utilities, best, self.limits.epsilon) >= self.limits.confidence:
+            return "the best is known"
+        if self._idle >= _IDLE:
+            return "no further measurement is expected to gain anything"
+        return ""
+
+    def _next(self, beliefs: Beliefs, found: _Outlook) -> list[tuple[int, int]]:
+        """Merges to measure, each with its number of samples."""
+        covariance, asked = found.covariance, list[tuple[int, int]]()
+        left = self.judge.at_once
+        if self.limits.looks is not None:
+            left = min(left, self.limits.looks - self._looked)
+        best = int(found.mean.argmax())
+        sure = certainty(found.utilities, best, self.limits.epsilon)
+        for _ in range(left):
+            options = self._options(beliefs, found, {place for place, _ in asked})
+            if not options:
+                break
+            columns, noise, cost = (np.array(x) for x in zip(*options, strict=True))
+            gains = np.zeros(len(options))
+            for target in range(_AHEAD):
+                some = _nth_of_each(columns, target)
+                wide = np.full(len(found.short), np.inf)
+                wide[columns[some]] = noise[some]
+                gains[some] = expected_gains(found.mean, covariance, wide)[columns[some]]
+            worth = gains / cost
+            if not asked:
+                few = float(gains.max()) < _GAIN * self.limits.epsilon
+                self._idle = self._idle + 1 if few else 0
+            if sure >= self.limits.confidence and best in columns and not asked:
+                worth[np.flatnonzero(columns == best)[0]] = np.inf  # known, but never made
+            elif not (worth > 0).any():
+                worth = found.utilities.mean(axis=0)[columns]
+            chosen = int(worth.argmax())
+            place = int(found.short[columns[chosen]])
+            # One look at a time, however many it was planned with.
+            asked.append((place, self._next_levels(place)[0]))
+            covariance = after(covariance, int(columns[chosen]), float(noise[chosen]))
+        return asked
+
+    def _options(
+        self, beliefs: Beliefs, found: _Outlook, taken: set[int]
+    ) -> list[tuple[int, float, float]]:
+        """Column, noise and cost of every further look at a merge."""
+        options = []
+        for column, place in enumerate(found.short):
+            if int(place) in taken:
+                continue
+            candidate = self.priced[place].candidate
+            before = self.seen[place].samples if place in self.seen else 0
+            mine = self._rows.merge[found.rows] == place
+            kept = beliefs.mean[found.rows[mine]]
+            single = found.slopes[column, mine] ** 2 @ self.judge.variance(candidate, kept)
+            for level in self._next_levels(int(place))[:_AHEAD]:
+                more = level - before
+                cost = self.judge.cost(candidate, more)
+                options.append((column, float(single) / more, cost))
+        return options
+
+    def _next_levels(self, place: int) -> list[int]:
+        before = self.seen[place].samples if place in self.seen else 0
+        return [level for level in self.judge.levels if level > before]
+
+    def _measure(self, asked: Sequence[tuple[int, int]]) -> None:
+        candidates = [(self.priced[place].candidate, level) for place, level in asked]
+        before = [self.seen[p].samples if p in self.seen else 0 for p, _ in asked]
+        found = self.judge.see(candidates)
+        for (place, _), (candidate, level), seen, old in zip(
+            asked, candidates, found, before, strict=True
+        ):
+            self.seen[place] = seen
+            self._looked += 1
+            cost = self.judge.cost(candidate, level - old)
+            beliefs = self.beliefs()
+            outlook = self._outlook(beliefs)
+            value, _ = self.utilities(beliefs)
+            best = max(self.seen, key=lambda one: (value[one], -one))
+            column = int(np.searchsorted(outlook.short, best))
+            inside = column < len(outlook.short) and outlook.short[column] == best
+            epsilon = self.limits.epsilon
+            sure = certainty(outlook.utilities, column, epsilon) if inside else 0.0
+            kept = self.kept(beliefs, best)
+            members = self.priced[best].candidate.members
+            worth = float(self.objective.value(members, kept))
+            step = Step(candidate, seen, cost, self.priced[best].candidate, worth, sure)
+            self.steps.append(step)
+            if self.told is not None:
+                self.told(step)
+
+    def _grown(self, found: _Outlook) -> bool:
+        """Whether merges near the best one were added; each set and method is looked at once."""
+        best = int(found.short[int(found.mean.argmax())])
+        candidate = self.priced[best].candidate
+        key = (candidate.method, candidate.members)
+        if self.refine is None or best not in self.seen or key in self._refined:
+            return False
+        self._refined.add(key)
+        known = {one.candidate.key for one in self.priced}
+        near = self.refine(self.priced[best])
+        added = [one for one in near if one.candidate.key not in known]
+        if added:
+            self.priced += added
+            self._rows = Rows.of(self.pool.labels, self.priced)
+        return bool(added)
+
+
+@dataclass(frozen=True)
+class _Outlook:
+    """The merges that may be the best.
+
+    Attributes
+    ----------
+    short : (c,) array of int
+        Their places.
+    utilities : (s, c) array
+        Draws of what they are worth.
+    covariance : (c, c) array
+        Of the beliefs about that.
+    slopes : (c, r) array
+        How what a merge is worth changes with what each row of `rows` keeps.
+    rows : (r,) array of int
+        Their members' rows.
+    """
+
+    short: npt.NDArray[np.intp]
+    utilities: Floats
+    covariance: Floats
+    slopes: Floats
+    rows: npt.NDArray[np.intp]
+
+    @property
+    def mean(self) -> Floats:
+        """Of what they are worth."""
+        return np.asarray(self.utilities.mean(axis=0))
+
+
+def _slopes(objective: Objective, members: Sequence[str], draws: Floats) -> Floats:
+    """How the utility changes with what each member keeps, the mean over draws, (k,)."""
+    step = 1e-4
+    now = objective.utility(members, draws)
+    slopes = np.empty(len(members))
+    for column in range(len(members)):
+        moved = draws.copy()
+        moved[:, column] += step
+        slopes[column] = (objective.utility(members, moved) - now).mean() / step
+    return slopes
+
+
+def _nth_of_each(columns: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.intp]:
+    """Places of the n-th option of every column that has so many."""
+    seen: dict[int, int] = {}
+    found = []
+    for place, column in enumerate(columns.tolist()):
+        if seen.setdefault(column, 0) == n:
+            found.append(place)
+        seen[column] += 1
+    return np.array(found, dtype=np.intp)

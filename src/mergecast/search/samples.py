@@ -1,0 +1,124 @@
+"""Which samples a search may look at, and which it must not touch until it has chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from mergecast.errors import UndefinedError, UsageError
+from mergecast.evidence.session import Session
+from mergecast.tasks.scores import IGNORED
+from mergecast.tasks.task import Samples, Task
+
+#: Samples of a task that a search looks at, and that it verifies on, at most.
+MOST_LOOKED, MOST_HELD = 1000, 2000
+#: The part of a task's only samples that is held back where it has no test samples.
+_HELD = 1 / 3
+#: Fewer samples than this say nothing.
+LEAST = 20
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Samples of one task.
+
+    Attributes
+    ----------
+    looked : Samples
+        What the search may measure on, in the order in which it does.
+    held : Samples
+        What its choice is verified on; no sample is in both.
+    from_test : bool
+        Whether `held` are the task's test samples; else they are a part of its only ones.
+    labelled : bool
+        Whether both are scored by their labels; else by whether the model's own answer is kept.
+    """
+
+    looked: Samples
+    held: Samples
+    from_test: bool
+    labelled: bool
+
+
+def parts_of(session: Session) -> dict[str, Parts]:
+    """The samples of every model's task, apart.
+
+    Raises
+    ------
+    UsageError
+        A task has too few samples to hold some back.
+    UndefinedError
+        A task's score is not defined.
+    """
+    return {label: _parts(session, label) for label in sorted(session.family.names)}
+
+
+def sizes_of(label: str, task: Task) -> tuple[int, int, bool]:
+    """How many samples are looked at and held back, and whether the latter are test samples.
+
+    Raises UsageError where they are too few.
+    """
+    try:
+        n_test = task.size("test")
+    except UsageError as error:
+        if not error.thing.endswith("split 'test'"):
+            raise
+        n_test = 0
+    available = task.size("calibration")
+    looked = available if n_test else available - round(available * _HELD)
+    held = n_test or available - looked
+    if min(looked, held) < LEAST:
+        raise UsageError(
+            f"task {label!r}",
+            f"has {available} samples and {n_test} test samples, too few to choose and to verify",
+            f"give it `test:` with {LEAST} samples or more, or {3 * LEAST} samples in all",
+        )
+    return looked, held, n_test > 0
+
+
+def most_evidence(tasks: Mapping[str, Task]) -> int | None:
+    """Samples a task that forecasts may use, so that none of them is held back; None for any."""
+    found = [sizes_of(label, task) for label, task in sorted(tasks.items())]
+    return min((looked for looked, _, from_test in found if not from_test), default=None)
+
+
+def _parts(session: Session, label: str) -> Parts:
+    task, seed = session.task(label), session.settings.seed
+    if task.outputs == "values":
+        raise UndefinedError(
+            f"task {label!r}",
+            f"a {task.kind_name} has no classes, and what is kept is a share of a score",
+            "leave its model out, or give a scorer",
+        )
+    looked, held, from_test = sizes_of(label, task)
+    whole = task.samples(looked if from_test else looked + held, seed)
+    first = part(whole, 0, min(looked, MOST_LOOKED))
+    if from_test:
+        last = task.samples(min(held, MOST_HELD), seed, "test")
+    else:
+        last = part(whole, looked, looked + min(held, MOST_HELD))
+    labelled = first.labels is not None and last.labels is not None
+    if not labelled and task.outputs == "classes":
+        first, last = (_own_answers(session, label, some) for some in (first, last))
+    return Parts(first, last, from_test, labelled)
+
+
+def _own_answers(session: Session, label: str, samples: Samples) -> Samples:
+    """The samples with the model's own answers as their labels."""
+    probe = session.load(label)
+    batch = session.settings.batch_size
+    answers = torch.cat([probe.forward(one).cpu().argmax(dim=-1) for one in samples.batches(batch)])
+    if answers.dim() == 2:
+        tokens = samples.tokens(answers.shape[1], decoder=probe.has_encoder_and_decoder)
+        if tokens is not None:
+            answers = answers.masked_fill(~tokens, IGNORED)
+    return Samples(samples.inputs, answers, samples.ids)
+
+
+def part(samples: Samples, first: int, last: int) -> Samples:
+    """Consecutive ones of some samples."""
+    inputs: Mapping[str, torch.Tensor] = {k: v[first:last] for k, v in samples.inputs.items()}
+    labels = None if samples.labels is None else samples.labels[first:last]
+    return Samples(inputs, labels, samples.ids[first:last])

@@ -1,0 +1,94 @@
+"""What the chosen merge keeps on samples that the search never touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri
+
+from mergecast.search.judge import Seen
+from mergecast.search.objective import Objective
+from mergecast.typing import Floats
+
+_DRAWS = 4000
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a merge keeps, on untouched samples.
+
+    Attributes
+    ----------
+    members : tuple of str
+        Labels.
+    kept, lower, upper : (k,) array
+        Of every member, and its interval.
+    value, stderr : float
+        The objective, and its standard error.
+    interval : tuple of float
+        Of the objective.
+    samples : int
+        Samples a member, at least.
+    level : float
+        Nominal level of the intervals.
+    """
+
+    members: tuple[str, ...]
+    kept: Floats
+    lower: Floats
+    upper: Floats
+    value: float
+    stderr: float
+    interval: tuple[float, float]
+    samples: int
+    level: float
+
+
+def verify(
+    members: Sequence[str],
+    merged: Sequence[Floats],
+    single: Sequence[Floats],
+    objective: Objective,
+    level: float = 0.9,
+) -> Verified:
+    """What members keep by the scores of samples, of the merge and of their own models.
+
+    Parameters
+    ----------
+    members : sequence of str
+        Labels.
+    merged, single : sequence of (n,) array
+        Scores of every member's samples, in one order.
+    objective : Objective
+        What is sought.
+    level : float
+        Of the intervals.
+    """
+    return verified(members, Seen.of(merged, single), objective, level)
+
+
+def verified(
+    members: Sequence[str], seen: Seen, objective: Objective, level: float = 0.9
+) -> Verified:
+    """The same from what members were seen to keep."""
+    half = ndtri((1 + level) / 2) * np.sqrt(seen.variance)
+    value = float(objective.value(members, seen.kept))
+    points = np.random.default_rng(0).standard_normal((_DRAWS, len(members)))
+    draws = objective.value(members, seen.kept + points * np.sqrt(seen.variance))
+    # The least of several noisy numbers is lower than the least of what they estimate.
+    bias = float(draws.mean()) - value
+    stderr = float(draws.std())
+    reach = ndtri((1 + level) / 2) * stderr
+    return Verified(
+        tuple(members),
+        seen.kept,
+        np.maximum(seen.kept - half, 0.0),
+        seen.kept + half,
+        value - bias,
+        stderr,
+        (max(value - bias - reach, 0.0), value - bias + reach),
+        seen.samples,
+        level,
+    )

@@ -1,0 +1,283 @@
+"""`mc.search` on a tiny family: what it finds, verifies, keeps and refuses."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+import mergecast as mc
+from mergecast.errors import ResourceError, UndefinedError, UsageError
+from mergecast.merging import Recipe, read_mergekit
+from mergecast.search import merged as merged_module
+from mergecast.search.samples import parts_of
+from mergecast.suites.evaluate import evaluate_merge
+from mergecast.testing.tiny import tiny_family, tiny_tasks
+
+METHODS = ("weight_avg", "task_arithmetic", "ties")
+
+
+@pytest.fixture
+def family(tmp_path):
+    return tiny_family(tmp_path)
+
+
+@pytest.fixture
+def merges(monkeypatch):
+    """Every merge that is made to be measured."""
+    made = []
+    merge = merged_module.merge
+
+    def counted(family, recipe, **options):
+        made.append((recipe.label, options["members"]))
+        return merge(family, recipe, **options)
+
+    monkeypatch.setattr(merged_module, "merge", counted)
+    return made
+
+
+def find(family, **options):
+    given = {"tasks": tiny_tasks(), "methods": METHODS, "size": 2, "budget": 8, "workers": 1}
+    return mc.search(family, **(given | options))
+
+
+def test_a_search_finds_a_merge_and_verifies_it_on_test_samples(family, tmp_path):
+    found = find(family, out=tmp_path / "merged")
+    assert found.advice == "merge"
+    assert len(found.members) == 2
+    assert len(found.path) <= 8
+    session_kept = {}
+    with merged_module.Session(family, tiny_tasks()) as session:
+        scores = evaluate_merge(session, found.members, found.chosen.recipe)
+        own = {x: merged_module.measure(session.load(x), session.test_samples(x)) for x in "abc"}
+        for label in found.members:
+            session_kept[label] = scores[label]["values"]["score"] / own[label].values["score"]
+        parts = parts_of(session)
+    kept = dict(zip(found.members, found.verified.kept, strict=True))
+    assert kept == pytest.approx(session_kept)
+    assert all(one.from_test and one.labelled for one in parts.values())
+    low, high = found.verified.interval
+    assert low < found.verified.value < high
+
+
+def test_the_folder_is_the_merge_with_all_that_was_learned(family, tmp_path):
+    found = find(family, out=tmp_path / "merged")
+    folder = tmp_path / "merged"
+    record = json.loads((folder / "mergecast.json").read_text())
+    assert {"README.md", "search.html", "search.json"} <= set(record["files"])
+    assert record["search"]["verified"]["value"] == found.verified.value
+    assert Recipe.of({k: record[k] for k in ("method", "params", "weights", "seed")}) == (
+        found.chosen.recipe
+    )
+    expected = mc.merge(family, found.chosen.recipe, members=found.members)
+    made = mc.Checkpoint.open(folder)
+    for name in family.shared:
+        np.testing.assert_allclose(made.array(name), expected[name].numpy(), atol=1e-6)
+    front = yaml.safe_load((folder / "README.md").read_text().split("---")[1])
+    assert front["base_model_relation"] == "merge"
+    assert len(front["base_model"]) == 3
+    again = find(family, out=tmp_path / "merged", overwrite=False)
+    assert again.chosen == found.chosen
+
+
+def test_a_mergekit_file_makes_the_same_merge(family, tmp_path):
+    find(family, methods="task_arithmetic", out=tmp_path / "merged")
+    asked = read_mergekit(tmp_path / "merged" / "mergekit.yml")
+    record = json.loads((tmp_path / "merged" / "mergecast.json").read_text())
+    assert asked.recipe.strength == record["params"]["scaling"]
+
+
+def test_the_same_seed_gives_the_same_search_whatever_the_workers(family):
+    one, two = find(family, workers=1), find(family, workers=2)
+    assert one.chosen == two.chosen
+    columns = ["members", "recipe", "samples", "measured"]
+    assert one.path[columns].equals(two.path[columns])
+    assert one.verified.value == two.verified.value
+
+
+def test_a_killed_search_goes_on_where_it_was(family, tmp_path, merges):
+    with pytest.raises(KeyboardInterrupt):
+        find(family, cache=tmp_path / "work", progress=Killing(after=3))
+    before = len(merges)
+    assert before >= 3
+    find(family, cache=tmp_path / "work")
+    whole = len(merges) - before
+    del merges[:]
+    find(family, cache=tmp_path / "work2")
+    assert whole <= len(merges) - before + 1
+
+
+class Killing:
+    """Stops the program at the n-th measurement."""
+
+    def __init__(self, after):
+        self.after = after
+
+    def stage(self, name, total, done=0):
+        del total, done
+        left = [self.after if name.startswith("merges measured") else 10**9]
+
+        def advance(units):
+            left[0] -= units
+            if left[0] <= 0:
+                raise KeyboardInterrupt
+
+        return advance
+
+
+def test_what_was_measured_is_kept(family, tmp_path, merges):
+    find(family, cache=tmp_path / "work")
+    count = len(merges)
+    assert count > 0
+    find(family, cache=tmp_path / "work")
+    assert len(merges) == count
+    assert (tmp_path / "work" / "trials.log").is_file()
+
+
+def test_trials_are_in_optunas_storage(family, tmp_path):
+    import optuna
+    from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+    found = find(family, cache=tmp_path / "work")
+    find(family, cache=tmp_path / "work")
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "work" / "trials.log")))
+    [study] = optuna.get_all_study_summaries(storage)
+    trials = optuna.load_study(study_name=study.study_name, storage=storage).trials
+    assert len(trials) == len(found.tried)
+    assert {one.state.name for one in trials} == {"COMPLETE"}
+    values = {one.user_attrs["name"]: one.value for one in trials}
+    assert values[found.chosen.name] == pytest.approx(found.tried["measured"].iloc[0])
+
+
+def test_models_that_are_kept_are_in_every_merge(family):
+    found = find(family, keep="b", size="2..3")
+    assert all("b" in members.split("+") for members in found.tried["members"])
+    found = find(family, require={"c": 0.1})
+    assert all("c" in members.split("+") for members in found.tried["members"])
+
+
+def test_all_models_are_merged_where_no_size_is_given(family):
+    assert find(family, size=None).members == ("a", "b", "c")
+
+
+def test_what_nobody_can_meet_is_said_and_nothing_written(family, tmp_path):
+    found = find(family, require={"*": 1.4}, out=tmp_path / "merged")
+    assert found.advice == "do not merge"
+    assert "every model at least 1.4" in found.verdict[0]
+    assert "keep the 3 models apart" in found.verdict[1]
+    assert not (tmp_path / "merged").exists()
+    assert found.out is None
+
+
+@pytest.mark.parametrize(
+    ("objective", "importance"), [("worst", None), ("weighted", {"a": 3.0, "b": 2.0})]
+)
+def test_other_objectives(family, objective, importance):
+    found = find(family, objective=objective, importance=importance, budget=4)
+    best = found.tried.iloc[0]
+    kept = np.array([*best["kept"].values()])
+    weights = np.array([(importance or {}).get(x, 1.0) for x in best["kept"]])
+    expected = kept.min() if objective == "worst" else kept @ weights / weights.sum()
+    assert best["measured"] == pytest.approx(expected)
+
+
+def test_without_test_samples_a_third_is_held_back(family):
+    tasks = tiny_tasks()
+    for task in tasks.values():
+        whole = task.samples
+
+        def samples(count, seed, split="calibration", whole=whole, name=task.name):
+            if split == "test":
+                raise UsageError(f"task {name!r}, split 'test'", "there is none", "give it")
+            return whole(64, seed, split) if count is None else first(whole(64, seed), count)
+
+        task.samples = samples
+    found = find(family, tasks=tasks)
+    assert {(one["looked"], one["held"], one["held_from"]) for one in found.samples.values()} == {
+        (43, 21, "data")
+    }
+    with pytest.raises(UsageError, match="43 a task may be looked at"):
+        find(family, tasks=tasks, calibration=60)
+
+
+def first(samples, count):
+    return next(iter(samples.batches(count)))
+
+
+def test_unlabelled_tasks_are_asked_whether_answers_are_kept(family):
+    found = find(family, tasks=tiny_tasks(labelled=False))
+    assert not any(one["labelled"] for one in found.samples.values())
+    assert 0 <= found.verified.value <= 1
+
+
+def test_a_scorer_of_ones_own_is_the_judge(family):
+    asked = []
+
+    def scorer(path, label):
+        asked.append(label)
+        return 0.5 + 0.1 * ("heads" in str(path))
+
+    found = find(family, scorer=scorer, budget=3)
+    assert found.verified is None
+    assert found.tried["measured"].iloc[0] == pytest.approx(1.2)
+    assert "by the scorer" in found.verdict[0]
+    assert set(asked) == {"a", "b", "c"}
+
+
+def test_a_command_that_prints_a_number_is_a_scorer(family, tmp_path):
+    script = tmp_path / "score.sh"
+    script.write_text("#!/bin/sh\necho looking at $2\nls -d $1 > /dev/null && echo 0.75\n")
+    command = f"sh {script} {{model}} {{task}}"
+    found = find(family, scorer=command, budget=2, cache=tmp_path / "work")
+    assert found.tried["measured"].tolist() == pytest.approx([1.0] * len(found.tried))
+    script.unlink()
+    again = find(family, scorer=command, budget=2, cache=tmp_path / "work")
+    assert again.chosen == found.chosen
+
+
+@pytest.mark.parametrize(
+    ("scorer", "said"),
+    [
+        (lambda path, label: float("nan"), "gave nan"),
+        (lambda path, label: "good", "gave 'good'"),
+        (lambda path, label: 0.0, "the scorer gives it 0.0"),
+        ("echo 3", "names no model"),
+        ("echo {model}", "is no number"),
+        ("false {model}", "ended with 1"),
+        ("no-such-program {model}", "cannot be run"),
+    ],
+)
+def test_scorers_that_fail_are_said_at_once(family, scorer, said):
+    with pytest.raises((UsageError, UndefinedError), match=said):
+        find(family, scorer=scorer)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"budget": "soon"}, "budget: is 'soon'"),
+        ({"budget": 1}, "is 1 measurements"),
+        ({"size": 9}, "size: is 9"),
+        ({"size": "4..2"}, "size: is '4..2'"),
+        ({"size": "few"}, "size: is 'few'"),
+        ({"keep": "z"}, "model 'z'"),
+        ({"require": {"z": 0.9}}, "requirement of model"),
+        ({"require": {"a": 95}}, "requirement of 'a'"),
+        ({"objective": "most"}, "objective 'most'"),
+        ({"objective": "weighted"}, "needs importance"),
+        ({"keep": ("a", "b", "c"), "size": 2}, "size of merges"),
+        ({"confidence": 1.0}, "epsilon and confidence"),
+        ({"methods": "tiez"}, "tiez"),
+        ({"tasks": None}, "tasks"),
+    ],
+)
+def test_what_makes_no_sense_is_said(family, options, said):
+    with pytest.raises(UsageError, match=said):
+        find(family, **options)
+
+
+def test_time_that_does_not_reach_for_the_forecasts(family, tmp_path):
+    with pytest.raises(ResourceError, match="the forecasts alone took"):
+        find(family, budget="0.001s", cache=tmp_path / "work")
