@@ -265,6 +265,7 @@ def _holds(
 
 
 def _random(keys: list[Key], names: list[str], values: Floats, seed: int) -> Iterator[int]:
+    del names, values
     yield from np.random.default_rng(seed).permutation(len(keys))[:PROPOSALS].tolist()
 
 

@@ -45,7 +45,7 @@ def search(
     models: Models | None = None,
     *,
     tasks: Tasks,
-    objective: Kind = "mean",
+    objective: Kind | None = None,
     importance: Mapping[str, float] | None = None,
     require: Mapping[str, float] | None = None,
     size: int | str | Sequence[int] | None = None,
@@ -83,10 +83,11 @@ def search(
         The fine-tuned models beside a base's path; or label to path.
     tasks : str, Path or mapping
         A file of tasks, a suite's run folder, or label to `Task`.
-    objective : {"mean", "worst", "weighted"}
-        What is made as large as can be, of what the members keep of their own scores.
+    objective : {"mean", "worst", "weighted"}, optional
+        What is made as large as can be, of what the members keep of their own scores; the mean,
+        weighted where `importance` is given.
     importance : mapping of str to float, optional
-        With ``weighted``: label to weight, 1 for others.
+        Label to weight, 1 for others.
     require : mapping of str to float, optional
         Label, or ``*`` for every member, to the least that it must keep. A model named here is in
         every merge.
@@ -148,15 +149,14 @@ def search(
     Examples
     --------
     >>> import mergecast as mc
-    >>> found = mc.search(
-    ...     "base.safetensors", ["a.safetensors", "b.safetensors"], tasks="tasks.yaml", budget=4
-    ... )
-    >>> found.members, found.verified.samples
-    (('a', 'b'), 20)
+    >>> found = mc.search("base/", {"a": "a/", "b": "b/"}, tasks="t.yaml")  # doctest: +SKIP
+    >>> print(found.verdict[0])  # doctest: +SKIP
+    Merge a, b by ties(density=0.2, scaling=0.4): on samples that the search never touched …
     """
     began = monotonic()
     spend = Budget.of(budget)
-    sought = Objective(objective, dict(importance or {}), dict(require or {}))
+    kind = objective or ("weighted" if importance else "mean")
+    sought = Objective(kind, dict(importance or {}), dict(require or {}))
     if not (0 < confidence < 1 and epsilon >= 0):
         raise UsageError(
             "epsilon and confidence",

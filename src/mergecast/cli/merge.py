@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -17,6 +16,9 @@ from mergecast.cli.options import (
     DeviceOption,
     JsonOption,
     MethodOption,
+    Objective,
+    ObjectiveOption,
+    OverwriteOption,
     PrivateOption,
     SeedOption,
     StrictOption,
@@ -33,13 +35,6 @@ from mergecast.errors import UsageError
 
 #: What an option says where its value is to be chosen.
 AUTO = "auto"
-
-
-class Objective(StrEnum):
-    """What a choice makes as large as can be."""
-
-    mean = "mean"
-    worst = "worst"
 
 
 class MergeCommand(TyperCommand):
@@ -97,10 +92,7 @@ def command(
             help="A weight for every model, by label; auto: those that keep most.",
         ),
     ] = None,
-    objective: Annotated[
-        Objective | None,
-        typer.Option("--objective", help="What auto makes as large as can be; mean."),
-    ] = None,
+    objective: ObjectiveOption = None,
     mergekit: Annotated[
         Path | None,
         typer.Option("--mergekit", metavar="FILE", help="Run a YAML file of mergekit."),
@@ -110,9 +102,7 @@ def command(
     private: PrivateOption = None,
     strict: StrictOption = True,
     vocabulary: VocabularyOption = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a folder mergecast did not write.")
-    ] = False,
+    overwrite: OverwriteOption = False,
     unchecked: UncheckedOption = False,
     heads: Annotated[
         bool,
@@ -216,7 +206,7 @@ def command(
                 method=recipe,
                 scaling="auto" if scaling == AUTO else None,
                 weights="auto" if weights == AUTO else None,
-                objective="mean" if objective is None else objective.value,
+                objective=_tuned(objective),
                 calibration=calibration,
                 seed=seed,
                 device=device,
@@ -277,3 +267,12 @@ def command(
     print(f"head    {record['head']}")
     for label, place in record["heads"].items():
         print(f"model   {label} → {folder / place}")
+
+
+def _tuned(objective: Objective | None) -> Literal["mean", "worst"]:
+    """What a merge's strength is chosen by; raises UsageError for what `search` alone can."""
+    if objective is Objective.weighted:
+        raise UsageError(
+            "--objective weighted", "is for search", "say mean or worst, or use mergecast search"
+        )
+    return "worst" if objective is Objective.worst else "mean"

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mergecast.errors import UsageError
+
+
+class Objective(StrEnum):
+    """What a choice makes as large as can be."""
+
+    mean = "mean"
+    worst = "worst"
+    weighted = "weighted"
+
 
 BaseArgument = Annotated[
     Path, typer.Argument(metavar="BASE", help="The base model: a file or a folder.")
@@ -20,6 +30,12 @@ ModelsArgument = Annotated[
 RunsArgument = Annotated[
     list[Path],
     typer.Argument(metavar="DIR...", help="Suite folders with pairs and outcomes tables."),
+]
+ObjectiveOption = Annotated[
+    Objective | None,
+    typer.Option(
+        "--objective", help="What is made as large as can be: mean; weighted by --importance."
+    ),
 ]
 OptionalRunsArgument = Annotated[
     list[Path] | None,
@@ -102,6 +118,9 @@ SetsOption = Annotated[
     typer.Option(
         "--sets", metavar="K", help="All sets of K of the models: forecast ranks, measure merges."
     ),
+]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace a folder mergecast did not write.")
 ]
 StrictOption = Annotated[
     bool,
@@ -194,11 +213,11 @@ def number(option: str, text: str | None) -> float | None:
         raise UsageError(option, f"is {text!r}", "give a number, or auto") from None
 
 
-def parse_weights(text: str | None) -> dict[str, Any] | None:
+def parse_weights(text: str | None, option: str = "--weights") -> dict[str, Any] | None:
     """``a=.6,b=.4`` as label to weight; None where nothing is given."""
     if text is None:
         return None
-    return parse_parameters([part.strip() for part in text.split(",")], "--weights", "a=.6,b=.4")
+    return parse_parameters([part.strip() for part in text.split(",")], option, "a=.6,b=.4")
 
 
 def parse_merge_parameters(pairs: Sequence[str] | None) -> dict[str, dict[str, object]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +17,8 @@ from mergecast.cli.options import (
     JsonOption,
     MethodOption,
     ModelsArgument,
+    ObjectiveOption,
+    OverwriteOption,
     PrivateOption,
     SeedOption,
     StrictOption,
@@ -28,25 +29,14 @@ from mergecast.cli.options import (
 from mergecast.errors import UsageError
 
 
-class SearchObjective(StrEnum):
-    """What a search makes as large as can be."""
-
-    mean = "mean"
-    worst = "worst"
-    weighted = "weighted"
-
-
 def command(
     base: BaseArgument,
     models: ModelsArgument,
     tasks: TasksOption = None,
-    objective: Annotated[
-        SearchObjective,
-        typer.Option("--objective", help="What is made as large as can be."),
-    ] = SearchObjective.mean,
+    objective: ObjectiveOption = None,
     importance: Annotated[
         str | None,
-        typer.Option(metavar="A=2,B=1", help="With --objective weighted: the models' weights."),
+        typer.Option(metavar="A=2,B=1", help="How much each model counts; 1 for others."),
     ] = None,
     require: Annotated[
         list[str] | None,
@@ -97,9 +87,7 @@ def command(
     device: DeviceOption = "cpu",
     private: PrivateOption = None,
     strict: StrictOption = True,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a folder mergecast did not write.")
-    ] = False,
+    overwrite: OverwriteOption = False,
     workers: WorkersOption = 2,
     json: JsonOption = False,
 ) -> None:
@@ -129,8 +117,8 @@ def command(
             base,
             models,
             tasks=tasks,
-            objective=objective.value,
-            importance=None if importance is None else parse_weights(importance),
+            objective=None if objective is None else objective.value,
+            importance=parse_weights(importance, "--importance"),
             require=parse_requirements(require or []),
             size=size,
             keep=keep or (),
