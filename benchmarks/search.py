@@ -3,12 +3,13 @@
 python benchmarks/search.py --run DIR --outcomes TABLE … [--searches N] [--json FILE]
 
 DIR is a finished run; the tables, of `mergecast measure` with all its sets of some sizes, have the
-scores of every sample beside them. A search looks at one half of a task's samples, chosen anew for
-each search, and is judged on the other: what its choice keeps there, less what the merge keeps that
-is best on all of the first half (the exhaustive search). Forecasts are by a forecaster fitted on
-the other suites. Beside it: taking the best forecast unseen, random search, Optuna's TPE and
-CMA-ES, each of whose proposals is measured on the whole half. A choice is verified on one half of
-the samples that it is judged on; how often the interval holds is told by the other half.
+scores of every sample beside them. A search, of merges of one size of some of the models, looks at
+one half of a task's samples, chosen anew, and is judged on the other: what its choice keeps there,
+less what the merge keeps that is best on all of the first half (the exhaustive search). Forecasts
+are by a forecaster fitted on the other suites. Beside it: taking the best forecast unseen, random
+search, Optuna's TPE and CMA-ES, each of whose proposals is measured on the whole half. A choice is
+verified on one half of the samples that it is judged on; how often the interval holds is told by
+the other half. Needs the packages optuna and, for CMA-ES, cma.
 """
 
 from __future__ import annotations
@@ -130,10 +131,11 @@ def main() -> None:
 
 def show(table: pd.DataFrame) -> None:
     """Final regrets, then the regret after shares of the samples of trying everything."""
-    final = table[table["way"].isin(["exhaustive", "forecast", "search"])]
-    by = final.groupby("way")[["share", "regret"]]
-    shown = pd.concat({"mean": by.mean(), "sem": by.sem(), "worst": by.max()}, axis=1)
-    print(shown.round(4).to_string())
+    final = table[table["way"].isin(["forecast", "search"])]
+    for keys in (["way"], ["way", "size"]):
+        by = final.groupby(keys)[["share", "regret"]]
+        shown = pd.concat({"mean": by.mean(), "sem": by.sem(), "worst": by.max()}, axis=1)
+        print(shown.round(4).to_string())
     found = table[table["way"] == "search"]
     print(f"intervals hold: {found['holds'].mean():.0%} of {len(found)} searches")
     print(found["ended"].value_counts().to_string())
@@ -174,7 +176,7 @@ def pool_of(
             methods=sorted({recipe for _, recipe in measured.scores}),
             cache=cache or scratch,
         )
-        pool = search_pool(gathered, sizes, (), objective, 0)
+        pool = search_pool(gathered, sizes, (), objective, 0, most=10**9)
     known = [one for one in pool.priced if _key(one.candidate) in measured.scores]
     return Pool(pool.labels, known)
 
@@ -185,7 +187,13 @@ def one_search(
     """One draw of models and samples, searched in every way: a row a way and cost."""
     draw = np.random.default_rng(seed)
     names = sorted(draw.choice(pool.labels, n_tasks, replace=False).tolist())
-    priced = [one for one in pool.priced if {*one.candidate.members} <= {*names}]
+    sizes = sorted({len(one.candidate.members) for one in pool.priced})
+    size = sizes[seed % len(sizes)]
+    priced = [
+        one
+        for one in pool.priced
+        if {*one.candidate.members} <= {*names} and len(one.candidate.members) == size
+    ]
     part = Pool(tuple(names), priced)
     orders = {name: draw.permutation(len(measured.single[name])) for name in names}
     looked = {name: order[: len(order) // 2] for name, order in orders.items()}
@@ -202,7 +210,8 @@ def one_search(
 
     def row(way: str, samples: float, chosen: int, **more: Any) -> dict[str, Any]:
         regret = float(exhaustive - on_judged[chosen])
-        return {"seed": seed, "way": way, "share": samples / whole, "regret": regret, **more}
+        words = {"seed": seed, "size": size, "way": way, "share": samples / whole}
+        return {**words, "regret": regret, **more}
 
     rows = [row("exhaustive", whole, int(on_looked.argmax()))]
     rows.append(row("forecast", 0, int(prior.argmax())))

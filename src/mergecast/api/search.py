@@ -316,6 +316,7 @@ def _result(
         warnings=(*gathered.warnings, *_few(judge)),
         base=str(family.base.path),
         models={label: str(family.models[label].path) for label in found.pool.labels},
+        refused=gathered.refused,
     )
 
 

@@ -32,7 +32,12 @@ _SETS = 20_000
 
 
 def search_pool(
-    gathered: Gathered, sizes: Sequence[int], keep: Iterable[str], objective: Objective, seed: int
+    gathered: Gathered,
+    sizes: Sequence[int],
+    keep: Iterable[str],
+    objective: Objective,
+    seed: int,
+    most: int = MOST,
 ) -> Pool:
     """All sets of some sizes by every method of a forecast, the most promising of them.
 
@@ -48,6 +53,8 @@ def search_pool(
         What the most promising ones are chosen by.
     seed : int
         Of random masks.
+    most : int
+        Merges that are kept.
 
     Raises
     ------
@@ -79,7 +86,7 @@ def search_pool(
         raise UsageError("merges", "none can be made of these models", "; ".join(left_out))
     pool = Pool(tuple(names), found, tuple(left_out))
     hopes = [objective.utility(one.candidate.members, one.kept + one.sd) for one in found]
-    return pool.best(np.array(hopes), MOST)
+    return pool.best(np.array(hopes), most)
 
 
 def _of_size(

@@ -97,7 +97,7 @@ def command(
     until the best is known or the budget is spent. What was measured is kept (in --cache, or
     OUT.search), so that an interrupted search goes on where it was. The folder gets the merged
     model, a model card (README.md), search.html, and mergekit.yml where mergekit has the recipe.
-    Where no merge keeps what --require asks for, nothing is written.
+    Where no merge keeps what --require asks for, nothing is written, and the exit code is 4.
 
     Examples:
 
@@ -152,7 +152,9 @@ def command(
         if found.out is not None:
             print(f"merged model: {found.out}")
             print(f"page: {found.out / 'search.html'}")
-    finish(found.advice != "merge")
+    if found.advice != "merge":
+        raise typer.Exit(4)
+    finish(bool(found.refused))
 
 
 def parse_requirements(given: list[str]) -> dict[str, float]:

@@ -84,7 +84,7 @@ def _written(
         if key == "lambda":
             shared[key] = params.pop(STRENGTH)
         elif key == "rescale":
-            shared[key] = _rescale(recipe, params.pop("rescale", None), bool(default))
+            shared[key] = _rescale(recipe, params.pop("rescale"))
         elif key == "filter_wise":
             shared[key] = params.pop("per") == "row"
         elif key == "nuslerp_flatten":
@@ -121,13 +121,15 @@ def _written(
     return content
 
 
-def _rescale(recipe: Recipe, given: object, default: bool) -> bool:
-    """mergekit's flag for our word; raises UsageError for a meaning that it has not."""
-    if given in ("l1", True):
-        return True
-    if given in (None, False, "none"):
-        return default if given is None else False
-    raise UsageError(f"recipe {recipe}", f"mergekit cannot rescale by {given}", "merge it here")
+def _rescale(recipe: Recipe, given: object) -> bool:
+    """mergekit's flag for our word: it rescales to the norm before, or not at all."""
+    if given not in ("l1", False):
+        raise UsageError(
+            f"recipe {recipe}",
+            "cannot be written for mergekit, which rescales by the L1 norm alone",
+            "merge it here, or take rescale=l1",
+        )
+    return given == "l1"
 
 
 def _each(models: Mapping[str, str], value: Any, change: Any) -> dict[str, Any]:

@@ -64,6 +64,8 @@ class SearchResult:
         What to know first.
     base, models : str, mapping of str to str
         Where the base and each model came from.
+    refused : mapping of str to str
+        Label of every model that could not be used, to the reason.
     out : Path or None
         The merged folder; None where none was written.
     """
@@ -87,6 +89,7 @@ class SearchResult:
     warnings: tuple[str, ...] = ()
     base: str = ""
     models: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
     out: Path | None = None
 
     @property
@@ -193,6 +196,7 @@ class SearchResult:
             "warnings": list(self.warnings),
             "base": self.base,
             "models": dict(self.models),
+            "refused": dict(self.refused),
             "out": None if self.out is None else str(self.out),
         }
 
