@@ -278,6 +278,27 @@ def test_what_makes_no_sense_is_said(family, options, said):
         find(family, **options)
 
 
-def test_time_that_does_not_reach_for_the_forecasts(family, tmp_path):
+def test_time_that_does_not_reach_for_the_forecasts(family, tmp_path, merges):
+    with pytest.raises(UsageError, match="the forecasts of 3 models by 3 methods alone take"):
+        find(family, budget="0.001s", cache=tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+    # What a cache holds costs nothing, so that nobody knows before.
+    find(family, budget=2, cache=tmp_path / "work")
+    count = len(merges)
     with pytest.raises(ResourceError, match="the forecasts alone took"):
         find(family, budget="0.001s", cache=tmp_path / "work")
+    assert len(merges) == count
+
+
+def test_a_merge_that_fails_is_named_and_left_out(family, monkeypatch):
+    merge = merged_module.merge
+
+    def broken(family, recipe, **options):
+        if recipe.method == "ties":
+            raise UndefinedError("parameter 'up.weight'", "an answer is not finite")
+        return merge(family, recipe, **options)
+
+    monkeypatch.setattr(merged_module, "merge", broken)
+    found = find(family, keep=("a", "b"), methods=("ties", "weight_avg"))
+    assert found.chosen.recipe.method == "weight_avg"
+    assert any("an answer is not finite" in one for one in found.left_out)

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from mergecast.errors import UsageError
+from mergecast.errors import UndefinedError, UsageError
 from mergecast.merging import Recipe
 from mergecast.search.beliefs import Beliefs, Rows, covariance
 from mergecast.search.budget import Budget
@@ -15,7 +15,8 @@ from mergecast.search.candidates import Candidate, Pool, Priced
 from mergecast.search.judge import Seen, levels
 from mergecast.search.objective import Objective
 from mergecast.search.policy import after, certainty, draws_of, expected_gains
-from mergecast.search.run import Limits, Search
+from mergecast.search.run import Search
+from mergecast.search.steps import Limits
 from mergecast.search.verify import verify
 
 LABELS = ("a", "b", "c", "d", "e")
@@ -289,3 +290,32 @@ def test_the_interval_of_a_choice_holds_on_untouched_samples(kind):
         wide.append(high - low)
     assert 0.84 <= held / 400 <= 0.97
     assert np.mean(wide) < 0.09
+
+
+def test_a_merge_that_cannot_be_made_is_left_out_and_the_search_goes_on():
+    merges = priced()
+    truth = Truth(merges)
+    see = truth.see
+
+    def failing(asked):
+        found = see(asked)
+        return [
+            "no such merge" if one.recipe.method == "ties" else seen
+            for (one, _), seen in zip(asked, found, strict=True)
+        ]
+
+    truth.see = failing
+    search = Search(Pool(LABELS, merges), Objective(), truth, Limits(looks=30))
+    search.run()
+    tried = [key for key, _ in truth.asked]
+    ties = {one.candidate.key for one in merges if one.candidate.method == "ties"}
+    assert len([key for key in tried if key in ties]) == len(search.failed)
+    assert search.priced[search.best].candidate.method != "ties"
+
+
+def test_where_no_merge_can_be_made_it_is_said():
+    merges = priced(sizes=(2,))[:3]
+    truth = Truth(merges)
+    truth.see = lambda asked: ["too large"] * len(asked)
+    with pytest.raises(UndefinedError, match="none can be made: too large"):
+        Search(Pool(LABELS, merges), Objective(), truth).run()

@@ -9,14 +9,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 
-from mergecast.api.gathered import Gathered, gathered_forecast
-from mergecast.api.inputs import Tasks, load_tasks
+from mergecast.api.gathered import gathered_forecast
+from mergecast.api.inputs import Tasks, load_tasks, open_family
 from mergecast.api.merged_model import write_merged
-from mergecast.api.search_pool import search_pool
-from mergecast.api.search_tables import path_table, tried_table, untried_table
+from mergecast.api.search_budget import refuse_too_short
+from mergecast.api.search_pool import search_pool, sizes_asked
+from mergecast.api.search_result import search_result
 from mergecast.errors import ResourceError, UsageError
 from mergecast.evidence.session import Session
-from mergecast.evidence.settings import CALIBRATION
+from mergecast.evidence.settings import CALIBRATION, ProbeSettings
 from mergecast.family.family import Family, Models
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.runtime.progress import Progress, Silent
@@ -25,19 +26,14 @@ from mergecast.search.budget import Budget
 from mergecast.search.merged import MergeJudge
 from mergecast.search.near import Near
 from mergecast.search.objective import Kind, Objective
-from mergecast.search.result import DO_NOT_MERGE, MERGE, SearchResult
-from mergecast.search.run import Limits, Search, Step
+from mergecast.search.result import DO_NOT_MERGE, SearchResult
+from mergecast.search.run import Search
 from mergecast.search.samples import most_evidence
 from mergecast.search.scorer import Command, Scorer, ScorerJudge
+from mergecast.search.steps import Limits, Step
 from mergecast.search.trials import Trials
-from mergecast.search.verify import Verified, verified
 from mergecast.tasks.task import Task
 from mergecast.typing import Names, listed
-
-#: With fewer samples a task than this, merges that matter look alike.
-_ENOUGH = 300
-#: The most models of a merge that ``any`` size looks at.
-_MOST = 6
 
 
 def search(
@@ -173,26 +169,32 @@ def search(
     else:
         kept = TemporaryDirectory(prefix="mergecast-")
     with kept as folder:
+        opened = open_family(
+            family, models, private=private, strict=strict, tasks=by_label, refuse=True
+        )
+        asked = forecaster if isinstance(forecaster, Forecaster) else Forecaster.load(forecaster)
+        samples = calibration if judge_of else _evidence_samples(by_label, calibration)
+        if spend.seconds is not None:
+            settings = ProbeSettings(samples, seed, device, batch_size, None, Path(folder))
+            count = len(listed(methods)) or len(asked.file.methods)
+            refuse_too_short(opened, by_label, settings, count, spend.seconds)
         gathered = gathered_forecast(
-            family,
-            models,
+            opened,
             tasks=by_label,
             forecaster=forecaster,
             methods=methods,
-            calibration=calibration if judge_of else _evidence_samples(by_label, calibration),
+            calibration=samples,
             seed=seed,
             merge_seed=seed,
             device=device,
             batch_size=batch_size,
             cache=folder,
-            private=private,
-            strict=strict,
             workers=workers,
             progress=progress,
         )
         names = sorted({*gathered.usable} - {*gathered.doubtful})
         sought.check(gathered.usable)
-        pool = search_pool(gathered, _sizes(size, len(names)), listed(keep), sought, seed)
+        pool = search_pool(gathered, sizes_asked(size, len(names)), listed(keep), sought, seed)
         evidence = monotonic() - began
         if spend.seconds is not None and evidence > spend.seconds:
             raise ResourceError(
@@ -202,10 +204,10 @@ def search(
                 if cache is not None or out is not None
                 else "give more time, and a cache to go on from",
             )
-        opened = gathered.gathering.asked.session
-        narrow = opened.family.subset(pool.labels)
+        before = gathered.gathering.asked.session
+        narrow = before.family.subset(pool.labels)
         with (
-            replace(opened, family=narrow, keys=None) as session,
+            replace(before, family=narrow, keys=None) as session,
             Workers(workers) as pool_of_workers,
         ):
             judge: MergeJudge | ScorerJudge
@@ -227,7 +229,7 @@ def search(
             found.run()
             trials.end()
             searched = monotonic() - began - evidence
-            result = _result(
+            result = search_result(
                 found, gathered, sought, judge, told.seconds, evidence, searched, epsilon
             )
             if out is None or result.advice == DO_NOT_MERGE:
@@ -257,100 +259,6 @@ class _Told:
 
 #: Measurements that progress counts up to, where there is no budget of them.
 _USUAL = 100
-
-
-def _result(
-    found: Search,
-    gathered: Gathered,
-    sought: Objective,
-    judge: MergeJudge | ScorerJudge,
-    seconds: Sequence[float],
-    evidence: float,
-    searched: float,
-    epsilon: float,
-) -> SearchResult:
-    best = found.best
-    one = found.priced[best]
-    members = one.candidate.members
-    beliefs = found.beliefs()
-    checked: Verified | None = None
-    began = monotonic()
-    samples: dict[str, dict[str, object]] = {}
-    if isinstance(judge, MergeJudge):
-        checked = verified(members, judge.verify(one.candidate), sought)
-        samples = {
-            label: {
-                "looked": len(parts.looked),
-                "held": len(parts.held),
-                "held_from": "test" if parts.from_test else "data",
-                "labelled": parts.labelled,
-            }
-            for label, parts in judge.parts.items()
-        }
-    kept = found.kept(beliefs, best) if checked is None else checked.kept
-    last = found.steps[-1]
-    family = gathered.gathering.family
-    return SearchResult(
-        chosen=one.candidate,
-        advice=MERGE if bool(sought.met(members, kept)) else DO_NOT_MERGE,
-        objective=sought,
-        forecast=one.kept,
-        forecast_sd=one.sd,
-        believed=float(sought.value(members, found.kept(beliefs, best))),
-        certainty=last.certainty,
-        epsilon=epsilon,
-        verified=checked,
-        tried=tried_table(found, beliefs),
-        untried=untried_table(found, beliefs),
-        path=path_table(found, seconds),
-        samples=samples,
-        cost={
-            "evidence_seconds": evidence,
-            "search_seconds": searched,
-            "verification_seconds": monotonic() - began,
-            "measurements": len(found.steps),
-            "samples": judge.samples,
-        },
-        ended=found.ended,
-        left_out=found.pool.left_out,
-        warnings=(*gathered.warnings, *_few(judge)),
-        base=str(family.base.path),
-        models={label: str(family.models[label].path) for label in found.pool.labels},
-        refused=gathered.refused,
-    )
-
-
-def _few(judge: MergeJudge | ScorerJudge) -> list[str]:
-    """That there were few samples to choose by, and how much that leaves open."""
-    if isinstance(judge, ScorerJudge) or judge.levels[-1] >= _ENOUGH:
-        return []
-    count = judge.levels[-1]
-    # Two merges that differ on a tenth of the answers.
-    error = (0.1 / count) ** 0.5
-    return [
-        f"{count} samples a task were there to choose by: what a model keeps is known to about "
-        f"{error:.3f} of them; more `data:` tells merges apart that are nearer to each other"
-    ]
-
-
-def _sizes(size: int | str | Sequence[int] | None, count: int) -> list[int]:
-    """Numbers of members that are asked for; raises UsageError."""
-    if size is None:
-        return [count]
-    text = str(size) if isinstance(size, int | str) else ""
-    if text == "any":
-        return [*range(2, min(count, _MOST) + 1)]
-    low, dots, high = text.partition("..")
-    wanted: list[int] = []
-    if low.isdecimal() and (high.isdecimal() if dots else True):
-        wanted = [*range(int(low), int(high or low) + 1)]
-    elif not text and not isinstance(size, int | str):
-        wanted = [*size]
-    if not wanted or min(wanted) < 2 or max(wanted) > count:
-        raise UsageError(
-            "size", f"is {size!r}, of {count} models", f"give 2 to {count}, as 3, 2..4 or any"
-        )
-    return wanted
 
 
 def _evidence_samples(tasks: Mapping[str, Task], asked: int | None) -> int | None:

@@ -27,6 +27,8 @@ from mergecast.typing import Floats
 _UNKNOWN, _UNKNOWN_SD = 0.8, 0.25
 #: How much wider the error of a set is that is forecast from its pairs alone.
 _FROM_PAIRS = 2.0
+#: The most models of a merge that ``any`` size looks at.
+_MOST = 6
 #: Sets of one size and method that are priced at most.
 _SETS = 20_000
 
@@ -87,6 +89,26 @@ def search_pool(
     pool = Pool(tuple(names), found, tuple(left_out))
     hopes = [objective.utility(one.candidate.members, one.kept + one.sd) for one in found]
     return pool.best(np.array(hopes), most)
+
+
+def sizes_asked(size: int | str | Sequence[int] | None, count: int) -> list[int]:
+    """Numbers of members that are asked for; raises UsageError."""
+    if size is None:
+        return [count]
+    text = str(size) if isinstance(size, int | str) else ""
+    if text == "any":
+        return [*range(2, min(count, _MOST) + 1)]
+    low, dots, high = text.partition("..")
+    wanted: list[int] = []
+    if low.isdecimal() and (high.isdecimal() if dots else True):
+        wanted = [*range(int(low), int(high or low) + 1)]
+    elif not text and not isinstance(size, int | str):
+        wanted = [*size]
+    if not wanted or min(wanted) < 2 or max(wanted) > count:
+        raise UsageError(
+            "size", f"is {size!r}, of {count} models", f"give 2 to {count}, as 3, 2..4 or any"
+        )
+    return wanted
 
 
 def _of_size(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mergecast.report.table import Table, number
+from mergecast.report.table import Table, number, wrapped
 
 _SHOWN = 5
+#: Characters of a line of a recipe.
+_RECIPE = 28
 
 
 def search_parts(found: Mapping[str, Any]) -> list[Table | str]:
@@ -21,7 +23,7 @@ def search_parts(found: Mapping[str, Any]) -> list[Table | str]:
     tried: list[list[str] | None] = [
         [
             one["members"],
-            one["recipe"],
+            wrapped(one["recipe"], _RECIPE),
             number(one["forecast"]),
             number(one["measured"]),
             str(one["samples"]),

@@ -21,7 +21,7 @@ class Budget:
     looks : int or None
         Measurements at most.
     seconds : float or None
-        From the start, evidence and verification included.
+        From the start, forecasts included; the last measurement, verification and writing follow.
 
     Examples
     --------

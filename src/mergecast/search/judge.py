@@ -83,6 +83,6 @@ class Judge(Protocol):
     def cost(self, candidate: Candidate, samples: int) -> float:
         """Of so many more samples a member, in forward passes; alike on every machine."""
 
-    def see(self, asked: Sequence[tuple[Candidate, int]]) -> list[Seen]:
-        """Measure merges on that many samples a member, those that they were measured on among
-        them."""
+    def see(self, asked: Sequence[tuple[Candidate, int]]) -> Sequence[Seen | str]:
+        """Measure merges on that many samples a member, those of before among them; or why a merge
+        cannot be made, which it never is then."""

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
-from mergecast.errors import MergecastError, UndefinedError, UsageError
+from mergecast.errors import FamilyError, UndefinedError, UsageError
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import ProbeSettings
 from mergecast.merging import merge
@@ -86,17 +86,20 @@ class MergeJudge:
         """Forward passes of so many more samples a member, and what making the merge counts as."""
         return len(candidate.members) * (samples + _MERGE)
 
-    def see(self, asked: Sequence[tuple[Candidate, int]]) -> list[Seen]:
-        """Measure merges; raises what making one raises."""
+    def see(self, asked: Sequence[tuple[Candidate, int]]) -> list[Seen | str]:
+        """Measure merges."""
         looks = []
         for candidate, samples in asked:
             before = self._scores.get(candidate.key)
             first = 0 if before is None else len(before[0])
             looks.append(Look(candidate, first, samples))
         found = self._run(looks)
-        seen = []
+        seen: list[Seen | str] = []
         for look, scores in zip(looks, found, strict=True):
             candidate = look.candidate
+            if isinstance(scores, str):
+                seen.append(scores)
+                continue
             before = self._scores.get(candidate.key, [np.empty(0)] * len(scores))
             whole = [np.concatenate(both) for both in zip(before, scores, strict=True)]
             self._scores[candidate.key] = whole
@@ -106,19 +109,26 @@ class MergeJudge:
         return seen
 
     def verify(self, candidate: Candidate) -> Seen:
-        """The same on the samples that were held back."""
+        """The same on the samples that were held back; raises UndefinedError where that fails."""
         last = max(len(self.parts[label].held) for label in candidate.members)
         [scores] = self._run([Look(candidate, 0, last, held=True)])
+        if isinstance(scores, str):
+            raise UndefinedError(candidate.name, scores)
         single = [self._bench.single(label, held=True) for label in candidate.members]
         return Seen.of(scores, single)
 
-    def _run(self, looks: Sequence[Look]) -> list[list[Floats]]:
+    def _run(self, looks: Sequence[Look]) -> list[list[Floats] | str]:
         if self._workers.count == 1 or len(looks) == 1:
             found = [self._bench.look(one) for one in looks]
         else:
             words = [(self._bench.pickled, one) for one in looks]
             found = self._workers.map(_look, words)
-        return [[np.asarray(scores, dtype=np.float64) for scores in one] for one in found]
+        return [
+            one
+            if isinstance(one, str)
+            else [np.asarray(scores, dtype=np.float64) for scores in one]
+            for one in found
+        ]
 
 
 class _Bench:
@@ -157,8 +167,8 @@ class _Bench:
         spec = self._session.spec(single_stage().with_uses(LOOK), label, samples)
         return np.asarray(self._session.unit(spec, compute)["scores"], dtype=np.float64)
 
-    def look(self, asked: Look) -> list[list[float]]:
-        """Scores of every member's samples, in the members' order."""
+    def look(self, asked: Look) -> list[list[float]] | str:
+        """Scores of every member's samples, in the members' order; or why there are none."""
         session, candidate = self._session, asked.candidate
         stage = outcome_stage(candidate.recipe.method).with_uses(LOOK)
         chosen: dict[str, Samples] = {}
@@ -180,29 +190,28 @@ class _Bench:
         }
 
         def compute() -> dict[str, object]:
-            merged = self._made(candidate)
             batch = session.settings.batch_size
-            return {
-                label: self._scores(label, merged_state(session, merged, label, batch), some)
-                for label, some in chosen.items()
-            }
+            try:
+                merged = self._made(candidate)
+                scores = {
+                    label: self._scores(label, merged_state(session, merged, label, batch), some)
+                    for label, some in chosen.items()
+                }
+            except (FamilyError, UndefinedError, UsageError) as error:
+                return {"missing": str(error)}
+            return {"scores": scores}
 
         record = session.unit(spec, compute)
-        return [record[label] for label in candidate.members]
+        if "missing" in record:
+            return str(record["missing"])
+        return [record["scores"][label] for label in candidate.members]
 
     def _made(self, candidate: Candidate) -> Mapping[str, Tensor]:
         """The merge; the last one is kept."""
         if self._merged is None or self._merged[0] != candidate.key:
             self._merged = None
-            try:
-                made = merge(
-                    self._session.family,
-                    candidate.recipe,
-                    members=candidate.members,
-                    device=self._session.settings.device,
-                )
-            except MergecastError as error:
-                raise error.about(candidate.name) from error
+            family, device = self._session.family, self._session.settings.device
+            made = merge(family, candidate.recipe, members=candidate.members, device=device)
             self._merged = (candidate.key, made)
         return self._merged[1]
 
@@ -229,7 +238,7 @@ def _similar(own: Tensor, here: Tensor) -> Tensor:
 _BENCHES: dict[bytes, _Bench] = {}
 
 
-def _look(words: tuple[bytes, Look]) -> list[list[float]]:
+def _look(words: tuple[bytes, Look]) -> list[list[float]] | str:
     """One look in a worker, which keeps its session for the next one."""
     pickled, look = words
     if pickled not in _BENCHES:

@@ -10,18 +10,20 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mergecast.errors import UndefinedError
 from mergecast.search.beliefs import Beliefs, Rows
-from mergecast.search.candidates import Candidate, Pool, Priced
+from mergecast.search.candidates import Pool, Priced
 from mergecast.search.judge import Judge, Seen
 from mergecast.search.objective import Objective
-from mergecast.search.policy import after, certainty, draws_of, expected_gains
+from mergecast.search.outlook import Outlook
+from mergecast.search.policy import after, certainty, expected_gains
+from mergecast.search.steps import Limits, Step
 from mergecast.typing import Floats
 
 #: Merges that are kept of all that could be made, by what is believed of them before.
 MOST = 3000
 #: Merges that may still be the best, which the next measurement is chosen among.
 _SHORT = 100
-_DRAWS = 400
 #: How far above its mean, in standard deviations, a merge counts as one that may be the best.
 _HOPE = 1.5
 #: A measurement is planned so many looks ahead: one look alone may be too short to decide.
@@ -29,56 +31,6 @@ _AHEAD = 3
 #: A measurement that is expected to gain less than this part of what matters is idle, and after so
 #: many that were, none is made.
 _GAIN, _IDLE = 0.05, 3
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When a search ends.
-
-    Attributes
-    ----------
-    epsilon : float
-        What one merge may be better than the chosen one without it mattering.
-    confidence : float
-        The probability that none is, at which the search ends.
-    looks : int or None
-        Measurements at most.
-    deadline : float or None
-        Of `time.monotonic`, after which none is begun.
-    """
-
-    epsilon: float = 0.005
-    confidence: float = 0.9
-    looks: int | None = None
-    deadline: float | None = None
-
-
-@dataclass(frozen=True)
-class Step:
-    """One measurement, and what was believed after it.
-
-    Attributes
-    ----------
-    candidate : Candidate
-        What was measured.
-    seen : Seen
-        What it was seen to keep, all its samples together.
-    cost : float
-        Forward passes that it took.
-    best : Candidate
-        The merge that was then thought best, of those that were measured.
-    value : float
-        What the objective was then thought to be for it.
-    certainty : float
-        The probability that none is better by what matters.
-    """
-
-    candidate: Candidate
-    seen: Seen
-    cost: float
-    best: Candidate
-    value: float
-    certainty: float
 
 
 class Refine(Protocol):
@@ -121,6 +73,7 @@ class Search:
     def __post_init__(self) -> None:
         self.priced = list(self.pool.priced)
         self.seen: dict[int, Seen] = {}
+        self.failed: dict[int, str] = {}
         self.steps: list[Step] = []
         self.ended = ""
         self._rows = Rows.of(self.pool.labels, self.priced)
@@ -164,32 +117,30 @@ class Search:
         for place, one in enumerate(self.priced):
             rows = slice(ends[place], ends[place + 1])
             value[place] = self.objective.utility(one.candidate.members, beliefs.mean[rows])
+            if place in self.failed:
+                value[place] = -np.inf
             spread[place] = np.sqrt(beliefs.variance[rows].mean())
         return value, spread
 
     @property
     def best(self) -> int:
         """The place of the merge that is thought best, of those that were measured."""
+        if not self.seen:
+            reason = next(iter(self.failed.values()), "the budget is spent")
+            raise UndefinedError("merges", f"none was measured: {reason}")
         value, _ = self.utilities(self.beliefs())
         return max(self.seen, key=lambda place: (value[place], -place))
 
-    def _outlook(self, beliefs: Beliefs) -> _Outlook:
+    def _outlook(self, beliefs: Beliefs) -> Outlook:
         value, spread = self.utilities(beliefs)
         hope = value + _HOPE * spread
         short = np.sort(np.argsort(-hope, kind="stable")[:_SHORT])
         short = np.union1d(short, [int(value.argmax())])
-        rows = np.flatnonzero(np.isin(self._rows.merge, short))
-        merge = self._rows.merge[rows]
-        joint = beliefs.joint(rows)
-        draws = draws_of(beliefs.mean[rows], joint, _DRAWS, self.seed + self._looked)
-        utilities = np.empty((_DRAWS, len(short)))
-        slopes = np.zeros((len(short), len(rows)))
-        for column, place in enumerate(short):
-            mine = merge == place
-            members = self.priced[place].candidate.members
-            utilities[:, column] = self.objective.utility(members, draws[:, mine])
-            slopes[column, mine] = _slopes(self.objective, members, draws[:, mine])
-        return _Outlook(short, utilities, slopes @ joint @ slopes.T, slopes, rows)
+        short = short[~np.isin(short, [*self.failed])]
+        if not len(short):
+            raise UndefinedError("merges", f"none can be made: {next(iter(self.failed.values()))}")
+        members = [self.priced[place].candidate.members for place in short]
+        return Outlook.of(beliefs, self.objective, short, members, self.seed + self._looked)
 
     @property
     def _out_of_budget(self) -> str:
@@ -201,7 +152,7 @@ class Search:
             return "the time is over"
         return ""
 
-    def _settled(self, found: _Outlook) -> str:
+    def _settled(self, found: Outlook) -> str:
         """Why nothing more need be measured; empty where it must."""
         best = int(found.mean.argmax())
         if int(found.short[best]) not in self.seen:
@@ -212,7 +163,7 @@ class Search:
             return "no further measurement is expected to gain anything"
         return ""
 
-    def _next(self, beliefs: Beliefs, found: _Outlook) -> list[tuple[int, int]]:
+    def _next(self, beliefs: Beliefs, found: Outlook) -> list[tuple[int, int]]:
         """Merges to measure, each with its number of samples."""
         covariance, asked = found.covariance, list[tuple[int, int]]()
         left = self.judge.at_once
@@ -247,7 +198,7 @@ class Search:
         return asked
 
     def _options(
-        self, beliefs: Beliefs, found: _Outlook, taken: set[int]
+        self, beliefs: Beliefs, found: Outlook, taken: set[int]
     ) -> list[tuple[int, float, float]]:
         """Column, noise and cost of every further look at a merge."""
         options = []
@@ -276,8 +227,11 @@ class Search:
         for (place, _), (candidate, level), seen, old in zip(
             asked, candidates, found, before, strict=True
         ):
-            self.seen[place] = seen
             self._looked += 1
+            if isinstance(seen, str):
+                self.failed[place] = seen
+                continue
+            self.seen[place] = seen
             cost = self.judge.cost(candidate, level - old)
             beliefs = self.beliefs()
             outlook = self._outlook(beliefs)
@@ -295,7 +249,7 @@ class Search:
             if self.told is not None:
                 self.told(step)
 
-    def _grown(self, found: _Outlook) -> bool:
+    def _grown(self, found: Outlook) -> bool:
         """Whether merges near the best one were added; each set and method is looked at once."""
         best = int(found.short[int(found.mean.argmax())])
         candidate = self.priced[best].candidate
@@ -310,48 +264,6 @@ class Search:
             self.priced += added
             self._rows = Rows.of(self.pool.labels, self.priced)
         return bool(added)
-
-
-@dataclass(frozen=True)
-class _Outlook:
-    """The merges that may be the best.
-
-    Attributes
-    ----------
-    short : (c,) array of int
-        Their places.
-    utilities : (s, c) array
-        Draws of what they are worth.
-    covariance : (c, c) array
-        Of the beliefs about that.
-    slopes : (c, r) array
-        How what a merge is worth changes with what each row of `rows` keeps.
-    rows : (r,) array of int
-        Their members' rows.
-    """
-
-    short: npt.NDArray[np.intp]
-    utilities: Floats
-    covariance: Floats
-    slopes: Floats
-    rows: npt.NDArray[np.intp]
-
-    @property
-    def mean(self) -> Floats:
-        """Of what they are worth."""
-        return np.asarray(self.utilities.mean(axis=0))
-
-
-def _slopes(objective: Objective, members: Sequence[str], draws: Floats) -> Floats:
-    """How the utility changes with what each member keeps, the mean over draws, (k,)."""
-    step = 1e-4
-    now = objective.utility(members, draws)
-    slopes = np.empty(len(members))
-    for column in range(len(members)):
-        moved = draws.copy()
-        moved[:, column] += step
-        slopes[column] = (objective.utility(members, moved) - now).mean() / step
-    return slopes
 
 
 def _nth_of_each(columns: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.intp]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mergecast.search.candidates import Candidate
-from mergecast.search.run import Step
+from mergecast.search.steps import Step
 
 if TYPE_CHECKING:
     from optuna.trial import Trial

@@ -1,0 +1,57 @@
+"""Whether a search's time reaches for its forecasts: asked before anything is run but one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from time import perf_counter
+
+from mergecast.errors import UsageError
+from mergecast.evidence.session import Session
+from mergecast.evidence.settings import CALIBRATION, ProbeSettings
+from mergecast.family.family import Family
+from mergecast.tasks.task import Task
+
+#: Pairs that are merged as a check.
+_CHECKED = 3
+
+
+def refuse_too_short(
+    family: Family, tasks: Mapping[str, Task], settings: ProbeSettings, n_methods: int, have: float
+) -> None:
+    """Raise UsageError where the forecasts alone would take longer than there is time.
+
+    One model answers one batch; the passes that superposition takes are counted. Where the cache
+    holds finished work nothing is refused, since that costs nothing.
+
+    Parameters
+    ----------
+    family, tasks, settings
+        As a session takes them.
+    n_methods : int
+        Merging methods that are forecast.
+    have : float
+        Seconds.
+    """
+    if settings.cache is not None and (Path(settings.cache) / "units").exists():
+        return
+    names = [label for label in family.names if label in tasks]
+    if not names:
+        return
+    with Session(family, tasks, ProbeSettings(**{**vars(settings), "cache": None})) as session:
+        probe = session.load(names[0])
+        batch = next(iter(session.samples(names[0]).batches(settings.batch_size)))
+        probe.forward(batch)
+        began = perf_counter()
+        probe.forward(batch)
+        pass_seconds = (perf_counter() - began) / len(batch)
+    n, samples = len(family.names), settings.calibration or CALIBRATION
+    passes = n * n + n * (2 + n_methods) + 2 * _CHECKED * n_methods
+    seconds = passes * samples * pass_seconds
+    if seconds > have:
+        raise UsageError(
+            "budget",
+            f"is {have:.0f} s, and the forecasts of {n} models by {n_methods} methods alone take "
+            f"about {seconds:.0f} s here",
+            "give more time, fewer methods (--method) or fewer samples (--calibration)",
+        )

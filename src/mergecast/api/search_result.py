@@ -1,0 +1,116 @@
+"""What a search found, from what it believes at its end and a look at untouched samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic
+
+from mergecast.api.gathered import Gathered
+from mergecast.api.search_tables import path_table, tried_table, untried_table
+from mergecast.search.merged import MergeJudge
+from mergecast.search.objective import Objective
+from mergecast.search.result import DO_NOT_MERGE, MERGE, SearchResult
+from mergecast.search.run import Search
+from mergecast.search.scorer import ScorerJudge
+from mergecast.search.verify import Verified, verified
+
+#: With fewer samples a task than this, merges that matter look alike.
+_ENOUGH = 300
+
+
+def search_result(
+    found: Search,
+    gathered: Gathered,
+    sought: Objective,
+    judge: MergeJudge | ScorerJudge,
+    seconds: Sequence[float],
+    evidence: float,
+    searched: float,
+    epsilon: float,
+) -> SearchResult:
+    """What a search that has ended found, its choice verified.
+
+    Parameters
+    ----------
+    found : Search
+        After its end.
+    gathered : Gathered
+        The forecasts that it began with.
+    sought : Objective
+        What was sought.
+    judge : MergeJudge or ScorerJudge
+        Who measured.
+    seconds : sequence of float
+        When each measurement was done, from the search's start.
+    evidence, searched : float
+        Seconds that forecasts and search took.
+    epsilon : float
+        What does not matter.
+    """
+    best = found.best
+    one = found.priced[best]
+    members = one.candidate.members
+    beliefs = found.beliefs()
+    checked: Verified | None = None
+    began = monotonic()
+    samples: dict[str, dict[str, object]] = {}
+    if isinstance(judge, MergeJudge):
+        checked = verified(members, judge.verify(one.candidate), sought)
+        samples = {
+            label: {
+                "looked": len(parts.looked),
+                "held": len(parts.held),
+                "held_from": "test" if parts.from_test else "data",
+                "labelled": parts.labelled,
+            }
+            for label, parts in judge.parts.items()
+        }
+    kept = found.kept(beliefs, best) if checked is None else checked.kept
+    last = found.steps[-1]
+    family = gathered.gathering.family
+    return SearchResult(
+        chosen=one.candidate,
+        advice=MERGE if bool(sought.met(members, kept)) else DO_NOT_MERGE,
+        objective=sought,
+        forecast=one.kept,
+        forecast_sd=one.sd,
+        believed=float(sought.value(members, found.kept(beliefs, best))),
+        certainty=last.certainty,
+        epsilon=epsilon,
+        verified=checked,
+        tried=tried_table(found, beliefs),
+        untried=untried_table(found, beliefs),
+        path=path_table(found, seconds),
+        samples=samples,
+        cost={
+            "evidence_seconds": evidence,
+            "search_seconds": searched,
+            "verification_seconds": monotonic() - began,
+            "measurements": len(found.steps),
+            "samples": judge.samples,
+        },
+        ended=found.ended,
+        left_out=(*found.pool.left_out, *_failed(found)),
+        warnings=(*gathered.warnings, *_few(judge)),
+        base=str(family.base.path),
+        models={label: str(family.models[label].path) for label in found.pool.labels},
+        refused=gathered.refused,
+    )
+
+
+def _few(judge: MergeJudge | ScorerJudge) -> list[str]:
+    """That there were few samples to choose by, and how much that leaves open."""
+    if isinstance(judge, ScorerJudge) or judge.levels[-1] >= _ENOUGH:
+        return []
+    count = judge.levels[-1]
+    # Two merges that differ on a tenth of the answers.
+    error = (0.1 / count) ** 0.5
+    return [
+        f"{count} samples a task were there to choose by: what a model keeps is known to about "
+        f"{error:.3f} of them; more `data:` tells merges apart that are nearer to each other"
+    ]
+
+
+def _failed(found: Search) -> list[str]:
+    """The merges that could not be made or measured, with the reason."""
+    return [f"{found.priced[row].candidate.name}: {why}" for row, why in found.failed.items()]

@@ -1,0 +1,94 @@
+"""The merges that may still be the best, and what they may be worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mergecast.search.beliefs import Beliefs
+from mergecast.search.objective import Objective
+from mergecast.search.policy import draws_of
+from mergecast.typing import Floats
+
+_DRAWS = 400
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The merges that may be the best.
+
+    Attributes
+    ----------
+    short : (c,) array of int
+        Their places.
+    utilities : (s, c) array
+        Draws of what they are worth.
+    covariance : (c, c) array
+        Of the beliefs about that.
+    slopes : (c, r) array
+        How what a merge is worth changes with what each row of `rows` keeps.
+    rows : (r,) array of int
+        Their members' rows.
+    """
+
+    short: npt.NDArray[np.intp]
+    utilities: Floats
+    covariance: Floats
+    slopes: Floats
+    rows: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(
+        cls,
+        beliefs: Beliefs,
+        objective: Objective,
+        short: npt.NDArray[np.intp],
+        members: Sequence[Sequence[str]],
+        seed: int,
+    ) -> Outlook:
+        """From beliefs about all merges, by draws of what each member keeps.
+
+        Parameters
+        ----------
+        beliefs : Beliefs
+            About all merges.
+        objective : Objective
+            What they are worth by.
+        short : (c,) array of int
+            Places of the merges that may be the best, sorted.
+        members : sequence of sequence of str
+            Their members.
+        seed : int
+            Of the draws.
+        """
+        rows = np.flatnonzero(np.isin(beliefs.rows.merge, short))
+        merge = beliefs.rows.merge[rows]
+        joint = beliefs.joint(rows)
+        draws = draws_of(beliefs.mean[rows], joint, _DRAWS, seed)
+        utilities = np.empty((_DRAWS, len(short)))
+        slopes = np.zeros((len(short), len(rows)))
+        for column, (place, names) in enumerate(zip(short, members, strict=True)):
+            mine = merge == place
+            utilities[:, column] = objective.utility(names, draws[:, mine])
+            slopes[column, mine] = _slopes(objective, names, draws[:, mine])
+        return cls(short, utilities, slopes @ joint @ slopes.T, slopes, rows)
+
+    @property
+    def mean(self) -> Floats:
+        """Of what they are worth."""
+        return np.asarray(self.utilities.mean(axis=0))
+
+
+def _slopes(objective: Objective, members: Sequence[str], draws: Floats) -> Floats:
+    """How the utility changes with what each member keeps, the mean over draws, (k,)."""
+    step = 1e-4
+    now = objective.utility(members, draws)
+    slopes = np.empty(len(members))
+    for column in range(len(members)):
+        moved = draws.copy()
+        moved[:, column] += step
+        slopes[column] = (objective.utility(members, moved) - now).mean() / step
+    return slopes
