@@ -45,8 +45,9 @@ def search_parts(found: Mapping[str, Any]) -> list[Table | str]:
             f"Best of {measured} merges that were measured",
             ["models", "recipe", "forecast", "measured", "samples"],
             tried,
+            keys=2,
         ),
         f"{found['ended'].capitalize()}: {cost['measurements']:.0f} measurements, "
-        f"{cost['samples']:,.0f} samples, {seconds:.0f} s. No other merge is better by more than "
-        f"{found['epsilon']:g} with a probability of {found['certainty']:.0%}.",
+        f"{cost['samples']:,.0f} samples, {seconds:.0f} s. The probability that no other "
+        f"merge is better by more than {found['epsilon']:g} is {found['certainty']:.0%}.",
     ]  # fmt: skip
