@@ -14,6 +14,7 @@ from mergecast.version import __version__
 
 if TYPE_CHECKING:
     from mergecast.api.demo import demo
+    from mergecast.api.explain import Explanation, explain
     from mergecast.api.forecasts import forecast
     from mergecast.api.inputs import load_tasks
     from mergecast.api.learning import analyse, evaluate, fit, unseen_suites
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Checkpoint": "mergecast.checkpoints.checkpoint",
     "Evaluation": "mergecast.forecast.validation.evaluation",
+    "Explanation": "mergecast.api.explain",
     "Family": "mergecast.family.family",
     "Forecast": "mergecast.forecast.result",
     "Forecaster": "mergecast.forecast.forecaster",
@@ -78,6 +80,7 @@ _HOMES = {
     "demo": "mergecast.api.demo",
     "draft_tasks": "mergecast.api.task_files",
     "evaluate": "mergecast.api.learning",
+    "explain": "mergecast.api.explain",
     "fit": "mergecast.api.learning",
     "forecast": "mergecast.api.forecasts",
     "load_run": "mergecast.tables.runs",
@@ -111,6 +114,7 @@ __all__ = [
     "SUITES",
     "Checkpoint",
     "Evaluation",
+    "Explanation",
     "Family",
     "Forecast",
     "Forecaster",
@@ -130,6 +134,7 @@ __all__ = [
     "demo",
     "draft_tasks",
     "evaluate",
+    "explain",
     "fit",
     "forecast",
     "load_run",

@@ -102,6 +102,7 @@ SHOWN = {"json", "out", "verbose", "plan", "report", "analysis", "default", "sen
 CALLS = {
     "check": mc.check,
     "metrics": measure,
+    "explain": mc.explain,
     "forecast": mc.forecast,
     "measure": mc.measure,
     "fit": mc.fit,
@@ -110,6 +111,7 @@ CALLS = {
     "demo": mc.demo,
     "outcomes": mc.outcomes,
     "reproduce": mc.reproduce,
+    "search": mc.search,
     "bench run": mc.run_suite,
     "tasks check": mc.check_tasks,
     "tasks init": mc.draft_tasks,

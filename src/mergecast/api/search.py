@@ -40,7 +40,7 @@ def search(
     family: Family | str | Path,
     models: Models | None = None,
     *,
-    tasks: Tasks,
+    tasks: Tasks = None,
     objective: Kind | None = None,
     importance: Mapping[str, float] | None = None,
     require: Mapping[str, float] | None = None,
@@ -78,7 +78,7 @@ def search(
     models : str, Path, sequence of them or mapping, optional
         The fine-tuned models beside a base's path; or label to path.
     tasks : str, Path or mapping
-        A file of tasks, a suite's run folder, or label to `Task`.
+        A file of tasks, a suite's run folder, or label to `Task`; there is no search without.
     objective : {"mean", "worst", "weighted"}, optional
         What is made as large as can be, of what the members keep of their own scores; the mean,
         weighted where `importance` is given.

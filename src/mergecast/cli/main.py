@@ -18,6 +18,7 @@ from mergecast.cli import (
     check,
     demo,
     evaluate,
+    explain,
     fit,
     forecast,
     measure,
@@ -61,6 +62,7 @@ app.command("forecast", short_help="Forecast what each model keeps, and which me
 app.command("search", short_help="Find the merge worth making, make it and verify it.")(
     search.command
 )
+app.command("explain", short_help="Say what a metric or a merging method is.")(explain.command)
 app.command("report", short_help="Set a run's forecasts beside its outcomes, on one page.")(
     report.command
 )

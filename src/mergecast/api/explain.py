@@ -1,0 +1,199 @@
+"""What a metric or a merging method is, and what the measured suites say of it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mergecast.errors import UsageError
+from mergecast.evidence.metric import METRICS, MetricSpec
+from mergecast.forecast.rows import ROW_KEYS, member_rows
+from mergecast.forecast.shipped import MEASURED
+from mergecast.forecast.validation.scoring import pearson
+from mergecast.merging.method import METHODS
+from mergecast.merging.recipe import Recipe
+from mergecast.merging.recipe_text import written
+from mergecast.report.table import Table, number
+from mergecast.tables.runs import load_run
+from mergecast.tables.show import as_text
+
+if TYPE_CHECKING:
+    from mergecast.tables.outcomes import OutcomeTable
+    from mergecast.tables.pairs import PairTable
+
+#: Fewer values than this correlate by chance.
+_LEAST = 10
+
+
+@dataclass(frozen=True, repr=False)
+class Explanation:
+    """What a name stands for.
+
+    Attributes
+    ----------
+    name, kind : str
+        The name, and ``metric`` or ``method``.
+    meaning : str
+        What it is, as its function's docstring says: the definition, shapes and errors.
+    facts : mapping of str to str
+        What it declares: range, source, parameters, ….
+    suites : DataFrame
+        One row a suite that comes with mergecast. Of a metric: `r`, its correlation with what
+        members keep, the mean over merging methods, the smallest and largest of them, and how many
+        methods; of a method: what members keep by it on average, `best` what they keep by the
+        best method of each suite, and its place among the methods. Without rows where no suite
+        has it.
+    """
+
+    name: str
+    kind: str
+    meaning: str
+    facts: Mapping[str, str]
+    suites: pd.DataFrame
+
+    @property
+    def parts(self) -> list[Table | str]:
+        """What the command shows."""
+        rows: list[list[str] | None] = [
+            [str(value) if not isinstance(value, float) else number(value) for value in row]
+            for row in self.suites.itertuples(index=False)
+        ]
+        title = "Correlation with what a member keeps" if self.kind == "metric" else "What is kept"
+        said: Table | str = Table(f"{title}, by suite", list(self.suites.columns), rows)
+        if self.suites.empty:
+            said = "No measured suite has it."
+        facts = [f"{key}: {value}" for key, value in self.facts.items()]
+        return [f"{self.name} ({self.kind})", self.meaning, "\n".join(facts), said]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "meaning": self.meaning,
+            "facts": dict(self.facts),
+            "suites": self.suites.to_dict("records"),
+        }
+
+    def __repr__(self) -> str:
+        facts = [f"{key}: {value}" for key, value in self.facts.items()]
+        return as_text([f"{self.name} ({self.kind})", self.meaning, *facts], self.suites)
+
+
+def explain(name: str) -> Explanation:
+    """Say what a metric or a merging method is, and what the measured suites say of it.
+
+    Parameters
+    ----------
+    name : str
+        A metric's name, with or without its method (``superposed_expected_labelled@ties``); a
+        method's name, or a recipe's text.
+
+    Raises
+    ------
+    UsageError
+        Nothing is called so; the nearest name is said.
+
+    Examples
+    --------
+    >>> import mergecast as mc
+    >>> mc.explain("ties").facts["parameters"]
+    'density=0.2 scaling=0.3 sign=mass vote=weighted normalize=true rescale=false'
+    """
+    key = name.partition("@")[0].partition(":")[0]
+    if key in METRICS:
+        return _metric(METRICS.get(key))
+    method = name.partition("(")[0]
+    if method in METHODS:
+        return _method(Recipe.of(name))
+    raise UsageError.unknown("metric or method", name, [*METRICS.names(), *METHODS.names()])
+
+
+def _metric(spec: MetricSpec) -> Explanation:
+    low, high = spec.range
+    facts = {
+        "range": f"{low:g} to {high:g}",
+        "tier": f"{spec.tier} (the cheapest evidence that gives it)",
+        "of": "the pair" if spec.symmetric else "one model, beside the other",
+        "merging method": "one value for each" if spec.per_method else "about none",
+        "group": spec.family,
+        "sets": ", ".join(spec.sets),
+        "source": spec.source,
+    }
+    rows = [_correlation(suite, *tables, spec.key) for suite, tables in _suites()]
+    found = pd.DataFrame([row for row in rows if row])
+    return Explanation(spec.key, "metric", _meaning(spec.function), facts, found)
+
+
+def _method(recipe: Recipe) -> Explanation:
+
+    method = recipe.merging_method
+    takes = {"none": "takes none", "positive": "0 or more", "signed": "any"}
+    most = "any number" if method.max_members is None else f"{method.max_members} at most"
+    facts = {
+        "parameters": " ".join(f"{k}={written(v)}" for k, v in recipe.params.items()) or "none",
+        "models": most,
+        "weights of models": takes[method.weights],
+        "random": "yes, by the seed" if method.random else "no",
+        "source": method.reference,
+    }
+    rows = [_kept(suite, tables[1], recipe.label) for suite, tables in _suites()]
+    found = pd.DataFrame([row for row in rows if row])
+    return Explanation(recipe.label, "method", _meaning(method.kernel), facts, found)
+
+
+def _meaning(function: object) -> str:
+    """A docstring without its sections: what is said before the parameters."""
+    text = inspect.getdoc(function) or ""
+    return text.partition("\n\nParameters\n")[0].strip()
+
+
+def _suites() -> Iterator[tuple[str, tuple[PairTable, OutcomeTable]]]:
+    """The measured suites that come with mergecast, by name."""
+    for folder in sorted(path for path in MEASURED.iterdir() if path.is_dir()):
+        pairs, outcomes = load_run(folder)
+        yield pairs.suites[0], (pairs, outcomes)
+
+
+def _correlation(
+    suite: str, pairs: PairTable, outcomes: OutcomeTable, key: str
+) -> dict[str, Any] | None:
+    """How a metric goes with what members keep; None where a suite does not have it."""
+    measured = outcomes.members()
+    found = []
+    for method, truth in measured.groupby("method", sort=True):
+        rows = member_rows(pairs, str(method))
+        if key not in rows:
+            continue
+        both = rows[[*ROW_KEYS, key]].merge(truth, on=ROW_KEYS).dropna(subset=[key, "retention"])
+        if len(both) >= _LEAST and both[key].std() > 0:
+            found.append(pearson(both[key].to_numpy(), both["retention"].to_numpy()))
+    values = np.array([value for value in found if np.isfinite(value)])
+    if not len(values):
+        return None
+    return {
+        "suite": suite,
+        "r": float(values.mean()),
+        "least": float(values.min()),
+        "most": float(values.max()),
+        "methods": len(values),
+    }
+
+
+def _kept(suite: str, outcomes: OutcomeTable, method: str) -> dict[str, Any] | None:
+    """What members keep by a method in a suite's pairs; None where no pair was merged by it."""
+    means = outcomes.members().groupby("method")["retention"].mean().sort_values(ascending=False)
+    if method not in means:
+        return None
+    place = [*means.index].index(method) + 1
+    return {
+        "suite": suite,
+        "kept": float(means[method]),
+        "best": float(means.iloc[0]),
+        "place": f"{place} of {len(means)}",
+    }
