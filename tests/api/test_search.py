@@ -278,6 +278,16 @@ def test_what_makes_no_sense_is_said(family, options, said):
         find(family, **options)
 
 
+@pytest.mark.parametrize("options", [{"keep": "z"}, {"require": {"z": 0.9}}, {"size": 9}])
+def test_names_and_sizes_are_checked_before_anything_is_run(family, options, monkeypatch):
+    def never(*args, **given):
+        raise AssertionError("evidence was gathered")
+
+    monkeypatch.setattr("mergecast.api.search.gathered_forecast", never)
+    with pytest.raises(UsageError):
+        find(family, **options)
+
+
 def test_time_that_does_not_reach_for_the_forecasts(family, tmp_path, merges):
     with pytest.raises(UsageError, match="the forecasts of 3 models by 3 methods alone take"):
         find(family, budget="0.001s", cache=tmp_path / "work")

@@ -172,6 +172,11 @@ def search(
         opened = open_family(
             family, models, private=private, strict=strict, tasks=by_label, refuse=True
         )
+        sought.check(opened.names)
+        for label in listed(keep):
+            if label not in opened.names:
+                raise UsageError.unknown("model", label, opened.names)
+        sizes_asked(size, len(opened.names))
         asked = forecaster if isinstance(forecaster, Forecaster) else Forecaster.load(forecaster)
         samples = calibration if judge_of else _evidence_samples(by_label, calibration)
         if spend.seconds is not None:
@@ -193,7 +198,6 @@ def search(
             progress=progress,
         )
         names = sorted({*gathered.usable} - {*gathered.doubtful})
-        sought.check(gathered.usable)
         pool = search_pool(gathered, sizes_asked(size, len(names)), listed(keep), sought, seed)
         evidence = monotonic() - began
         if spend.seconds is not None and evidence > spend.seconds:
