@@ -60,7 +60,10 @@ class Near:
             if weights is not None:
                 change = _WEIGHTS_GAIN * change
             sd = np.hypot(priced.sd, _ERROR * change)
-            return Priced(replace(candidate, recipe=changed), priced.kept + change, sd)
+            # Superposition goes on beyond what a merge can keep, above all of spectral methods.
+            most = np.maximum(priced.kept, 1.0)
+            kept = np.minimum(priced.kept + change, most)
+            return Priced(replace(candidate, recipe=changed), kept, sd)
 
         found = []
         if recipe.strength:

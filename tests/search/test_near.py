@@ -1,0 +1,75 @@
+"""Merges near a good one: which they are, and what superposition says of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mergecast.evidence.superposition.nearby import Nearby
+from mergecast.evidence.superposition.sets import SetJudge
+from mergecast.merging import Recipe
+from mergecast.search.candidates import Candidate, Priced
+from mergecast.search.near import FACTORS, Near
+from mergecast.search.objective import Objective
+from tiny_models import tiny_session
+
+
+@pytest.fixture
+def session(tmp_path):
+    with tiny_session(tmp_path) as session:
+        yield session
+
+
+def one(method, members=("a", "b"), kept=0.9):
+    size = len(members)
+    return Priced(
+        Candidate(members, Recipe.of(method), method), np.full(size, kept), np.full(size, 0.05)
+    )
+
+
+def test_strengths_and_weights_are_looked_at(session):
+    found = Near(session, Objective())(one("task_arithmetic"))
+    recipes = [near.candidate.recipe for near in found]
+    strengths = [recipe.strength for recipe in recipes if not recipe.weights]
+    assert strengths == [float(f"{0.3 * factor:.3g}") for factor in FACTORS]
+    assert any(recipe.weights for recipe in recipes)
+    assert all(near.candidate.method == "task_arithmetic" for near in found)
+
+
+@pytest.mark.parametrize(("method", "kept"), [("task_arithmetic", 0.97), ("tsv", 1.02)])
+def test_no_merge_is_priced_above_what_models_can_keep(session, method, kept):
+    found = Near(session, Objective())(one(method, kept=kept))
+    assert found
+    assert all((near.kept <= max(kept, 1.0) + 1e-12).all() for near in found)
+    assert all((near.sd >= 0.05).all() for near in found)
+
+
+def test_a_method_without_strength_and_weights_has_no_neighbours(session):
+    assert Near(session, Objective())(one("slerp")) == []
+
+
+def test_a_strength_outside_a_method_s_range_is_left_out(session):
+    near = Near(session, Objective())(one("task_arithmetic(scaling=9)"))
+    plain = [x.candidate.recipe.strength for x in near if not x.candidate.recipe.weights]
+    assert plain == [float(f"{9 * factor:.3g}") for factor in FACTORS if 9 * factor < 10]
+
+
+def test_at_the_recipe_s_own_strength_it_is_what_superposition_says_of_the_set(session):
+    from mergecast.evidence.retention.answers import own_answers
+    from mergecast.evidence.superposition.collect import gather
+
+    nearby = Nearby.of(session, ("a", "b", "c"), "ties")
+    kept = {label: own_answers(session, label)[0] for label in "abc"}
+    shifts = gather(session, kept, ("ties",))
+    for row, task in enumerate("abc"):
+        own, others = shifts.in_set(task, "ties", 3)
+        merged = (own + sum(others.values())).float()[None]
+        judge = SetJudge.of(session, shifts, kept[task], task)
+        assert nearby.kept(1.0)[row] == pytest.approx(float(judge.values(merged)[0]), abs=1e-6)
+
+
+def test_without_any_strength_the_base_answers(session):
+    nearby = Nearby.of(session, ("a", "b"), "task_arithmetic")
+    for row, task in enumerate("ab"):
+        base = nearby.base[task].float()[None]
+        assert nearby.kept(0.0)[row] == pytest.approx(float(nearby.judges[task].values(base)[0]))
