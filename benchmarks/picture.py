@@ -16,10 +16,10 @@ import pandas as pd
 
 import mergecast as mc
 from mergecast.forecast.rows import ROW_KEYS, kin
+from mergecast.forecast.shipped import measured_folders
 from mergecast.report.plots import ticks
 from mergecast.suites.merges import SIX
 
-MEASURED = Path(mc.__file__).parent / "data" / "measured"
 TITLES = {
     "digits-14": "small ViTs, digits",
     "text-15": "MiniLM, texts",
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("-o", "--out", type=Path, default=Path("docs/forecast.svg"))
     out = parser.parse_args().out
-    pairs, outcomes = mc.load_run(*sorted(path for path in MEASURED.iterdir() if path.is_dir()))
+    pairs, outcomes = mc.load_run(*measured_folders())
     found = {}
     for suite in pairs.suites:
         others = [one for one in pairs.suites if kin(one) != kin(suite)]

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +28,7 @@ import pandas as pd
 import mergecast as mc
 from mergecast.api.gathered import gathered_forecast
 from mergecast.api.search_pool import search_pool
+from mergecast.forecast.shipped import measured_folders
 from mergecast.search.candidates import Candidate, Pool
 from mergecast.search.judge import Seen, expected_variance, levels
 from mergecast.search.objective import Objective
@@ -37,10 +38,8 @@ from mergecast.suites.folder import read_run, run_tasks
 from mergecast.suites.units import BASE_FILE, model_file
 from mergecast.tables.sets import split_members
 from mergecast.typing import Floats
+from search_ways import WAYS
 
-MEASURED = Path(mc.__file__).parent / "data" / "measured"
-#: Proposals of every other way.
-PROPOSALS = 400
 SHARES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 Z90 = 1.645
 Key = tuple[tuple[str, ...], str]
@@ -165,7 +164,7 @@ def pool_of(
 ) -> Pool:
     """Every measured merge with its forecast, by a forecaster of the other suites."""
     suite = read_run(run).run.suite_name
-    others = [path for path in sorted(MEASURED.iterdir()) if not _same(path, suite)]
+    others = [path for path in measured_folders() if not _same(path, suite)]
     forecaster = mc.fit(others)
     with TemporaryDirectory() as scratch:
         gathered = gathered_forecast(
@@ -228,7 +227,7 @@ def one_search(
             certainty=search.steps[-1].certainty, holds=_holds(measured, key, objective, judged))
     )  # fmt: skip
     if others:
-        for way, propose in (("random", _random), ("tpe", _tpe), ("cma-es", _cma_es)):
+        for way, propose in WAYS.items():
             best, samples, done = -np.inf, 0.0, set[int]()
             at = -1
             for tried in propose(keys, names, on_looked, seed):
@@ -271,58 +270,6 @@ def _holds(
     ]
     noise = np.hypot(*(one.stderr for one in parts))
     return bool(abs(parts[0].value - parts[1].value) <= Z90 * noise)
-
-
-def _random(keys: list[Key], names: list[str], values: Floats, seed: int) -> Iterator[int]:
-    del names, values
-    yield from np.random.default_rng(seed).permutation(len(keys))[:PROPOSALS].tolist()
-
-
-def _decoded(
-    keys: list[Key], names: list[str], size: float, recipe: float, parts: Sequence[float]
-) -> int:
-    """The merge of the `size` models of the highest parts."""
-    sizes, recipes = sorted({len(k[0]) for k in keys}), sorted({k[1] for k in keys})
-    k = sizes[min(int(np.clip(size, 0, 1) * len(sizes)), len(sizes) - 1)]
-    by = recipes[min(int(np.clip(recipe, 0, 1) * len(recipes)), len(recipes) - 1)]
-    chosen = tuple(sorted(names[i] for i in np.argsort(parts)[::-1][:k]))
-    return keys.index((chosen, by)) if (chosen, by) in keys else -1
-
-
-def _tpe(keys: list[Key], names: list[str], values: Floats, seed: int) -> Iterator[int]:
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(
-        direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True)
-    )
-    recipes, sizes = sorted({k[1] for k in keys}), sorted({len(k[0]) for k in keys})
-    for _ in range(PROPOSALS):
-        trial = study.ask()
-        recipe = trial.suggest_categorical("recipe", recipes)
-        size = trial.suggest_int("size", sizes[0], sizes[-1])
-        parts = [trial.suggest_float(name, 0, 1) for name in names]
-        chosen = tuple(sorted(names[i] for i in np.argsort(parts)[::-1][:size]))
-        if (chosen, recipe) not in keys:
-            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-            continue
-        at = keys.index((chosen, recipe))
-        study.tell(trial, values[at])
-        yield at
-
-
-def _cma_es(keys: list[Key], names: list[str], values: Floats, seed: int) -> Iterator[int]:
-    import cma
-
-    options = {"seed": seed + 1, "verbose": -9, "bounds": [0, 1], "maxfevals": PROPOSALS}
-    strategy = cma.CMAEvolutionStrategy([0.5] * (2 + len(names)), 0.3, options)
-    count = 0
-    while count < PROPOSALS:
-        points = strategy.ask()
-        found = [_decoded(keys, names, point[0], point[1], point[2:]) for point in points]
-        strategy.tell(points, [0.0 if at < 0 else -float(values[at]) for at in found])
-        count += len(points)
-        yield from (at for at in found if at >= 0)
 
 
 def _same(path: Path, suite: str) -> bool:

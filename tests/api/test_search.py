@@ -7,40 +7,22 @@ import json
 import numpy as np
 import pytest
 import yaml
+from search_case import find
 
 import mergecast as mc
-from mergecast.errors import ResourceError, UndefinedError, UsageError
+from mergecast.api import search_pool
+from mergecast.errors import UndefinedError, UsageError
 from mergecast.merging import Recipe, read_mergekit
 from mergecast.search import merged as merged_module
+from mergecast.search.candidates import Candidate
 from mergecast.search.samples import parts_of
 from mergecast.suites.evaluate import evaluate_merge
 from mergecast.testing.tiny import tiny_family, tiny_tasks
-
-METHODS = ("weight_avg", "task_arithmetic", "ties")
 
 
 @pytest.fixture
 def family(tmp_path):
     return tiny_family(tmp_path)
-
-
-@pytest.fixture
-def merges(monkeypatch):
-    """Every merge that is made to be measured."""
-    made = []
-    merge = merged_module.merge
-
-    def counted(family, recipe, **options):
-        made.append((recipe.label, options["members"]))
-        return merge(family, recipe, **options)
-
-    monkeypatch.setattr(merged_module, "merge", counted)
-    return made
-
-
-def find(family, **options):
-    given = {"tasks": tiny_tasks(), "methods": METHODS, "size": 2, "budget": 8, "workers": 1}
-    return mc.search(family, **(given | options))
 
 
 def test_a_search_finds_a_merge_and_verifies_it_on_test_samples(family, tmp_path):
@@ -212,94 +194,6 @@ def test_unlabelled_tasks_are_asked_whether_answers_are_kept(family):
     assert 0 <= found.verified.value <= 1
 
 
-def test_a_scorer_of_ones_own_is_the_judge(family):
-    asked = []
-
-    def scorer(path, label):
-        asked.append(label)
-        return 0.5 + 0.1 * ("heads" in str(path))
-
-    found = find(family, scorer=scorer, budget=3)
-    assert found.verified is None
-    assert found.tried["measured"].iloc[0] == pytest.approx(1.2)
-    assert "by the scorer" in found.verdict[0]
-    assert set(asked) == {"a", "b", "c"}
-
-
-def test_a_command_that_prints_a_number_is_a_scorer(family, tmp_path):
-    script = tmp_path / "score.sh"
-    script.write_text("#!/bin/sh\necho looking at $2\nls -d $1 > /dev/null && echo 0.75\n")
-    command = f"sh {script} {{model}} {{task}}"
-    found = find(family, scorer=command, budget=2, cache=tmp_path / "work")
-    assert found.tried["measured"].tolist() == pytest.approx([1.0] * len(found.tried))
-    script.unlink()
-    again = find(family, scorer=command, budget=2, cache=tmp_path / "work")
-    assert again.chosen == found.chosen
-
-
-@pytest.mark.parametrize(
-    ("scorer", "said"),
-    [
-        (lambda path, label: float("nan"), "gave nan"),
-        (lambda path, label: "good", "gave 'good'"),
-        (lambda path, label: 0.0, "the scorer gives it 0.0"),
-        ("echo 3", "names no model"),
-        ("echo {model}", "is no number"),
-        ("false {model}", "ended with 1"),
-        ("no-such-program {model}", "cannot be run"),
-    ],
-)
-def test_scorers_that_fail_are_said_at_once(family, scorer, said):
-    with pytest.raises((UsageError, UndefinedError), match=said):
-        find(family, scorer=scorer)
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"budget": "soon"}, "budget: is 'soon'"),
-        ({"budget": 1}, "is 1 measurements"),
-        ({"size": 9}, "size: is 9"),
-        ({"size": "4..2"}, "size: is '4..2'"),
-        ({"size": "few"}, "size: is 'few'"),
-        ({"keep": "z"}, "model 'z'"),
-        ({"require": {"z": 0.9}}, "requirement of model"),
-        ({"require": {"a": 95}}, "requirement of 'a'"),
-        ({"objective": "most"}, "objective 'most'"),
-        ({"objective": "weighted"}, "needs importance"),
-        ({"keep": ("a", "b", "c"), "size": 2}, "size of merges"),
-        ({"confidence": 1.0}, "epsilon and confidence"),
-        ({"methods": "tiez"}, "tiez"),
-        ({"tasks": None}, "tasks"),
-    ],
-)
-def test_what_makes_no_sense_is_said(family, options, said):
-    with pytest.raises(UsageError, match=said):
-        find(family, **options)
-
-
-@pytest.mark.parametrize("options", [{"keep": "z"}, {"require": {"z": 0.9}}, {"size": 9}])
-def test_names_and_sizes_are_checked_before_anything_is_run(family, options, monkeypatch):
-    def never(*args, **given):
-        raise AssertionError("evidence was gathered")
-
-    monkeypatch.setattr("mergecast.api.search.gathered_forecast", never)
-    with pytest.raises(UsageError):
-        find(family, **options)
-
-
-def test_time_that_does_not_reach_for_the_forecasts(family, tmp_path, merges):
-    with pytest.raises(UsageError, match="the forecasts of 3 models by 3 methods alone take"):
-        find(family, budget="0.001s", cache=tmp_path / "work")
-    assert not (tmp_path / "work").exists()
-    # What a cache holds costs nothing, so that nobody knows before.
-    find(family, budget=2, cache=tmp_path / "work")
-    count = len(merges)
-    with pytest.raises(ResourceError, match="the forecasts alone took"):
-        find(family, budget="0.001s", cache=tmp_path / "work")
-    assert len(merges) == count
-
-
 def test_a_merge_that_fails_is_named_and_left_out(family, monkeypatch):
     merge = merged_module.merge
 
@@ -312,3 +206,45 @@ def test_a_merge_that_fails_is_named_and_left_out(family, monkeypatch):
     found = find(family, keep=("a", "b"), methods=("ties", "weight_avg"))
     assert found.chosen.recipe.method == "weight_avg"
     assert any("an answer is not finite" in one for one in found.left_out)
+
+
+def test_other_methods_in_the_same_cache_are_another_study(family, tmp_path):
+    find(family, methods="ties", budget=2, cache=tmp_path / "work")
+    found = find(family, methods=("ties", "weight_avg"), budget=2, cache=tmp_path / "work")
+    assert found.advice == "merge"
+
+
+def test_features_are_compared_with_the_model_s_own(family, monkeypatch):
+    tasks = tiny_tasks(labelled=False)
+    monkeypatch.setattr(type(tasks["a"]), "outputs", property(lambda self: "features"))
+    states = []
+    read = merged_module.Session.state
+
+    def counted(self, label):
+        states.append(label)
+        return read(self, label)
+
+    with merged_module.Session(family, tasks) as session, merged_module.Workers(1) as workers:
+        judge = merged_module.MergeJudge(session, workers)
+        merge = Candidate(("a", "b"), Recipe("weight_avg"), "weight_avg")
+        monkeypatch.setattr(merged_module.Session, "state", counted)
+        [few] = judge.see([(merge, 50)])
+        [more] = judge.see([(merge, 64)])
+    assert states == []
+    assert not any(one.labelled for one in judge.parts.values())
+    assert ((few.kept > 0) & (few.kept < 1)).all()
+    assert more.samples == 64
+
+
+def test_what_nobody_forecast_is_not_shown_as_a_forecast(family, monkeypatch):
+    made = search_pool.own_errors
+
+    def unknown(rows, level):
+        rows["retention"] = np.nan
+        return made(rows, level)
+
+    monkeypatch.setattr(search_pool, "own_errors", unknown)
+    found = find(family, budget=3)
+    assert found.tried["forecast"].isna().all()
+    assert all(row["forecast"] is None for row in found.to_dict()["kept"])
+    assert found.tried["measured"].notna().all()

@@ -77,6 +77,7 @@ def found():
         "base": "base/",
         "models": {"a": "a/", "b": "b/", "c": "c/"},
         "out": "merged",
+        "mergekit": "mergekit.yml",
     }
 
 

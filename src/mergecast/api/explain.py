@@ -13,7 +13,7 @@ import pandas as pd
 from mergecast.errors import UsageError
 from mergecast.evidence.metric import METRICS, MetricSpec
 from mergecast.forecast.rows import ROW_KEYS, member_rows
-from mergecast.forecast.shipped import MEASURED
+from mergecast.forecast.shipped import measured_folders
 from mergecast.forecast.validation.scoring import pearson
 from mergecast.merging.method import METHODS
 from mergecast.merging.recipe import Recipe
@@ -155,7 +155,7 @@ def _meaning(function: object) -> str:
 
 def _suites() -> Iterator[tuple[str, tuple[PairTable, OutcomeTable]]]:
     """The measured suites that come with mergecast, by name."""
-    for folder in sorted(path for path in MEASURED.iterdir() if path.is_dir()):
+    for folder in measured_folders():
         pairs, outcomes = load_run(folder)
         yield pairs.suites[0], (pairs, outcomes)
 

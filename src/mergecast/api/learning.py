@@ -11,7 +11,7 @@ import pandas as pd
 
 from mergecast.errors import UsageError
 from mergecast.forecast.forecaster import Forecaster
-from mergecast.forecast.shipped import MEASURED
+from mergecast.forecast.shipped import measured_folders
 from mergecast.forecast.unseen_suites import SuiteScores, score_suites
 from mergecast.forecast.validation import evaluate as validation
 from mergecast.forecast.validation.choices import choices
@@ -219,7 +219,7 @@ def unseen_suites(
     UsageError, TableError
         No such folder or tier, a broken table, all suites of one kind.
     """
-    shipped = sorted(path for path in MEASURED.iterdir() if path.is_dir())
+    shipped = measured_folders()
     tables = load_run(*shipped, *runs)
     return score_suites(tables, listed(tiers), progress, workers)
 

@@ -12,6 +12,7 @@ import pandas as pd
 from mergecast.errors import UndefinedError
 from mergecast.evidence.session import Session
 from mergecast.merging.recipe import STRENGTH, Recipe
+from mergecast.merging.recipe_text import three_digits
 from mergecast.report.table import Table, number
 from mergecast.runtime.progress import Progress
 from mergecast.tables.show import as_text
@@ -165,7 +166,7 @@ class MergeSearch:
         unit = float(np.sqrt(np.mean(np.square(lengths)))) / way.length
 
         def kept(strength: float) -> float:
-            changed = recipe.at(_short(strength))
+            changed = recipe.at(three_digits(strength))
             return self.trial("strength", changed, way.at(changed.params[STRENGTH]))
 
         most = len(_GRID) + _LOOKS
@@ -189,12 +190,12 @@ class MergeSearch:
         def loss(logs: Array) -> float:
             factors = np.exp(logs - logs.mean())
             weights = {
-                one: _short(recipe.weights.get(one, 1.0) * factor)
+                one: three_digits(recipe.weights.get(one, 1.0) * factor)
                 for one, factor in zip(members, factors, strict=True)
             }
             changed = replace(recipe, weights=weights)
             if free and recipe.strength is not None:
-                changed = changed.at(_short(recipe.strength * np.exp(logs.mean())))
+                changed = changed.at(three_digits(recipe.strength * np.exp(logs.mean())))
             return -_finite(self.trial("weights", changed))
 
         most = _MERGES * len(members)
@@ -218,11 +219,6 @@ class MergeSearch:
     def _best(self) -> Recipe:
         values = np.nan_to_num([row[self._objective] for _, row in self._tried], nan=-np.inf)
         return self._tried[int(values.argmax())][0]
-
-
-def _short(number: float) -> float:
-    """Three digits, as they are printed and can be given again."""
-    return float(f"{number:.3g}")
 
 
 def _finite(value: float) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from mergecast.checkpoints.folder_writer import write_json
 from mergecast.errors import UsageError
 from mergecast.family.family import Family
-from mergecast.family.task_heads import own_names
+from mergecast.family.task_heads import has_heads
 from mergecast.merging import write_merge
 from mergecast.merging.mergekit_text import mergekit_text
 from mergecast.report.model_card import model_card
@@ -56,17 +56,18 @@ def write_merged(
     """
     narrow = family.subset(found.members)
     found = replace(found, out=out)
-    plain = found.to_dict()
+    try:
+        text, why_not = mergekit_text(found.chosen.recipe, found.base, found.members_at), ""
+    except UsageError as error:
+        text, why_not = "", f"{error.thing} {error.problem}"
+    plain = {**found.to_dict(), "mergekit": why_not or MERGEKIT}
 
     def beside(folder: Path) -> None:
         (folder / CARD).write_text(model_card(plain), encoding="utf-8")
         write_json(folder / RECORD, plain)
         write_search_page(plain, folder / PAGE)
-        try:
-            text = mergekit_text(found.chosen.recipe, found.base, found.members_at)
-        except UsageError:
-            return  # the card says that mergekit has no such recipe
-        (folder / MERGEKIT).write_text(text, encoding="utf-8")
+        if text:
+            (folder / MERGEKIT).write_text(text, encoding="utf-8")
 
     kept = ("objective", "verified", "kept", "believed", "certainty", "ended", "cost")
     write_merge(
@@ -76,7 +77,7 @@ def write_merged(
         device=device,
         workers=workers,
         overwrite=overwrite,
-        heads=any(own_names(narrow, label) for label in narrow.names),
+        heads=has_heads(narrow),
         notes={"search": {key: plain[key] for key in kept}},
         extra=beside,
     )

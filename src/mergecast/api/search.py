@@ -15,6 +15,7 @@ from mergecast.api.merged_model import write_merged
 from mergecast.api.search_budget import refuse_too_short
 from mergecast.api.search_pool import search_pool, sizes_asked
 from mergecast.api.search_result import search_result
+from mergecast.checkpoints.folder_writer import refuse_folder
 from mergecast.errors import ResourceError, UsageError
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import CALIBRATION, ProbeSettings
@@ -172,6 +173,9 @@ def search(
         opened = open_family(
             family, models, private=private, strict=strict, tasks=by_label, refuse=True
         )
+        if out is not None:
+            inputs = [opened.base.path, *(one.path for one in opened.models.values())]
+            refuse_folder(Path(out), inputs, overwrite=overwrite)
         sought.check(opened.names)
         for label in listed(keep):
             if label not in opened.names:
@@ -226,7 +230,7 @@ def search(
             if not answered:
                 found.refine = None
             trials = Trials(
-                Path(folder), _study(session, sought, seed), pool.labels, _methods(found)
+                Path(folder), _study(session, sought, seed, pool.methods), pool.labels, pool.methods
             )
             told = _Told(found, trials, progress or Silent(), spend.looks)
             found.told = told
@@ -279,14 +283,10 @@ def _evidence_samples(tasks: Mapping[str, Task], asked: int | None) -> int | Non
     return asked or min(most, CALIBRATION)
 
 
-def _methods(found: Search) -> list[str]:
-    return sorted({one.candidate.method for one in found.priced})
-
-
-def _study(session: Session, sought: Objective, seed: int) -> str:
+def _study(session: Session, sought: Objective, seed: int, methods: Sequence[str]) -> str:
     """A name that another search does not have."""
     from mergecast.runtime.store import text_digest
 
     models = {label: session.digest(label) for label in sorted(session.family.names)}
-    words = f"{session.base_digest} {models} {sought} {seed}"
+    words = f"{session.base_digest} {models} {sought} {seed} {methods}"
     return f"mergecast {text_digest(words)[:12]}"

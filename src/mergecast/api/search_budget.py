@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
@@ -38,7 +39,7 @@ def refuse_too_short(
     names = [label for label in family.names if label in tasks]
     if not names:
         return
-    with Session(family, tasks, ProbeSettings(**{**vars(settings), "cache": None})) as session:
+    with Session(family, tasks, replace(settings, cache=None)) as session:
         probe = session.load(names[0])
         batch = next(iter(session.samples(names[0]).batches(settings.batch_size)))
         probe.forward(batch)

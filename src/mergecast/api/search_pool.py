@@ -139,7 +139,8 @@ def _of_size(
         values = np.where(np.isnan(values).any(axis=1, keepdims=True), np.nan, values)
         model = made.forecaster.tiers[made.tier].get(method)
         for members, numbers in zip(sets, values, strict=True):
-            if np.isnan(numbers).any() or model is None:
+            known = model is not None and not np.isnan(numbers).any()
+            if model is None or not known:
                 numbers, sd = _unknown(values, size), np.full(size, _UNKNOWN_SD)
             else:
                 lower, upper = interval_of_new(model, numbers, made.level)
@@ -147,7 +148,7 @@ def _of_size(
                 half = np.where(np.isfinite(half), half, _UNKNOWN_SD)
                 sd = half / ndtri((1 + made.level) / 2) * (1.0 if answered else _FROM_PAIRS)
             sd = np.clip(sd, 1e-3, _UNKNOWN_SD)
-            priced.append(Priced(Candidate(members, seeded[method], method), numbers, sd))
+            priced.append(Priced(Candidate(members, seeded[method], method), numbers, sd, known))
     return priced, said
 
 
@@ -163,11 +164,12 @@ def _pairs(
             continue
         ordered = both.set_index("member").loc[[left, right]]
         kept, sd = (ordered[key].to_numpy(dtype="float64") for key in ("retention", "error"))
-        if np.isnan(kept).any():
+        known = not np.isnan(kept).any()
+        if not known:
             mean = means[method] if np.isfinite(means[method]) else _UNKNOWN
             kept, sd = np.full(2, mean), np.full(2, _UNKNOWN_SD)
         candidate = Candidate((left, right), recipes[method], method)
-        found.append(Priced(candidate, kept, np.clip(sd, 1e-3, _UNKNOWN_SD)))
+        found.append(Priced(candidate, kept, np.clip(sd, 1e-3, _UNKNOWN_SD), known))
     return found
 
 

@@ -72,7 +72,7 @@ def search_result(
         chosen=one.candidate,
         advice=MERGE if bool(sought.met(members, kept)) else DO_NOT_MERGE,
         objective=sought,
-        forecast=one.kept,
+        forecast=one.forecast,
         forecast_sd=one.sd,
         believed=float(sought.value(members, found.kept(beliefs, best))),
         certainty=last.certainty,

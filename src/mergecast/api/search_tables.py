@@ -28,7 +28,7 @@ def tried_table(found: Search, beliefs: Beliefs) -> pd.DataFrame:
         rows.append(
             {
                 **joined(one.candidate),
-                "forecast": float(found.objective.value(members, one.kept)),
+                "forecast": float(found.objective.value(members, one.forecast)),
                 "measured": float(found.objective.value(members, seen.kept)),
                 "stderr": float(drawn.std()),
                 "believed": float(value[place]),
@@ -47,7 +47,9 @@ def untried_table(found: Search, beliefs: Beliefs) -> pd.DataFrame:
         {
             **joined(found.priced[row].candidate),
             "forecast": float(
-                found.objective.value(found.priced[row].candidate.members, found.priced[row].kept)
+                found.objective.value(
+                    found.priced[row].candidate.members, found.priced[row].forecast
+                )
             ),
             "believed": float(value[row]),
             "sd": float(spread[row]),

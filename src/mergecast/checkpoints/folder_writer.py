@@ -83,10 +83,7 @@ class FolderWriter:
         self._record = dict(record or {})
         self._beside = beside
         self._writers: dict[str, SafetensorsWriter] = {}
-        _refuse_inputs(self.folder, inputs)
-        _refuse_place(self.folder)
-        if not overwrite:
-            _refuse_foreign(self.folder)
+        refuse_folder(folder, inputs, overwrite=overwrite)
 
     @contextmanager
     def open(self) -> Iterator[FolderWriter]:
@@ -133,6 +130,15 @@ class FolderWriter:
             self._beside(temporary, self._shards)
         files = sorted({MARKER, *(file.name for file in temporary.iterdir())})
         write_json(temporary / MARKER, {**self._record, "files": files})
+
+
+def refuse_folder(folder: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
+    """Raise UsageError for a folder that may not be written; arguments as of `FolderWriter`."""
+    folder = _resolved(folder)
+    _refuse_inputs(folder, inputs)
+    _refuse_place(folder)
+    if not overwrite:
+        _refuse_foreign(folder)
 
 
 def _resolved(path: Path) -> Path:

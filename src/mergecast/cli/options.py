@@ -33,9 +33,7 @@ RunsArgument = Annotated[
 ]
 ObjectiveOption = Annotated[
     Objective | None,
-    typer.Option(
-        "--objective", help="What is made as large as can be: mean; weighted by --importance."
-    ),
+    typer.Option("--objective", help="What is made as large as can be; the mean by default."),
 ]
 OptionalRunsArgument = Annotated[
     list[Path] | None,

@@ -26,6 +26,11 @@ def shared_heads(family: Family) -> list[str]:
     return [name for name in family.shared if name in heads]
 
 
+def has_heads(family: Family) -> bool:
+    """Whether a model has what a merge does not take, see `own_names`."""
+    return any(own_names(family, label) for label in family.names)
+
+
 def own_names(family: Family, label: str) -> list[str]:
     """What a model has and a merge does not take: its head, and what differs in shape.
 

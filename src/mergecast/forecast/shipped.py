@@ -12,6 +12,11 @@ MEASURED = DATA / "measured"
 DEFAULT = "suites"
 
 
+def measured_folders() -> list[Path]:
+    """The folders in `MEASURED`, sorted."""
+    return sorted(path for path in MEASURED.iterdir() if path.is_dir())
+
+
 def shipped_forecasters(folder: Path | None = None) -> list[str]:
     """Names of the forecasters that come with the package, sorted."""
     return sorted(path.stem for path in (folder or DATA).glob("*.json"))

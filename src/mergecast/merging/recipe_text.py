@@ -19,6 +19,11 @@ _ENTRY = re.compile(rf'\s*({_QUOTED}|[^\s:,"][^:,"]*?)\s*:\s*([^\s,"][^,"]*)(?:,
 _PLAIN = re.compile(r"[\w./~-]+")
 
 
+def three_digits(number: float) -> float:
+    """A number as short as it is printed and can be given again."""
+    return float(f"{number:.3g}")
+
+
 def written(value: object) -> str:
     """A parameter's value as it is written on the command line and printed everywhere."""
     if isinstance(value, Mapping):

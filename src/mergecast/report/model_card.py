@@ -16,7 +16,7 @@ def model_card(found: Mapping[str, Any]) -> str:
     Parameters
     ----------
     found : mapping
-        Plain data.
+        Plain data, with `mergekit` beside it: the file that makes the merge there, or why none.
 
     Returns
     -------
@@ -78,8 +78,8 @@ def model_card(found: Mapping[str, Any]) -> str:
         "",
         f"{cost['measurements']:.0f} measurements of {len(found['tried'])} merges, "
         f"{cost['samples']:,.0f} samples answered by them. {found['ended'].capitalize()}. "
-        "`search.html` shows all that was tried, `mergecast.json` has the record; `mergekit.yml`, "
-        "if it is there, makes the same merge with mergekit.",
+        "`search.html` shows all that was tried, `mergecast.json` has the record. With mergekit: "
+        f"{found['mergekit']}.",
         "",
     ]
     return "\n".join(lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -54,11 +54,19 @@ class Priced:
         What each member is forecast to keep.
     sd : (k,) array
         Standard deviation of the forecasts' errors.
+    known : bool
+        Whether there is a forecast; else `kept` is what is believed of a merge that nobody knows.
     """
 
     candidate: Candidate
     kept: Floats
     sd: Floats
+    known: bool = True
+
+    @property
+    def forecast(self) -> Floats:
+        """What is shown as the forecast, (k,): NaN where there is none."""
+        return self.kept if self.known else np.full(len(self.kept), np.nan)
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,12 @@ class Pool:
 
     labels: tuple[str, ...]
     priced: Sequence[Priced]
-    left_out: tuple[str, ...] = field(default=())
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def methods(self) -> list[str]:
+        """What the merges are made by, sorted."""
+        return sorted({one.candidate.method for one in self.priced})
 
     def best(self, utilities: Floats, most: int) -> Pool:
         """The `most` merges of the highest utility, in their old order."""

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from mergecast.errors import UndefinedError
 from mergecast.search.candidates import Candidate
 from mergecast.typing import Floats
 
@@ -39,10 +40,17 @@ class Seen:
 
     @classmethod
     def of(cls, merged: Sequence[Floats], single: Sequence[Floats]) -> Seen:
-        """From scores of every member's samples, of the merge and of its own model, (n,) each."""
+        """From scores of every member's samples, of the merge and of its own model, (n,) each.
+
+        Raises UndefinedError where a model's own score on them is 0: there is nothing to keep.
+        """
         kept, variance = np.empty(len(merged)), np.empty(len(merged))
         for row, (m, s) in enumerate(zip(merged, single, strict=True)):
             share, n = s.mean(), len(m)
+            if not share > 0:
+                raise UndefinedError(
+                    "what is kept", f"a model's own score on {n} samples of its task is {share:g}"
+                )
             kept[row] = m.mean() / share
             # The ratio of two means over paired samples, see `retention_stderr`.
             residuals = (m - kept[row] * s) / share

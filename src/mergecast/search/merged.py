@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,15 +13,13 @@ from torch.nn import functional
 
 from mergecast.errors import FamilyError, UndefinedError, UsageError
 from mergecast.evidence.session import Session
-from mergecast.evidence.settings import ProbeSettings
 from mergecast.merging import merge
 from mergecast.runtime.stage import Stage
 from mergecast.runtime.workers import Workers
 from mergecast.search.candidates import Candidate
 from mergecast.search.judge import Seen, expected_variance, levels
 from mergecast.search.samples import Parts, part, parts_of
-from mergecast.suites.evaluate import merged_state, outcome_stage, single_stage
-from mergecast.suites.merges import told
+from mergecast.suites.evaluate import merged_state, outcome_spec, outcome_stage, single_stage
 from mergecast.tasks.measure import measure
 from mergecast.tasks.task import Samples
 from mergecast.typing import Floats
@@ -105,7 +103,10 @@ class MergeJudge:
             self._scores[candidate.key] = whole
             self.samples += sum(map(len, scores))
             single = [self.single[x][: look.last] for x in candidate.members]
-            seen.append(Seen.of(whole, single))
+            try:
+                seen.append(Seen.of(whole, single))
+            except UndefinedError as error:
+                seen.append(str(error))
         return seen
 
     def verify(self, candidate: Candidate) -> Seen:
@@ -137,6 +138,7 @@ class _Bench:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._merged: tuple[str, Mapping[str, Tensor]] | None = None
+        self._features: dict[tuple[str, bool], Tensor] = {}
 
     @cached_property
     def parts(self) -> dict[str, Parts]:
@@ -146,9 +148,7 @@ class _Bench:
     def pickled(self) -> bytes:
         """All that another process needs to take looks; its store is this one's."""
         one = self._session
-        _ = one.store
-        cache = one.store.folder
-        settings = ProbeSettings(**{**vars(one.settings), "cache": cache})
+        settings = replace(one.settings, cache=one.store.folder)
         try:
             return pickle.dumps((one.family, one.tasks, settings, one.merges))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -161,8 +161,8 @@ class _Bench:
         samples = self.parts[label].held if held else self.parts[label].looked
 
         def compute() -> dict[str, object]:
-            own = self._session.state(label)
-            return {"scores": self._scores(label, own, samples)}
+            own = self._own_features(label, held=held)
+            return {"scores": self._scores(label, self._session.state(label), samples, own)}
 
         spec = self._session.spec(single_stage().with_uses(LOOK), label, samples)
         return np.asarray(self._session.unit(spec, compute)["scores"], dtype=np.float64)
@@ -176,27 +176,17 @@ class _Bench:
             parts = self.parts[label]
             samples = parts.held if asked.held else parts.looked
             chosen[label] = part(samples, asked.first, min(asked.last, len(samples)))
-        members = {
-            label: session.spec(
-                stage, label, some, base=session.base_digest, shared=session.shared_digest
-            )
-            for label, some in chosen.items()
-        }
-        spec = {
-            "members": members,
-            **told(candidate.recipe),
-            "seed": candidate.recipe.seed,
-            "batchnorm": session.merges.reestimate_batchnorm,
-        }
+        spec = outcome_spec(session, candidate.recipe, chosen, stage, session.settings.batch_size)
 
         def compute() -> dict[str, object]:
-            batch = session.settings.batch_size
+            batch, scores = session.settings.batch_size, {}
             try:
                 merged = self._made(candidate)
-                scores = {
-                    label: self._scores(label, merged_state(session, merged, label, batch), some)
-                    for label, some in chosen.items()
-                }
+                for label, some in chosen.items():
+                    own = self._own_features(label, held=asked.held)
+                    own = None if own is None else own[asked.first : asked.last]
+                    state = merged_state(session, merged, label, batch)
+                    scores[label] = self._scores(label, state, some, own)
             except (FamilyError, UndefinedError, UsageError) as error:
                 return {"missing": str(error)}
             return {"scores": scores}
@@ -215,24 +205,38 @@ class _Bench:
             self._merged = (candidate.key, made)
         return self._merged[1]
 
-    def _scores(self, label: str, state: Mapping[str, Tensor], samples: Samples) -> list[float]:
-        """The score of every sample; raises UndefinedError where there is none."""
-        session = self._session
-        probe = session.probe(label)
-        if session.task(label).outputs == "features":
-            batch = session.settings.batch_size
-            own = probe.logits(session.state(label), samples, batch).double()
-            here = probe.logits(state, samples, batch).double()
-            return _similar(own, here).tolist()
+    def _own_features(self, label: str, *, held: bool) -> Tensor | None:
+        """A model's own features, which are compared, of samples of its task; None for classes."""
+        if self._session.task(label).outputs != "features":
+            return None
+        key = (label, held)
+        if key not in self._features:
+            samples = self.parts[label].held if held else self.parts[label].looked
+            probe, own = self._session.probe(label), self._session.state(label)
+            batch = self._session.settings.batch_size
+            self._features[key] = probe.logits(own, samples, batch).double()
+        return self._features[key]
+
+    def _scores(
+        self, label: str, state: Mapping[str, Tensor], samples: Samples, own: Tensor | None
+    ) -> list[float]:
+        """The score of every sample, by its `own` features where they are what is compared.
+
+        Raises UndefinedError where there is none.
+        """
+        batch, probe = self._session.settings.batch_size, self._session.probe(label)
+        if own is not None:
+            return _similar(own, probe.logits(state, samples, batch).double())
         probe.load(state)
-        found = measure(probe, samples, session.settings.batch_size)
+        found = measure(probe, samples, batch)
         if "score" in found.missing:
             raise UndefinedError(f"model {label!r}", f"has no score: {found.missing['score']}")
         return list(found.samples)
 
 
-def _similar(own: Tensor, here: Tensor) -> Tensor:
-    return functional.cosine_similarity(own, here, dim=-1).clamp(0, 1)
+def _similar(own: Tensor, here: Tensor) -> list[float]:
+    similar: list[float] = functional.cosine_similarity(own, here, dim=-1).clamp(0, 1).tolist()
+    return similar
 
 
 _BENCHES: dict[bytes, _Bench] = {}

@@ -54,8 +54,10 @@ class Objective:
                 "give importance, a=2,b=1, with the objective weighted, and only with it",
             )
         for label, value in self.importance.items():
-            if not (np.isfinite(value) and value > 0):
-                raise UsageError(f"importance of {label!r}", f"is {value}", "give a number above 0")
+            if not (isinstance(value, int | float) and np.isfinite(value) and value > 0):
+                raise UsageError(
+                    f"importance of {label!r}", f"is {value!r}", "give a number above 0"
+                )
         for label, value in self.required.items():
             if not 0 < value <= 1.5:
                 raise UsageError(

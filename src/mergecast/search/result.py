@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ class SearchResult:
     objective : Objective
         What was sought and required.
     forecast, forecast_sd : (k,) array
-        What each member of the chosen merge was forecast to keep before anything was measured, and
-        the error that the forecast gave itself.
+        What each member of the chosen merge was forecast to keep before anything was measured, NaN
+        where there was no forecast, and the error that it gave itself.
     believed : float
         The objective of the chosen merge after the search, on the samples that it looked at.
     certainty : float
@@ -155,7 +156,8 @@ class SearchResult:
         found = self.verified
         rows = []
         for place, label in enumerate(self.members):
-            row: dict[str, Any] = {"model": label, "forecast": float(self.forecast[place])}
+            told = float(self.forecast[place])
+            row: dict[str, Any] = {"model": label, "forecast": None if isnan(told) else told}
             if found is not None:
                 row |= {
                     "kept": float(found.kept[place]),

@@ -79,12 +79,12 @@ class Search:
         self._rows = Rows.of(self.pool.labels, self.priced)
         self._refined: set[tuple[str, tuple[str, ...]]] = set()
         self._looked = self._idle = 0
+        self._known: tuple[tuple[int, int], Beliefs, Outlook] | None = None
 
     def run(self) -> None:
         """Search until the best is known, everything is measured, or the budget is spent."""
         while not self.ended:
-            beliefs = self.beliefs()
-            found = self._outlook(beliefs)
+            beliefs, found = self._now()
             self.ended = self._out_of_budget
             if self.ended or self._grown(found):
                 continue
@@ -130,6 +130,14 @@ class Search:
             raise UndefinedError("merges", f"none was measured: {reason}")
         value, _ = self.utilities(self.beliefs())
         return max(self.seen, key=lambda place: (value[place], -place))
+
+    def _now(self) -> tuple[Beliefs, Outlook]:
+        """What is believed now; worked out once for every measurement and every new merge."""
+        at = (self._looked, len(self.priced))
+        if self._known is None or self._known[0] != at:
+            beliefs = self.beliefs()
+            self._known = (at, beliefs, self._outlook(beliefs))
+        return self._known[1:]
 
     def _outlook(self, beliefs: Beliefs) -> Outlook:
         value, spread = self.utilities(beliefs)
@@ -233,8 +241,7 @@ class Search:
                 continue
             self.seen[place] = seen
             cost = self.judge.cost(candidate, level - old)
-            beliefs = self.beliefs()
-            outlook = self._outlook(beliefs)
+            beliefs, outlook = self._now()
             value, _ = self.utilities(beliefs)
             best = max(self.seen, key=lambda one: (value[one], -one))
             column = int(np.searchsorted(outlook.short, best))

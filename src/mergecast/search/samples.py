@@ -99,8 +99,9 @@ def _parts(session: Session, label: str) -> Parts:
         last = task.samples(min(held, MOST_HELD), seed, "test")
     else:
         last = part(whole, looked, looked + min(held, MOST_HELD))
-    labelled = first.labels is not None and last.labels is not None
-    if not labelled and task.outputs == "classes":
+    classes = task.outputs == "classes"
+    labelled = classes and first.labels is not None and last.labels is not None
+    if classes and not labelled:
         first, last = (_own_answers(session, label, some) for some in (first, last))
     return Parts(first, last, from_test, labelled)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.evidence.session import Session
-from mergecast.family.task_heads import own_names
+from mergecast.family.task_heads import has_heads
 from mergecast.merging import write_merge
 from mergecast.runtime.stage import Stage
 from mergecast.search.candidates import Candidate
@@ -100,7 +100,7 @@ class ScorerJudge:
         self.single: dict[str, float] = {}
         for label in sorted(session.family.names):
             path = session.family.models[label].path
-            score = self._kept({"model": session.digest(label)}, {label: path})[label]
+            score = self._kept({"models": {label: session.digest(label)}}, {label: path})[label]
             if not score > 0:
                 raise UndefinedError(
                     f"model {label!r}",
@@ -152,7 +152,7 @@ class ScorerJudge:
     def _written(self, candidate: Candidate, out: Path) -> dict[str, Path]:
         """Where each member's model is, once the merge is written."""
         family = self._session.family.subset(candidate.members)
-        heads = any(own_names(family, label) for label in family.names)
+        heads = has_heads(family)
         write_merge(family, candidate.recipe, out, heads=heads, unchecked=True)
         return {label: out / "heads" / label if heads else out for label in candidate.members}
 

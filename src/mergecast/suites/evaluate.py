@@ -18,13 +18,14 @@ from mergecast.evidence.session import Session
 from mergecast.evidence.settings import MergeSettings
 from mergecast.family import Family
 from mergecast.merging import METHODS, merge
-from mergecast.merging.recipe import Given
+from mergecast.merging.recipe import Given, Recipe
 from mergecast.merging.run import MERGE
 from mergecast.merging.stand_ins import with_own_head
 from mergecast.runtime.stage import Stage
+from mergecast.suites.merges import told
 from mergecast.tasks.measure import EVALUATION, QUANTITIES, TaskScore, majority, measure
 from mergecast.tasks.standing import Standing
-from mergecast.tasks.task import Split, Task
+from mergecast.tasks.task import Samples, Split, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +47,44 @@ def single_stage() -> Stage:
 def outcome_stage(method: str) -> Stage:
     """What the scores of a merge are made by."""
     return OUTCOME.with_uses(MERGE, METHODS.get(method).stage, BATCHNORM, EVALUATION)
+
+
+def outcome_spec(
+    session: Session,
+    recipe: Recipe,
+    samples: Mapping[str, Samples],
+    stage: Stage,
+    batch_size: int | None = None,
+) -> dict[str, object]:
+    """What the scores of a merge on some samples of every member are stored under: content alone.
+
+    Parameters
+    ----------
+    session : Session
+        Family and tasks.
+    recipe : Recipe
+        How the members are merged.
+    samples : mapping of str to Samples
+        Every member's label to what it is scored on.
+    stage : Stage
+        What they are made by.
+    batch_size : int, optional
+        Samples run at once, where BatchNorm's statistics depend on it.
+    """
+    shared = {"base": session.base_digest, "shared": session.shared_digest}
+    anew = session.merges.reestimate_batchnorm
+    spec: dict[str, object] = {
+        "members": {x: session.spec(stage, x, some, **shared) for x, some in samples.items()},
+        **told(recipe),
+        "seed": recipe.seed,
+        "batchnorm": anew,
+    }
+    if anew:
+        spec["batch_size"] = batch_size
+        spec["calibration"] = {
+            label: session.task(label).samples(None, 0, "calibration").digest() for label in samples
+        }
+    return spec
 
 
 def session_of(

@@ -21,10 +21,11 @@ from mergecast.runtime.stage import Stage
 from mergecast.suites.evaluate import (
     evaluate_merge,
     evaluate_single,
+    outcome_spec,
     outcome_stage,
     single_stage,
 )
-from mergecast.suites.merges import Merge, told
+from mergecast.suites.merges import Merge
 from mergecast.suites.tables import outcomes_table, samples_table
 from mergecast.tables.io import write_table
 from mergecast.tables.outcomes import OutcomeTable
@@ -168,17 +169,10 @@ class _Own:
 
     def merge(self, recipe: Recipe, members: tuple[str, ...]) -> _Unit:
         """A merge on its members' test samples."""
-        how, stage = self.session.merges, outcome_stage(recipe.method)
-        spec = {
-            "members": {label: self._spec(stage, label) for label in members},
-            **told(recipe),
-            "seed": recipe.seed,
-            "batchnorm": how.reestimate_batchnorm,
-        }
-        if how.reestimate_batchnorm:
-            spec["batch_size"] = self.session.settings.batch_size
-            spec["calibration"] = {label: self._calibration(label) for label in members}
         batch_size = self.session.settings.batch_size
+        samples = {label: self.session.test_samples(label) for label in members}
+        stage = outcome_stage(recipe.method)
+        spec = outcome_spec(self.session, recipe, samples, stage, batch_size)
 
         def run() -> dict[str, Any]:
             return {"tasks": evaluate_merge(self.session, members, recipe, batch_size)}
@@ -215,6 +209,3 @@ class _Own:
             base=self.session.base_digest,
             shared=self.session.shared_digest,
         )
-
-    def _calibration(self, label: str) -> str:
-        return self.session.task(label).samples(None, 0, "calibration").digest()

@@ -1,0 +1,56 @@
+"""Scorers of people's own as the judge of a search."""
+
+from __future__ import annotations
+
+import pytest
+from search_case import find
+
+from mergecast.errors import UndefinedError, UsageError
+from mergecast.testing.tiny import tiny_family
+
+
+@pytest.fixture
+def family(tmp_path):
+    return tiny_family(tmp_path)
+
+
+def test_a_scorer_of_ones_own_is_the_judge(family):
+    asked = []
+
+    def scorer(path, label):
+        asked.append(label)
+        return 0.5 + 0.1 * ("heads" in str(path))
+
+    found = find(family, scorer=scorer, budget=3)
+    assert found.verified is None
+    assert found.tried["measured"].iloc[0] == pytest.approx(1.2)
+    assert "by the scorer" in found.verdict[0]
+    assert set(asked) == {"a", "b", "c"}
+
+
+def test_a_command_that_prints_a_number_is_a_scorer(family, tmp_path):
+    script = tmp_path / "score.sh"
+    script.write_text("#!/bin/sh\necho looking at $2\nls -d $1 > /dev/null && echo 0.75\n")
+    command = f"sh {script} {{model}} {{task}}"
+    found = find(family, scorer=command, budget=2, cache=tmp_path / "work")
+    assert found.tried["measured"].tolist() == pytest.approx([1.0] * len(found.tried))
+    script.unlink()
+    again = find(family, scorer=command, budget=2, cache=tmp_path / "work")
+    assert again.chosen == found.chosen
+
+
+@pytest.mark.parametrize(
+    ("scorer", "said"),
+    [
+        (lambda path, label: float("nan"), "gave nan"),
+        (lambda path, label: "good", "gave 'good'"),
+        (lambda path, label: 0.0, "the scorer gives it 0.0"),
+        ("echo 3", "names no model"),
+        ("echo {model}", "is no number"),
+        ("false {model}", "ended with 1"),
+        ("no-such-program {model}", "cannot be run"),
+    ],
+)
+def test_scorers_that_fail_are_said_at_once(family, scorer, said):
+    with pytest.raises((UsageError, UndefinedError), match=said):
+        find(family, scorer=scorer)

@@ -1,0 +1,126 @@
+"""The search itself, on merges whose truth is known: what it asks, finds, and when it ends."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from search_case import LABELS, Truth, priced
+
+from mergecast.errors import UndefinedError
+from mergecast.search.candidates import Candidate, Pool, Priced
+from mergecast.search.judge import levels
+from mergecast.search.objective import Objective
+from mergecast.search.run import Search
+from mergecast.search.steps import Limits
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_search_finds_a_merge_as_good_as_the_best_with_few_measurements(seed):
+    merges = priced(seed=seed)
+    truth = Truth(merges, seed)
+    search = Search(Pool(LABELS, merges), Objective(), truth, Limits(epsilon=0.01), seed)
+    search.run()
+    worth = np.array([truth.kept[one.candidate.key].mean() for one in merges])
+    chosen = truth.kept[merges[search.best].candidate.key].mean()
+    assert worth.max() - chosen <= 0.02
+    assert len({key for key, _ in truth.asked}) < len(merges) / 2
+
+
+def test_the_same_seed_asks_the_same_and_another_may_not():
+    runs = []
+    for _ in range(2):
+        truth = Truth(priced())
+        search = Search(Pool(LABELS, priced()), Objective(), truth, Limits(looks=12), 5)
+        search.run()
+        runs.append((truth.asked, search.best))
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_a_budget_of_measurements_is_kept_to(at_once):
+    truth = Truth(priced(sd=0.2))
+    truth.at_once = at_once
+    limits = Limits(epsilon=0.0, confidence=0.999, looks=7)
+    search = Search(Pool(LABELS, priced(sd=0.2)), Objective(), truth, limits)
+    search.run()
+    assert len(truth.asked) == len(search.steps) == 7
+    assert search.ended == "the budget of measurements is spent"
+
+
+def test_a_deadline_that_is_over_allows_one_round():
+    truth = Truth(priced())
+    search = Search(Pool(LABELS, priced()), Objective(), truth, Limits(deadline=0.0))
+    search.run()
+    assert len(truth.asked) == 1
+    assert search.ended == "the time is over"
+
+
+def test_every_merge_measured_in_full_ends_a_search():
+    merges = priced(sd=0.2, sizes=(2,))[:3]
+    truth = Truth(merges)
+    truth.levels = (50,)
+    limits = Limits(epsilon=0.0, confidence=0.999999)
+    search = Search(Pool(LABELS, merges), Objective(), truth, limits)
+    search.run()
+    assert len(search.seen) == 3
+
+
+def test_samples_grow_and_are_never_asked_for_twice():
+    truth = Truth(priced())
+    Search(Pool(LABELS, priced()), Objective(), truth, Limits(looks=40, epsilon=0.001)).run()
+    assert len(set(truth.asked)) == len(truth.asked)
+    for key in {key for key, _ in truth.asked}:
+        seen = [samples for one, samples in truth.asked if one == key]
+        assert seen == list(levels(400)[: len(seen)])
+
+
+def test_merges_near_the_best_are_looked_at_once_for_every_set_and_method():
+    merges = priced()
+    truth, asked = Truth(merges), []
+
+    def near(one):
+        asked.append((one.candidate.members, one.candidate.method))
+        recipe = one.candidate.recipe
+        if recipe.strength is None:
+            return []
+        found = Priced(
+            Candidate(one.candidate.members, recipe.at(0.123), one.candidate.method),
+            one.kept + 0.05,
+            one.sd,
+        )
+        truth.kept[found.candidate.key] = found.kept
+        return [found]
+
+    search = Search(Pool(LABELS, merges), Objective(), truth, refine=near)
+    search.run()
+    assert len(set(asked)) == len(asked) > 0
+    assert any(recipe.strength == 0.123 for recipe in (x.candidate.recipe for x in search.priced))
+
+
+def test_a_merge_that_cannot_be_made_is_left_out_and_the_search_goes_on():
+    merges = priced()
+    truth = Truth(merges)
+    see = truth.see
+
+    def failing(asked):
+        found = see(asked)
+        return [
+            "no such merge" if one.recipe.method == "ties" else seen
+            for (one, _), seen in zip(asked, found, strict=True)
+        ]
+
+    truth.see = failing
+    search = Search(Pool(LABELS, merges), Objective(), truth, Limits(looks=30))
+    search.run()
+    tried = [key for key, _ in truth.asked]
+    ties = {one.candidate.key for one in merges if one.candidate.method == "ties"}
+    assert len([key for key in tried if key in ties]) == len(search.failed)
+    assert search.priced[search.best].candidate.method != "ties"
+
+
+def test_where_no_merge_can_be_made_it_is_said():
+    merges = priced(sizes=(2,))[:3]
+    truth = Truth(merges)
+    truth.see = lambda asked: ["too large"] * len(asked)
+    with pytest.raises(UndefinedError, match="none can be made: too large"):
+        Search(Pool(LABELS, merges), Objective(), truth).run()
