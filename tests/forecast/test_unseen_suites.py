@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mergecast.api import learning
 from mergecast.cli.main import run
 from mergecast.errors import UsageError
+from mergecast.forecast import shipped as shipped_module
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.intervals import conformal_half_width
 from mergecast.forecast.rows import kin_weights
@@ -111,7 +111,7 @@ def shipped(tables, tmp_path, monkeypatch):
     for folder in folders[:2]:
         folder.rename(tmp_path / "measured" / folder.name)
     (tmp_path / "measured" / "README.md").write_text("no suite\n")
-    monkeypatch.setattr(learning, "MEASURED", tmp_path / "measured")
+    monkeypatch.setattr(shipped_module, "MEASURED", tmp_path / "measured")
     return folders[2]
 
 
