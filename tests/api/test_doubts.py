@@ -10,7 +10,8 @@ import torch
 import mergecast as mc
 from mergecast.api.metrics import measure
 from mergecast.family.findings import NO_MODEL
-from mergecast.report.terminal import forecast_parts
+from mergecast.report.family_terminal import forecast_parts
+from mergecast.report.table import Table
 from mergecast.tasks.task import Samples
 from mergecast.testing.tiny import TinyTask, tiny_family, tiny_tasks
 
@@ -51,7 +52,9 @@ def test_no_advice_is_given_about_it_and_the_verdict_says_so_first(tmp_path):
     assert "check its file, head, labels and tokenizer" in warning
     summary = mc.report(found, tmp_path / "page.html")
     assert summary["verdict"][0].startswith("No advice is given about merges with c, which hardly")
-    titles = [part.title for part in forecast_parts(summary) if hasattr(part, "title")]
+    overview = next(part for part in forecast_parts(summary) if isinstance(part, Table))
+    assert ["a + c", "no advice", "–", "–"] in overview.rows
+    titles = [one.title for one in forecast_parts(summary, verbose=True) if isinstance(one, Table)]
     assert "a + c: no advice" in titles
     assert "No advice is given about merges with c" in (tmp_path / "page.html").read_text("utf-8")
 

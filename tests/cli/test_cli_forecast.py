@@ -34,8 +34,13 @@ def test_it_prints_forecasts_advice_and_reasons(family_paths, forecaster_file, c
     printed = capsys.readouterr()
     for pair in ("a + b", "a + c", "b + c"):
         assert pair in printed.out
+    assert "moved most" not in printed.out
+    assert "every method of a pair, and why: --pair a+b" in printed.out
+    assert call(base, *models, "--forecaster", forecaster_file, "--pair", "b+a") == 0
+    printed = capsys.readouterr()
     assert "moved most (ties" in printed.out
     assert "task_vector_magnitude_ratio −0.0" in printed.out
+    assert "b + c:" not in printed.out
     assert "pairs are forecast to keep" in printed.out or "pair is forecast" in printed.out
 
 
@@ -61,7 +66,7 @@ def test_models_out_of_the_domain_get_no_number_and_the_reason(family_paths, tmp
     printed = " ".join(capsys.readouterr().out.split())
     assert "No forecast for 3 of 3 pairs: these models are out of the domain of" in printed
     assert printed.count("do not merge") == 0
-    assert printed.count("no forecast, out of domain: task_vector_l2_distance is ") == 3
+    assert printed.count("task_vector_l2_distance is ") == 1  # once for all, not a pair
     assert "in training 90 to 90.01" in printed
     assert "samples of the models' tasks (--tasks), or merges of them that were measured" in printed
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -117,7 +122,7 @@ def test_a_report_folder_gets_page_and_data(family_paths, forecaster_file, tmp_p
     out = tmp_path / "out"
     assert call(base, *models, "--forecaster", forecaster_file, "--report", out) == 0
     assert f"page: {out / 'report.html'}" in capsys.readouterr().out
-    assert "What merging these models would do" in (out / "report.html").read_text("utf-8")
+    assert "<h1>None of 3 pairs should be merged</h1>" in (out / "report.html").read_text("utf-8")
     assert json.loads((out / "forecast.json").read_text("utf-8"))["kind"] == "forecast"
 
 
@@ -132,7 +137,7 @@ def test_metrics_out_of_range_and_suspicious_models_are_named_on_stderr(
     Forecaster(file.model_copy(update={"tiers": {"weights": {"ties": ties}}})).save(narrow_file)
     twin = tmp_path / "twin.safetensors"
     twin.write_bytes(models[0].read_bytes())
-    assert call(base, models[0], twin, "--forecaster", narrow_file) == 0
+    assert call(base, models[0], twin, "--forecaster", narrow_file, "--verbose") == 0
     printed = capsys.readouterr()
     assert "warning: Outside the forecaster's training range" in printed.err
     assert "task_vector_magnitude_ratio (1)" in printed.err
@@ -238,7 +243,7 @@ def test_sets_are_ranked_under_each_method_and_said_to_come_from_pairs(
     options = ("--forecaster", forecaster_file, "--sets", 3, "--report", page)
     assert call(base, *models, *options) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "Best of 1 sets of 3, by method" in printed
+    assert "The one set of 3, by method" in printed
     assert "a + b + c" in printed
     assert "validated on pairs, so there is no interval" in printed
     assert "a + b + c" in (page / "report.html").read_text()

@@ -95,7 +95,7 @@ def test_terminal_and_page_say_which_forecasts_use_known_outcomes(
     asked = ("--forecaster", forecaster_file, "--suite", "zoo", "--report", tmp_path)
     assert call(base, *paths[-2:], *asked) == 0
     printed = flat(capsys.readouterr().out)
-    assert "known outcomes used: ties" in printed
+    assert "ties (known)" in printed
     assert "Known outcomes of g (suite zoo) were used for 1 of 1 pairs, by ties." in printed
     page = (tmp_path / "report.html").read_text("utf-8")
     for text in ("(known outcomes)", "were declared to be those of suite zoo",

@@ -72,7 +72,8 @@ def test_one_measured_pair_moves_all_and_python_says_the_same(given, tmp_path, c
 def test_terminal_and_page_say_which_pairs_were_measured(given, tmp_path, capsys):
     words, labels = given
     path = by_hand(tmp_path / "mine.csv", labels[:2])
-    assert run(["forecast", *words, "--measured", str(path), "--report", str(tmp_path)]) == 0
+    asked = ["--measured", str(path), "--report", str(tmp_path), "--pair", "a+b"]
+    assert run(["forecast", *words, *asked]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "measured: ties" in printed
     assert "1 measured merge of this family used (ties): forecasts of the others" in printed

@@ -119,11 +119,15 @@ def test_a_missing_number_is_a_dash_never_nan(page):
     assert "–" in shown
 
 
-def test_the_forecast_page_gives_advice_before_anything_else():
+def test_the_forecast_page_says_what_to_do_then_shows_a_picture_then_tables():
     parsed = Page(render_html(forecast_summary()))
     sections = [s["aria-labelledby"] for s in parsed.all("section")]
-    assert sections[0] == "advice"
+    assert sections[:2] == ["maps", "advice"]
     assert "scatter" not in sections
+    order = [
+        parsed.shown.index(text) for text in ("1 of 3 pairs can", "mergecast merge", "at a glance")
+    ]
+    assert order == sorted(order)
     assert "d: not a checkpoint" in parsed.shown
     assert "[0.75, ∞]" in parsed.shown
     assert "metric cosine missing: zero task vector" in parsed.shown

@@ -40,13 +40,13 @@ def entry(measured):
 def test_a_map_mirrors_measured_below_and_forecast_above():
     cells = plots.heatmap([entry(0.6)], ["a", "b"], (0.5, 1.0))["cells"]
     assert [cell["label"] for cell in cells] == ["a + b, measured: 0.600", "a + b, forecast: 0.800"]
-    assert [(cell["x"], cell["y"]) for cell in cells] == [("0", "120"), ("120", "0")]
+    assert [(cell["x"], cell["y"]) for cell in cells] == [(0, 120), (120, 0)]
 
 
 def test_without_outcomes_a_cell_is_what_the_row_keeps():
     cells = plots.heatmap([entry(None)], ["a", "b"], (0.5, 1.0))["cells"]
     assert [cell["label"] for cell in cells] == ["a + b, a: 0.700", "a + b, b: 0.900"]
-    assert [(cell["x"], cell["y"]) for cell in cells] == [("120", "0"), ("0", "120")]
+    assert [(cell["x"], cell["y"]) for cell in cells] == [(120, 0), (0, 120)]
 
 
 def test_a_missing_value_has_no_colour():

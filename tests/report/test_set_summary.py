@@ -8,7 +8,7 @@ import pytest
 from mergecast.forecast.recommend import best_merges
 from mergecast.forecast.sets import rank_all_sets
 from mergecast.report.set_summary import ANSWERS, SHOWN, summarise_sets
-from mergecast.report.terminal import set_parts
+from mergecast.report.set_terminal import set_parts
 
 
 def member_rows(names):

@@ -176,14 +176,14 @@ def forecast(
             if ranked is not None:
                 use = ranked.measured
                 warnings += ranked.warnings
-        curves = None
+        best = curves = None
         answering = [one for one in usable if one not in doubtful]
         if strengths and len(answering) > 1:
             sizes = [size for size in sorted({2, sets or 2}) if size <= len(answering)]
             narrow = gathering.family.subset(answering)
             try:
                 with replace(gathering.asked.session, family=narrow, keys=None) as session:
-                    curves = forecast_strengths(session, sizes)
+                    best, curves = forecast_strengths(session, sizes)
             except UndefinedError as error:
                 warnings.append(f"no strengths: {error}")
         models_opened = gathering.family.models
@@ -199,7 +199,8 @@ def forecast(
             measured_sets=use and use.without(known.left_out),
             sets=None if ranked is None else ranked.table,
             evidence=tuple(gathering.evidence.kinds),
-            strengths=curves,
+            strengths=best,
+            curves=curves,
         )
 
 

@@ -9,13 +9,18 @@ import pandas as pd
 from mergecast.evidence.session import Session
 from mergecast.forecast.strengths import StrengthForecast
 from mergecast.merging.recipe import STRENGTH
+from mergecast.tables.sets import split_members
 
 #: The method whose curves choose better strengths than a fixed one (`benchmarks/strength.py`).
 METHOD = "task_arithmetic"
 
 
-def forecast_strengths(session: Session, sizes: Sequence[int]) -> pd.DataFrame:
-    """The best strength of `task_arithmetic` for every set of some sizes.
+#: Curves that are given of each size: of the sets that keep most.
+_CURVES = 6
+
+
+def forecast_strengths(session: Session, sizes: Sequence[int]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The best strength of `task_arithmetic` for every set of some sizes, and the best curves.
 
     Parameters
     ----------
@@ -26,8 +31,10 @@ def forecast_strengths(session: Session, sizes: Sequence[int]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame
+    best : DataFrame
         Rows of `STRENGTH_COLUMNS`, by size, best first.
+    curves : DataFrame
+        Rows of `CURVE_COLUMNS`, of the first sets of each size.
 
     Raises
     ------
@@ -38,4 +45,10 @@ def forecast_strengths(session: Session, sizes: Sequence[int]) -> pd.DataFrame:
 
     curves = StrengthForecast(collect_strengths(session, METHOD))
     default = session.recipe(METHOD).params[STRENGTH]
-    return pd.concat([curves.table(size, default) for size in sizes], ignore_index=True)
+    tables = [curves.table(size, default) for size in sizes]
+    drawn = [
+        curves.points(split_members(one))
+        for table in tables
+        for one in table["members"].head(_CURVES)
+    ]
+    return pd.concat(tables, ignore_index=True), pd.concat(drawn, ignore_index=True)

@@ -26,6 +26,7 @@ from mergecast.cli.options import (
     SuiteOption,
     TasksOption,
     TierOption,
+    VerboseOption,
     WorkersOption,
 )
 
@@ -49,6 +50,13 @@ def command(
             "measure`, or a CSV with method, members, task, score, single_score.",
         ),
     ] = None,
+    pair: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="A+B", help="Show every method of this pair, and why; repeat for others."
+        ),
+    ] = None,
+    verbose: VerboseOption = False,
     report: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write report.html and forecast.json to this folder."),
@@ -87,7 +95,9 @@ def command(
 
       mergecast forecast base.safetensors a.safetensors b.safetensors
 
-      mergecast forecast base/ tuned-*/ --forecaster mine.json --report out/
+      mergecast forecast base/ tuned-*/ --tasks t.yaml --report out/
+
+      mergecast forecast base/ tuned-*/ --tasks t.yaml --cache seen/ --pair a+b
 
       mergecast forecast base/ zoo/*/ new/ --forecaster zoo.json --suite zoo
 
@@ -132,10 +142,10 @@ def command(
     if json:
         print_json(summary)
     else:
+        from mergecast.report.family_terminal import forecast_parts
         from mergecast.report.table import open_console, show
-        from mergecast.report.terminal import forecast_parts
 
-        show(open_console(), forecast_parts(summary))
+        show(open_console(), forecast_parts(summary, pairs=pair or (), verbose=verbose))
         if report is not None:
             print(f"page: {report / 'report.html'}")
     finish(bool(forecast.refused))

@@ -148,7 +148,10 @@ UncheckedOption = Annotated[
 ]
 VerboseOption = Annotated[
     bool,
-    typer.Option("--verbose", help="Also say which files were read, by which rule, and names."),
+    typer.Option(
+        "--verbose",
+        help="Say more: the files that were read, and by which rule; every method of every pair.",
+    ),
 ]
 VocabularyOption = Annotated[
     str | None,

@@ -41,8 +41,8 @@ def command(
     if json:
         print_json(summary)
         return
+    from mergecast.report.run_terminal import run_parts
     from mergecast.report.table import open_console, show
-    from mergecast.report.terminal import run_parts
 
     show(open_console(), run_parts(summary))
     print(f"page: {page}")

@@ -157,6 +157,8 @@ class Forecast:
     strengths : DataFrame or None
         The best strength of every pair, and of every set of the size asked for: rows of
         `STRENGTH_COLUMNS`. None unless they were asked for.
+    curves : DataFrame or None
+        What the sets that keep most of each size keep over strength: rows of `CURVE_COLUMNS`.
     """
 
     rows: pd.DataFrame
@@ -178,6 +180,7 @@ class Forecast:
     sets: pd.DataFrame | None = None
     evidence: tuple[str, ...] = ()
     strengths: pd.DataFrame | None = None
+    curves: pd.DataFrame | None = None
 
     @property
     def uses(self) -> list[MeasuredUse]:

@@ -31,6 +31,10 @@ STRENGTH_COLUMNS = [
     "at_default",
     "default",
 ]
+#: A point of a set's curve: what it keeps in the mean at a strength, with a 90 % interval.
+CURVE_COLUMNS = ["method", "members", "strength", "kept", "low", "high"]
+#: Points of a curve that is drawn.
+_DRAWN = 24
 #: Strengths of a curve, as shares of the strongest that all members were measured at.
 _POINTS = 60
 #: With fewer merges none is left out.
@@ -165,6 +169,21 @@ class StrengthForecast:
             )
         table = pd.DataFrame(rows, columns=STRENGTH_COLUMNS)
         return table.sort_values("kept", ascending=False, ignore_index=True)
+
+    def points(self, members: Sequence[str]) -> pd.DataFrame:
+        """A set's curve as it is drawn: rows of `CURVE_COLUMNS`, from a strength of 0."""
+        top = self._strongest(self._weights(members))
+        curve = self.curve(members, np.linspace(0, top, _DRAWN + 1))
+        return pd.DataFrame(
+            {
+                "method": self.method,
+                "members": join_members(curve.members),
+                "strength": curve.strengths,
+                "kept": curve.mean,
+                "low": curve.low,
+                "high": curve.high,
+            }
+        )
 
     def _weights(self, members: Sequence[str] | Mapping[str, float]) -> dict[str, float]:
         given = members if isinstance(members, Mapping) else dict.fromkeys(members, 1.0)

@@ -11,20 +11,19 @@ import numpy as np
 import pandas as pd
 
 from mergecast.forecast.file import MethodModel
-from mergecast.forecast.recommend import DO_NOT_MERGE, MERGE, NO_ADVICE, NO_FORECAST
 from mergecast.forecast.result import Forecast
 from mergecast.forecast.rows import ABSTAINED
 from mergecast.report import known_outcomes
 from mergecast.report.advice import advice_records
+from mergecast.report.family_verdict import family_verdict, headline, next_command
 from mergecast.report.model import (
     FamilyMethod,
     FamilySummary,
     MemberRow,
-    PairAdvice,
     ProtocolScores,
     Scores,
 )
-from mergecast.report.set_model import BestStrength
+from mergecast.report.set_model import BestStrength, StrengthCurve
 from mergecast.report.set_summary import summarise_sets
 from mergecast.report.verdicts import judged
 from mergecast.tables.plain import records
@@ -54,7 +53,9 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
         _method(name, models_of[name], warm.get(name), forecaster.protocol) for name in names
     ]
     rows = forecast.rows.rename(columns={"retention": "predicted"}).assign(measured=np.nan)
+    member_rows = cast("list[MemberRow]", records(rows.assign(inside=None)))
     advice = advice_records(forecast.pairs)
+    sets = None if forecast.sets is None else summarise_sets(forecast.sets)
     outside = _out_of_range(forecast.rows)
     summary: FamilySummary = {
         "kind": "forecast",
@@ -80,16 +81,18 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
         "protocol": forecaster.protocol,
         "level": forecast.level,
         "threshold": forecast.threshold,
+        "headline": headline(advice),
+        "next": next_command(forecast.base, forecast.models, advice, sets, forecast.threshold),
         "verdict": [
             *_doubts(forecast),
             *([forecast.abstention] if forecast.abstention else []),
             *(use.sentence for use in forecast.uses),
-            *_verdict(advice, forecast.threshold),
+            *family_verdict(advice, member_rows, sets, forecast.threshold),
             *known_outcomes.sentences(forecast.rows, warm, forecast.suite),
             *_evidence(forecast),
         ],
         "methods": entries,
-        "rows": cast("list[MemberRow]", records(rows.assign(inside=None))),
+        "rows": member_rows,
         "pairs": advice,
         "out_of_range": {key: outside[key] for key in sorted(outside)},
         "tasks": [],
@@ -97,12 +100,14 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
         "notes": [*forecaster.training.notes, *forecast.unused],
         "warnings": [*dict.fromkeys([*forecast.warnings, *forecast_warnings(forecast)])],
     }
-    if forecast.sets is not None:
-        summary["sets"] = summarise_sets(forecast.sets)
+    if sets is not None:
+        summary["sets"] = sets
     if forecast.strengths is not None:
         table = forecast.strengths
         table = table.assign(members=table["members"].map(split_members))
         summary["strengths"] = cast("list[BestStrength]", records(table))
+    if forecast.curves is not None:
+        summary["curves"] = _curves(forecast.curves)
     return summary
 
 
@@ -142,6 +147,23 @@ def _method(name: str, model: MethodModel, warm: MethodModel | None, protocol: s
     }
 
 
+def _curves(points: pd.DataFrame) -> list[StrengthCurve]:
+    """One a set, as they come."""
+    drawn: list[StrengthCurve] = []
+    for (method, members), rows in points.groupby(["method", "members"], sort=False):
+        drawn.append(
+            {
+                "members": split_members(str(members)),
+                "method": str(method),
+                "strengths": rows["strength"].tolist(),
+                "kept": rows["kept"].tolist(),
+                "low": rows["low"].tolist(),
+                "high": rows["high"].tolist(),
+            }
+        )
+    return drawn
+
+
 def _doubts(forecast: Forecast) -> list[str]:
     """The models about whose merges nothing is advised, first of all."""
     return [
@@ -155,28 +177,6 @@ def _evidence(forecast: Forecast) -> list[str]:
     if not forecast.evidence:
         return []
     return [f"Evidence taken: {', '.join(forecast.evidence)} (tier {forecast.tier})."]
-
-
-def _verdict(advice: list[PairAdvice], threshold: float) -> list[str]:
-    counts = Counter(entry["advice"] for entry in advice)
-    n = len(advice) - counts[NO_ADVICE] - counts[NO_FORECAST]
-    if not n:
-        return []
-    head = (
-        f"{counts[MERGE]} of {n} pairs" if n > 1 else ("The pair" if counts[MERGE] else "No pair")
-    )
-    verb = "is" if n == 1 or counts[MERGE] == 1 else "are"
-    sentences = [
-        f"{head} {verb} forecast to keep at least {threshold:.0%} of both members' scores "
-        "under the best method."
-    ]
-    methods = Counter(entry["method"] for entry in advice if entry["advice"] == MERGE)
-    if methods:
-        best = ", ".join(f"{method} ({count})" for method, count in methods.most_common())
-        sentences.append(f"Methods advised: {best}.")
-    if counts[DO_NOT_MERGE]:
-        sentences.append(f"Advised not to merge: {counts[DO_NOT_MERGE]} of {n}.")
-    return sentences
 
 
 def _out_of_range(rows: pd.DataFrame) -> Counter[str]:

@@ -7,8 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mergecast.forecast.recommend import MERGE
 from mergecast.report import plots
-from mergecast.report.model import Summary
+from mergecast.report.model import FamilySummary, RunSummary, Summary
+from mergecast.report.reasons import in_words
+from mergecast.report.set_model import StrengthCurve
 from mergecast.report.strengths import STRENGTHS_ARE
 from mergecast.report.table import number, percent
 from mergecast.report.verdicts import LEAST_GAIN
@@ -17,6 +20,9 @@ from mergecast.runtime.files import write_text
 
 # Above this many tasks a heatmap's names would overlap; the tooltips still name each cell.
 _MOST_LABELS = 24
+#: The map of each pair's advised method.
+BEST = "the best method of each pair"
+_FRAME = ("width", "height", "left", "right", "top", "bottom")
 
 
 def environment() -> Any:
@@ -33,6 +39,7 @@ def environment() -> Any:
     )
     signed = partial(number, signed=True)
     made.filters |= {"signed": signed, "fixed": number, "percent": percent, "wbr": wbr}
+    made.filters["in_words"] = in_words
     return made
 
 
@@ -41,8 +48,15 @@ def render_html(summary: Summary) -> str:
 
     Everything in it is escaped: names of tasks and models are text, whatever they contain.
     """
-    page = environment().get_template("page.html.j2")
-    text: str = page.render(s=summary, strengths_are=STRENGTHS_ARE, **_pictures(summary))
+    page = environment().get_template(f"{summary['kind']}.html.j2")
+    pictures = _of_run(summary) if summary["kind"] == "run" else _of_forecast(summary)
+    text: str = page.render(
+        s=summary,
+        most_labels=_MOST_LABELS,
+        least_gain=LEAST_GAIN,
+        entries=pair_entries(summary),
+        **pictures,
+    )
     return text + "\n"
 
 
@@ -58,42 +72,93 @@ def wbr(name: str) -> str:
     return Markup("_<wbr>").join(name.split("_"))
 
 
-def _pictures(summary: Summary) -> dict[str, Any]:
-    """What the templates draw, beside the summary itself."""
-    entries = pair_entries(summary)
-    rows, methods = summary["rows"], [entry["method"] for entry in summary["methods"]]
-    measured = summary["kind"] == "run"
+def _of_run(summary: RunSummary) -> dict[str, Any]:
+    """What the page of a run draws beside the summary itself."""
+    entries, rows = pair_entries(summary), summary["rows"]
+    methods = [entry["method"] for entry in summary["methods"]]
     # One domain for all methods: panels side by side can be compared by eye.
     members = plots.domain_of([v for row in rows for v in (row["predicted"], row["measured"])])
-    pairs = members
-    if measured:
-        pairs = plots.domain_of([v for e in entries for v in (e["predicted"], e["measured"])])
+    pairs = plots.domain_of([v for e in entries for v in (e["predicted"], e["measured"])])
     scatters = [
         {"title": method, **plots.scatter([r for r in rows if r["method"] == method], members)}
         for method in methods
-        if measured
     ]
     return {
-        "entries": entries,
         "scatters": scatters,
-        "heatmaps": list(_heatmaps(entries, methods, pairs)),
+        "heatmaps": [one for method in methods for one in _heatmaps(entries, method, pairs)],
         "scale": plots.scale(pairs),
         "side": plots.SIDE,
         "margin": plots.MARGIN,
-        "most_labels": _MOST_LABELS,
-        "least_gain": LEAST_GAIN,
+        "advice": summary["pairs"],
+    }
+
+
+def _of_forecast(summary: FamilySummary) -> dict[str, Any]:
+    """What the page of a forecast draws: the best method of each pair before any one method."""
+    entries = pair_entries(summary)
+    domain = plots.domain_of([row["predicted"] for row in summary["rows"]])
+    told = sorted({row["method"] for row in summary["rows"] if row["predicted"] is not None})
+    best = [entry for entry in entries if entry["advised"]]
+    maps = list(_heatmaps(best, BEST, domain)) if best else []
+    for method in told or sorted({row["method"] for row in summary["rows"]}):
+        maps += _heatmaps([one for one in entries if one["method"] == method], method, domain)
+    ranked = sorted(
+        summary["pairs"], key=lambda one: (one["advice"] != MERGE, -(one["predicted"] or 0.0))
+    )
+    default = {(e["method"], *e["members"]): e["default"] for e in summary.get("strengths", [])}
+    drawn = summary.get("curves", [])
+    up = plots.domain_of([value for one in drawn for value in (*one["kept"], *one["low"])])
+    curves = [
+        strength_panel(one, up, default.get((one["method"], *one["members"]))) for one in drawn
+    ]
+    return {
+        "heatmaps": maps,
+        "curves": curves,
+        "strengths_are": STRENGTHS_ARE,
+        "scale": plots.scale(domain),
+        "advice": ranked,
+        "names": sorted({name for one in entries for name in (one["left"], one["right"])}),
+    }
+
+
+def strength_panel(curve: StrengthCurve, up: plots.Domain, default: float | None) -> dict[str, Any]:
+    """A set's retention over strength: line, band, the best strength and the default one.
+
+    Parameters
+    ----------
+    curve : StrengthCurve
+        At one strength or more.
+    up : Domain
+        Of the axis upwards, the same for all panels.
+    default : float or None
+        The method's strength where nobody chooses; it is not drawn beyond the curve's end.
+    """
+    strengths, kept = curve["strengths"], curve["kept"]
+    frame = plots.Frame((0.0, max(strengths)), up, width=320.0, height=200.0)
+    best = max(range(len(kept)), key=kept.__getitem__)
+    there = frame.line(strengths, curve["high"])
+    back = frame.line(strengths[::-1], curve["low"][::-1]).replace("M", "L", 1)
+    return {
+        "title": " + ".join(curve["members"]),
+        "method": curve["method"],
+        "said": f"{kept[best]:.2f} at {strengths[best]:.2g}",
+        "line": frame.line(strengths, kept),
+        "band": f"{there}{back}Z",
+        "best": {"x": frame.x(strengths[best]), "y": frame.y(kept[best])},
+        "usual": frame.x(default) if default is not None and default <= max(strengths) else None,
+        "ticks_x": frame.ticks_x,
+        "ticks_y": frame.ticks_y,
+        **{name: getattr(frame, name) for name in _FRAME},
     }
 
 
 def _heatmaps(
-    entries: list[PairEntry], methods: list[str], domain: plots.Domain
+    entries: list[PairEntry], title: str, domain: plots.Domain
 ) -> Iterator[dict[str, Any]]:
-    """One map a suite and method."""
+    """One map a suite."""
     suites = sorted({entry["suite"] for entry in entries})
     for suite in suites:
-        pairs = [entry for entry in entries if entry["suite"] == suite]
-        names = sorted({name for entry in pairs for name in (entry["left"], entry["right"])})
-        for method in methods:
-            cells = [entry for entry in pairs if entry["method"] == method]
-            title = method if len(suites) == 1 else f"{method}, {suite}"
-            yield {"title": title, **plots.heatmap(cells, names, domain)}
+        cells = [entry for entry in entries if entry["suite"] == suite]
+        names = sorted({name for entry in cells for name in (entry["left"], entry["right"])})
+        named = title if len(suites) == 1 else f"{title}, {suite}"
+        yield {"title": named, **plots.heatmap(cells, names, domain)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
-from mergecast.report.set_model import BestStrength, SetSummary
+from mergecast.report.set_model import BestStrength, SetSummary, StrengthCurve
 
 #: A finite number, or None where it is missing, undefined or infinite.
 Number: TypeAlias = float | None
@@ -231,16 +231,22 @@ class RunSummary(_Summary):
 
 
 class FamilySummary(_Summary):
-    """All that a forecast of new models says; nothing is measured."""
+    """All that a forecast of new models says; nothing is measured.
+
+    `next` is the command that makes the best merge, "" where there is none.
+    """
 
     kind: Literal["forecast"]
+    headline: str
+    next: str
     header: FamilyHeader
     methods: list[FamilyMethod]
     # Metric to the number of pairs in which it lies outside the training range.
     out_of_range: dict[str, int]
     sets: NotRequired[SetSummary]
-    # By size of set, the best first.
+    # By size of set, the best first; and what the first of them keep over strength.
     strengths: NotRequired[list[BestStrength]]
+    curves: NotRequired[list[StrengthCurve]]
 
 
 Summary: TypeAlias = RunSummary | FamilySummary

@@ -7,6 +7,8 @@ interaction should open at once, print, and be read by a screen reader.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, TypeAlias
 
@@ -19,6 +21,8 @@ Domain: TypeAlias = tuple[float, float]
 SIDE = 260.0
 MARGIN = 34.0
 _CELL_BOX = 240.0
+#: The size of a map's numbers that are still read, and how much of a cell four digits take.
+_SMALLEST, _OF_A_CELL = 6.0, 0.3
 
 # Viridis at eight even steps: ordered in lightness, safe for the colour-blind (van der Walt and
 # Smith, 2015, CC0).
@@ -104,10 +108,12 @@ def heatmap(entries: list[PairEntry], names: list[str], domain: Domain) -> dict[
     Returns
     -------
     dict[str, Any]
-        `cells` (x, y, fill, label), `labels` (text, at), `size` of a cell, `box` of the square.
+        `cells` (x, y, fill, label; text and ink where there is room), `labels` (text, at), `size`
+        of a cell and of its `letters`, `box` of the square.
     """
     place = {name: i for i, name in enumerate(names)}
     size = _CELL_BOX / max(len(names), 1)
+    letters = min(size * _OF_A_CELL, 11.0)
     measured = any(entry["measured"] is not None for entry in entries)
     cells = []
     for entry in entries:
@@ -125,16 +131,76 @@ def heatmap(entries: list[PairEntry], names: list[str], domain: Domain) -> dict[
             ]
         for row, column, value, word in shown:
             text = "no value" if value is None else f"{value:.3f}"
-            cells.append(
-                {
-                    "x": _short(place[column] * size),
-                    "y": _short(place[row] * size),
-                    "fill": None if value is None else colour(value, domain),
-                    "label": f"{left} + {right}, {word}: {text}",
-                }
-            )
+            cell = {
+                "x": round(place[column] * size, 1),
+                "y": round(place[row] * size, 1),
+                "fill": None if value is None else colour(value, domain),
+                "label": f"{left} + {right}, {word}: {text}",
+            }
+            if value is not None and letters >= _SMALLEST:
+                cell |= {"text": f"{value:.2f}", "ink": ink(value, domain)}
+            cells.append(cell)
     labels = [{"text": name, "at": _short((i + 0.5) * size)} for i, name in enumerate(names)]
-    return {"cells": cells, "labels": labels, "size": _short(size), "box": _CELL_BOX}
+    return {
+        "cells": cells,
+        "labels": labels,
+        "size": round(size, 1),
+        "box": _CELL_BOX,
+        "letters": _short(letters),
+    }
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The axes of a curve: values to SVG coordinates.
+
+    Attributes
+    ----------
+    across, up : Domain
+        Values at the ends of the axes; what lies beyond is cut.
+    width, height : float
+        Of the whole picture.
+    """
+
+    across: Domain
+    up: Domain
+    width: float = 560.0
+    height: float = 240.0
+    left = 46.0
+    top = 12.0
+
+    @property
+    def right(self) -> float:
+        """Where the axis across ends."""
+        return self.width - 12.0
+
+    @property
+    def bottom(self) -> float:
+        """Where the axis upwards begins."""
+        return self.height - 30.0
+
+    def x(self, value: float) -> float:
+        """Place across."""
+        return round(self.left + _share(value, self.across) * (self.right - self.left), 1)
+
+    def y(self, value: float) -> float:
+        """Place upwards."""
+        return round(self.bottom - _share(value, self.up) * (self.bottom - self.top), 1)
+
+    def line(self, xs: Sequence[float], ys: Sequence[float]) -> str:
+        """The SVG path through points."""
+        places = [f"{self.x(x)} {self.y(y)}" for x, y in zip(xs, ys, strict=True)]
+        return f"M{'L'.join(places)}" if places else ""
+
+    @property
+    def ticks_y(self) -> list[dict[str, Any]]:
+        """Round values upwards: where they are, and their text."""
+        return [{"at": self.y(v), "text": f"{v:.3g}"} for v in ticks(self.up)]
+
+    @property
+    def ticks_x(self) -> list[dict[str, Any]]:
+        """Round values across."""
+        return [{"at": self.x(v), "text": f"{v:.3g}"} for v in ticks(self.across)]
 
 
 def domain_of(values: list[Number]) -> Domain:
@@ -157,13 +223,22 @@ def ticks(domain: Domain) -> list[float]:
 
 def colour(value: float, domain: Domain) -> str:
     """Viridis at `value`, as ``#rrggbb``; values beyond the domain take its end's colour."""
-    share = min(max((value - domain[0]) / (domain[1] - domain[0]), 0.0), 1.0)
-    place = share * (len(_VIRIDIS) - 1)
+    place = _share(value, domain) * (len(_VIRIDIS) - 1)
     i = min(int(place), len(_VIRIDIS) - 2)
     mixed = (
         round(a + (place - i) * (b - a)) for a, b in zip(_VIRIDIS[i], _VIRIDIS[i + 1], strict=True)
     )
     return "#" + "".join(f"{part:02x}" for part in mixed)
+
+
+def ink(value: float, domain: Domain) -> str:
+    """Black or white, whichever is read better on the colour of a value."""
+    fill = colour(value, domain)
+    parts = [int(fill[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    # Relative luminance of WCAG 2; at 0.179 black and white contrast alike.
+    luminance = sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return "#000" if luminance > 0.179 else "#fff"
 
 
 def scale(domain: Domain) -> list[dict[str, Any]]:
@@ -172,9 +247,12 @@ def scale(domain: Domain) -> list[dict[str, Any]]:
     return [{"text": f"{value:.2f}", "fill": colour(value, domain)} for value in steps]
 
 
+def _share(value: float, domain: Domain) -> float:
+    return min(max((value - domain[0]) / (domain[1] - domain[0]), 0.0), 1.0)
+
+
 def _along(value: float, domain: Domain) -> float:
-    share = min(max((value - domain[0]) / (domain[1] - domain[0]), 0.0), 1.0)
-    return MARGIN + share * (SIDE - MARGIN - 8)
+    return MARGIN + _share(value, domain) * (SIDE - MARGIN - 8)
 
 
 def _up(value: float, domain: Domain) -> float:

@@ -62,3 +62,14 @@ class BestStrength(TypedDict):
     worst_kept: float
     at_default: float | None
     default: float
+
+
+class StrengthCurve(TypedDict):
+    """What a set keeps in the mean over strength, with a 90 % interval: a value a strength."""
+
+    members: list[str]
+    method: str
+    strengths: list[float]
+    kept: list[float]
+    low: list[float]
+    high: list[float]

@@ -65,7 +65,7 @@ def run_verdict(methods: Sequence[RunMethod], protocol: str, advice: AdviceScore
     if worse:
         yield (
             f"{UNSEEN[protocol]}, the forecast is no better than always predicting the mean "
-            f"for {_listing(worse)}."
+            f"for {listing(worse)}."
         )
     yield from _choice(advice)
 
@@ -91,7 +91,7 @@ def run_warnings(
     if weak:
         verb = "is" if len(weak) == 1 else "are"
         yield (
-            f"{_listing(weak)} {verb} hardly better after fine-tuning than the base or the "
+            f"{listing(weak)} {verb} hardly better after fine-tuning than the base or the "
             "commonest class, and so tell little about merging."
         )
     if any(entry["predictor"] != "constant" for entry in methods):
@@ -150,7 +150,8 @@ def _choice(advice: AdviceScores) -> Iterator[str]:
         )
 
 
-def _listing(names: list[str]) -> str:
+def listing(names: Sequence[str]) -> str:
+    """Names with commas, and "and" before the last."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
