@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mergecast.checkpoints import dtypes
+from mergecast.checkpoints import Checkpoint, dtypes
 from mergecast.errors import UsageError
 from mergecast.family.labels import labelled
-from mergecast.merging.mergekit_forms import FORMS, REQUIRED, Form
-from mergecast.merging.recipe import Recipe
+from mergecast.merging.mergekit_forms import FORMS, Form
+from mergecast.merging.mergekit_layout import base_of, pieces_of
+from mergecast.merging.mergekit_settings import Place, places, value_at, varies
+from mergecast.merging.recipe import STRENGTH, Recipe
 
 log = logging.getLogger(__name__)
 #: Keys of a file that are read.
-_READ = ("merge_method", "models", "base_model", "parameters", "dtype", "out_dtype", "name")
+_READ = (
+    "merge_method",
+    "models",
+    "slices",
+    "modules",
+    "base_model",
+    "parameters",
+    "dtype",
+    "out_dtype",
+    "name",
+)
 #: Those that are not, with what to do instead.
 _REMEDIES = {
-    "slices": "list whole models under 'models': that form is supported",
-    "modules": "list whole models under 'models': that form is supported",
     "tokenizer_source": "leave it out: the output has the base's tokenizer",
     "tokenizer": "leave it out: the output has the base's tokenizer",
     "chat_template": "leave it out, and put it into the output's tokenizer_config.json",
 }
-_NUMBERS = "give a number; values by layer or by filter are not supported"
+#: Files of mergekit's other commands, told by a key of theirs, and why they are none of these.
+_OTHERS = {
+    "experts": "a mixture of experts (mergekit-moe) keeps every model's layers side by side and "
+    "adds a router: nothing is averaged, so nothing is lost by interference",
+    "genome": "a search (mergekit-evolve) is no merge: `mergecast search` does that",
+}
 
 
 @dataclass(frozen=True)
@@ -54,11 +69,13 @@ class MergekitMerge:
 
 
 def read_mergekit(path: str | Path, *, seed: int = 0) -> MergekitMerge:
-    """Read a mergekit configuration of the form with ``models``.
+    """Read a mergekit configuration: ``models``, ``slices`` of whole models, or one of ``modules``.
 
-    Models are looked for where mergekit does, from the current folder on; then beside the file,
-    and in the one folder beside its own that has them all. A parameter that mergekit's method
-    does not have does nothing there; it is warned of.
+    A parameter's value may be a number, a list of numbers along the layers, or entries of
+    ``filter`` and ``value``; the recipe then has values `by_parameter`. Models are looked for
+    where mergekit does, from the current folder on; then beside the file, and in the one folder
+    beside its own that has them all. A parameter that mergekit's method does not have does nothing
+    there; it is warned of.
 
     Parameters
     ----------
@@ -88,43 +105,65 @@ def _merge(path: Path, content: Mapping[str, Any], seed: int) -> MergekitMerge:
     name = content.get("merge_method")
     if not isinstance(name, str) or name not in FORMS:
         raise UsageError.unknown("merge_method", str(name), FORMS)
-    form, shared = FORMS[name], _settings(content.get("parameters"), "parameters")
-    models = _models(content.get("models"))
-    base = None if content.get("base_model") is None else _reference(content["base_model"])
+    form = FORMS[name]
+    pieces, shared, ends = pieces_of(content)
+    base = base_of(content)
     if base is None and form.base == "needed":
         raise UsageError("base_model", "not given", f"{name} needs one")
-    if base is not None and form.base == "member":
-        models.setdefault(base, {})
-    inputs = [one for one in models if form.base == "member" or one != base]
+    for piece in pieces if base is not None and form.base == "member" else ():
+        piece.models.setdefault(str(base), {})
+    inputs = [one for one in pieces[0].models if form.base == "member" or one != base]
     if not inputs or len(inputs) > (form.most or len(inputs)):
         takes = f"{name} takes {form.most or 'one or more'}"
         raise UsageError("models", f"holds {len(inputs)} beside the base; {takes}", "list as many")
-    for key in {key: None for given in (shared, *models.values()) for key in given}:
+    given = [*shared, *(one for p in pieces for one in (p.shared, *p.models.values()))]
+    for key in {key: None for settings in given for key in settings}:
         if key not in {*form.shared, *form.own, *form.no_effect}:
             log.warning("%s: %s has no effect: %s has no such parameter", path, key, name)
-    values = {key: _value(key, default, (shared,)) for key, default in form.shared.items()}
-    own = {
-        key: {one: _value(f"{key} of {one}", default, (models[one], shared), key) for one in inputs}
-        for key, default in form.own.items()
-    }
-    weights = own.pop("weight", {})
-    if name == "slerp" and base is not None:
-        # The arc from the base, which counts as a model, to the other one.
-        share = float(values.pop("t"))
-        weights = {base: 1 - share, inputs[0]: share}
-        inputs = [base, *inputs]
+    arc = name == "slerp" and base is not None
     origin = base if base is not None and form.base != "member" else inputs[0]
-    places = _found(list(dict.fromkeys([origin, *inputs])), path)
-    by_place = {place: label for label, place in labelled([places[i] for i in inputs]).items()}
-    labels = {one: by_place[places[one]] for one in inputs}
-    params = _ours(name, form, values, base is not None)
-    for key, by_model in own.items():
-        by_label = {labels[one]: value for one, value in by_model.items()}
-        params |= _own(form, key, by_label)
+    merged = [str(base), *inputs] if arc else inputs
+
+    def recipe_at(place: Place, labels: Mapping[str, str]) -> Recipe:
+        piece = pieces[place.piece]
+        sources = [piece.shared, *shared]
+        values = {k: value_at(k, default, sources, place) for k, default in form.shared.items()}
+        own = {
+            key: {
+                one: value_at(f"{key} of {one}", default, [piece.models[one], *sources], place, key)
+                for one in inputs
+            }
+            for key, default in form.own.items()
+        }
+        weights = own.pop("weight", {})
+        if arc:
+            # The arc from the base, which counts as a model, to the other one.
+            share = float(values.pop("t"))
+            weights = {str(base): 1 - share, inputs[0]: share}
+        params = _ours(name, form, values, base is not None)
+        for key, by_model in own.items():
+            params |= _own(form, key, {labels[one]: value for one, value in by_model.items()})
+        if place.name and weights and not any(weights.values()) and STRENGTH in params:
+            # Where no model has a weight, the base is left as it is.
+            weights, params = {}, {**params, STRENGTH: 0.0}
+        by_label = {labels[one]: value for one, value in weights.items()}
+        return Recipe(form.method, params, by_label, seed)
+
+    recipe_at(Place(), {one: one for one in merged})  # a wrong value is said before a lost file
+    where = _found(list(dict.fromkeys([origin, *merged])), path)
+    by_place = {place: label for label, place in labelled([where[i] for i in merged]).items()}
+    labels = {one: by_place[where[one]] for one in merged}
+    by_name: dict[str, Recipe] = {}
+    if ends is not None or any(varies(settings) for settings in given):
+        names = Checkpoint.open(where[origin]).names
+        by_name = {one: recipe_at(at, labels) for one, at in places(names, ends).items()}
+    parts = Counter([*by_name.values()] or [recipe_at(Place(), labels)])
+    whole = parts.most_common(1)[0][0]
+    apart = {one: part for one, part in by_name.items() if part != whole}
     return MergekitMerge(
-        places[origin],
-        {labels[one]: places[one] for one in inputs},
-        Recipe(form.method, params, {labels[one]: value for one, value in weights.items()}, seed),
+        where[origin],
+        {labels[one]: where[one] for one in merged},
+        replace(whole, by_parameter=apart),
         next((str(content[key]) for key in ("out_dtype", "dtype") if content.get(key)), None),
     )
 
@@ -160,80 +199,34 @@ def _own(form: Form, key: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _content(path: Path) -> Mapping[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise UsageError("", f"cannot be read: {error}", "give a YAML file of mergekit") from error
+    if len(documents) > 1:
+        raise UsageError(
+            "", f"holds {len(documents)} merges", "write each to a file, and run them in order"
+        )
+    content = documents[0] if documents else None
     if not isinstance(content, Mapping):
         raise UsageError("", "is not a mapping", "begin with 'merge_method:'")
+    for key, reason in _OTHERS.items():
+        if key in content:
+            raise UsageError(key, "not supported", reason)
+    if content.get("merge_method") == "passthrough":
+        raise UsageError(
+            "merge_method 'passthrough'",
+            "not supported: it stacks layers as they are and merges nothing",
+            "run it with mergekit",
+        )
     for key in ("dtype", "out_dtype"):
         if content.get(key):
             dtypes.to_store(str(content[key]))
     for key, value in content.items():
-        if key in _REMEDIES and value not in (None, "base"):
+        if key in _REMEDIES and value not in (None, "base", {"source": "base"}):
             raise UsageError(str(key), "not supported", _REMEDIES[key])
         if key not in _READ and key not in _REMEDIES:
             raise UsageError.unknown("key", str(key), _READ)
     return content
-
-
-def _models(given: object) -> dict[str, Mapping[str, Any]]:
-    if not isinstance(given, Sequence) or isinstance(given, str) or not given:
-        raise UsageError("models", "lists no model", "list entries of 'model' and 'parameters'")
-    models: dict[str, Mapping[str, Any]] = {}
-    for number, entry in enumerate(given, start=1):
-        where = f"entry {number} of models"
-        if not isinstance(entry, Mapping) or "model" not in entry:
-            raise UsageError(where, "names no model", "write '- model: PATH'")
-        for key in entry:
-            if key not in ("model", "parameters"):
-                raise UsageError.unknown(f"key of {where}", str(key), ("model", "parameters"))
-        name = _reference(entry["model"])
-        if name in models:
-            raise UsageError(where, f"names {name!r} again", "give each model once")
-        models[name] = _settings(entry.get("parameters"), f"parameters of {name}")
-    return models
-
-
-def _reference(given: object) -> str:
-    """A model's name, from a text or mergekit's longer form of it."""
-    path = given.get("model", given) if isinstance(given, Mapping) else given
-    path = path.get("path") if isinstance(path, Mapping) else path
-    if not isinstance(path, str) or not path:
-        raise UsageError("model", f"is {given!r}", "give the path of a file or folder")
-    if "+" in path or (isinstance(given, Mapping) and given.get("lora")):
-        raise UsageError(f"model {path!r}", "has an adapter", "list the adapter as a model itself")
-    return path
-
-
-def _settings(given: object, where: str) -> Mapping[str, Any]:
-    if not isinstance(given or {}, Mapping):
-        raise UsageError(where, f"are {given!r}", "give names with values")
-    settings: Mapping[str, Any] = given or {}  # type: ignore[assignment]
-    return settings
-
-
-def _value(
-    what: str, default: object, places: Sequence[Mapping[str, Any]], key: str | None = None
-) -> Any:
-    """A parameter where it is given first, else mergekit's default."""
-    found: Any = next(
-        (one[key or what] for one in places if one.get(key or what) is not None), default
-    )
-    if found is REQUIRED:
-        raise UsageError(what, "not given", _NUMBERS)
-    if isinstance(found, list) and len(found) == 1 and isinstance(found[0], Mapping):
-        # A value by filter whose only entry has no filter is a value.
-        found = found[0].get("value") if not found[0].get("filter") else found
-    if isinstance(default, bool):
-        if not isinstance(found, bool):
-            raise UsageError(what, f"is {found!r}", "give true or false")
-        return found
-    if isinstance(found, str):
-        with suppress(ValueError):
-            found = float(found)  # YAML reads 1e-5 as a text
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        raise UsageError(what, f"is {found!r}", _NUMBERS)
-    return found
 
 
 def _found(names: Sequence[str], file: Path) -> dict[str, Path]:

@@ -49,6 +49,8 @@ def mergekit_text(
     dtype: float32
     <BLANKLINE>
     """
+    if recipe.by_parameter:
+        raise UsageError(f"recipe {recipe}", "has values by parameter", "write its file by hand")
     weights = {label: float(recipe.weights.get(label, 1.0)) for label in models}
     content: dict[str, Any]
     if recipe.method == "weight_avg":

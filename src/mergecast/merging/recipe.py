@@ -17,7 +17,7 @@ from mergecast.merging.recipe_text import read_recipe_text, recipe_text
 
 #: The parameter that is a method's strength: the factor on what it adds to the base.
 STRENGTH = "scaling"
-_KEYS = ("method", "params", "weights", "seed", STRENGTH)
+_KEYS = ("method", "params", "weights", "seed", STRENGTH, "by_parameter")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class Recipe:
         Label of every member to its weight; empty where all count alike.
     seed : int
         Of random masks.
+    by_parameter : mapping of str to Recipe
+        Names of the network's parameters that are merged with other values, and how: the same
+        method and seed. Files of mergekit give values by layer.
 
     Raises
     ------
@@ -56,6 +59,7 @@ class Recipe:
     params: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
+    by_parameter: Mapping[str, Recipe] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         params = self.merging_method.validate(self.params)
@@ -69,6 +73,12 @@ class Recipe:
         if not whole or self.seed < 0:
             raise UsageError("seed", f"is {self.seed!r}", "give a whole number, 0 or more")
         object.__setattr__(self, "seed", int(self.seed))
+        for name, part in self.by_parameter.items():
+            if (part.method, part.seed) != (self.method, self.seed) or part.by_parameter:
+                raise UsageError(
+                    f"recipe of parameter {name!r}", f"is {part}", "give the same method and seed"
+                )
+        object.__setattr__(self, "by_parameter", MappingProxyType(dict(self.by_parameter)))
 
     @classmethod
     def of(
@@ -131,7 +141,12 @@ class Recipe:
                 raise UsageError(f"{key} of a recipe", f"are {value!r}", "give names with values")
             parts[key] = value
         params = _with_strength(parts["params"], given.get(STRENGTH))
-        return cls(given["method"], params, parts["weights"], given.get("seed") or 0)
+        whole = cls(given["method"], params, parts["weights"], given.get("seed") or 0)
+        others: dict[str, Recipe] = {}
+        for group in given.get("by_parameter") or ():
+            part = replace(whole, params=group["params"], weights=group["weights"])
+            others |= dict.fromkeys(group["parameters"], part)
+        return replace(whole, by_parameter=others)
 
     @property
     def merging_method(self) -> MergingMethod:
@@ -151,12 +166,20 @@ class Recipe:
             remedy = f"use one of {', '.join(able)}"
             raise UsageError(f"strength of {self.method}", "it has none", remedy)
 
+    def of_parameter(self, name: str) -> Recipe:
+        """How a parameter of the network is merged."""
+        return self.by_parameter.get(name, self)
+
     def at(self, strength: float) -> Self:
         """The same recipe at another strength; raises UsageError outside the method's range."""
+        if self.by_parameter:
+            raise UsageError(STRENGTH, "cannot be changed: it is given by parameter", "leave it")
         return replace(self, params=_with_strength({**self.params, STRENGTH: strength}, None))
 
     def check(self, members: Sequence[str]) -> None:
         """Raise UsageError where these members cannot be merged by it."""
+        for part in {*self.by_parameter.values()}:
+            part.check(members)
         self.merging_method.check_members(members)
         by_member = {name: v for name, v in self.params.items() if isinstance(v, Mapping)}
         for what, values in {"weight": self.weights, **by_member}.items():
@@ -178,8 +201,16 @@ class Recipe:
     def as_mapping(self) -> dict[str, Any]:
         """Plain data, for JSON and YAML; `of` reads it."""
         params = {k: dict(v) if isinstance(v, Mapping) else v for k, v in self.params.items()}
-        plain = {"method": self.method, "params": params, "weights": dict(self.weights)}
-        return plain | {"seed": self.seed}
+        plain: dict[str, Any] = {"method": self.method, "params": params}
+        plain |= {"weights": dict(self.weights), "seed": self.seed}
+        groups: dict[Recipe, list[str]] = {}
+        for name, part in sorted(self.by_parameter.items()):
+            groups.setdefault(part, []).append(name)
+        if groups:
+            plain["by_parameter"] = [
+                {**part.as_mapping(), "parameters": names} for part, names in groups.items()
+            ]
+        return plain
 
     @property
     def key(self) -> str:
@@ -199,7 +230,7 @@ class Recipe:
         return hash(json.dumps(self.as_mapping(), sort_keys=True))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), tuple(self.as_mapping().values())
+        return type(self).of, (self.as_mapping(),)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -217,6 +248,7 @@ class Recipe:
         told = {name: value for name, value in self.params.items() if value != defaults[name]}
         if any(weight != 1 for weight in self.weights.values()):
             told["weights"] = self.weights
+        told |= self._apart()
         return recipe_text(self.method, told)
 
     def __str__(self) -> str:
@@ -231,7 +263,12 @@ class Recipe:
             told["weights"] = self.weights
         if self.merging_method.random and self.seed:
             told["seed"] = self.seed
+        told |= self._apart()
         return recipe_text(self.method, told)
+
+    def _apart(self) -> dict[str, str]:
+        """How many parameters are merged with other values, in words."""
+        return {"by_parameter": f"{len(self.by_parameter)} of them"} if self.by_parameter else {}
 
     def _checked_weights(self) -> dict[str, float]:
         weights: dict[str, float] = {}

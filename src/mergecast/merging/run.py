@@ -151,19 +151,20 @@ def merged_blocks(
     chosen = chosen_members(family, members)
     recipe.check(chosen)
     subset = family.subset(chosen)
-    method, weights = recipe.merging_method, recipe.weights_of(chosen)
+    method = recipe.merging_method
     method.check_evidence(evidence is not None)
     known = None if evidence is None else TaskEvidence.open(evidence, chosen)
 
     def one(block: ParamBlock) -> tuple[str, Array]:
+        part = recipe.of_parameter(block.name)
         try:
             merged = apply(
                 block,
                 method,
-                recipe.params,
-                seed=recipe.seed,
+                part.params,
+                seed=part.seed,
                 device=device,
-                weights=weights,
+                weights=part.weights_of(chosen),
                 dtype=dtype,
                 evidence=known,
             )
