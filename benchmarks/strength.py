@@ -1,8 +1,8 @@
 """What choosing a strength loses against the best of a grid, on merges that are made and scored.
 
-python benchmarks/strength.py --run DIR … [--methods M …] [--samples 1000] [--json FILE]
+python benchmarks/strength.py --run DIR … [--methods M …] [--drawn 2=24 3=12 …] [--samples 1000]
 
-DIR of --run is a finished run of digits-14: random pairs and sets of 3 to 5, none of them a merge
+DIR of --run is a finished run of a suite: random pairs and sets of 3 to 5, none of them a merge
 that the curves were fitted to, at ten strengths, scored on test samples. Choices, all on the same
 100 calibration samples a task: `curve`, from stored answers; `merge`, the merges themselves; and
 what is fixed: the method's default, the one strength that is best over all sizes, and the best of
@@ -26,6 +26,7 @@ import pandas as pd
 from mergecast.evidence import MergeSettings, ProbeSettings, Session
 from mergecast.evidence.retention.merges import answer, compare
 from mergecast.evidence.superposition.strengths import (
+    CHOICE,
     FORM,
     collect_strengths,
     direction,
@@ -44,17 +45,19 @@ from mergecast.tasks.scores import accuracy
 
 #: The strongest of the grid of ten.
 TOP = {"task_arithmetic": 1.0, "dare": 1.0, "ties": 2.0, "tsv": 1.5, "isotropic": 1.5}
-SIZES, DRAWN = (2, 3, 4, 5), {2: 24, 3: 12, 4: 12, 5: 12}
 CALIBRATION = 100
 
 
 @dataclass(frozen=True)
 class Curves:
-    """One set over the grid: true retention, the merges' own on calibration, and the forecast."""
+    """One set over the grid: true retention; on calibration, the merges' own by the form of choice
+    and by that of curves; the forecast; and the share of the merges' own in its interval.
+    """
 
     members: tuple[str, ...]
     truth: np.ndarray
     merged: np.ndarray
+    own: np.ndarray
     forecast: np.ndarray
     inside: float
 
@@ -64,12 +67,15 @@ def main() -> None:
     parser.add_argument("--run", nargs="+", type=Path, required=True)
     parser.add_argument("--methods", nargs="+", default=["task_arithmetic", "ties"])
     parser.add_argument("--samples", type=int, default=1000, help="test samples a task")
+    parser.add_argument(
+        "--drawn", nargs="+", default=["2=24", "3=12", "4=12", "5=12"], help="sets of each size"
+    )
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    tables = []
+    tables, counts = [], {int(size): int(n) for size, n in (d.split("=") for d in arguments.drawn)}
     with one_thread():
         for run, method in itertools.product(arguments.run, arguments.methods):
-            curves, top = measured(run, method, arguments.samples), TOP[method]
+            curves, top = measured(run, method, arguments.samples, counts), TOP[method]
             grid = np.linspace(top / 10, top, 10)
             table = regrets(curves, grid, METHODS.get(method).defaults[STRENGTH])
             tables.append(table.assign(run=run.name, method=method))
@@ -79,7 +85,7 @@ def main() -> None:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
-def measured(run: Path, method: str, samples: int) -> list[Curves]:
+def measured(run: Path, method: str, samples: int, counts: dict[int, int]) -> list[Curves]:
     """Every drawn set merged over the grid, and forecast."""
     plan, tasks = read_run(run), run_tasks(run)
     family = Family.open(run / BASE_FILE, {task: run / model_file(task) for task in tasks})
@@ -91,22 +97,23 @@ def measured(run: Path, method: str, samples: int) -> list[Curves]:
         grid = np.linspace(TOP[method] / 10, TOP[method], 10)
         return [
             one_set(session, method, members, strengths, tests, single, grid)
-            for members in drawn(sorted(tasks), plan.run.seed)
+            for members in drawn(sorted(tasks), plan.run.seed, counts)
         ]
 
 
-def drawn(names: list[str], seed: int) -> list[tuple[str, ...]]:
+def drawn(names: list[str], seed: int, counts: dict[int, int]) -> list[tuple[str, ...]]:
     """Random sets of every size, none of them fitted to."""
     generator, used = np.random.default_rng(seed), set(groups(names))
     sets = []
-    for size in SIZES:
+    for size, count in counts.items():
         pool = [one for one in itertools.combinations(names, size) if one not in used]
-        sets += [pool[i] for i in generator.choice(len(pool), DRAWN[size], replace=False)]
+        sets += [pool[i] for i in generator.choice(len(pool), count, replace=False)]
     return sets
 
 
 def one_set(session, method, members, strengths: StrengthForecast, tests, single, grid) -> Curves:
-    key = f"{FORM}_{strengths.readings.way}"
+    way_of_asking = strengths.readings.way
+    keys = [f"{form}_{way_of_asking}" for form in (CHOICE, FORM)]
     recipe = Recipe(method, seed=session.merges.merge_seed)
     way = direction(session, recipe, members)
     truth, merged = [], []
@@ -115,17 +122,16 @@ def one_set(session, method, members, strengths: StrengthForecast, tests, single
         truth.append(
             np.mean([score(session, one, weights, tests) / single[one] for one in members])
         )
+        found = [compare(session, one, answer(session, one, weights)) for one in members]
         merged.append(
-            np.mean(
-                [
-                    value_of(compare(session, one, answer(session, one, weights)), key, one)
-                    for one in members
-                ]
-            )
+            [
+                np.mean([value_of(x, key, one) for x, one in zip(found, members, strict=True)])
+                for key in keys
+            ]
         )
-    curve, own = strengths.curve(members, grid), np.array(merged)
+    curve, (choice, own) = strengths.curve(members, grid), np.array(merged).T
     inside = float(np.mean((curve.low <= own) & (own <= curve.high)))
-    return Curves(members, np.array(truth), own, curve.mean, inside)
+    return Curves(members, np.array(truth), choice, own, curve.mean, inside)
 
 
 def score(session, label, weights, tests) -> float:
@@ -142,10 +148,10 @@ def regrets(curves: list[Curves], grid: np.ndarray, default: float) -> pd.DataFr
     truth = np.stack([one.truth for one in curves])
     lost = truth.max(axis=1, keepdims=True) - truth
     sizes = np.array([len(one.members) for one in curves])
-    by_size = np.stack([lost[sizes == size].mean(axis=0) for size in SIZES])
+    by_size = np.stack([lost[sizes == size].mean(axis=0) for size in np.unique(sizes)])
     one_fixed = by_size.mean(axis=0).argmin()
     rows = {}
-    for place, size in enumerate(SIZES):
+    for place, size in enumerate(np.unique(sizes)):
         chosen = [one for one in curves if len(one.members) == size]
         part = lost[sizes == size]
         own = np.array([part[i, np.nanargmax(one.forecast)] for i, one in enumerate(chosen)])
@@ -158,11 +164,12 @@ def regrets(curves: list[Curves], grid: np.ndarray, default: float) -> pd.DataFr
             "fixed_by_size": by_size[place].min(),
             "best": grid[by_size[place].argmin()],
             "chosen": np.mean([grid[np.nanargmax(one.forecast)] for one in chosen]),
-            "error": np.mean([np.nanmean(abs(one.forecast - one.merged)) for one in chosen]),
+            "error": np.mean([np.nanmean(abs(one.forecast - one.own)) for one in chosen]),
             "inside": np.mean([one.inside for one in chosen]),
             **level(chosen, int(np.abs(grid - default).argmin())),
         }
     table = pd.DataFrame.from_dict(rows, orient="index")
+    table = table.astype(float)
     table.loc["mean"] = table.mean()
     return table
 
@@ -173,7 +180,7 @@ def level(curves: list[Curves], at: int) -> dict[str, float]:
     found = {}
     for name, values in (
         ("curve", np.array([one.forecast[at] for one in curves])),
-        ("merge", np.array([one.merged[at] for one in curves])),
+        ("merge", np.array([one.own[at] for one in curves])),
     ):
         found[f"rho_{name}"] = spearman(values, truth)
         found[f"mae_{name}"] = float(np.abs(values - truth).mean())

@@ -128,9 +128,9 @@ class MergeSearch:
         `tensors` are the merge where it was made already.
         """
         from mergecast.evidence.retention.merges import answer, compare
-        from mergecast.evidence.superposition.strengths import FORM, merged, value_of
+        from mergecast.evidence.superposition.strengths import CHOICE, merged, value_of
 
-        form, kept = f"{FORM}_{self._way}", dict[str, float]()
+        form, kept = f"{CHOICE}_{self._way}", dict[str, float]()
         if tensors is None:
             tensors = merged(self._session, recipe, self._members)
         for member in self._members:

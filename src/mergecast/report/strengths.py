@@ -10,8 +10,8 @@ from mergecast.report.table import Table, number, wrapped
 #: Sets shown with their best strength, and the width of their names.
 _STRENGTHS, _WIDTH = 12, 26
 STRENGTHS_ARE = (
-    "Kept: of each model's own answers to its samples, both at one confidence; retention of "
-    "accuracy is a little higher. From shifts that add up and a few merges that were made."
+    "Kept: the expected accuracy of the merge on each model's samples over the model's own. From "
+    "shifts that add up and a few merges that were made."
 )
 
 

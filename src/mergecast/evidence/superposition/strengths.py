@@ -39,8 +39,10 @@ _ALONE, _LENGTH, _DEFAULT = (1 / 6, 1 / 3, 1 / 2, 2 / 3, 1.0), 1.5, 1.2
 #: Strengths of a group, in the members' root mean square length: of unrelated models that are
 #: added up, 1/2, 1 and 3/2 over the root of their number.
 _GROUP = (0.5, 1.0, 1.5)
-#: The form in which strengths are compared, free of confidence.
-FORM = "matched"
+#: The form of curves: what it says is near retention of accuracy (`benchmarks/strength.py`).
+FORM = "expected"
+#: The form in which merges that were made are compared on few samples: smoother, its level lower.
+CHOICE = "matched"
 
 
 @dataclass(frozen=True)
