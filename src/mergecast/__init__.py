@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mergecast.api.measured import measure
     from mergecast.api.merge_evidence import merge_evidence
     from mergecast.api.metrics import metrics, pair_table, plan
+    from mergecast.api.one_merge import forecast_merge
     from mergecast.api.outcomes import outcomes
     from mergecast.api.reports import report
     from mergecast.api.search import search
@@ -83,6 +84,7 @@ _HOMES = {
     "explain": "mergecast.api.explain",
     "fit": "mergecast.api.learning",
     "forecast": "mergecast.api.forecasts",
+    "forecast_merge": "mergecast.api.one_merge",
     "load_run": "mergecast.tables.runs",
     "load_tasks": "mergecast.api.inputs",
     "measure": "mergecast.api.measured",
@@ -137,6 +139,7 @@ __all__ = [
     "explain",
     "fit",
     "forecast",
+    "forecast_merge",
     "load_run",
     "load_tasks",
     "measure",

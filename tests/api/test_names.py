@@ -20,6 +20,7 @@ VERBS = [
     "evaluate",
     "fit",
     "forecast",
+    "forecast_merge",
     "load_run",
     "load_tasks",
     "measure",

@@ -13,7 +13,7 @@ from mergecast.errors import UsageError
 from mergecast.evidence.retention.merges import answer, compare
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import ProbeSettings
-from mergecast.evidence.superposition.strengths import collect_strengths, groups
+from mergecast.evidence.superposition.strengths import FORM, collect_strengths, groups
 from mergecast.forecast.strengths import StrengthForecast
 from mergecast.merging import Recipe
 from mergecast.tasks.probe import Probe
@@ -152,7 +152,7 @@ def test_alone_is_what_a_model_keeps_alone(family):
             assert alone.at(1.0) == pytest.approx(1, abs=1e-6)
             merged = mc.merge(family, Recipe("task_arithmetic").at(0.5), members=[label])
             half = compare(session, label, answer(session, label, merged))
-            assert alone.at(0.5) == pytest.approx(half.values["matched_labelled"], abs=1e-5)
+            assert alone.at(0.5) == pytest.approx(half.values[f"{FORM}_labelled"], abs=1e-5)
 
 
 def test_a_forecast_shows_the_best_recipe(family):

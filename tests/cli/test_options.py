@@ -98,7 +98,19 @@ PLURAL = {
 }
 #: What is not of the call: where and how results are shown, Python's own words, and what is a call
 #: of its own (`mc.analyse`, `mc.unseen_suites`).
-SHOWN = {"json", "out", "pair", "verbose", "plan", "report", "analysis", "default", "sensitivity"}
+SHOWN = {
+    "json",
+    "mergekit",
+    "out",
+    "pair",
+    "plot",
+    "verbose",
+    "plan",
+    "report",
+    "analysis",
+    "default",
+    "sensitivity",
+}
 CALLS = {
     "check": mc.check,
     "metrics": measure,

@@ -11,8 +11,9 @@ import pandas as pd
 from mergecast.errors import UndefinedError
 from mergecast.evidence.session import Session
 from mergecast.forecast.measured_sets import rank_with_measured
+from mergecast.forecast.measured_use import MeasuredUse
 from mergecast.forecast.method_forecast import at_most, interval_of_new
-from mergecast.forecast.result import Forecast, MeasuredUse
+from mergecast.forecast.result import Forecast
 from mergecast.forecast.rows import MEASURED
 from mergecast.forecast.sets import CHECKED, PAIRS, SUPERPOSED, Sets, rank_all_sets
 from mergecast.tables.outcomes import OutcomeTable

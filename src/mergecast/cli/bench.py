@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mergecast.cli.completion import suites
 from mergecast.cli.console import print_json
 from mergecast.cli.options import (
     JsonOption,
@@ -30,7 +31,9 @@ app = typer.Typer(
     """,
 )
 
-_SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A name of `bench list`.")]
+_SuiteName = Annotated[
+    str, typer.Argument(metavar="SUITE", help="A name of `bench list`.", autocompletion=suites)
+]
 _Folder = Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="The run folder.")]
 
 

@@ -6,12 +6,18 @@ from typing import Annotated
 
 import typer
 
+from mergecast.cli.completion import explained
 from mergecast.cli.console import print_json
 from mergecast.cli.options import JsonOption
 
 
 def command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A metric, a method or a recipe.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A metric, a method or a recipe.", autocompletion=explained
+        ),
+    ],
     json: JsonOption = False,
 ) -> None:
     """Say what a metric or a merging method is, and what the measured suites say of it.

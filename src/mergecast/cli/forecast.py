@@ -9,16 +9,17 @@ import typer
 
 from mergecast.cli.console import finish, note, print_json
 from mergecast.cli.options import (
-    BaseArgument,
     BatchSizeOption,
     CacheOption,
     CalibrationOption,
     DeviceOption,
     JsonOption,
+    MaybeBaseArgument,
+    MaybeModelsArgument,
+    MergekitOption,
     MergeSeedOption,
     MethodOption,
     MetricSetOption,
-    ModelsArgument,
     PrivateOption,
     SeedOption,
     SetsOption,
@@ -29,11 +30,12 @@ from mergecast.cli.options import (
     VerboseOption,
     WorkersOption,
 )
+from mergecast.errors import UsageError
 
 
 def command(
-    base: BaseArgument,
-    models: ModelsArgument,
+    base: MaybeBaseArgument = None,
+    models: MaybeModelsArgument = None,
     forecaster: Annotated[
         str | None,
         typer.Option(
@@ -61,6 +63,15 @@ def command(
         Path | None,
         typer.Option(metavar="DIR", help="Write report.html and forecast.json to this folder."),
     ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw all pairs (and, with --strengths, what is kept over strength): a .png, "
+            ".svg or .pdf; needs mergecast[plot].",
+        ),
+    ] = None,
+    mergekit: MergekitOption = None,
     tasks: TasksOption = None,
     tier: TierOption = None,
     metrics: MetricSetOption = None,
@@ -89,7 +100,9 @@ def command(
     of its own merged alone by each method, which makes forecasts much sharper. Prints
     retention (merged over single score) with its interval. With --suite the models are those of
     this suite of the forecaster, and what their merges did is used; with --measured, all
-    forecasts are moved by what merges of these models did, from one measured pair on.
+    forecasts are moved by what merges of these models did, from one measured pair on. With
+    --mergekit and --tasks the one merge that the file says is made in memory, whatever its
+    weights, and values by layer, and answers the samples.
 
     Examples:
 
@@ -106,10 +119,50 @@ def command(
       mergecast forecast base/ tuned-*/ --forecaster mine.json --sets 3
 
       mergecast forecast base/ a/ b/ --tasks t.yaml --strengths --sets 3
+
+      mergecast forecast --mergekit merge.yml --tasks t.yaml
     """
     import mergecast as mc
+    from mergecast.report.table import open_console, show
     from mergecast.runtime.progress import progress_bars
 
+    if mergekit is not None:
+        asked = (base, models, forecaster, method, suite, measured, report, tier, metrics, sets)
+        if any(one is not None and one != [] for one in (*asked, pair, plot)) or strengths:
+            raise UsageError(
+                "--mergekit",
+                "given beside models, or what is forecast of many merges",
+                "give the file with --tasks alone, or leave it out",
+            )
+        if tasks is None:
+            raise UsageError(
+                "--mergekit",
+                "given without --tasks",
+                "give the models' tasks: nothing in weights alone says what one merge keeps",
+            )
+        merge = mc.read_mergekit(mergekit, seed=merge_seed)
+        with progress_bars() as bars:
+            one = mc.forecast_merge(
+                merge.base,
+                dict(merge.models),
+                recipe=merge.recipe,
+                tasks=tasks,
+                calibration=calibration,
+                seed=seed,
+                device=device,
+                batch_size=batch_size,
+                cache=cache,
+                private=private or (),
+                strict=strict,
+                progress=bars,
+            )
+        if json:
+            print_json(one.to_dict())
+        else:
+            show(open_console(), one.parts)
+        return
+    if base is None or not models:
+        raise UsageError("models", "not given", "name the base, then the models")
     with progress_bars() as bars:
         forecast = mc.forecast(
             base,
@@ -148,4 +201,6 @@ def command(
         show(open_console(), forecast_parts(summary, pairs=pair or (), verbose=verbose))
         if report is not None:
             print(f"page: {report / 'report.html'}")
+    if plot is not None:
+        forecast.plot(plot)
     finish(bool(forecast.refused))

@@ -35,7 +35,7 @@ from mergecast.version import __version__
 
 app = typer.Typer(
     name="mergecast",
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

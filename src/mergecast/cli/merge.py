@@ -15,6 +15,9 @@ from mergecast.cli.options import (
     CalibrationOption,
     DeviceOption,
     JsonOption,
+    MaybeBaseArgument,
+    MaybeModelsArgument,
+    MergekitOption,
     MethodOption,
     Objective,
     ObjectiveOption,
@@ -61,14 +64,8 @@ def _methods() -> str:
 
 
 def command(
-    base: Annotated[
-        Path | None,
-        typer.Argument(metavar="BASE", help="The base model; none beside --mergekit."),
-    ] = None,
-    models: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="MODEL...", help="Fine-tuned models, or LoRA adapters of the base."),
-    ] = None,
+    base: MaybeBaseArgument = None,
+    models: MaybeModelsArgument = None,
     *,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")],
     method: MethodOption = None,
@@ -93,10 +90,7 @@ def command(
         ),
     ] = None,
     objective: ObjectiveOption = None,
-    mergekit: Annotated[
-        Path | None,
-        typer.Option("--mergekit", metavar="FILE", help="Run a YAML file of mergekit."),
-    ] = None,
+    mergekit: MergekitOption = None,
     tasks: TasksOption = None,
     calibration: CalibrationOption = None,
     private: PrivateOption = None,

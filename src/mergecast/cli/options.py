@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mergecast.cli.completion import methods
 from mergecast.errors import UsageError
 
 
@@ -25,6 +26,15 @@ BaseArgument = Annotated[
 ]
 ModelsArgument = Annotated[
     list[Path],
+    typer.Argument(metavar="MODEL...", help="Fine-tuned models, or LoRA adapters of the base."),
+]
+#: Of commands that take a file of mergekit in their place.
+MaybeBaseArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="BASE", help="The base model; none beside --mergekit."),
+]
+MaybeModelsArgument = Annotated[
+    list[Path] | None,
     typer.Argument(metavar="MODEL...", help="Fine-tuned models, or LoRA adapters of the base."),
 ]
 RunsArgument = Annotated[
@@ -70,12 +80,17 @@ MergeParamOption = Annotated[
 MergeSeedOption = Annotated[
     int, typer.Option("--merge-seed", min=0, help="Seed that the merges' random masks will have.")
 ]
+MergekitOption = Annotated[
+    Path | None,
+    typer.Option("--mergekit", metavar="FILE", help="The merge that a YAML file of mergekit says."),
+]
 MethodOption = Annotated[
     list[str] | None,
     typer.Option(
         "--method",
         metavar="M",
         help="Merging method, or a recipe as 'ties(scaling=1)'; repeat where several are meant.",
+        autocompletion=methods,
     ),
 ]
 MetricSetOption = Annotated[

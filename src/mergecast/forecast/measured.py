@@ -10,8 +10,8 @@ from scipy.special import ndtri
 
 from mergecast.errors import UsageError
 from mergecast.forecast.effects_posterior import Rows, posterior
+from mergecast.forecast.measured_use import MeasuredUse
 from mergecast.forecast.method_forecast import N_REASONS
-from mergecast.forecast.result import MeasuredUse
 from mergecast.forecast.rows import ABSTAINED, FAMILY, MEASURED
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.sets import JOIN, split_members

@@ -7,7 +7,7 @@ import pandas as pd
 
 from mergecast.forecast.effects_posterior import Codes, Rows, posterior
 from mergecast.forecast.measured import own_errors, usable_merges
-from mergecast.forecast.result import MeasuredUse
+from mergecast.forecast.measured_use import MeasuredUse
 from mergecast.forecast.sets import Correction, Sets, rank_all_sets
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.typing import Floats

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from mergecast.forecast.domain import abstentions
+from mergecast.forecast.measured_use import MeasuredUse
 from mergecast.forecast.recommend import MERGE
 from mergecast.forecast.rows import ABSTAINED
 from mergecast.tables.pairs import PAIR_KEYS
 from mergecast.tables.plain import records
 from mergecast.tables.show import as_html, as_text
-from mergecast.typing import Floats
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from mergecast.forecast.file import ForecasterFile
     from mergecast.tables.pairs import PairTable
 
@@ -36,71 +39,6 @@ ROW_COLUMNS = [
 ]
 # Pairs on one screen.
 _SHOWN = 12
-
-
-@dataclass(frozen=True)
-class MeasuredUse:
-    """What a forecast made of measured merges.
-
-    Attributes
-    ----------
-    n_merges : int
-        Merges used.
-    methods : tuple of str
-        Their merging methods.
-    n_moved : int
-        Member rows of pairs, or sets, that were not measured.
-    moved, shift : float
-        By how much those moved, in retention: mean absolute change, and mean change.
-    left_out : tuple of str
-        Merges that were not used, with the reason: a sentence a reason.
-    size : int
-        Members of each merge.
-    """
-
-    n_merges: int
-    methods: tuple[str, ...]
-    n_moved: int
-    moved: float
-    shift: float
-    left_out: tuple[str, ...] = ()
-    size: int = 2
-
-    @classmethod
-    def of(
-        cls, known: pd.DataFrame, change: Floats, left_out: tuple[str, ...], size: int = 2
-    ) -> MeasuredUse:
-        """Of member rows of merges that were used, and of the change of all others."""
-        some = len(change) > 0
-        return cls(
-            n_merges=len(known) // size,
-            methods=tuple(sorted(known["method"].unique())),
-            n_moved=len(change),
-            moved=float(abs(change).mean()) if some else 0.0,
-            shift=float(change.mean()) if some else 0.0,
-            left_out=left_out,
-            size=size,
-        )
-
-    def without(self, left_out: tuple[str, ...]) -> MeasuredUse:
-        """The same, with merges that were left out before."""
-        return replace(self, left_out=(*left_out, *self.left_out))
-
-    @property
-    def sentence(self) -> str:
-        """How many were used and what they did, in one line."""
-        noun = "merge" if self.size == 2 else f"set of {self.size}"
-        some = f"1 measured {noun}"
-        if self.n_merges != 1:
-            plural = noun.replace("merge", "merges").replace("set", "sets")
-            some = f"{self.n_merges} measured {plural}"
-        head = f"{some} of this family used ({', '.join(self.methods)})"
-        if not self.n_moved:
-            return f"{head}."
-        return (
-            f"{head}: forecasts of the others moved by {self.moved:.3f} on average "
-            f"({self.shift:+.3f} in the mean)."
-        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -216,6 +154,34 @@ class Forecast:
             f"No forecast{by} for {n_pairs} of {len(self.pairs)} pairs: {why}. Give {samples}"
             "merges of them that were measured (--measured)."
         )
+
+    def plot(self, path: str | Path | None = None) -> Figure:
+        """Every pair as a map, and what is kept over strength where that was asked for.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            Also write it: a ``.png``, ``.svg`` or ``.pdf``.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Shown by a notebook.
+
+        Raises
+        ------
+        UsageError
+            matplotlib is not installed (``mergecast[plot]``), no pair has a forecast, or `path`
+            ends otherwise.
+        ResourceError
+            It cannot be written.
+        """
+        from mergecast.forecast.picture import draw, save
+
+        figure = draw(self.rows, self.pairs, self.curves)
+        if path is not None:
+            save(figure, path)
+        return figure
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; what is missing or infinite is None."""

@@ -1,0 +1,74 @@
+"""What a forecast made of merges that were measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from mergecast.typing import Floats
+
+
+@dataclass(frozen=True)
+class MeasuredUse:
+    """What a forecast made of measured merges.
+
+    Attributes
+    ----------
+    n_merges : int
+        Merges used.
+    methods : tuple of str
+        Their merging methods.
+    n_moved : int
+        Member rows of pairs, or sets, that were not measured.
+    moved, shift : float
+        By how much those moved, in retention: mean absolute change, and mean change.
+    left_out : tuple of str
+        Merges that were not used, with the reason: a sentence a reason.
+    size : int
+        Members of each merge.
+    """
+
+    n_merges: int
+    methods: tuple[str, ...]
+    n_moved: int
+    moved: float
+    shift: float
+    left_out: tuple[str, ...] = ()
+    size: int = 2
+
+    @classmethod
+    def of(
+        cls, known: pd.DataFrame, change: Floats, left_out: tuple[str, ...], size: int = 2
+    ) -> MeasuredUse:
+        """Of member rows of merges that were used, and of the change of all others."""
+        some = len(change) > 0
+        return cls(
+            n_merges=len(known) // size,
+            methods=tuple(sorted(known["method"].unique())),
+            n_moved=len(change),
+            moved=float(abs(change).mean()) if some else 0.0,
+            shift=float(change.mean()) if some else 0.0,
+            left_out=left_out,
+            size=size,
+        )
+
+    def without(self, left_out: tuple[str, ...]) -> MeasuredUse:
+        """The same, with merges that were left out before."""
+        return replace(self, left_out=(*left_out, *self.left_out))
+
+    @property
+    def sentence(self) -> str:
+        """How many were used and what they did, in one line."""
+        noun = "merge" if self.size == 2 else f"set of {self.size}"
+        some = f"1 measured {noun}"
+        if self.n_merges != 1:
+            plural = noun.replace("merge", "merges").replace("set", "sets")
+            some = f"{self.n_merges} measured {plural}"
+        head = f"{some} of this family used ({', '.join(self.methods)})"
+        if not self.n_moved:
+            return f"{head}."
+        return (
+            f"{head}: forecasts of the others moved by {self.moved:.3f} on average "
+            f"({self.shift:+.3f} in the mean)."
+        )

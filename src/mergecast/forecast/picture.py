@@ -1,0 +1,109 @@
+"""A forecast as a figure of matplotlib, which is imported here alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mergecast.errors import ResourceError, UsageError
+from mergecast.tables.pairs import PAIR_KEYS
+from mergecast.tables.sets import split_members
+from mergecast.typing import Floats
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Kinds of files that are written.
+SUFFIXES = (".png", ".svg", ".pdf")
+#: More models than this: no numbers in the cells.
+_MOST_NUMBERS = 14
+#: Curves in one picture, their lines being told apart by the legend.
+_MOST_CURVES = 6
+#: Inches of a panel.
+_WIDTH, _HEIGHT = 5.6, 5.0
+#: A cell this far up the colour scale is light: its number is black.
+_LIGHT = 0.5
+
+
+def draw(rows: pd.DataFrame, pairs: pd.DataFrame, curves: pd.DataFrame | None) -> Figure:
+    """Every pair by its best method as a map, and curves over strength beside it.
+
+    Parameters
+    ----------
+    rows, pairs, curves : DataFrame
+        As those of `Forecast`; without curves there is the map alone.
+
+    Raises
+    ------
+    UsageError
+        matplotlib is not installed, or no pair has a forecast.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UsageError(
+            "plot", "needs matplotlib", "install mergecast[plot], or look at --report"
+        ) from error
+    keys = [*PAIR_KEYS, "method"]
+    best = rows.merge(pairs[keys], on=keys).dropna(subset="retention")
+    if best.empty:
+        raise UsageError("plot", "no pair has a forecast", "see why: print the forecast")
+    panels = 1 if curves is None else 2
+    figure = Figure(figsize=(_WIDTH * panels, _HEIGHT), layout="constrained")
+    axes = figure.subplots(1, panels, squeeze=False)[0]
+    _map(axes[0], best)
+    if curves is not None:
+        _curves(axes[1], curves)
+    return figure
+
+
+def save(figure: Figure, path: str | Path) -> Path:
+    """Write the figure; raises UsageError for another suffix, and ResourceError."""
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise UsageError("plot", f"is {path.name!r}", f"end it in {', '.join(SUFFIXES)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=160)
+    except OSError as error:
+        raise ResourceError(str(path), f"cannot be written: {error}", "name another") from error
+    return path
+
+
+def _map(axes: Any, best: pd.DataFrame) -> None:
+    """What the row's model keeps beside the column's."""
+    names = sorted({*best["left"], *best["right"]})
+    place = {name: i for i, name in enumerate(names)}
+    values: Floats = np.full((len(names), len(names)), np.nan)
+    for one in best.to_dict("records"):
+        other = one["right"] if one["member"] == one["left"] else one["left"]
+        values[place[one["member"]], place[other]] = one["retention"]
+    low = min(float(np.nanmin(values)), 0.8)
+    image = axes.imshow(values, cmap="viridis", vmin=low, vmax=max(1.0, float(np.nanmax(values))))
+    axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
+    for row, column in np.argwhere(np.isfinite(values)) if len(names) <= _MOST_NUMBERS else ():
+        ink = "black" if image.norm(values[row, column]) > _LIGHT else "white"
+        text = f"{values[row, column]:.2f}"
+        axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=8)
+    axes.figure.colorbar(image, ax=axes, shrink=0.8, label="retention")
+    axes.set_title("what the row keeps beside the column,\nby the best method of each pair")
+
+
+def _curves(axes: Any, curves: pd.DataFrame) -> None:
+    """What sets keep over strength, with their intervals."""
+    groups = list(curves.groupby(["method", "members"], sort=False))[:_MOST_CURVES]
+    for (_, members), rows in groups:
+        label = " + ".join(split_members(str(members)))
+        [line] = axes.plot(rows["strength"], rows["kept"], label=label)
+        axes.fill_between(
+            rows["strength"], rows["low"], rows["high"], color=line.get_color(), alpha=0.08
+        )
+    axes.set_xlabel(f"strength of {curves['method'].iloc[0]}")
+    axes.set_ylabel("kept in the mean")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, frameon=False)
+    axes.set_title("what is kept over strength, with 90 % intervals")

@@ -1,0 +1,58 @@
+"""A forecast as a figure: every pair is there, and files are what their names say."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import report_case as case
+
+from mergecast.errors import ResourceError, UsageError
+from mergecast.forecast.strengths import CURVE_COLUMNS
+
+
+@pytest.fixture
+def forecast():
+    strengths = np.linspace(0, 1, 5)
+    rows = [("task_arithmetic", "a+b", s, 0.9, 0.8, 1.0) for s in strengths]
+    return case.forecast(curves=pd.DataFrame(rows, columns=CURVE_COLUMNS))
+
+
+def test_the_map_has_every_pair_by_its_best_method(forecast):
+    axes = forecast.plot().axes
+    image = np.asarray(axes[0].images[0].get_array())
+    expected = [[np.nan, 0.95, 0.95], [0.95, np.nan, 0.95], [0.85, 0.85, np.nan]]
+    np.testing.assert_allclose(image, expected)
+    assert [label.get_text() for label in axes[0].get_yticklabels()] == ["a", "b", "c"]
+    numbers = [text.get_text() for text in axes[0].texts]
+    assert sorted(numbers) == ["0.85"] * 2 + ["0.95"] * 4
+    assert axes[1].get_legend().get_texts()[0].get_text() == "a + b"
+
+
+def test_without_curves_there_is_the_map_alone():
+    assert len([one for one in case.forecast().plot().axes if one.images]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"), [("p.png", b"\x89PNG"), ("p.svg", b"<?xml"), ("p.pdf", b"%PDF")]
+)
+def test_it_is_written(forecast, tmp_path, name, begins):
+    forecast.plot(tmp_path / "new" / name)
+    assert (tmp_path / "new" / name).read_bytes().startswith(begins)
+
+
+def test_what_cannot_be_drawn_or_written_is_said(forecast, tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match=r"plot: is 'p.jpg'; end it in .png, .svg, .pdf"):
+        forecast.plot(tmp_path / "p.jpg")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResourceError, match="cannot be written"):
+        forecast.plot(tmp_path / "file" / "p.png")
+    empty = case.forecast()
+    empty.rows["retention"] = np.nan
+    with pytest.raises(UsageError, match="no pair has a forecast"):
+        empty.plot()
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(UsageError, match=r"needs matplotlib; install mergecast\[plot\]"):
+        forecast.plot()
