@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint format benchmarks clean
+# make docs builds the site in site/, with a reference from the docstrings.
+.PHONY: setup demo test docs lint format benchmarks clean
 
 setup: $(STAMP)
 
@@ -26,6 +27,10 @@ test: $(STAMP)
 	@# One thread in each of two processes beats two in one; a file's tests stay together.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov=mergecast
 
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 lint: $(STAMP)
 	$(BIN)/pre-commit run --all-files
 
@@ -38,4 +43,4 @@ benchmarks: $(STAMP)
 	$(BIN)/python benchmarks/merge_speed.py
 
 clean:
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.*
+	rm -rf $(VENV) demo site .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.*
