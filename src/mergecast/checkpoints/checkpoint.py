@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 
 from mergecast.checkpoints import dtypes
+from mergecast.checkpoints.hub import fetched, is_model_name
 from mergecast.errors import CheckpointError, UsageError
 from mergecast.registry import Registry
 from mergecast.typing import Array
@@ -93,7 +94,8 @@ class Checkpoint(ABC):
         ----------
         path : str or Path
             A ``.safetensors`` file; a ``.pt``, ``.pth`` or ``.bin`` file (tensors only, no code is
-            run); a Hugging Face folder, single or sharded; a PEFT LoRA adapter folder.
+            run); a Hugging Face folder, single or sharded; a PEFT LoRA adapter folder; or the name
+            of a model of the hub, ``org/name@revision``, where no file is called so.
         base : Checkpoint, optional
             The base model, needed for a LoRA adapter only.
 
@@ -220,6 +222,8 @@ def open_path(path: Path, base: Checkpoint | None) -> Checkpoint:
     CheckpointError
         The path does not exist, or no format or more than one claims it.
     """
+    if is_model_name(path):
+        path = fetched(path)
     if not path.exists():
         raise CheckpointError(path, "does not exist", f"give {expected()}")
     claims = [name for name in FORMATS.names() if FORMATS.get(name).claims(path)]

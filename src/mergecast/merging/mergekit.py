@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from mergecast.checkpoints import Checkpoint, dtypes
-from mergecast.errors import UsageError
+from mergecast.checkpoints.hub import fetched, is_model_name
+from mergecast.errors import CheckpointError, UsageError
 from mergecast.family.labels import labelled
 from mergecast.merging.mergekit_forms import FORMS, Form
 from mergecast.merging.mergekit_layout import base_of, pieces_of
@@ -241,11 +242,20 @@ def _found(names: Sequence[str], file: Path) -> dict[str, Path]:
     whole = [one for one in beside if all((one / name).exists() for name in missing)]
     if missing and len(whole) == 1:
         log.warning("%s: %s taken from %s", file, ", ".join(missing), whole[0])
+    elif missing and not whole and all(map(is_model_name, missing)):
+        for name in missing:
+            try:
+                found[name] = fetched(name)
+            except CheckpointError as error:
+                looked = f"not found (looked in {Path.cwd()} and {folder})"
+                raise UsageError(
+                    f"model {name!r}", f"{looked}: it {error.problem}", error.remedy
+                ) from error
     elif missing:
         where = f"is in {' and '.join(map(str, whole))}" if whole else "not found"
         raise UsageError(
             f"model {missing[0]!r}",
             f"{where} (looked in {Path.cwd()} and {folder})",
-            "start in the folder that its path begins in; a hub's models are to be fetched first",
+            "start in the folder that its path begins in",
         )
     return {name: place or whole[0] / name for name, place in found.items()}

@@ -128,7 +128,10 @@ def _models(given: object) -> dict[str, Mapping[str, Any]]:
 def _reference(given: object) -> str:
     """A model's name, from a text or mergekit's longer form of it."""
     path = given.get("model", given) if isinstance(given, Mapping) else given
-    path = path.get("path") if isinstance(path, Mapping) else path
+    if isinstance(path, Mapping):
+        revision = path.get("revision")
+        path = path.get("path")
+        path = f"{path}@{revision}" if path and revision else path
     if not isinstance(path, str) or not path:
         raise UsageError("model", f"is {given!r}", "give the path of a file or folder")
     if "+" in path or (isinstance(given, Mapping) and given.get("lora")):

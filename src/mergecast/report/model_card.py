@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from mergecast.checkpoints.hub import model_name
 from mergecast.report.table import number
 
 
@@ -25,6 +26,7 @@ def model_card(found: Mapping[str, Any]) -> str:
     """
     members = found["members"]
     places = [found["base"], *(found["models"][label] for label in members)]
+    places = [model_name(place) or place for place in places]
     front = {
         "base_model": places,
         "base_model_relation": "merge",

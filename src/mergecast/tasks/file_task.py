@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mergecast.checkpoints.checkpoint import Checkpoint
+from mergecast.checkpoints.hub import fetched, is_model_name
 from mergecast.checkpoints.side_files import read_json
 from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.errors import MergecastError, UndefinedError, UsageError
@@ -41,7 +42,7 @@ class FileTask(Task):
     def kind(self) -> Kind:
         """What the model's outputs, labels and loss are."""
         model = self.spec.model
-        folder = None if model.folder is None else self.path(model.folder)
+        folder = None if model.folder is None else self.model_path(model.folder)
         headed = "classification" if self.spec.head else None  # whatever its class has by itself
         return kind_of(model.auto, folder, self.spec.loss or headed)
 
@@ -102,7 +103,7 @@ class FileTask(Task):
         if model.build is not None:
             module = models.build_by_function(model.build, model.args)
         else:
-            module = models.from_config(self.path(model.folder), str(model.auto))
+            module = models.from_config(self.model_path(model.folder), str(model.auto))
             models.give_pad_token(module)
         if self.spec.head is None:
             return module
@@ -140,7 +141,7 @@ class FileTask(Task):
     def class_names(self) -> tuple[str, ...]:
         """What the model's config calls its classes; empty where it has no names of its own."""
         folder = self.spec.model.folder
-        return class_names(None if folder is None else self.path(folder))
+        return class_names(None if folder is None else self.model_path(folder))
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -172,7 +173,9 @@ class FileTask(Task):
 
     def encoder(self, data: DataSpec) -> TextEncoder:
         """The tokenizer of a section's texts; raises UsageError where there is none."""
-        return TextEncoder(self.path(data.tokenizer or self.spec.model.folder), data.max_length)
+        return TextEncoder(
+            self.model_path(data.tokenizer or self.spec.model.folder), data.max_length
+        )
 
     def size(self, split: Split) -> int:
         """Number of samples of a split; only its columns are looked at."""
@@ -278,6 +281,11 @@ class FileTask(Task):
         if path is None:
             raise UsageError(f"task {self.name!r}", "has no tokenizer folder", "set data.tokenizer")
         return path if path.is_absolute() else self.folder / path
+
+    def model_path(self, path: Path | None) -> Path:
+        """The same of a model's folder, which may also be a model of the hub, by name."""
+        place = self.path(path)
+        return fetched(str(path)) if not place.exists() and is_model_name(str(path)) else place
 
 
 def _tensor(name: str, value: Any) -> Tensor:

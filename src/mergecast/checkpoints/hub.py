@@ -1,0 +1,108 @@
+"""Models of the Hugging Face hub, by name and revision: fetched into its cache, or found there."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+from mergecast.errors import CheckpointError
+
+log = logging.getLogger(__name__)
+#: ``org/name`` or ``org/name@revision``, a branch, a tag or (best) a commit.
+_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w.][\w./-]*))?")
+_ASIDE = ("*.json", "*.jinja", "*.model", "*.txt", "tokenizer*")
+#: Weights, in the order in which they are asked for; the second only where the first are not there.
+_WEIGHTS = ("*.safetensors", "*.bin")
+#: What ends so was meant as a file.
+_FILES = (".safetensors", ".bin", ".pt", ".pth", ".json")
+_SNAPSHOT = re.compile(r"models--(.+)")
+
+
+def is_model_name(path: str | Path) -> bool:
+    """Whether it may be a model of the hub: nothing here is called so, and it has the form."""
+    if Path(path).exists() or Path(path).suffix in _FILES:
+        return False
+    return _NAME.fullmatch(str(path)) is not None
+
+
+def fetched(name: str | Path) -> Path:
+    """The folder of a model of the hub, fetched unless its cache has it.
+
+    Weights, config and tokenizer files are fetched, code is not. Without a network the cache is
+    used alone, as under ``HF_HUB_OFFLINE``.
+
+    Parameters
+    ----------
+    name : str or Path
+        ``org/name`` or ``org/name@revision``.
+
+    Raises
+    ------
+    CheckpointError
+        huggingface_hub is not installed, the hub cannot be reached and the cache does not have it,
+        or the hub has no such model or revision, or does not give it.
+    """
+    match = _NAME.fullmatch(str(name))
+    if match is None:
+        raise CheckpointError(name, "is no name of a model", "write org/name@revision")
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import (
+            GatedRepoError,
+            HfHubHTTPError,
+            HFValidationError,
+            LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
+    except ImportError as error:
+        raise CheckpointError(
+            name, "is no file here, nor can the hub be asked", "install mergecast[hf]"
+        ) from error
+    repository, revision = match[1], match[2]
+    try:
+        for weights in _WEIGHTS:
+            allowed = [*_ASIDE, weights]
+            found = snapshot_download(repository, revision=revision, allow_patterns=allowed)
+            folder = Path(found)
+            if any(folder.glob(weights)):
+                break
+    except LocalEntryNotFoundError as error:
+        raise CheckpointError(
+            name,
+            "is no file here, the hub cannot be reached, and its cache does not have it",
+            "give a path, or fetch it where there is a network",
+        ) from error
+    except GatedRepoError as error:
+        raise CheckpointError(
+            name, "is given by the hub only to those who asked", "accept its terms, and log in"
+        ) from error
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
+        raise CheckpointError(
+            name, "is no file here, and the hub has no such model or revision", "check its name"
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(name, f"could not be fetched: {said}", "try again") from error
+    if revision is None or not folder.name.startswith(revision):
+        log.warning("%s is revision %s: give %s@%s to have it again", name, folder.name,
+                    repository, folder.name[:12])  # fmt: skip
+    return folder
+
+
+def model_name(path: str | Path) -> str:
+    """The hub's name of a model that lies in its cache; "" for any other place.
+
+    Examples
+    --------
+    >>> model_name("hub/models--org--name/snapshots/5c38ec7c405ec4b44b94cc5a9bb96e735b38267a")
+    'org/name'
+    >>> model_name("models/mine")
+    ''
+    """
+    for part in Path(path).parts:
+        match = _SNAPSHOT.fullmatch(part)
+        if match is not None:
+            return match[1].replace("--", "/", 1)
+    return ""

@@ -1,0 +1,168 @@
+"""Models of the hub by name: fetched from a server of the hub's kind, then found without one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+import mergecast as mc
+from mergecast.checkpoints import Checkpoint
+from mergecast.checkpoints.hub import fetched, is_model_name
+from mergecast.checkpoints.writer import write_safetensors
+from mergecast.errors import CheckpointError, UsageError
+from mergecast.family.labels import labelled
+
+hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+
+COMMIT = "5c38ec7c405ec4b44b94cc5a9bb96e735b38267a"
+
+
+class Hub(BaseHTTPRequestHandler):
+    """As much of the hub as a download asks for: one revision, called main, of some models."""
+
+    models: ClassVar[dict[str, dict[str, bytes]]] = {}
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self):
+        parts = self.path.strip("/").split("?")[0].split("/")
+        if parts[0] == "api":
+            name, revision = "/".join(parts[2:4]), parts[5]
+            files = self.models.get(name)
+            if files is None or revision not in ("main", COMMIT):
+                code = "RepoNotFound" if files is None else "RevisionNotFound"
+                return self._send(404, b"", {"X-Error-Code": code})
+            tree = [
+                {"type": "file", "path": path, "size": len(content), "oid": "0" * 40}
+                for path, content in files.items()
+            ]
+            siblings = [{"rfilename": file} for file in files]
+            info = {"id": name, "modelId": name, "sha": COMMIT, "siblings": siblings}
+            return self._send(200, json.dumps(tree if parts[4] == "tree" else info).encode())
+        content = self.models["/".join(parts[:2])]["/".join(parts[4:])]
+        self.asked.append(parts[-1])
+        headers = {"ETag": hashlib.sha256(content).hexdigest(), "X-Repo-Commit": COMMIT}
+        return self._send(200, content, headers)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def _send(self, status, content, headers=None):
+        self.send_response(status)
+        for key, value in {"Content-Length": len(content), **(headers or {})}.items():
+            self.send_header(key, str(value))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch, family_paths):
+    """A hub that has the base, a and b of a family as org/base, org/a, org/b."""
+    base, models = family_paths
+    files = {"org/base": base, "org/a": models[0], "org/b": models[1]}
+    Hub.asked = []
+    Hub.models = {
+        name: {"model.safetensors": path.read_bytes(), "config.json": b"{}", "big.onnx": b"x"}
+        for name, path in files.items()
+    }
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    Thread(target=server.serve_forever, daemon=True).start()
+    endpoint = f"http://127.0.0.1:{server.server_port}"
+    for constant, value in (("ENDPOINT", endpoint), ("HF_HUB_CACHE", str(tmp_path / "cache"))):
+        monkeypatch.setattr(f"huggingface_hub.constants.{constant}", value)
+    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.chdir(tmp_path)
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_name_is_fetched_and_is_the_same_model(served, family_paths):
+    base, _ = family_paths
+    opened, plain = Checkpoint.open("org/base@main"), Checkpoint.open(base)
+    for name in plain.names:
+        np.testing.assert_array_equal(opened.array(name), plain.array(name))
+    assert opened.path.name == COMMIT
+    assert "big.onnx" not in Hub.asked
+
+
+def test_a_branch_is_said_to_move_a_commit_is_not(served, caplog):
+    with caplog.at_level(logging.WARNING):
+        fetched("org/a")
+    assert f"give org/a@{COMMIT[:12]} to have it again" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        fetched(f"org/a@{COMMIT}")
+    assert caplog.text == ""
+
+
+def test_what_was_fetched_is_found_without_a_network(served, monkeypatch):
+    first = fetched("org/a")
+    served.shutdown()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert fetched("org/a") == first
+    with pytest.raises(CheckpointError, match="the hub cannot be reached, and its cache does not"):
+        Checkpoint.open("org/b")
+
+
+def test_a_family_of_names_is_a_family(served):
+    family = mc.Family.open("org/base", ["org/a", "org/b@main"])
+    assert family.names == ("a", "b@main")
+    assert mc.check("org/base", ["org/a", "org/b"]).usable == ["a", "b"]
+
+
+def test_snapshots_are_called_by_their_model(served):
+    assert list(labelled([fetched("org/a"), fetched("org/b")])) == ["a@5c38ec7", "b@5c38ec7"]
+
+
+def test_a_mergekit_file_may_name_models_of_the_hub(served, tmp_path):
+    path = tmp_path / "merge.yml"
+    path.write_text(
+        "merge_method: ties\nbase_model: org/base\nmodels:\n"
+        "- model: org/a\n  parameters: {weight: 1}\n"
+        "- model: {model: {path: org/b, revision: main}}\n  parameters: {weight: 1}\n"
+    )
+    merge = mc.read_mergekit(path)
+    assert list(merge.models) == ["a@5c38ec7", "b@5c38ec7"]
+    path.write_text(path.read_text().replace("org/a", "org/c"))
+    with pytest.raises(UsageError, match="model 'org/c': not found .* the hub has no such model"):
+        mc.read_mergekit(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("org/none", "is no file here, and the hub has no such model or revision; check its name"),
+        ("org/a@v2", "is no file here, and the hub has no such model or revision; check its name"),
+    ],
+)
+def test_what_the_hub_does_not_have_is_named(served, name, said):
+    with pytest.raises(CheckpointError, match=f"{name}: {said}"):
+        Checkpoint.open(name)
+
+
+def test_without_its_library_it_is_said(served, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
+    with pytest.raises(CheckpointError, match=r"install mergecast\[hf\]"):
+        Checkpoint.open("org/a")
+
+
+def test_files_that_are_here_come_first_and_file_names_are_no_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert is_model_name("org/name")
+    assert is_model_name("org/name@v1.0/x")
+    for name in ("name", "a/b/c", "models/a.safetensors", "/tmp/x", "org/name@"):
+        assert not is_model_name(name)
+    (tmp_path / "org").mkdir()
+    write_safetensors(tmp_path / "org" / "name", {"w": np.zeros(2, np.float32)})
+    assert not is_model_name("org/name")
