@@ -57,9 +57,11 @@ def family_verdict(
     n = counts[MERGE] + counts[DO_NOT_MERGE]
     if not n:
         return
-    subject = (
-        f"{counts[MERGE]} of {n} pairs" if n > 1 else ("The pair" if counts[MERGE] else "No pair")
-    )
+    subject = f"{counts[MERGE]} of {n} pairs"
+    if n == 1:
+        subject = "The pair" if counts[MERGE] else "No pair"
+    elif counts[MERGE] == n:
+        subject = f"All {n} pairs"
     verb = "is" if n == 1 or counts[MERGE] == 1 else "are"
     yield (
         f"{subject} {verb} forecast to keep at least {threshold:.0%} of both members' scores "
@@ -79,7 +81,9 @@ def family_verdict(
             f"{first['worst_member']} least, {number(first['worst_predicted'], 2)}."
         )
     methods = Counter(entry["method"] for entry in advice if entry["advice"] == MERGE)
-    if n > 1 and methods:
+    if n > 1 and len(methods) == 1:
+        yield f"Method advised: {next(iter(methods))}."
+    elif n > 1 and methods:
         by = ", ".join(f"{method} ({count})" for method, count in methods.most_common())
         yield f"Methods advised: {by}."
     yield from _apart([entry for entry in advice if entry["advice"] == DO_NOT_MERGE], n)
