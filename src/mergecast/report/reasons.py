@@ -7,9 +7,9 @@ from mergecast.report.table import number
 
 #: What a metric's name begins with, and what it is. The full name stands behind it.
 _WORDS = {
-    "superposed_": "what the models' shifts say when they are added up",
-    "retention_": "what a model keeps merged alone",
-    "base_": "what the base keeps with the task's head",
+    "superposed_": "the models' shifts, added up",
+    "retention_": "what it keeps merged alone",
+    "base_": "what the base keeps with its head",
 }
 
 
