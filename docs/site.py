@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import mergecast as mc
 from mkdocs.structure.files import File, Files
+
+import mergecast as mc
 
 _ROOT = Path(__file__).parents[1]
 #: Pages of the site that are files of the repository.

@@ -161,6 +161,11 @@ def test_a_forecast_shows_the_best_recipe(family):
     assert len(forecast.strengths) == 4
     summary = mc.report(forecast)
     assert {len(entry["members"]) for entry in summary["strengths"]} == {2, 3}
+    for drawn, best in zip(summary["curves"], summary["strengths"], strict=True):
+        assert drawn["members"] == best["members"]
+        assert max(drawn["kept"]) == pytest.approx(best["kept"], abs=0.02)
+    pairs = [one for one in summary["pairs"] if one["advice"] == "merge"]
+    assert bool(summary["next"]) == bool(pairs)
     # The only set of three was really merged by every method, and stands under one of them.
     assert (forecast.sets["basis"] == "checked").all()
     assert (forecast.sets["lower"] <= forecast.sets["retention"]).all()

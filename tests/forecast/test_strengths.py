@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mergecast.errors import UndefinedError, UsageError
-from mergecast.forecast.strengths import STRENGTH_COLUMNS, StrengthForecast
+from mergecast.forecast.strengths import CURVE_COLUMNS, STRENGTH_COLUMNS, StrengthForecast
 from mergecast.tables.strengths import Alone, Kept, StrengthReadings
 
 MEMBERS = "abcdef"
@@ -58,6 +58,17 @@ def test_sets_that_were_never_merged_are_forecast(size):
         assert abs(curve.mean - true).max() < 0.03
         assert true.max() - true[curve.best] < 0.003
         assert ((curve.low <= curve.mean) & (curve.mean <= curve.high)).all()
+
+
+def test_a_drawn_curve_goes_through_what_is_forecast():
+    forecast = StrengthForecast(readings())
+    points = forecast.points(["a", "c"])
+    assert list(points.columns) == CURVE_COLUMNS
+    assert (points["strength"].iloc[0], points["strength"].iloc[-1]) == (0.0, 1.5)
+    curve = forecast.curve(["a", "c"], points["strength"].to_numpy())
+    np.testing.assert_allclose(points["kept"], curve.mean)
+    assert points["kept"].iloc[0] == pytest.approx(FLOOR, abs=0.02)
+    assert ((points["low"] <= points["kept"]) & (points["kept"] <= points["high"])).all()
 
 
 def test_more_models_take_less_strength():

@@ -80,3 +80,20 @@ def test_colours_run_from_dark_to_light():
     steps = [lightness(step["fill"]) for step in plots.scale((0.5, 1.0))]
     assert steps == sorted(steps)
     assert plots.colour(7.0, (0.5, 1.0)) == plots.colour(1.0, (0.5, 1.0))
+
+
+def test_a_frame_puts_values_between_its_axes_and_cuts_what_lies_beyond():
+    frame = plots.Frame((0.0, 2.0), (0.5, 1.0), width=112.0, height=92.0)
+    assert (frame.left, frame.right, frame.top, frame.bottom) == (46, 100, 12, 62)
+    assert (frame.x(0), frame.x(1), frame.x(2), frame.x(9)) == (46, 73, 100, 100)
+    assert (frame.y(0.5), frame.y(0.75), frame.y(1.0), frame.y(0.0)) == (62, 37, 12, 62)
+    assert frame.line([0, 1], [0.5, 1]) == "M46.0 62.0L73.0 12.0"
+    assert frame.line([], []) == ""
+    assert frame.ticks_y[0] == {"at": 62, "text": "0.5"}
+
+
+@pytest.mark.parametrize(
+    ("value", "ink"), [(0.0, "#fff"), (0.4, "#fff"), (0.8, "#000"), (1, "#000")]
+)
+def test_numbers_are_written_in_what_contrasts_most(value, ink):
+    assert plots.ink(value, (0.0, 1.0)) == ink
