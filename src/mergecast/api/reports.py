@@ -13,9 +13,10 @@ from mergecast.forecast.validation.evaluate import evaluate
 from mergecast.report.family_summary import summarise_forecast
 from mergecast.report.html import write_html
 from mergecast.report.inputs import RunInputs, read_inputs
+from mergecast.report.markdown import render_markdown
 from mergecast.report.model import FamilySummary, RunSummary, Summary
 from mergecast.report.summary import summarise_run
-from mergecast.runtime.files import write_json
+from mergecast.runtime.files import write_json, write_text
 from mergecast.runtime.progress import Progress
 
 
@@ -56,8 +57,8 @@ def report(
     source : Forecast, str or Path
         A forecast, or the folder of a run with `pairs` and `outcomes` tables.
     out : str or Path, optional
-        An ``.html`` file for the page alone, or a folder for ``report.html`` and its data,
-        ``forecast.json`` or ``run.json``; nothing is written by default.
+        An ``.html`` file for the page alone, or a folder for ``report.html``, the same as
+        ``report.md``, and its data, ``forecast.json`` or ``run.json``; nothing by default.
     workers : int
         Processes; the numbers do not depend on it.
     progress : Progress, optional
@@ -125,9 +126,10 @@ def judge_run(
 
 
 def _write(summary: Summary, out: Path) -> None:
-    """The page, and in a folder its data beside it."""
+    """The page; in a folder the same as Markdown, and its data, beside it."""
     if out.suffix in {".html", ".htm"}:
         write_html(summary, out)
         return
     write_html(summary, out / "report.html")
+    write_text(out / "report.md", render_markdown(summary))
     write_json(out / f"{summary['kind']}.json", summary)

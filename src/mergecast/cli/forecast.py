@@ -61,7 +61,9 @@ def command(
     verbose: VerboseOption = False,
     report: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write report.html and forecast.json to this folder."),
+        typer.Option(
+            metavar="DIR", help="Write report.html, .md and forecast.json to this folder."
+        ),
     ] = None,
     plot: Annotated[
         Path | None,
