@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from itertools import permutations
 from pathlib import Path
@@ -51,6 +51,7 @@ from mergecast.tables.outcomes import OutcomeTable
 from superposition import METHODS, interval
 
 VARIANTS = ("checked", "plain", "apart", "straight", "curve", "stand-in")
+WAYS = ("labelled", "unlabelled")
 #: Methods whose share of a model depends on its partners.
 SHARED_OUT = ("tsv", "isotropic")
 
@@ -63,8 +64,8 @@ def main() -> None:
     arguments = parser.parse_args()
     outcomes = OutcomeTable.read((arguments.outcomes or arguments.run) / "outcomes.parquet")
     with one_thread():
-        for way in ("labelled", "unlabelled"):
-            frame = superposed(arguments.run, outcomes, arguments.calibration, f"expected_{way}")
+        frames = superposed(arguments.run, outcomes, arguments.calibration)
+        for way, frame in frames.items():
             print(f"\n{arguments.run.name}, {arguments.calibration} samples a task, {way}")
             print(f"{'method':<17}" + "".join(f"{name:>24}" for name in VARIANTS))
             for method in METHODS:
@@ -77,11 +78,11 @@ def cell(part: pd.DataFrame, name: str) -> str:
     if part[name].isna().any():
         return "–"
     error = float(np.abs(part[name] - part["y"]).mean())
-    return f"{interval(part, name)} {error:.3f}"
+    return f" {interval(part, name)} {error:.3f}"
 
 
-def superposed(run: Path, table: OutcomeTable, samples: int, form: str) -> pd.DataFrame:
-    """Every pair's outcome and what each variant says of it: the mean of both members."""
+def superposed(run: Path, table: OutcomeTable, samples: int) -> dict[str, pd.DataFrame]:
+    """With labels and without, every pair's outcome and what each variant says of it."""
     tasks = run_tasks(run)
     family = Family.open(
         run / "base.safetensors", {task: run / f"models/{task}.safetensors" for task in tasks}
@@ -110,7 +111,13 @@ def superposed(run: Path, table: OutcomeTable, samples: int, form: str) -> pd.Da
                 real |= {(left, right, method): both[left], (right, left, method): both[right]}
             plain = {key: one for key, one in found["plain"].items() if key[2] == method}
             found["checked"] |= corrected(plain, real)
-    rows = []
+    return {way: pd.DataFrame(_rows(pairs, found, f"expected_{way}")) for way in WAYS}
+
+
+def _rows(
+    pairs: list[dict], found: dict[str, dict[tuple[str, str, str], Comparison]], form: str
+) -> Iterator[dict[str, object]]:
+    """The mean of both members of every pair."""
     for pair in pairs:
         left, right, method = (str(pair[key]) for key in ("left", "right", "method"))
         keys = ((left, right, method), (right, left, method))
@@ -119,8 +126,7 @@ def superposed(run: Path, table: OutcomeTable, samples: int, form: str) -> pd.Da
             for name, ones in found.items()
         }
         head = {"left": left, "right": right, "method": method, "y": pair["retention"]}
-        rows.append({**head, **values})
-    return pd.DataFrame(rows)
+        yield {**head, **values}
 
 
 def _value(comparison: Comparison | None, form: str) -> float:
