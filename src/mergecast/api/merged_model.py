@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mergecast.checkpoints.folder_writer import write_json
+from mergecast.checkpoints.hub import model_name
 from mergecast.errors import UsageError
 from mergecast.family.family import Family
 from mergecast.family.task_heads import has_heads
@@ -60,7 +61,9 @@ def write_merged(
         text, why_not = mergekit_text(found.chosen.recipe, found.base, found.members_at), ""
     except UsageError as error:
         text, why_not = "", f"{error.thing} {error.problem}"
-    plain = {**found.to_dict(), "mergekit": why_not or MERGEKIT}
+    places = [found.base, *(found.members_at[label] for label in found.members)]
+    named = [model_name(place) or place for place in places]
+    plain = {**found.to_dict(), "mergekit": why_not or MERGEKIT, "base_model": named}
 
     def beside(folder: Path) -> None:
         (folder / CARD).write_text(model_card(plain), encoding="utf-8")

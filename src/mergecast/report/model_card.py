@@ -7,7 +7,6 @@ from typing import Any
 
 import yaml
 
-from mergecast.checkpoints.hub import model_name
 from mergecast.report.table import number
 
 
@@ -17,7 +16,8 @@ def model_card(found: Mapping[str, Any]) -> str:
     Parameters
     ----------
     found : mapping
-        Plain data, with `mergekit` beside it: the file that makes the merge there, or why none.
+        Plain data, with `mergekit` beside it: the file that makes the merge there, or why none;
+        and `base_model`, what hubs call base and members, where they do.
 
     Returns
     -------
@@ -26,9 +26,8 @@ def model_card(found: Mapping[str, Any]) -> str:
     """
     members = found["members"]
     places = [found["base"], *(found["models"][label] for label in members)]
-    places = [model_name(place) or place for place in places]
     front = {
-        "base_model": places,
+        "base_model": found.get("base_model", places),
         "base_model_relation": "merge",
         "tags": ["merge", "mergecast"],
     }
