@@ -37,7 +37,11 @@ def test_a_page_alone_or_a_folder_with_its_data(folder, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
     assert "what was forecast, and what the merges did" in (tmp_path / "page.html").read_text()
     mc.report(str(folder), tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "report.md", "run.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "report.html",
+        "report.md",
+        "run.json",
+    ]
     assert json.loads((tmp_path / "out" / "run.json").read_text()) == found
 
 

@@ -44,6 +44,19 @@ def test_it_prints_forecasts_advice_and_reasons(family_paths, forecaster_file, c
     assert "pairs are forecast to keep" in printed.out or "pair is forecast" in printed.out
 
 
+@pytest.mark.parametrize(
+    ("pair", "said"),
+    [
+        ("a+d", "model of --pair 'd': unknown; known: a, b, c"),
+        ("a", "--pair: is 'a'; give two models, as a+b"),
+    ],
+)
+def test_a_pair_that_is_not_there_is_said_before_anything_is_run(pair, said, family_paths, capsys):
+    base, models = family_paths
+    assert call(base, *models, "--forecaster", "none.json", "--pair", pair) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_json_holds_what_the_model_says(family_paths, forecaster_file, capsys):
     base, models = family_paths
     assert call(base, *models[:2], "--forecaster", forecaster_file, "--json") == 0

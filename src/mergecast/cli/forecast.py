@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -165,6 +166,7 @@ def command(
         return
     if base is None or not models:
         raise UsageError("models", "not given", "name the base, then the models")
+    _check_pairs(pair or (), models)
     with progress_bars() as bars:
         forecast = mc.forecast(
             base,
@@ -206,3 +208,17 @@ def command(
     if plot is not None:
         forecast.plot(plot)
     finish(bool(forecast.refused))
+
+
+def _check_pairs(pairs: Sequence[str], models: Sequence[Path]) -> None:
+    """Raise UsageError for a model that is not there, before anything is run."""
+    from mergecast.family.labels import labelled
+
+    labels = list(labelled(models))
+    for text in pairs:
+        parts = [part.strip() for part in text.split("+")]
+        if len(parts) != 2:
+            raise UsageError("--pair", f"is {text!r}", "give two models, as a+b")
+        for label in parts:
+            if label not in labels:
+                raise UsageError.unknown("model of --pair", label, labels)

@@ -75,7 +75,7 @@ def _pair_of(text: str, known: dict[_Pair, list[MemberRow]]) -> _Pair:
     """The pair that is meant, whichever of its models is named first."""
     named = {f"{left}+{right}": (left, right) for left, right in known}
     either = named | {f"{right}+{left}": (left, right) for left, right in known}
-    wanted = text.replace(" ", "")
+    wanted = "+".join(part.strip() for part in text.split("+"))
     if wanted not in either:
         raise UsageError.unknown("pair", text, named)
     return either[wanted]
