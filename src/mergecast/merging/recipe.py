@@ -6,13 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import isfinite
-from numbers import Real
 from types import MappingProxyType
 from typing import Any, Self, TypeAlias
 
 from mergecast.errors import UsageError
 from mergecast.merging.method import METHODS, MergingMethod
+from mergecast.merging.recipe_numbers import checked_weights, is_number
 from mergecast.merging.recipe_text import read_recipe_text, recipe_text
 
 #: The parameter that is a method's strength: the factor on what it adds to the base.
@@ -68,8 +67,10 @@ class Recipe:
             for name, value in params.items()
         }
         object.__setattr__(self, "params", MappingProxyType(frozen))
-        object.__setattr__(self, "weights", MappingProxyType(self._checked_weights()))
-        whole = _is_number(self.seed) and float(self.seed).is_integer()
+        object.__setattr__(
+            self, "weights", MappingProxyType(checked_weights(self.merging_method, self.weights))
+        )
+        whole = is_number(self.seed) and float(self.seed).is_integer()
         if not whole or self.seed < 0:
             raise UsageError("seed", f"is {self.seed!r}", "give a whole number, 0 or more")
         object.__setattr__(self, "seed", int(self.seed))
@@ -257,7 +258,7 @@ class Recipe:
         told = {
             name: value
             for name, value in self.params.items()
-            if value != defaults[name] or _is_number(value)
+            if value != defaults[name] or is_number(value)
         }
         if self.weights:
             told["weights"] = self.weights
@@ -269,34 +270,6 @@ class Recipe:
     def _apart(self) -> dict[str, str]:
         """How many parameters are merged with other values, in words."""
         return {"by_parameter": f"{len(self.by_parameter)} of them"} if self.by_parameter else {}
-
-    def _checked_weights(self) -> dict[str, float]:
-        weights: dict[str, float] = {}
-        if not self.weights:
-            return weights
-        taken = self.merging_method.weights
-        if taken == "none":
-            able = [one.name for one in METHODS if one.weights != "none"]
-            raise UsageError(
-                f"weights of {self.method}",
-                "given, but it takes none",
-                f"leave them out, or use one of {', '.join(able)}",
-            )
-        for label, value in sorted(self.weights.items(), key=lambda one: str(one[0])):
-            if not _is_number(value) or not isfinite(value):
-                raise UsageError(
-                    f"weight of model {str(label)!r}", f"is {value!r}", "give a number"
-                )
-            if value < 0 and taken == "positive":
-                raise UsageError(
-                    f"weight of model {str(label)!r}",
-                    f"is {value}, and {self.method} takes none below zero",
-                    "give 0 or more",
-                )
-            weights[str(label)] = float(value)
-        if not any(weights.values()):
-            raise UsageError("weights", "are all 0", "give one model at least another weight")
-        return weights
 
 
 #: What a recipe is given as.
@@ -314,7 +287,3 @@ def _with_strength(params: Mapping[str, object], scaling: object) -> dict[str, o
 
 def _is_mapping(value: object) -> bool:
     return isinstance(value, Mapping)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
