@@ -16,6 +16,7 @@ import mergecast as mc
 from mergecast.cli.main import run
 from mergecast.errors import UsageError
 from mergecast.merging import METHODS, Recipe
+from mergecast.merging.mergekit_text import mergekit_text
 
 LABELS = ("a", "model-3", "ü", "3", "a, b: {c}", 'say "x" (1)')
 SHARES = st.floats(0.01, 1) | st.dictionaries(
@@ -221,3 +222,35 @@ def test_the_command_line_says_the_same(family_paths, tmp_path, capsys):
         np.testing.assert_array_equal(written.array(name), tensor.numpy())
     for bad in ("a", "a=1,a=2", "=1"):
         assert run(["merge", str(base), str(models[0]), *given[:4], "--weights", bad]) == 2
+
+
+def by_parameter():
+    """A recipe whose second parameter is merged twice as strongly, its third as the rest."""
+    strong = Recipe("ties", {"scaling": 0.6}, {"a": 1, "b": 3})
+    return Recipe("ties", {"scaling": 0.3}, {"a": 1, "b": 1}, by_parameter={"layer.1": strong})
+
+
+def test_values_by_parameter_survive_json_and_pickling_and_tell_recipes_apart():
+    recipe = by_parameter()
+    plain = Recipe("ties", {"scaling": 0.3}, {"a": 1, "b": 1})
+    assert Recipe.of(json.loads(json.dumps(recipe.as_mapping()))) == recipe
+    assert pickle.loads(pickle.dumps(recipe)) == recipe
+    assert recipe.key != plain.key
+    assert hash(recipe) != hash(plain)
+    assert recipe.of_parameter("layer.1").strength == 0.6
+    assert recipe.of_parameter("layer.2") is recipe
+    assert "by_parameter=1 of them" in str(recipe)
+    assert "by_parameter" not in plain.as_mapping()
+
+
+def test_values_by_parameter_are_checked_like_all_others():
+    recipe = by_parameter()
+    with pytest.raises(UsageError, match="weight of model 'c': not given"):
+        recipe.check(["a", "b", "c"])
+    with pytest.raises(UsageError, match="scaling: cannot be changed: it is given by parameter"):
+        recipe.at(0.5)
+    for other in (Recipe("dare"), Recipe("ties", seed=1), recipe):
+        with pytest.raises(UsageError, match="recipe of parameter 'w': is .*; give the same"):
+            Recipe("ties", by_parameter={"w": other})
+    with pytest.raises(UsageError, match="has values by parameter"):
+        mergekit_text(recipe, "base", {"a": "a", "b": "b"})
