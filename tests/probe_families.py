@@ -78,9 +78,9 @@ def tuned(state: dict[str, torch.Tensor], seed: int) -> dict[str, torch.Tensor]:
     }
 
 
-def seeded(build, *arguments):
+def seeded(build, *arguments, seed: int = 0):
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         return build(*arguments)
 
 
@@ -101,7 +101,7 @@ def _cnn(folder: Path, _kind: str) -> Built:
     write_safetensors(folder / "base.safetensors", trunk)
     models, tasks = [], {}
     for seed, (name, classes) in enumerate(CLASSES.items(), 1):
-        head = nn.Linear(6, classes)
+        head = seeded(nn.Linear, 6, classes, seed=seed)
         full = {**tuned(trunk, seed), "8.weight": head.weight, "8.bias": head.bias}
         models.append(folder / f"{name}.safetensors")
         write_safetensors(models[-1], {n: v.detach() for n, v in full.items()})
@@ -155,7 +155,7 @@ def _hugging_face(folder: Path, kind: str) -> Built:
         if kind == "lm":  # tied in every checkpoint
             state["lm_head.weight"] = state["model.embed_tokens.weight"].clone()
         if kind in {"bert", "vit"}:
-            head = nn.Linear(8, classes)
+            head = seeded(nn.Linear, 8, classes, seed=seed)
             state |= {"classifier.weight": head.weight, "classifier.bias": head.bias}
         state = {n: v.detach() for n, v in state.items()}
         models.append(folder / name)
