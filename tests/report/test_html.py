@@ -161,6 +161,27 @@ def test_many_tasks_drop_the_names_in_the_map_but_not_the_cells():
     assert "t00 + t01, measured" in text
 
 
+@pytest.mark.parametrize(("make", "word"), [(run_summary, "measured"), (forecast_summary, "a")])
+def test_a_map_has_every_pair_of_its_method_once(make, word):
+    summary = make()
+    figures = render_html(summary).split("<figure>")[1:]
+    for method in ("dare", "ties"):
+        [figure] = [one for one in figures if f"<b>{method}</b>" in one and "<rect" in one]
+        labels = re.findall(r"<title>(.*?)</title>", figure)
+        assert len(labels) == len(set(labels)) == 6
+        [cell] = [one for one in labels if one.startswith(f"a + b, {word}:")]
+        row = next(
+            one
+            for one in summary["rows"]
+            if (one["method"], one["left"], one["right"]) == (method, "a", "b")
+        )
+        if word == "a":
+            said = "no value" if row["predicted"] is None else f"{row['predicted']:.3f}"
+            assert cell == f"a + b, a: {said}"
+        else:
+            assert cell == f"a + b, measured: {sum(case.MEASURED[method]['ab']) / 2:.3f}"
+
+
 def test_suites_have_maps_of_their_own():
     summary = run_summary()
     second = [{**row, "suite": "other"} for row in summary["rows"]]

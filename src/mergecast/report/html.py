@@ -85,7 +85,9 @@ def _of_run(summary: RunSummary) -> dict[str, Any]:
     ]
     return {
         "scatters": scatters,
-        "heatmaps": [one for method in methods for one in _heatmaps(entries, method, pairs)],
+        "heatmaps": [
+            one for method in methods for one in _heatmaps(entries, method, pairs, method)
+        ],
         "scale": plots.scale(pairs),
         "side": plots.SIDE,
         "margin": plots.MARGIN,
@@ -101,7 +103,7 @@ def _of_forecast(summary: FamilySummary) -> dict[str, Any]:
     best = [entry for entry in entries if entry["advised"]]
     maps = list(_heatmaps(best, BEST, domain)) if best else []
     for method in told or sorted({row["method"] for row in summary["rows"]}):
-        maps += _heatmaps([one for one in entries if one["method"] == method], method, domain)
+        maps += _heatmaps(entries, method, domain, method)
     ranked = sorted(
         summary["pairs"], key=lambda one: (one["advice"] != MERGE, -(one["predicted"] or 0.0))
     )
@@ -153,9 +155,10 @@ def strength_panel(curve: StrengthCurve, up: plots.Domain, default: float | None
 
 
 def _heatmaps(
-    entries: list[PairEntry], title: str, domain: plots.Domain
+    entries: list[PairEntry], title: str, domain: plots.Domain, method: str | None = None
 ) -> Iterator[dict[str, Any]]:
-    """One map a suite."""
+    """One map a suite, of one method's entries or of all."""
+    entries = [one for one in entries if method in (None, one["method"])]
     suites = sorted({entry["suite"] for entry in entries})
     for suite in suites:
         cells = [entry for entry in entries if entry["suite"] == suite]
