@@ -14,10 +14,13 @@ from mergecast.cli.main import run
 from mergecast.errors import UsageError
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import ProbeSettings
+from mergecast.search import merged
 from mergecast.suites.evaluate import merged_state
-from mergecast.testing.tiny import tiny_family, tiny_tasks
+from mergecast.tasks.task import Samples
+from mergecast.testing.tiny import TinyTask, tiny_family, tiny_tasks
 
 SAMPLES = 40
+HEAD = {"private": ("head.*",)}
 RECIPE = mc.Recipe("task_arithmetic", {"scaling": 0.6}, {"a": 2, "b": 1, "c": 1})
 
 
@@ -29,7 +32,7 @@ def accuracy(session, label, state, samples):
 def test_it_is_the_merge_s_score_over_the_model_s_own_on_the_same_samples(tmp_path):
     family, tasks = tiny_family(tmp_path), tiny_tasks()
     found = mc.forecast_merge(family, recipe=RECIPE, tasks=tasks, calibration=SAMPLES)
-    merged = mc.merge(family, RECIPE)
+    made = mc.merge(family, RECIPE)
     assert list(found.kept["model"]) == ["a", "b", "c"]
     assert set(found.kept["samples"]) == {SAMPLES}
     with Session(family, tasks, ProbeSettings(SAMPLES)) as session:
@@ -42,7 +45,7 @@ def test_it_is_the_merge_s_score_over_the_model_s_own_on_the_same_samples(tmp_pa
                 samples.ids[:SAMPLES],
             )
             own = accuracy(session, label, session.state(label), samples)
-            kept = accuracy(session, label, merged_state(session, merged, label, SAMPLES), samples)
+            kept = accuracy(session, label, merged_state(session, made, label, SAMPLES), samples)
             assert row["own"] == pytest.approx(own)
             assert row["kept"] == pytest.approx(kept / own)
             assert row["lower"] <= row["kept"] <= row["upper"]
@@ -61,6 +64,49 @@ def test_values_by_parameter_take_part(tmp_path):
     whole = mc.forecast_merge(family, recipe="task_arithmetic", **given)
     part = mc.forecast_merge(family, recipe=apart, **given)
     assert not np.allclose(whole.kept["kept"], part.kept["kept"])
+    # Nor does one stand for the other in a cache.
+    kept = [
+        mc.forecast_merge(family, recipe=one, cache=tmp_path / "cache", **given).kept["kept"]
+        for one in ("task_arithmetic", apart)
+    ]
+    np.testing.assert_array_equal(kept, [whole.kept["kept"], part.kept["kept"]])
+
+
+def test_no_more_samples_are_answered_than_are_asked_for(tmp_path, monkeypatch):
+    answered, real = [], merged.measure
+
+    def counted(probe, samples, *more):
+        answered.append(len(samples))
+        return real(probe, samples, *more)
+
+    monkeypatch.setattr(merged, "measure", counted)
+    given = {"tasks": tiny_tasks(), "calibration": 30}
+    mc.forecast_merge(tiny_family(tmp_path), recipe="ties", **given)
+    assert answered == [30] * 6  # every model's own, and the merge's on every model's
+
+
+def test_without_labels_there_is_no_own_score_and_it_is_said(tmp_path):
+    class Unlabelled(TinyTask):
+        def samples(self, count, seed, split="calibration"):
+            found = super().samples(count, seed, split)
+            return Samples(found.inputs, None, found.ids)
+
+    tasks = {label: Unlabelled(label, **HEAD) for label in "abc"}
+    found = mc.forecast_merge(
+        tiny_family(tmp_path), recipe="weight_avg", tasks=tasks, calibration=SAMPLES
+    )
+    assert found.kept["own"].isna().all()
+    assert found.kept["kept"].between(0, 1).all()
+    assert "without labels: the share of a model's own answers" in found.parts[0].caption
+
+
+def test_a_parameter_that_the_network_does_not_have_is_named(tmp_path):
+    strange = mc.Recipe("ties", by_parameter={"no.such": mc.Recipe("ties", {"scaling": 1})})
+    family = tiny_family(tmp_path)
+    with pytest.raises(UsageError, match="parameter of the recipe 'no.such': unknown"):
+        mc.merge(family, strange)
+    with pytest.raises(UsageError, match="cannot be tuned: it has values by parameter"):
+        mc.tune_merge(family, tasks=tiny_tasks(), method=strange)
 
 
 @pytest.fixture

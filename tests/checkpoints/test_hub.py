@@ -70,6 +70,7 @@ def served(tmp_path, monkeypatch, family_paths):
     base, models = family_paths
     files = {"org/base": base, "org/a": models[0], "org/b": models[1]}
     Hub.asked = []
+    fetched.cache_clear()
     Hub.models = {
         name: {"model.safetensors": path.read_bytes(), "config.json": b"{}", "big.onnx": b"x"}
         for name, path in files.items()
@@ -100,6 +101,9 @@ def test_a_branch_is_said_to_move_a_commit_is_not(served, caplog):
     with caplog.at_level(logging.WARNING):
         fetched("org/a")
     assert f"give org/a@{COMMIT[:12]} to have it again" in caplog.text
+    asked = len(Hub.asked)
+    assert fetched("org/a").name == COMMIT
+    assert len(Hub.asked) == asked
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         fetched(f"org/a@{COMMIT}")
@@ -108,6 +112,7 @@ def test_a_branch_is_said_to_move_a_commit_is_not(served, caplog):
 
 def test_what_was_fetched_is_found_without_a_network(served, monkeypatch):
     first = fetched("org/a")
+    fetched.cache_clear()
     served.shutdown()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert fetched("org/a") == first

@@ -39,8 +39,9 @@ class MergeForecast:
         How they are merged.
     kept : DataFrame
         One row a member: `model`, `kept` (the merge's score over the model's own, on the same
-        samples), `lower`, `upper` (a 90 % interval of what sampling adds), `own` (the model's own
-        score) and `samples`.
+        samples; without labels the share of the model's own answers that the merge gives),
+        `lower`, `upper` (a 90 % interval of what sampling adds), `own` (the model's own score, NaN
+        without labels) and `samples`.
     """
 
     recipe: Recipe
@@ -70,6 +71,8 @@ class MergeForecast:
         ]
         columns = ["model", "own score", "kept", f"{LEVEL:.0%} interval", "samples"]
         caption = "made in memory and measured on these samples; nothing was written"
+        if self.kept["own"].isna().any():
+            caption += "\nwithout labels: the share of a model's own answers that the merge gives"
         title = "What each model keeps of its own score"
         return [Table(title, columns, rows, caption=caption), "", self.sentence]
 
@@ -170,13 +173,12 @@ def forecast_merge(
         settings = ProbeSettings(None, seed, device, batch_size, None, Path(folder))
         merges = MergeSettings(merge_seed=given.seed)
         with Session(opened, by_label, settings, merges) as session, Workers(1) as one:
-            judge = MergeJudge(session, one)
-            most = judge.levels[-1]
-            if calibration is not None and not 0 < calibration <= most:
+            judge = MergeJudge(session, one, calibration or CALIBRATION)
+            samples = judge.levels[-1]
+            if calibration is not None and samples < calibration:
                 raise UsageError(
-                    "calibration", f"is {calibration}", f"give a number from 1 to {most}"
+                    "calibration", f"is {calibration}", f"give a number from 1 to {samples}"
                 )
-            samples = calibration or min(CALIBRATION, most)
             [seen] = judge.see([(Candidate(members, given, given.method), samples)])
             advance(1)
     if isinstance(seen, str):
@@ -188,7 +190,10 @@ def forecast_merge(
             "kept": seen.kept,
             "lower": np.maximum(seen.kept - half, 0),
             "upper": seen.kept + half,
-            "own": [float(judge.single[label][:samples].mean()) for label in members],
+            "own": [
+                float(judge.single[x][:samples].mean()) if judge.parts[x].labelled else np.nan
+                for x in members
+            ],
             "samples": samples,
         }
     )

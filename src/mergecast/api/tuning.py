@@ -103,6 +103,10 @@ def tune_merge(
         weights=None if weights == "auto" else weights,
         seed=0 if isinstance(method, Recipe | Mapping) else merge_seed,
     )
+    if given.by_parameter:
+        raise UsageError(
+            f"recipe {given}", "cannot be tuned: it has values by parameter", "merge it as it is"
+        )
     if scaling == "auto":
         given.check_strength()
     if given.merging_method.evidence is not None:

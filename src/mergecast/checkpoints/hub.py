@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import cache
 from pathlib import Path
 
 from mergecast.errors import CheckpointError
@@ -26,8 +27,9 @@ def is_model_name(path: str | Path) -> bool:
     return _NAME.fullmatch(str(path)) is not None
 
 
+@cache
 def fetched(name: str | Path) -> Path:
-    """The folder of a model of the hub, fetched unless its cache has it.
+    """The folder of a model of the hub, fetched unless its cache has it; asked for once a program.
 
     Weights, config and tokenizer files are fetched, code is not. Without a network the cache is
     used alone, as under ``HF_HUB_OFFLINE``.

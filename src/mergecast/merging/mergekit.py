@@ -16,7 +16,7 @@ from mergecast.checkpoints.hub import fetched, is_model_name
 from mergecast.errors import CheckpointError, UsageError
 from mergecast.family.labels import labelled
 from mergecast.merging.mergekit_forms import FORMS, Form
-from mergecast.merging.mergekit_layout import base_of, pieces_of
+from mergecast.merging.mergekit_layout import pieces_of
 from mergecast.merging.mergekit_settings import Place, places, value_at, varies
 from mergecast.merging.recipe import STRENGTH, Recipe
 
@@ -107,8 +107,7 @@ def _merge(path: Path, content: Mapping[str, Any], seed: int) -> MergekitMerge:
     if not isinstance(name, str) or name not in FORMS:
         raise UsageError.unknown("merge_method", str(name), FORMS)
     form = FORMS[name]
-    pieces, shared, ends = pieces_of(content)
-    base = base_of(content)
+    pieces, shared, ends, base = pieces_of(content)
     if base is None and form.base == "needed":
         raise UsageError("base_model", "not given", f"{name} needs one")
     for piece in pieces if base is not None and form.base == "member" else ():

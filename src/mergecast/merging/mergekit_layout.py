@@ -10,6 +10,7 @@ from mergecast.errors import UsageError
 from mergecast.merging.mergekit_settings import Settings
 
 _SLICE = ("sources", "base_model", "residual_weight", "parameters")
+_MODULE = ("models", "slices", "parameters")
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Piece:
 
 def pieces_of(
     content: Mapping[str, Any],
-) -> tuple[list[Piece], list[Settings], list[tuple[int, int]] | None]:
-    """What is merged with what, settings of the whole, and the layers of every slice if any."""
+) -> tuple[list[Piece], list[Settings], list[tuple[int, int]] | None, str | None]:
+    """What is merged with what, settings of the whole, the layers of every slice, and the base."""
     shared = [_settings(content.get("parameters"), "parameters")]
     forms = [key for key in ("models", "slices", "modules") if content.get(key)]
     if len(forms) > 1:
@@ -46,10 +47,13 @@ def pieces_of(
             )
         [module] = modules.values()
         module = _settings(module, "module")
+        for key in module:
+            if key not in _MODULE:
+                raise UsageError.unknown("key of the module", str(key), _MODULE)
         shared.insert(0, _settings(module.get("parameters"), "parameters of the module"))
         content = {**content, "models": module.get("models"), "slices": module.get("slices")}
     if not content.get("slices"):
-        return [Piece(_models(content.get("models")), {})], shared, None
+        return [Piece(_models(content.get("models")), {})], shared, None, _base_of(content)
     pieces: list[Piece] = []
     ends: list[tuple[int, int]] = []
     for number, given in enumerate(_entries(content["slices"], "slices"), start=1):
@@ -74,10 +78,10 @@ def pieces_of(
             "do not all merge the same models",
             "list the same models in every slice, with weight 0 where one takes no part",
         )
-    return pieces, shared, ends
+    return pieces, shared, ends, _base_of(content)
 
 
-def base_of(content: Mapping[str, Any]) -> str | None:
+def _base_of(content: Mapping[str, Any]) -> str | None:
     """The base that the file names, for the whole or, alike, for its slices."""
     named = {
         _reference(given["base_model"])

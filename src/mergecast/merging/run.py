@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 
 from mergecast.checkpoints.torch_bridge import to_tensor
-from mergecast.errors import MergecastError
+from mergecast.errors import MergecastError, UsageError
 from mergecast.family.blocks import BLOCKS, ParamBlock
 from mergecast.family.family import Family
 from mergecast.merging.apply import apply
@@ -150,6 +150,9 @@ def merged_blocks(
     check_device(device)
     chosen = chosen_members(family, members)
     recipe.check(chosen)
+    for name in recipe.by_parameter:
+        if name not in family.base.infos:
+            raise UsageError.unknown("parameter of the recipe", name, family.base.names)
     subset = family.subset(chosen)
     method = recipe.merging_method
     method.check_evidence(evidence is not None)

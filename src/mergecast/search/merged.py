@@ -49,6 +49,8 @@ class MergeJudge:
         Family and tasks; finished measurements are kept in its store.
     workers : Workers
         Where merges are made and run.
+    most : int, optional
+        Samples of each part of a task at most, where fewer than a search may look at are enough.
 
     Raises
     ------
@@ -56,9 +58,9 @@ class MergeJudge:
         As `parts_of`; a model that has no score on samples of its own task.
     """
 
-    def __init__(self, session: Session, workers: Workers) -> None:
+    def __init__(self, session: Session, workers: Workers, most: int | None = None) -> None:
         self._session, self._workers = session, workers
-        self._bench = _Bench(session)
+        self._bench = _Bench(session, most)
         self.parts = self._bench.parts
         self.single = {x: self._bench.single(x, held=False) for x in self.parts}
         for label, scores in self.single.items():
@@ -135,14 +137,14 @@ class MergeJudge:
 class _Bench:
     """Where looks are taken: a session and the samples of its tasks."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, most: int | None = None) -> None:
+        self._session, self._most = session, most
         self._merged: tuple[str, Mapping[str, Tensor]] | None = None
         self._features: dict[tuple[str, bool], Tensor] = {}
 
     @cached_property
     def parts(self) -> dict[str, Parts]:
-        return parts_of(self._session)
+        return parts_of(self._session, self._most)
 
     @cached_property
     def pickled(self) -> bytes:

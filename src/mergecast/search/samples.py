@@ -42,8 +42,8 @@ class Parts:
     labelled: bool
 
 
-def parts_of(session: Session) -> dict[str, Parts]:
-    """The samples of every model's task, apart.
+def parts_of(session: Session, most: int | None = None) -> dict[str, Parts]:
+    """The samples of every model's task, apart; of each part `most` at most, where it is given.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def parts_of(session: Session) -> dict[str, Parts]:
     UndefinedError
         A task's score is not defined.
     """
-    return {label: _parts(session, label) for label in sorted(session.family.names)}
+    return {label: _parts(session, label, most) for label in sorted(session.family.names)}
 
 
 def sizes_of(label: str, task: Task) -> tuple[int, int, bool]:
@@ -84,7 +84,7 @@ def most_evidence(tasks: Mapping[str, Task]) -> int | None:
     return min((looked for looked, _, from_test in found if not from_test), default=None)
 
 
-def _parts(session: Session, label: str) -> Parts:
+def _parts(session: Session, label: str, most: int | None) -> Parts:
     task, seed = session.task(label), session.settings.seed
     if task.outputs == "values":
         raise UndefinedError(
@@ -94,11 +94,11 @@ def _parts(session: Session, label: str) -> Parts:
         )
     looked, held, from_test = sizes_of(label, task)
     whole = task.samples(looked if from_test else looked + held, seed)
-    first = part(whole, 0, min(looked, MOST_LOOKED))
+    first = part(whole, 0, min(looked, most or MOST_LOOKED))
     if from_test:
-        last = task.samples(min(held, MOST_HELD), seed, "test")
+        last = task.samples(min(held, most or MOST_HELD), seed, "test")
     else:
-        last = part(whole, looked, looked + min(held, MOST_HELD))
+        last = part(whole, looked, looked + min(held, most or MOST_HELD))
     classes = task.outputs == "classes"
     labelled = classes and first.labels is not None and last.labels is not None
     if classes and not labelled:

@@ -115,7 +115,9 @@ def told(recipe: Recipe) -> dict[str, Any]:
     """What a merge by a recipe is stored under, the seed aside."""
     plain = recipe.as_mapping()
     weighted = any(weight != 1 for weight in recipe.weights.values())
-    return {key: plain[key] for key in ("method", "params", *(("weights",) if weighted else ()))}
+    keys = ["method", "params", *(["weights"] if weighted else [])]
+    keys += ["by_parameter"] if recipe.by_parameter else []
+    return {key: plain[key] for key in keys}
 
 
 def pair_merges(recipes: Sequence[Recipe], tasks: Sequence[str]) -> list[Merge]:
