@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import numpy as np
@@ -42,9 +43,47 @@ def test_parquet_npz_and_saved_datasets_give_the_rows_asked_for(tmp_path):
         open_columns(splits, "test")
 
 
+def test_text_files_of_records_are_read_as_people_write_them(tmp_path):
+    # Line breaks and commas within a cell, a byte order mark, names of classes.
+    text = '\ufefflabel,text\nspam,"one, two\nthree"\nham,\nham,five\n'
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    (tmp_path / "t.TSV").write_text("label\ttext\nspam\ta, b\n", encoding="utf-8")
+    columns = open_columns(tmp_path / "t.csv")
+    assert columns.names == ("label", "text")
+    assert columns.read("text", np.array([0, 1])) == ["one, two\nthree", ""]
+    assert open_columns(tmp_path / "t.TSV").read("text", np.array([0])) == ["a, b"]
+    chat = [{"role": "user", "content": "x" * 2_000_000}, {"role": "assistant", "content": "y"}]
+    records = [{"messages": chat, "score": 0.5}, {"messages": chat[:1], "score": 1}]
+    lines = "\n".join(map(json.dumps, records))
+    (tmp_path / "t.jsonl").write_text(lines)
+    (tmp_path / "lines.json").write_text(lines)
+    (tmp_path / "list.json").write_text("\n " + json.dumps(records))
+    for name in ("t.jsonl", "lines.json", "list.json"):
+        columns = open_columns(tmp_path / name)
+        assert columns.rows == 2
+        assert columns.read("messages", np.array([1, 0])) == [chat[:1], chat]
+        assert columns.read("score", np.array([1, 0])) == [1.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.csv", ""),
+        ("ragged.csv", "a,b\n1,2,3\n"),
+        ("cut.jsonl", '{"a": 1}\n{"a": '),
+        ("numbers.json", "[1, 2]"),
+        ("cut.json", '[{"a": 1}, '),
+    ],
+)
+def test_a_damaged_text_file_is_named(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UsageError, match=rf"{name}: cannot be read"):
+        open_columns(tmp_path / name)
+
+
 def test_unreadable_sources_are_named(tmp_path):
-    for name, message in (("none.npz", "does not exist"), ("x.csv", "ends in '.csv'")):
-        (tmp_path / "x.csv").write_text("")
+    for name, message in (("none.npz", "does not exist"), ("x.xlsx", "ends in '.xlsx'")):
+        (tmp_path / "x.xlsx").write_text("")
         with pytest.raises(UsageError, match=message):
             open_columns(tmp_path / name)
     (tmp_path / "broken.parquet").write_bytes(b"nothing")

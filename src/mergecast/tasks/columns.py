@@ -1,10 +1,10 @@
-"""Named columns on disk (Parquet, npz, a saved Hugging Face dataset): chosen rows as tensors."""
+"""Named columns on disk (Parquet, CSV, JSON, npz, saved datasets): chosen rows as tensors."""
 
 from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from mergecast.typing import Array
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from pyarrow import Table
 
 
 class Columns(ABC):
@@ -74,11 +75,9 @@ class _Npz(Columns):
         return self._arrays[name][rows]
 
 
-class _Parquet(Columns):
+class _Table(Columns):
     def __init__(self, path: Path) -> None:
-        import pyarrow.parquet as pq
-
-        self._table = pq.read_table(path)
+        self._table = _READERS[path.suffix.lower()](path)
         super().__init__(path, self._table.column_names, self._table.num_rows)
 
     def _features(self) -> dict[str, Any]:
@@ -88,6 +87,56 @@ class _Parquet(Columns):
 
     def _read(self, name: str, rows: Array) -> Any:
         return self._table.column(name).take(rows).to_pylist()
+
+
+def _parquet(path: Path) -> Table:
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path)
+
+
+def _csv(path: Path) -> Table:
+    from pyarrow import csv
+
+    tabs = csv.ParseOptions(
+        delimiter="\t" if path.suffix.lower() == ".tsv" else ",", newlines_in_values=True
+    )
+    return csv.read_csv(path, parse_options=tabs)
+
+
+def _json_lines(path: Path) -> Table:
+    from pyarrow import json as arrow_json
+
+    # A row may be longer than the default block of 1 MiB: chats are.
+    return arrow_json.read_json(path, arrow_json.ReadOptions(block_size=_JSON_BLOCK))
+
+
+def _json(path: Path) -> Table:
+    """One list of records, or, as many write it, a record a line."""
+    import pyarrow as pa
+
+    with path.open(encoding="utf-8") as file:
+        if file.read(_BEGINNING).lstrip()[:1] != "[":
+            return _json_lines(path)
+        file.seek(0)
+        return pa.Table.from_pylist(json.load(file))
+
+
+#: Bytes of JSON that are read at once, which no row may be longer than.
+_JSON_BLOCK = 1 << 26
+#: Characters of a file that tell whether it is one list.
+_BEGINNING = 4096
+#: Reader of a file by how its name ends.
+_READERS: Mapping[str, Callable[[Path], Table]] = {
+    ".parquet": _parquet,
+    ".csv": _csv,
+    ".tsv": _csv,
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".json": _json,
+}
+#: What files of samples may be.
+FILES = f"a file that ends in .npz, {', '.join(_READERS)}"
 
 
 class _Saved(Columns):
@@ -105,12 +154,13 @@ class _Saved(Columns):
 
 
 def open_columns(path: Path, split: str | None = None) -> Columns:
-    """Open a ``.parquet`` or ``.npz`` file, or a folder that a dataset's save_to_disk wrote.
+    """Open a file of samples, or a folder that a dataset's save_to_disk wrote.
 
     Parameters
     ----------
     path : Path
-        File or folder.
+        Folder, or file: ``.parquet``, ``.csv`` and ``.tsv`` (names of columns in the first line),
+        ``.jsonl``, ``.ndjson`` and ``.json`` (records, one a line or one list), ``.npz``.
     split : str, optional
         Which part of a folder with several.
 
@@ -129,16 +179,16 @@ def open_columns(path: Path, split: str | None = None) -> Columns:
     try:
         if path.is_dir():
             return _Saved(path, split)
-        if path.suffix == ".parquet":
-            return _Parquet(path)
+        if path.suffix.lower() in _READERS:
+            return _Table(path)
         if path.suffix == ".npz":
             return _Npz(path)
     except UsageError:
         raise
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError, AttributeError) as error:
         raise UsageError(path, f"cannot be read: {error}", "write it again") from error
     raise UsageError(
-        path, f"ends in {path.suffix!r}", "give .parquet, .npz, or a saved dataset's folder"
+        path, f"ends in {path.suffix!r}", f"give {FILES}, or a saved dataset's folder"
     )
 
 
@@ -150,7 +200,7 @@ def _saved_dataset(folder: Path, split: str | None) -> Dataset:
         raise UsageError(
             folder,
             "is a folder, which only the package datasets reads, and it is not installed",
-            "pip install mergecast[hf], or give a .parquet or .npz file",
+            f"pip install mergecast[hf], or give {FILES}",
         ) from error
     try:
         saved = load_from_disk(str(folder))

@@ -19,7 +19,7 @@ from mergecast.tasks.task import Task
 TODO = "TODO"
 #: How each field is filled in.
 _REMEDIES = {
-    "file": "give a .parquet or .npz file, or a saved dataset's folder",
+    "file": "give a .parquet, .csv, .jsonl or .npz file, or a saved dataset's folder",
     "text": "name the column of texts",
     "labels": "name the column of labels, or take the field out where there are none",
     "input": "name the column that holds this input of the model",

@@ -62,7 +62,8 @@ class DataSpec(_Strict):
     """Where samples come from: a file or folder with named columns, or a function."""
 
     file: Path | None = None
-    """``.parquet``, ``.npz``, or a folder written by a Hugging Face dataset's save_to_disk."""
+    """``.parquet``, ``.csv``, ``.tsv``, ``.jsonl``, ``.json`` or ``.npz``, or a folder written by a
+    Hugging Face dataset's save_to_disk."""
     split: str | None = None
     """Split of a saved dataset with several."""
     inputs: dict[str, str] = {}
