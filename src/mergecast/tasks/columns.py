@@ -187,9 +187,7 @@ def open_columns(path: Path, split: str | None = None) -> Columns:
         raise
     except (pa.ArrowException, OSError, ValueError, KeyError, AttributeError) as error:
         raise UsageError(path, f"cannot be read: {error}", "write it again") from error
-    raise UsageError(
-        path, f"ends in {path.suffix!r}", f"give {FILES}, or a saved dataset's folder"
-    )
+    raise UsageError(path, f"ends in {path.suffix!r}", f"give {FILES}, or a saved dataset's folder")
 
 
 def _saved_dataset(folder: Path, split: str | None) -> Dataset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mergecast.errors import UsageError
+from mergecast.tasks import completions
 from mergecast.tasks.scores import IGNORED
 
 
@@ -61,20 +62,29 @@ class TextEncoder:
         column : str
             What errors call the rows.
         rows, pairs : sequence
-            Texts; lists of words; or chats, lists of messages with ``role`` and ``content``.
+            Texts; lists of words; or chats, lists of messages with ``role`` and ``content``, whose
+            template writes the special tokens.
 
         Returns
         -------
         BatchEncoding
             Tensors by the names of the model's inputs, and the words that tokens come from.
         """
+        specials = not any(completions.is_chat(row) for row in rows)
         rows = [self._text(column, row) for row in rows]
         words = any(isinstance(row, list) for row in rows)
         if words and not all(isinstance(row, list) for row in rows):
             raise UsageError(f"column {column!r}", "holds texts and lists of words", "store one")
         if pairs is not None:
             pairs = [self._text(column, row) for row in pairs]
-        return self._call(rows, pairs, is_split_into_words=words)
+        return self._call(rows, pairs, is_split_into_words=words, add_special_tokens=specials)
+
+    def completions(
+        self, text: str, prompts: Sequence[Any], column: str, rows: Sequence[Any]
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Encode prompts with their completions; see `mergecast.tasks.completions`."""
+        found = completions.rows_of(self._tokenizer, text, prompts, column, rows)
+        return completions.encode(self._tokenizer, found, self._max_length)
 
     def choices(
         self, column: str, rows: Sequence[Any], choices: Sequence[Any]
@@ -96,10 +106,18 @@ class TextEncoder:
         flat = self.texts(column, prompts, [choice for row in choices for choice in row])
         return {name: value.view(len(rows), count, -1) for name, value in dict(flat).items()}
 
+    def completion_lengths(
+        self, text: str, prompts: Sequence[Any], column: str, rows: Sequence[Any]
+    ) -> list[int]:
+        """Tokens of each prompt with its completion, before they are cut."""
+        found = completions.rows_of(self._tokenizer, text, prompts, column, rows)
+        return completions.lengths(self._tokenizer, found)
+
     def lengths(
         self, column: str, rows: Sequence[Any], pairs: Sequence[Any] | None = None
     ) -> list[int]:
         """Tokens of each text, or pair, before it is cut; rows as of `texts`."""
+        specials = not any(completions.is_chat(row) for row in rows)
         texts = [self._text(column, row) for row in rows]
         others = None if pairs is None else [self._text(column, row) for row in pairs]
         try:
@@ -107,6 +125,7 @@ class TextEncoder:
                 text=texts,
                 text_pair=others,
                 is_split_into_words=isinstance(texts[0], list),
+                add_special_tokens=specials,
                 verbose=False,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -135,9 +154,8 @@ class TextEncoder:
         """A text or a list of words; a chat becomes the text that its template makes."""
         if isinstance(row, str):
             return row
-        if hasattr(row, "tolist"):
-            row = row.tolist()
-        if isinstance(row, list) and row and all(isinstance(part, Mapping) for part in row):
+        row = completions.plain(row)
+        if completions.is_chat(row):
             try:
                 return self._tokenizer.apply_chat_template(row, tokenize=False)
             except (ValueError, KeyError, TypeError, AttributeError) as error:

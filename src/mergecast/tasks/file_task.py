@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from mergecast.errors import MergecastError, UndefinedError, UsageError
 from mergecast.tasks import models
 from mergecast.tasks.class_names import as_numbers, class_names
 from mergecast.tasks.columns import Columns, as_tensor, open_columns
+from mergecast.tasks.encoded import encoded
 from mergecast.tasks.encoding import TextEncoder
 from mergecast.tasks.kinds import Kind, Outputs, kind_of, next_tokens, shifted_right
 from mergecast.tasks.pixels import PIXELS, PixelEncoder, holds_images
-from mergecast.tasks.scores import IGNORED
+from mergecast.tasks.scores import IGNORED, ScoreName
 from mergecast.tasks.spec import DataSpec, TaskSpec
 from mergecast.tasks.task import Samples, Split, Task, draw, take
 from mergecast.typing import Array
@@ -44,12 +45,24 @@ class FileTask(Task):
         model = self.spec.model
         folder = None if model.folder is None else self.model_path(model.folder)
         headed = "classification" if self.spec.head else None  # whatever its class has by itself
-        return kind_of(model.auto, folder, self.spec.loss or headed)
+        kind = kind_of(model.auto, folder, self.spec.loss or headed)
+        if self.spec.score != "accuracy" and kind.outputs != "classes":
+            raise UsageError(
+                f"task {self.name!r}",
+                f"is of kind {kind.name}, which has no {self.spec.score}",
+                "leave score out",
+            )
+        return kind
 
     @property
     def kind_name(self) -> str:
         """As the file, or the model's class and config, say."""
         return self.kind.name
+
+    @property
+    def score_name(self) -> ScoreName:
+        """As the file says."""
+        return self.spec.score
 
     @property
     def outputs(self) -> Outputs:
@@ -69,7 +82,7 @@ class FileTask(Task):
         return self.kind.loss(logits, labels)
 
     def score(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Accuracy; undefined for what has no classes."""
+        """What the file names; undefined for what has no classes."""
         if self.kind.outputs != "classes":
             raise UndefinedError(f"task {self.name!r}", f"a {self.kind.name} has no accuracy")
         return super().score(logits, labels)
@@ -208,7 +221,14 @@ class FileTask(Task):
         inputs: dict[str, Tensor] = {}
         labels: Tensor | None = None
         if data.text is not None:
-            inputs, labels = self._encoded(data, columns, rows)
+            inputs, labels = encoded(
+                self.kind,
+                self.encoder(data),
+                data,
+                columns,
+                rows,
+                partial(self.labels, data, columns, rows),
+            )
         for name, column in data.inputs.items():
             values = columns.read(column, rows)
             if name == PIXELS and holds_images(values):
@@ -221,28 +241,6 @@ class FileTask(Task):
             labels, _ = as_tensor(data.labels, self.labels(data, columns, rows), padding=IGNORED)
         ids = tuple(f"{self.name}/{split}/{row}" for row in rows.tolist())
         return self._with_labels(Samples(inputs, labels, ids))
-
-    def _encoded(
-        self, data: DataSpec, columns: Columns, rows: Array
-    ) -> tuple[dict[str, Tensor], Tensor | None]:
-        """Texts as inputs, and the labels that must follow their tokens."""
-        encoder = self.encoder(data)
-        first, *second = data.columns_of_text
-        texts = columns.read(first, rows)
-        if data.choices is not None:
-            return encoder.choices(data.choices, texts, columns.read(data.choices, rows)), None
-        encoded = encoder.texts(first, texts, columns.read(second[0], rows) if second else None)
-        labels = None
-        if data.labels is not None and self.kind.name == "seq2seq":
-            given = columns.read(data.labels, rows)
-            if all(isinstance(row, str) for row in given):
-                labels = encoder.targets(data.labels, given)
-        if data.labels is not None and self.kind.name == "tokens":
-            given = self.labels(data, columns, rows)
-            lengths = [len(row) for row in given] == [len(row) for row in texts]
-            if lengths and not isinstance(texts[0], str):
-                labels = encoder.word_labels(encoded, given)
-        return dict(encoded), labels
 
     def _pixels(
         self, data: DataSpec, source: Path, values: Sequence[Any], rows: Sequence[int]

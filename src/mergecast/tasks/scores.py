@@ -6,11 +6,15 @@ language model, where -100 marks a position without a label, and give (n,) in th
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Literal
+
 from torch import Tensor
 from torch.nn import functional
 
 from mergecast.errors import UndefinedError
 
+ScoreName = Literal["accuracy", "exact_match", "likelihood"]
 #: Label of a position that has none (the value that torch's cross-entropy ignores).
 IGNORED = -100
 
@@ -23,8 +27,8 @@ def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
 def exact_match(logits: Tensor, labels: Tensor) -> Tensor:
     """Whether the answer is right as a whole: 1 where every labelled token has the largest logit.
 
-    With labels on a span only, it is the exact match of that span, each token predicted from the
-    true ones before it.
+    With labels on a span only, it is the exact match of that span: each token is predicted from
+    the true ones before it, so that greedy decoding writes the span where the match is exact.
     """
     return (accuracy(logits, labels) == 1).to(logits.dtype)
 
@@ -40,6 +44,14 @@ def likelihood(logits: Tensor, labels: Tensor) -> Tensor:
     The score of a task that has a loss and nothing else: a share of it can be retained.
     """
     return (-cross_entropy(logits, labels)).exp()
+
+
+#: Scores that a task may be judged by, by name.
+SCORES: Mapping[ScoreName, Callable[[Tensor, Tensor], Tensor]] = {
+    "accuracy": accuracy,
+    "exact_match": exact_match,
+    "likelihood": likelihood,
+}
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from mergecast.tasks.scores import ScoreName
+
 KindName = Literal[
     "classification",
     "embedding",
@@ -74,6 +76,9 @@ class DataSpec(_Strict):
     text: str | tuple[str, str] | TextPair | None = None
     """Column of text (or of lists of words, or of chats), turned into tokens by `tokenizer`; two
     columns for sentence pairs."""
+    completion: str | None = None
+    """Column of what follows `text`, the prompt: a language model is asked about its tokens alone.
+    Where it is the column of `text`, its last message is what follows the rest of each chat."""
     choices: str | None = None
     """Column of lists of texts, of which one answers `text` (multiple choice)."""
     tokenizer: Path | None = None
@@ -106,6 +111,10 @@ class DataSpec(_Strict):
             raise ValueError("give either file or call")
         if self.file is not None and bool(self.inputs) == (self.text is not None):
             raise ValueError("give either inputs or text")
+        if self.completion is not None and (
+            not isinstance(self.text, str) or self.choices is not None or self.labels is not None
+        ):
+            raise ValueError("completion goes with one text, and without choices and labels")
         return self
 
 
@@ -117,6 +126,9 @@ class TaskSpec(_Strict):
     head: HeadSpec | None = None
     loss: KindName | None = None
     """Kind of the task; what the model's class and config say if not given."""
+    score: ScoreName = "accuracy"
+    """What of a score merges are to keep; of a language model's tokens ``accuracy`` is the share
+    that are right, ``exact_match`` asks for all of a sample's, ``likelihood`` is 1 / perplexity."""
     data: DataSpec
     test: DataSpec | None = None
 

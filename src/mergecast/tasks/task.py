@@ -16,7 +16,7 @@ from mergecast.errors import UndefinedError, UsageError
 from mergecast.runtime.seeds import derived_seed
 from mergecast.tasks import scores
 from mergecast.tasks.kinds import Outputs
-from mergecast.tasks.scores import IGNORED
+from mergecast.tasks.scores import IGNORED, ScoreName
 from mergecast.typing import Array
 
 Split = Literal["train", "calibration", "test"]
@@ -160,6 +160,11 @@ class Task(ABC):
         return "classification"
 
     @property
+    def score_name(self) -> ScoreName:
+        """Which of `mergecast.tasks.scores` the score is, or is most like: forecasts are of it."""
+        return "accuracy"
+
+    @property
     def outputs(self) -> Outputs:
         """What the logits are: ``classes``, ``values`` of a regression, or ``features``."""
         return "classes"
@@ -170,12 +175,12 @@ class Task(ABC):
         return self.logits(output)
 
     def score(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """How good each answer is, 0 or more; accuracy, unless overridden.
+        """How good each answer is, 0 or more; what `score_name` says, unless overridden.
 
         A merge's retention is its mean score over the single model's, so a ratio must mean
         something: see `mergecast.tasks.scores` for others.
         """
-        return scores.accuracy(logits, labels)
+        return scores.SCORES[self.score_name](logits, labels)
 
     def probability(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Probability of the true class, of tokens the mean: smoother than the score."""

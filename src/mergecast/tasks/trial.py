@@ -199,8 +199,13 @@ def _count_texts(trial: Trial, task: FileTask, samples: Samples) -> None:
     if data.file is None or data.text is None or data.choices is not None:
         return
     columns = task.columns(data)
-    first, *second = (columns.read(name, _rows(samples)) for name in data.columns_of_text)
-    lengths = task.encoder(data).lengths(data.columns_of_text[0], first, *second)
+    names, encoder = data.columns_of_text, task.encoder(data)
+    first, *second = (columns.read(name, _rows(samples)) for name in names)
+    if data.completion is not None:
+        answers = columns.read(data.completion, _rows(samples))
+        lengths = encoder.completion_lengths(names[0], first, data.completion, answers)
+    else:
+        lengths = encoder.lengths(names[0], first, *second)
     trial.cut = sum(length > data.max_length for length in lengths)
     trial.empty = sum(not any(map(_says, row)) for row in zip(first, *second, strict=True))
     if trial.cut * 2 > len(lengths):

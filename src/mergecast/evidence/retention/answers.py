@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.evidence.retention.batchnorm import batchnorm_layers
-from mergecast.evidence.retention.logits import MOST_CLASSES, likeliest
+from mergecast.evidence.retention.judges import Judge
+from mergecast.evidence.retention.logits import MOST_CLASSES, likeliest, owners_of
 from mergecast.evidence.session import Session
 from mergecast.runtime.stage import Stage
 from mergecast.tasks.probe import FORWARD
-from mergecast.tasks.scores import IGNORED
+from mergecast.tasks.scores import IGNORED, ScoreName
+from mergecast.tasks.task import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,11 +42,20 @@ class Kept:
         for all classes.
     labels : Tensor or None
         (r,) int64, true classes, by their place among the kept ones.
+    owners : Tensor or None
+        (r,) int64, the sample that a token belongs to, where a sample is judged as a whole.
     """
 
     rows: Tensor | None
     classes: Tensor | None
     labels: Tensor | None
+    owners: Tensor | None = None
+
+    def judge(self, score: ScoreName) -> Judge | None:
+        """What rows are judged by, where accuracy is not the task's score."""
+        if score == "accuracy":
+            return None
+        return Judge(score, self.owners, others=self.classes is not None)
 
     def of(self, logits: Tensor) -> Tensor:
         """What is kept of logits (n, C) or (n, L, V): (r, k), float32."""
@@ -69,7 +80,8 @@ def own_answers(session: Session, label: str) -> tuple[Kept, Tensor]:
 
     file, _ = _own(session, label)
     tensors = {name: to_tensor(file.array(name)) for name in file.infos}
-    return Kept(*map(tensors.get, ("rows", "classes", "labels"))), tensors["answers"]
+    names = ("rows", "classes", "labels", "owners")
+    return Kept(*map(tensors.get, names)), tensors["answers"]
 
 
 def has_batchnorm(session: Session, label: str) -> bool:
@@ -86,7 +98,7 @@ def _own(session: Session, label: str) -> tuple[Checkpoint, dict[str, Any]]:
         tensors |= {name: value for name, value in vars(kept).items() if value is not None}
         return tensors, {"batchnorm": bool(batchnorm_layers(session.probe(label).module))}
 
-    spec = session.spec(OWN, label, samples, outputs=task.outputs)
+    spec = session.spec(OWN, label, samples, outputs=task.outputs, **judged_by(task))
     return session.file_unit(spec, "own", compute)
 
 
@@ -108,9 +120,17 @@ def kept_of(session: Session, label: str) -> Kept:
         decoder = probe.has_encoder_and_decoder
         tokens = samples.tokens(single.shape[1], decoder=decoder)
         rows = None if tokens is None else tokens.reshape(-1).nonzero()[:, 0]
+    owners = None
+    if single.dim() == 3 and probe.task.score_name != "accuracy":
+        owners = owners_of(single, rows)
     if single.shape[-1] <= MOST_CLASSES:
-        return Kept(rows, None, labels)
+        return Kept(rows, None, labels, owners)
     flat = single.reshape(-1, single.shape[-1])
     flat = flat if rows is None else flat[rows]
     classes, place = likeliest(flat, flat.argmax(dim=1) if labels is None else labels)
-    return Kept(rows, classes, None if labels is None else place)
+    return Kept(rows, classes, None if labels is None else place, owners)
+
+
+def judged_by(task: Task) -> dict[str, object]:
+    """What a task's score adds to the key of what depends on it."""
+    return {} if task.score_name == "accuracy" else {"score": task.score_name}

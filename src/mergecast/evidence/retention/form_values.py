@@ -18,6 +18,8 @@ from mergecast.evidence.retention.logits import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from mergecast.evidence.retention.judges import Judge
+
 #: Fine-tuned models are right on so many samples, as far as is known without looking; and how
 #: decided a model's answers are made when they are judged. Both chosen on eight families: six
 #: small suites of digits and MiniLM classifiers, `digits-14` and `text-15` on MiniLM-L3.
@@ -41,12 +43,20 @@ class Answers:
         The class asked about, int64.
     labelled : bool
         Whether that is the true class.
+    judge : Judge or None
+        What stands for expected accuracy where the task has another score.
     """
 
     merged: Logits
     single: Logits
     target: Tensor
     labelled: bool = False
+    judge: Judge | None = None
+
+    @property
+    def asked(self) -> tuple[Logits, Logits, Tensor, bool]:
+        """What a judge asks about."""
+        return self.merged, self.single, self.target, self.labelled
 
     def few(self) -> tuple[Logits, Logits, Tensor]:
         """Merged and own logits and the target, of the likeliest classes where there are many."""
@@ -114,8 +124,11 @@ def matched(answers: Answers) -> float:
     answers: forms that compare probabilities as they are compare confidences, which say little of
     accuracy. Both models' logits are multiplied by a number each, so that their largest
     probability is the same in the mean. The value is the mean of two: the mass that the
-    predicted distributions share, and the target's probability over the fine-tuned model's.
+    predicted distributions share, and the target's probability over the fine-tuned model's. Where
+    a task's score is made of probabilities as they are, that score is what is kept.
     """
+    if answers.judge is not None and answers.judge.by_confidence:
+        return answers.judge.kept(*answers.asked)
     merged, single, target = answers.few()
     after, before = merged.at(), single.at()
     shared = float(after.minimum(before).sum(dim=1).mean())
@@ -132,8 +145,10 @@ def expected(answers: Answers) -> float:
     half-way between its own and what is typical, and from there towards the share of labelled
     samples that it has right. Answers are probabilities at a high confidence, the same for both
     models, so that a change short of another answer counts a little. True classes count beside
-    beliefs, the more the more of them there are.
+    beliefs, the more the more of them there are. A task with another score is asked for that.
     """
+    if answers.judge is not None:
+        return answers.judge.kept(*answers.asked)
     merged, single, target = answers.few()
     right = beliefs(single, target, answers.labelled)
     said, own = ((one.at(DECIDED) * right).sum(dim=1).mean() for one in (merged, single))

@@ -25,6 +25,7 @@ from mergecast.evidence.retention.form_values import (
     overlap,
     probability,
 )
+from mergecast.evidence.retention.judges import Judge
 from mergecast.evidence.retention.logits import (
     Logits,
     at_confidence,
@@ -38,6 +39,8 @@ from mergecast.runtime.stage import Stage
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from mergecast.tasks.scores import ScoreName
 
 
 @dataclass(frozen=True)
@@ -171,10 +174,16 @@ class Reference:
         (n,) or (n, L), where -100 marks tokens without a label; None without labels.
     tokens : Tensor or None
         (n, L), False where a sequence is padded; what labels do not say already.
+    score : str or Judge
+        What the task is judged by, by name; or, of rows that were chosen before, its judge.
     """
 
     def __init__(
-        self, single: Tensor, labels: Tensor | None = None, tokens: Tensor | None = None
+        self,
+        single: Tensor,
+        labels: Tensor | None = None,
+        tokens: Tensor | None = None,
+        score: ScoreName | Judge | None = "accuracy",
     ) -> None:
         from mergecast.tasks.scores import IGNORED
 
@@ -186,6 +195,10 @@ class Reference:
         elif tokens is not None and single.dim() == 3:
             self._there = tokens.reshape(-1)
         self.single = Logits(self._rows(single), "fine-tuned")
+        if isinstance(score, str):
+            rows = None if self._there is None else self._there.nonzero()[:, 0]
+            score = Judge.of(score, single, rows)
+        self._judge = score
         self.targets = {"unlabelled": self.single.first, "labelled": truth}
 
     def _rows(self, logits: Tensor) -> Tensor:
@@ -208,7 +221,8 @@ class Reference:
                 missing[key] = "the samples have no labels"
                 continue
             try:
-                values[key] = form.function(Answers(after, self.single, target, way == "labelled"))
+                asked = Answers(after, self.single, target, way == "labelled", self._judge)
+                values[key] = form.function(asked)
             except UndefinedError as reason:
                 missing[key] = str(reason)
         return Comparison(values, missing)
@@ -219,9 +233,10 @@ def compare(
     single: Tensor,
     labels: Tensor | None = None,
     tokens: Tensor | None = None,
+    score: ScoreName = "accuracy",
 ) -> Comparison:
     """Every form in `FORMS` of one merge; arguments as of `Reference`."""
-    return Reference(single, labels, tokens).compare(merged)
+    return Reference(single, labels, tokens, score).compare(merged)
 
 
 def mean_of(comparisons: Sequence[Comparison]) -> Comparison:
@@ -243,7 +258,7 @@ def all_missing(reason: str) -> Comparison:
 def _functions() -> list[Callable[..., object]]:
     forms = [form.function for form in FORMS.values()]
     helpers: list[Callable[..., object]] = [of_target, margins, ratio_of, likeliest, beliefs]
-    levels: list[Callable[..., object]] = [at_confidence, confidence_of, Reference, Logits]
+    levels: list[Callable[..., object]] = [at_confidence, confidence_of, Reference, Logits, Judge]
     return [*forms, compare, compare_features, mean_of, *helpers, *levels]
 
 
@@ -252,7 +267,8 @@ STAGE = Stage(
     "forms",
     5,
     modules=tuple(
-        f"mergecast.evidence.retention.{name}" for name in ("forms", "form_values", "logits")
+        f"mergecast.evidence.retention.{name}"
+        for name in ("forms", "form_values", "judges", "logits")
     ),
     functions=_functions,
 )

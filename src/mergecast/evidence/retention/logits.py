@@ -128,6 +128,26 @@ def each_at_confidence(logits: Tensor, confidence: float) -> Tensor:
     return torch.where((excess.abs() < _FAR)[:, None, None], odds, torch.nan)
 
 
+def owners_of(logits: Tensor, rows: Tensor | None = None) -> Tensor:
+    """The sample that each token of logits (n, L, V) belongs to, (r,); of some rows, or of all."""
+    import torch
+
+    count, length = logits.shape[:2]
+    places = torch.arange(count * length) if rows is None else rows
+    owners: Tensor = torch.div(places, length, rounding_mode="floor")
+    return owners
+
+
+def by_sample(values: Tensor, owners: Tensor) -> Tensor:
+    """Means of tokens' values (..., r) over those of each sample, (..., n)."""
+    import torch
+
+    _, place, counts = torch.unique(owners, return_inverse=True, return_counts=True)
+    sums = values.new_zeros(*values.shape[:-1], len(counts)).index_add_(-1, place, values)
+    means: Tensor = sums / counts
+    return means
+
+
 def of_target(log_probabilities: Tensor, target: Tensor) -> Tensor:
     """The target's number of each row, (n,)."""
     return log_probabilities.gather(1, target[:, None])[:, 0]

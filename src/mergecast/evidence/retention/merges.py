@@ -21,7 +21,7 @@ from mergecast.errors import (
 from mergecast.evidence.readings import Key, Readings
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import STAGE as ANSWERS
-from mergecast.evidence.retention.answers import has_batchnorm, kept_of
+from mergecast.evidence.retention.answers import has_batchnorm, judged_by, kept_of
 from mergecast.evidence.retention.batchnorm import BATCHNORM, reestimated
 from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.session import Session
@@ -174,7 +174,7 @@ def compare(session: Session, member: str, logits: Tensor) -> Comparison:
         return forms.all_missing("a regression has no classes")
     padded = probe.has_encoder_and_decoder
     tokens = samples.tokens(logits.shape[1], decoder=padded) if logits.dim() == 3 else None
-    return forms.compare(logits, single, samples.labels, tokens)
+    return forms.compare(logits, single, samples.labels, tokens, probe.task.score_name)
 
 
 def merge_parameter(
@@ -216,6 +216,7 @@ def merge_spec(session: Session, stage: Stage, member: str, method: str) -> dict
         method=recipe.method,
         params=recipe.as_mapping()["params"],
         batchnorm=anew,
+        **judged_by(session.task(member)),
     )
 
 

@@ -200,4 +200,5 @@ def _judge(
         return lambda merged: forms.compare_features(merged, shifts.single[task])
     if outputs == "values":
         return lambda _: forms.all_missing("a regression has no classes")
-    return forms.Reference(shifts.single[task], kept[task].labels).compare
+    judge = kept[task].judge(session.task(task).score_name)
+    return forms.Reference(shifts.single[task], kept[task].labels, score=judge).compare

@@ -7,8 +7,9 @@ method. As with pairs, a few sets are really merged by each method and say how f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -172,15 +173,20 @@ class SetJudge:
         How likely each answer is right, (r, k); None for features, which have no classes.
     key : str
         The form and the way of asking.
+    judge : callable or None
+        Merges (b, r, k) to what they keep, (b,), of a task whose score is not accuracy.
     """
 
     single: Tensor
     right: Tensor | None
     key: str
+    judge: Callable[[Tensor], Tensor] | None = None
 
     @classmethod
     def of(cls, session: Session, shifts: Shifts, kept: Kept, task: str) -> SetJudge:
-        """Raises UndefinedError for a regression, which has neither classes nor features."""
+        """Raises UndefinedError for a regression, which has neither classes nor features, and
+        for a model whose own score is 0.
+        """
         outputs, single, truth = session.task(task).outputs, shifts.single[task], kept.labels
         if outputs == "values":
             raise UndefinedError(f"model {task!r}", "a regression has no classes")
@@ -188,12 +194,23 @@ class SetJudge:
             return cls(single.float(), None, f"{FORM}_unlabelled")
         way = "unlabelled" if truth is None else "labelled"
         logits = Logits(single, "fine-tuned")
+        judge = kept.judge(session.task(task).score_name)
+        if judge is not None:
+            right = logits.log.exp().float() if truth is None else None
+            ask = partial(judge.mean, target=logits.first if truth is None else truth, right=right)
+            own = ask(single.float())
+            if not float(own) > 0:
+                score = judge.score.replace("_", " ")
+                raise UndefinedError(f"model {task!r}", f"its {score} is 0 on its own samples")
+            return cls(single.float(), right, f"{FORM}_{way}", lambda merged: ask(merged) / own)
         right = beliefs(logits, logits.first if truth is None else truth, truth is not None)
         own = (logits.at(DECIDED) * right).sum(dim=1).mean()
         return cls(single.float(), (right / own).float(), f"{FORM}_{way}")
 
     def values(self, merged: Tensor) -> Tensor:
         """What each merge keeps, (b, r, k) to (b,)."""
+        if self.judge is not None:
+            return self.judge(merged)
         if self.right is None:
             return functional.cosine_similarity(merged, self.single, dim=-1).clamp(0, 1).mean(dim=1)
         return (each_at_confidence(merged, DECIDED) * self.right).sum(dim=2).mean(dim=1)

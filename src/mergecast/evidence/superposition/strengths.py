@@ -94,8 +94,9 @@ def collect_strengths(session: Session, method: str) -> StrengthReadings:
     advance = session.progress.stage(f"strengths of {method}", 3 * len(names))
     alone, merges = {}, []
     for label in names:
-        classes = session.task(label).outputs == "classes"
-        floor = 1 / shifts.single[label].shape[1] if classes else 0.0
+        task = session.task(label)
+        chance = task.outputs == "classes" and task.score_name == "accuracy"
+        floor = 1 / shifts.single[label].shape[1] if chance else 0.0
         record = _alone(session, label, method, lengths)
         kept = [value_of(Comparison(**one), key, label) for one in record["comparisons"]]
         alone[label] = Alone(np.array(record["strengths"]), np.array(kept), floor)
