@@ -25,7 +25,7 @@ COLUMNS = {
     "multi_label": "text: texts, or [first, second]; labels: lists of 0 and 1, one a class",
     "regression": "text: texts, or [first, second]; labels: numbers",
     "tokens": "text: lists of words; labels: lists of class numbers, one a word",
-    "next_token": "text: texts, or chats (lists of messages with role and content)",
+    "next_token": "text: texts, or chats (lists of messages); completion: what follows, if any",
     "seq2seq": "text: source texts; labels: target texts",
     "embedding": "text: texts, or [first, second]",
     "choices": "text: questions; choices: lists of answers; labels: the right one, from 0",

@@ -21,6 +21,8 @@ SHARED = tuple(
         "encoder_suite",
         "libraries",
         "model",
+        "optimizing",
+        "packaged",
         "recipe",
         "source",
         "splits",

@@ -1,4 +1,4 @@
-"""The settings that suites of pre-trained encoders share."""
+"""The settings that suites of pre-trained models share."""
 
 from __future__ import annotations
 
@@ -11,25 +11,20 @@ from mergecast.suites.suite import Recipe
 Regime = Literal["full", "lora"]
 
 
-class EncoderRecipe(Recipe):
-    """Which encoder is fine-tuned, how, and on how many samples.
+class TrainingRecipe(Recipe):
+    """Which model is fine-tuned, how, and on how many samples.
 
     Attributes
     ----------
     backbone : str
-        One of the suite's encoders.
+        One of the suite's models.
     regime : str
-        ``full``: all of the encoder but its embeddings; ``lora``: adapters of its linear layers,
-        which are then added to the weights.
+        ``full``: all of the model but what the suite leaves as it is; ``lora``: adapters of its
+        linear layers, which are then added to the weights.
     n_train, n_calibration, n_test : int
         The most samples of each split; a task that has fewer takes what it has.
     split_seed : int
         Of which sample lies in which split.
-    shots : int
-        Training samples of each class that the head is fitted on. Few of them leave the encoder
-        something to learn, as heads made of class names do.
-    head_penalty : float
-        L2 penalty of the head's logistic regression (scikit-learn's 1 / C, a sample).
     steps, batch, optimizer, rate, warmup, weight_decay
         AdamW, or SGD with momentum 0.9; the rate warms up and falls to zero, linearly. Without a
         rate the suite's own of the regime.
@@ -43,8 +38,6 @@ class EncoderRecipe(Recipe):
     n_calibration: int = Field(100, ge=1)
     n_test: int = Field(500, ge=1)
     split_seed: int = 0
-    shots: int = Field(16, ge=1)
-    head_penalty: float = Field(1e-3, gt=0)
     steps: int = Field(200, ge=1)
     batch: int = Field(16, ge=1)
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -58,3 +51,19 @@ class EncoderRecipe(Recipe):
     def quick(cls) -> Self:
         """A few steps on a few samples."""
         return cls.model_validate({"steps": 2, "n_train": 64, "n_test": 32, "n_calibration": 16})
+
+
+class EncoderRecipe(TrainingRecipe):
+    """The same of an encoder, with a head for each task.
+
+    Attributes
+    ----------
+    shots : int
+        Training samples of each class that the head is fitted on. Few of them leave the encoder
+        something to learn, as heads made of class names do.
+    head_penalty : float
+        L2 penalty of the head's logistic regression (scikit-learn's 1 / C, a sample).
+    """
+
+    shots: int = Field(16, ge=1)
+    head_penalty: float = Field(1e-3, gt=0)

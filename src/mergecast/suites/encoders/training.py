@@ -13,7 +13,7 @@ from torch.nn import functional
 from mergecast.checkpoints.patterns import matches
 from mergecast.errors import UsageError
 from mergecast.runtime.seeds import derived_seed, generator
-from mergecast.suites.encoders.libraries import library
+from mergecast.suites.encoders.optimizing import adapted, train
 from mergecast.suites.encoders.recipe import EncoderRecipe
 from mergecast.suites.encoders.source import EncoderSource
 from mergecast.suites.encoders.task import BATCH, EncoderTask
@@ -55,15 +55,22 @@ def fine_tune(
     UsageError
         Adapters for an encoder that transformers does not build.
     """
-    train = EncoderTask(task, source=source, recipe=recipe).samples(None, 0, "train")
+    given = EncoderTask(task, source=source, recipe=recipe).samples(None, 0, "train")
     with torch.random.fork_rng(devices=()):
         encoder, _ = source.encoder(recipe)
         encoder.load_state_dict({k.removeprefix(_PREFIX): v for k, v in base.items()})
-        weight, bias = linear_probe(encoder, _shots(train, recipe.shots), recipe.head_penalty)
+        weight, bias = linear_probe(encoder, _shots(given, recipe.shots), recipe.head_penalty)
         torch.manual_seed(derived_seed(seed, "fine-tune", task, "module"))
         model = _trainable(encoder, recipe, source.frozen)
         rate = recipe.rate or source.rates[recipe.backbone, recipe.regime]
-        _train(model, recipe, rate, train, weight, bias, generator(seed, "fine-tune", task))
+        labels = given.labels
+
+        def loss(rows: Tensor) -> Tensor:
+            assert labels is not None
+            logits = functional.linear(model(**_batch(given, rows)), weight, bias)
+            return functional.cross_entropy(logits, labels[rows])
+
+        train(model, recipe, rate, len(given), generator(seed, "fine-tune", task), loss)
         if recipe.regime == "lora":
             model = model.merge_and_unload()  # type: ignore[operator]
     state = {f"{_PREFIX}{k}": v.detach().clone() for k, v in encoder.state_dict().items()}
@@ -109,55 +116,7 @@ def _trainable(encoder: nn.Module, recipe: EncoderRecipe, frozen: tuple[str, ...
         raise UsageError(
             f"backbone {recipe.backbone!r}", "has no linear layers for adapters", "use regime full"
         )
-    peft = library("peft")
-    config = peft.LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, target_modules=linear)
-    adapted: nn.Module = peft.get_peft_model(encoder, config)
-    return adapted
-
-
-def _train(
-    model: nn.Module,
-    recipe: EncoderRecipe,
-    rate: float,
-    train: Samples,
-    weight: Tensor,
-    bias: Tensor,
-    draw: torch.Generator,
-) -> None:
-    """`steps` batches, each epoch in a new order; the rate warms up and falls to zero, linearly."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = _optimizer(trained, recipe, rate)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: min(1.0, (step + 1) / max(recipe.warmup, 1)) * (1 - step / recipe.steps),
-    )
-    assert train.labels is not None
-    model.train()
-    for rows in _orders(len(train), recipe, draw):
-        logits = functional.linear(model(**_batch(train, rows)), weight, bias)
-        optimizer.zero_grad()
-        functional.cross_entropy(logits, train.labels[rows]).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-    model.eval()
-
-
-def _optimizer(
-    trained: list[nn.Parameter], recipe: EncoderRecipe, rate: float
-) -> torch.optim.Optimizer:
-    if recipe.optimizer == "sgd":
-        decay = recipe.weight_decay
-        return torch.optim.SGD(trained, lr=rate, momentum=0.9, weight_decay=decay)
-    return torch.optim.AdamW(trained, lr=rate, weight_decay=recipe.weight_decay)
-
-
-def _orders(n: int, recipe: EncoderRecipe, draw: torch.Generator) -> list[Tensor]:
-    size = min(recipe.batch, n)
-    found: list[Tensor] = []
-    while len(found) < recipe.steps:
-        order = torch.randperm(n, generator=draw)
-        found += torch.split(order[: n - n % size], size)
-    return found[: recipe.steps]
+    return adapted(encoder, recipe, linear)
 
 
 def _batch(train: Samples, rows: Tensor) -> Mapping[str, Tensor]:
