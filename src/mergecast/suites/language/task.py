@@ -20,7 +20,7 @@ from mergecast.tasks.scores import ScoreName
 from mergecast.tasks.task import Samples, Split, Task, take
 
 if TYPE_CHECKING:
-    from mergecast.suites.language.suite import Language
+    from mergecast.suites.language.source import LanguageSource
 
 #: Samples run at once.
 BATCH = 16
@@ -32,13 +32,13 @@ class LanguageTask(Task):
 
     Attributes
     ----------
-    source : Language
+    source : LanguageSource
         The suite.
     recipe : LanguageRecipe
         Its settings.
     """
 
-    source: Language = field(kw_only=True)
+    source: LanguageSource = field(kw_only=True)
     recipe: LanguageRecipe = field(kw_only=True)
 
     @property
@@ -69,7 +69,7 @@ class LanguageTask(Task):
 
 @lru_cache(maxsize=64)
 def _encoded(
-    source: Language, told: str, task: str, split: Split
+    source: LanguageSource, told: str, task: str, split: Split
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     recipe = LanguageRecipe.model_validate_json(told)
     sizes: dict[Split, int] = {
