@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.checkpoints.hub import fetched, is_model_name
-from mergecast.errors import ResourceError, UsageError
+from mergecast.checkpoints.torch_bridge import to_tensor
+from mergecast.errors import CheckpointError, ResourceError, UsageError
 from mergecast.suites.encoders.libraries import library
 
 if TYPE_CHECKING:
@@ -90,12 +92,24 @@ def built(folder: Path) -> nn.Module:
 
 
 def weights(folder: Path) -> dict[str, Tensor]:
-    """The values of all parameters, in float32, each once."""
-    import torch
+    """The values of all parameters, in float32, each once.
 
-    auto = library("transformers").AutoModelForCausalLM
-    model = auto.from_pretrained(str(folder), dtype=torch.float32, local_files_only=True)
-    return untied(model)
+    Raises
+    ------
+    CheckpointError
+        The folder's weights are not those of its architecture.
+    """
+    file, module = Checkpoint.open(folder), built(folder)
+    state = {
+        name: to_tensor(file.floats(name)).view(info.shape) for name, info in file.infos.items()
+    }
+    lacking = sorted(untied(module).keys() - state.keys())
+    if lacking:
+        raise CheckpointError(
+            folder, f"lacks {lacking[0]} of its architecture", "give the folder of a whole model"
+        )
+    module.load_state_dict(state, strict=False)
+    return untied(module)
 
 
 def tokenizer_of(folder: Path) -> Any:
