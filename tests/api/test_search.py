@@ -153,6 +153,12 @@ def test_what_nobody_can_meet_is_said_and_nothing_written(family, tmp_path):
     assert found.out is None
 
 
+def test_the_largest_set_that_keeps_enough_is_any_size_by_default(family):
+    found = find(family, size=None, objective="most", require={"*": 0.05}, budget=20)
+    assert found.members == ("a", "b", "c")
+    assert {len(one.split("+")) for one in found.tried["members"]} <= {2, 3}
+
+
 @pytest.mark.parametrize(
     ("objective", "importance"), [("worst", None), ("weighted", {"a": 3.0, "b": 2.0})]
 )

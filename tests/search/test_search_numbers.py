@@ -97,6 +97,11 @@ def test_objectives():
     assert needs.utility(members, kept[0]) == pytest.approx(0.85)
     assert needs.utility(members, kept[1]) < 0
     assert needs.needed == ("b",)
+    most = Objective("most", required={"*": 0.9})
+    three = most.utility(("a", "b", "c"), np.array([0.95, 0.95, 0.92]))
+    two = most.utility(members, np.array([1.0, 1.0]))
+    assert three > two > most.utility(("a", "b", "c"), np.array([1.0, 1.0, 0.87]))
+    assert most.utility(members, np.array([1.0, 0.98])) > most.utility(members, [0.97] * 2)
 
 
 @pytest.mark.parametrize(
@@ -107,6 +112,8 @@ def test_objectives():
         ({"importance": {"a": 2}}, "takes no importance"),
         ({"kind": "weighted", "importance": {"a": -1}}, "is -1"),
         ({"required": {"a": 95}}, "is 95"),
+        ({"kind": "most"}, "needs what every model must keep"),
+        ({"kind": "most", "required": {"a": 0.9}}, "needs what every model must keep"),
         ({"kind": "weighted", "importance": {"a": "much"}}, "is 'much'"),
     ],
 )

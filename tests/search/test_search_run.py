@@ -124,3 +124,22 @@ def test_where_no_merge_can_be_made_it_is_said():
     truth.see = lambda asked: ["too large"] * len(asked)
     with pytest.raises(UndefinedError, match="none can be made: too large"):
         Search(Pool(LABELS, merges), Objective(), truth).run()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_largest_set_that_keeps_what_is_required_is_found(seed):
+    merges = priced(sd=0.05, seed=seed, sizes=(2, 3, 4))
+    judge = Truth(merges, seed)
+    sizes = [(len(one.candidate.members), judge.kept[one.candidate.key].min()) for one in merges]
+    least = sorted(value for size, value in sizes if size == 4)[-2] - 0.02  # two sets of four do
+    sought = Objective("most", required={"*": float(least)})
+    found = Search(Pool(LABELS, merges), sought, judge, Limits(looks=200), seed)
+    found.run()
+    members = merges[found.best].candidate.members
+    kept = judge.kept[merges[found.best].candidate.key]
+    assert len(members) == 4
+    assert kept.min() > least - 0.02
+    strict = Objective("most", required={"*": float(max(v for n, v in sizes if n == 4) + 0.05)})
+    smaller = Search(Pool(LABELS, merges), strict, judge, Limits(looks=200), seed)
+    smaller.run()
+    assert len(merges[smaller.best].candidate.members) < 4

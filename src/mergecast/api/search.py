@@ -80,16 +80,18 @@ def search(
         The fine-tuned models beside a base's path; or label to path.
     tasks : str, Path or mapping
         A file of tasks, a suite's run folder, or label to `Task`; there is no search without.
-    objective : {"mean", "worst", "weighted"}, optional
+    objective : {"mean", "worst", "weighted", "most"}, optional
         What is made as large as can be, of what the members keep of their own scores; the mean,
-        weighted where `importance` is given.
+        weighted where `importance` is given. ``most`` looks for the largest set whose members keep
+        what `require` says of ``*``, and among sets of one size for the largest mean.
     importance : mapping of str to float, optional
         Label to weight, 1 for others.
     require : mapping of str to float, optional
         Label, or ``*`` for every member, to the least that it must keep. A model named here is in
         every merge.
     size : int, str, sequence of int, optional
-        How many models a merge has: ``3``, ``"2..4"``, or ``"any"`` for 2 to 6; all by default.
+        How many models a merge has: ``3``, ``"2..4"``, or ``"any"`` for 2 to 6; all by default,
+        ``any`` for the objective ``most``.
     keep : str or sequence of str
         Models that are in every merge.
     methods : str or sequence of str, optional
@@ -163,6 +165,7 @@ def search(
     if tasks is None:
         raise UsageError("tasks", "not given", "a merge is measured on samples of its tasks")
     by_label: Mapping[str, Task] = load_tasks(tasks) if isinstance(tasks, str | Path) else tasks
+    size = "any" if size is None and kind == "most" else size
     judge_of = Command(scorer) if isinstance(scorer, str) else scorer
     kept: AbstractContextManager[str | Path]
     if cache is not None or out is not None:

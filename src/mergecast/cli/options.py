@@ -19,6 +19,7 @@ class Objective(StrEnum):
     mean = "mean"
     worst = "worst"
     weighted = "weighted"
+    most = "most"
 
 
 BaseArgument = Annotated[

@@ -7,16 +7,20 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from scipy.special import expit
 
 from mergecast.errors import UsageError
 from mergecast.typing import Floats
 
-Kind = Literal["mean", "worst", "weighted"]
-KINDS: tuple[Kind, ...] = ("mean", "worst", "weighted")
+Kind = Literal["mean", "worst", "weighted", "most"]
+KINDS: tuple[Kind, ...] = ("mean", "worst", "weighted", "most")
 #: The label that stands for every model in a requirement.
 EVERY = "*"
 #: What a requirement that is missed costs, as a multiple of what is missing.
 _COST = 5.0
+#: By how much a member must be above what it must keep for its set to count nearly whole, where the
+#: largest is sought: a step would leave a search nothing to go by.
+_SOFT = 0.005
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,9 @@ class Objective:
 
     Attributes
     ----------
-    kind : {"mean", "worst", "weighted"}
-        The mean of what the members keep, the least of it, or their mean by `importance`.
+    kind : {"mean", "worst", "weighted", "most"}
+        The mean of what the members keep, the least of it, their mean by `importance`; or as many
+        members as keep what is required, and of sets of one size the mean.
     importance : mapping of str to float
         Label to weight; 1 for models that it does not name.
     required : mapping of str to float
@@ -36,7 +41,7 @@ class Objective:
     ------
     UsageError
         An unknown kind; importance that is no weight or goes with another kind; a requirement that
-        is no share.
+        is no share; as many members as possible without a requirement of them.
     """
 
     kind: Kind = "mean"
@@ -52,6 +57,10 @@ class Objective:
                 f"objective {self.kind}",
                 f"{wants} importance of models",
                 "give importance, a=2,b=1, with the objective weighted, and only with it",
+            )
+        if self.kind == "most" and EVERY not in self.required:
+            raise UsageError(
+                "objective most", "needs what every model must keep", 'require it, as "*>=0.95"'
             )
         for label, value in self.importance.items():
             if not (isinstance(value, int | float) and np.isfinite(value) and value > 0):
@@ -95,8 +104,15 @@ class Objective:
         return np.asarray((kept >= self.least(members)).all(axis=-1))
 
     def utility(self, members: Sequence[str], kept: Floats) -> Floats:
-        """The objective, less what is missing of requirements several times, (..., k) to (...)."""
+        """The objective, less what is missing of requirements several times, (..., k) to (...).
+
+        Where the largest set is sought, each member counts 1 beside the objective if requirements
+        are met.
+        """
         value = self.value(members, kept)
         if not self.required:
             return value
+        if self.kind == "most":
+            over = (kept - self.least(members)).min(axis=-1)
+            value = value + len(members) * expit(over / _SOFT)
         return np.asarray(value - _COST * np.maximum(self.least(members) - kept, 0.0).sum(axis=-1))

@@ -148,6 +148,7 @@ class SearchResult:
             "mean": "the mean of what the models keep of their own scores",
             "worst": "the least that a model keeps of its own score",
             "weighted": "the weighted mean of what the models keep of their own scores",
+            "most": "as many models as keep what is required; the mean of what they keep",
         }
         return words[self.objective.kind]
 
