@@ -29,7 +29,7 @@ def test_list_names_suites_and_tasks():
     assert "digits-14  14 tasks" in runner.invoke(app, ["list"]).stdout
     suites = json.loads(runner.invoke(app, ["list", "--json"]).stdout)["suites"]
     tasks = {suite["suite"]: len(suite["tasks"]) for suite in suites}
-    assert tasks == {"digits-14": 14, "image-11": 11, "lm-6": 6, "text-15": 15}
+    assert tasks == {"clip-n20": 20, "digits-14": 14, "image-11": 11, "lm-6": 6, "text-15": 15}
 
 
 def test_fetch_says_that_nothing_is_needed():

@@ -1,0 +1,1 @@
+"""``clip-n20``, the suite of the paper: CLIP's image encoder on twenty data sets of the hub."""
