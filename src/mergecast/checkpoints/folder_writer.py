@@ -32,7 +32,9 @@ class FolderWriter:
     infos : sequence of TensorInfo
         Every tensor that will be written.
     shards : mapping of str to str, optional
-        Tensor name to file name; None, or one file for all, writes ``model.safetensors``.
+        Tensor name to file name; None, or one file for all, writes `single`.
+    single : str
+        The name of a file of all weights.
     tied : mapping of str to str, optional
         Other names of tensors, to the name each is written as; both names are stored with equal
         values, as strict loading wants them (`Checkpoint.tied` of the base).
@@ -61,6 +63,7 @@ class FolderWriter:
         infos: Sequence[TensorInfo],
         *,
         shards: Mapping[str, str] | None = None,
+        single: str = _SINGLE,
         tied: Mapping[str, str] | None = None,
         side_files: Sequence[Path] = (),
         record: Mapping[str, Any] | None = None,
@@ -70,7 +73,7 @@ class FolderWriter:
     ) -> None:
         self.folder = _resolved(folder)
         self._infos = {info.name: info for info in infos}
-        self._shards = {name: (shards or {}).get(name, _SINGLE) for name in self._infos}
+        self._shards = {name: (shards or {}).get(name, single) for name in self._infos}
         self._aliases: dict[str, list[str]] = {}
         for alias, name in (tied or {}).items():
             self._infos[alias] = replace(self._infos[name], name=alias)
@@ -78,7 +81,7 @@ class FolderWriter:
             self._aliases.setdefault(name, []).append(alias)
         if len(set(self._shards.values())) == 1:
             # A shard's name (model-00001-of-00003) would not be found without an index.
-            self._shards = dict.fromkeys(self._infos, _SINGLE)
+            self._shards = dict.fromkeys(self._infos, single)
         self._side_files = side_files
         self._record = dict(record or {})
         self._beside = beside

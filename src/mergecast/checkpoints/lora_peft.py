@@ -74,7 +74,7 @@ def open_lora(folder: Path, base: Checkpoint) -> LoraCheckpoint:
         updates[target] = _update(
             folder, config, adapter, base, module, target, sides, is_embedding
         )
-    return LoraCheckpoint(folder, base, adapter, updates, replaced)
+    return LoraCheckpoint(folder, base, adapter, updates, replaced, config)
 
 
 def _is_base(adapter: Checkpoint, name: str, base: Checkpoint, names: BaseNames) -> bool:
@@ -150,7 +150,7 @@ def _update(
     initial = "" if is_embedding else initialisation(folder, config)
     if initial == "olora" and transposed:
         raise refuse(folder, "an OLoRA adapter of a layer that stores its weight as (in, out)")
-    return Update(sides["A"], sides["B"], scaling, transposed, initial)
+    return Update(sides["A"], sides["B"], scaling, transposed, initial, plain, is_embedding)
 
 
 class BaseNames:

@@ -43,6 +43,11 @@ _WEIGHTS = (
 )  # fmt: skip
 #: What no merged model takes over: what a merge wrote, an adapter's config, other indexes.
 _OTHERS = frozenset({"mergecast.json", "adapter_config.json"})
+#: Beginnings of the names of files of tokenizers and of processors of images and sound.
+_INPUTS = (
+    "added_tokens", "chat_template", "image_processor", "merges.txt", "preprocessor_config",
+    "processor_config", "special_tokens_map", "tokenizer", "video_preprocessor_config", "vocab",
+)  # fmt: skip
 
 
 def side_files(folder: Path) -> list[Path]:
@@ -59,6 +64,15 @@ def side_files(folder: Path) -> list[Path]:
         if file.is_file() and file.name not in _OTHERS and not is_weight(file.name)
     ]
     return [*files, *module_folders(folder)]
+
+
+def processing_files(folder: Path) -> list[Path]:
+    """Of a base's folder, what an adapter of it takes over: how inputs are made, and no config."""
+    return [
+        file
+        for file in side_files(folder)
+        if file.is_file() and (file.name.startswith(_INPUTS) or file.suffix in (".model", ".jinja"))
+    ]
 
 
 def module_folders(folder: Path) -> list[Path]:

@@ -16,11 +16,13 @@ from mergecast.checkpoints.folder_writer import FolderWriter, write_json
 from mergecast.checkpoints.safetensors_file import SafetensorsCheckpoint
 from mergecast.checkpoints.side_files import read_json, side_files, vocabulary
 from mergecast.checkpoints.tokenizer_files import AddedTokens
+from mergecast.errors import UsageError
 from mergecast.family.family import Family
 from mergecast.family.findings import Finding
 from mergecast.family.light import refuse_unusable
 from mergecast.family.meaning import label_names
 from mergecast.family.task_heads import head_line, shared_heads
+from mergecast.merging.adapter import check_adapter, write_adapter
 from mergecast.merging.heads import LEFT_OUT, Heads, apart
 from mergecast.merging.recipe import Given, Recipe
 from mergecast.merging.run import chosen_members, merged_blocks
@@ -46,6 +48,8 @@ def write_merge(
     overwrite: bool = False,
     unchecked: bool = False,
     heads: bool = False,
+    adapter: bool = False,
+    rank: int | None = None,
     dtype: str | None = None,
     evidence: Mapping[str, str | Path] | None = None,
     notes: Mapping[str, object] | None = None,
@@ -74,8 +78,16 @@ def write_merge(
         Keep task heads with their models: the folder is the encoder alone, and ``heads/LABEL`` is
         it with a model's own head, config and tokenizer, as a folder that loads. The encoder's
         weights are there once on disk.
+    adapter : bool
+        Write a LoRA adapter as PEFT's folder, ``adapter_config.json`` and
+        ``adapter_model.safetensors``, instead of whole weights; every model must be one. It holds
+        each matrix's merged delta as factors of its numerical rank, which is exact where the
+        method is linear; the record says which share of the delta's energy is kept.
+    rank : int, optional
+        With `adapter`, the highest rank of a matrix; the members' ranks added up by default.
     dtype : {"float32", "float16", "bfloat16"}, optional
-        What the merged folder's floating-point weights are stored in; as in the base by default.
+        What the merged folder's floating-point weights are stored in; as in the base by default,
+        and float32 for an adapter's factors.
     notes : mapping of str to object, optional
         Kept in the record beside the rest, plain data.
     extra : callable, optional
@@ -91,9 +103,11 @@ def write_merge(
     Raises
     ------
     FamilyError
-        `mergecast.check` would refuse one of the models, or a value overflows.
+        `mergecast.check` would refuse one of the models, or a value overflows; with `adapter`, a
+        model that is none, or a merge that changes what no adapter does.
     UsageError
-        An unknown method, parameter, member or dtype; a folder that may not be written.
+        An unknown method, parameter, member or dtype; a folder that may not be written; `rank`
+        without `adapter`, or `heads` or a vocabulary with it.
     ResourceError
         The disk is full, or the folder cannot be written.
     """
@@ -103,24 +117,24 @@ def write_merge(
     recipe = Recipe.of(method, params, scaling=scaling, weights=weights, seed=seed)
     recipe.check(chosen)
     stored = None if dtype is None else dtypes.to_store(dtype)
+    if adapter:
+        check_adapter(family, rank, heads=heads)
+    elif rank is not None:
+        raise UsageError("rank", f"is {rank} without adapter", "ask for an adapter, or leave it")
     own = apart(family) if heads else None
     family = family if own is None else own.family
     findings = [] if unchecked else refuse_unusable(family)
     findings = [
         one
         for one in findings
-        if not ((heads and one.rule in LEFT_OUT) or _names_the_base(one, family))
+        if not (
+            (heads and one.rule in LEFT_OUT)
+            or (adapter and one.rule == "base head")
+            or _names_the_base(one, family)
+        )
     ]
     for finding in findings:
         log.warning("%s: %s; %s", finding.about, finding.message, finding.remedy)
-    dropped, owned = (own.dropped, own.owned) if own else ((), set())
-    tokens = family.vocabulary
-    infos = [
-        _as_stored(tokens.widened(info) if tokens else info, stored)
-        for name, info in family.base.infos.items()
-        if name not in dropped
-    ]
-    shards = _shards(family.base)
     record = {
         "mergecast": __version__,
         **recipe.as_mapping(),
@@ -130,9 +144,33 @@ def write_merge(
         "head": head_line(family, apart=heads),
         "heads": own.folders if own else {},
         "vocabulary": family.vocabulary and family.vocabulary.said(),
+        "adapter": None,
         "warnings": [f"{one.about}: {one.message}" for one in findings],
         **(notes or {}),
     }
+    if adapter:
+        return write_adapter(
+            family,
+            recipe,
+            out,
+            rank=rank,
+            device=device,
+            workers=workers,
+            overwrite=overwrite,
+            dtype=stored,
+            evidence=evidence,
+            record=record,
+            extra=extra,
+            progress=progress,
+        )
+    dropped, owned = (own.dropped, own.owned) if own else ((), set())
+    tokens = family.vocabulary
+    infos = [
+        _as_stored(tokens.widened(info) if tokens else info, stored)
+        for name, info in family.base.infos.items()
+        if name not in dropped
+    ]
+    shards = _shards(family.base)
     writer = FolderWriter(
         out,
         infos,
