@@ -79,6 +79,7 @@ class LoraCheckpoint(Checkpoint):
         super().__init__(path, infos, base.tied)
         self._base = base
         self._adapter = adapter
+        self.has_values = base.has_values and adapter.has_values
         self.updates = dict(updates)
         self.replaced = dict(replaced)
         self.config = dict(config or {})
