@@ -41,6 +41,14 @@ def test_a_name_is_fetched_and_is_the_same_model(served, family_paths):
     assert "big.onnx" not in Hub.asked
 
 
+def test_layers_after_a_sentence_network_are_fetched_in_any_format(served):
+    """They are small, and a merged folder does not load without them."""
+    Hub.models["org/a"] |= {"2_Dense/pytorch_model.bin": b"x", "onnx/pytorch_model.bin": b"x"}
+    folder = fetched("org/a")
+    assert (folder / "2_Dense/pytorch_model.bin").is_file()
+    assert not (folder / "onnx").exists()
+
+
 def test_a_branch_is_said_to_move_a_commit_is_not(served, caplog):
     with caplog.at_level(logging.WARNING):
         fetched("org/a")

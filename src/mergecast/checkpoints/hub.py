@@ -14,7 +14,9 @@ from mergecast.errors import CheckpointError
 log = logging.getLogger(__name__)
 #: ``org/name`` or ``org/name@revision``, a branch, a tag or (best) a commit.
 _NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w.][\w./-]*))?")
-_ASIDE = ("*.json", "*.jinja", "*.model", "*.txt", "tokenizer*")
+#: Beside the weights; sentence-transformers' layers after the network, in folders of their own.
+_ASIDE = ("*.json", "*.jinja", "*.model", "*.txt", "tokenizer*", "[1-9]_*/*.safetensors",
+          "[1-9]_*/*.bin")  # fmt: skip
 #: Weights, in the order in which they are asked for; the second only where the first are not there.
 _WEIGHTS = ("*.safetensors", "*.bin")
 #: What ends so was meant as a file.

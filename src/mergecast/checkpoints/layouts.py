@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mergecast.checkpoints.checkpoint import expected, weight_suffixes
-from mergecast.checkpoints.side_files import read_json, read_list
+from mergecast.checkpoints.side_files import networks, read_json
 from mergecast.errors import CheckpointError
 
 _INDEX = ".index.json"
@@ -118,11 +118,20 @@ def model_folder(path: Path, names: Collection[str] | None = None) -> Path:
     if snapshots.is_dir() and path.name.startswith("models--"):
         return _snapshot(path, snapshots)
     if not any((path / name).is_file() if names is None else name in names for name in _ORDER):
-        for module in read_list(path / "modules.json"):
-            place = str(module.get("path") or "")
-            if str(module.get("type", "")).endswith("Transformer") and (path / place).is_dir():
+        for place in networks(path):
+            if (path / place).is_dir():
                 return path / place
     return path
+
+
+def weights_name(folder: Path) -> str:
+    """What the library that loads such a folder calls a file of all weights."""
+    try:
+        chosen = choose_weights(folder).file.name if folder.is_dir() else ""
+    except CheckpointError:  # of another format, by a name of its own
+        chosen = ""
+    stem = "diffusion_pytorch_model" if chosen.startswith("diffusion_pytorch_model") else "model"
+    return f"{stem}.safetensors"
 
 
 def _snapshot(path: Path, snapshots: Path) -> Path:

@@ -13,8 +13,9 @@ import numpy as np
 from mergecast.checkpoints import dtypes
 from mergecast.checkpoints.checkpoint import Checkpoint, TensorInfo
 from mergecast.checkpoints.folder_writer import FolderWriter, write_json
+from mergecast.checkpoints.layouts import weights_name
 from mergecast.checkpoints.safetensors_file import SafetensorsCheckpoint
-from mergecast.checkpoints.side_files import read_json, side_files, vocabulary
+from mergecast.checkpoints.side_files import library_folder, read_json, side_files, vocabulary
 from mergecast.checkpoints.tokenizer_files import AddedTokens
 from mergecast.errors import UsageError
 from mergecast.family.family import Family
@@ -58,9 +59,10 @@ def write_merge(
 ) -> Path:
     """Merge to disk, one parameter at a time.
 
-    The folder gets ``model.safetensors`` (or the base's shards and index), the base's config and
-    tokenizer files, and ``mergecast.json``, the record of the merge. It appears when complete.
-    What `mergecast.check` warns of is logged, and kept in the record.
+    The folder gets ``model.safetensors`` (what the base's library calls it, or the base's shards
+    and index), the base's config and tokenizer files, and ``mergecast.json``, the record of the
+    merge. It appears when complete. What `mergecast.check` warns of is logged, and kept in the
+    record.
 
     Parameters
     ----------
@@ -175,10 +177,11 @@ def write_merge(
         out,
         infos,
         shards=own.shards(shards) if own else shards,
+        single=weights_name(family.base.path),
         side_files=side_files(family.base.path),
         record=record,
         overwrite=overwrite,
-        inputs=[family.base.path, *(family.models[name].path for name in chosen)],
+        inputs=[library_folder(family.base.path), *(family.models[name].path for name in chosen)],
         tied={
             other: name
             for other, name in family.base.tied.items()
@@ -245,7 +248,8 @@ def _beside(
         for place in places:
             tokenizer.write(place, family.vocabulary.rows)
     for place in places if dtype else ():
-        if config := read_json(place / "config.json"):
+        config = read_json(place / "config.json")
+        if config and "_class_name" not in config:  # diffusers' configs name no dtype
             key = "torch_dtype" if "torch_dtype" in config else "dtype"
             write_json(place / "config.json", config | {key: dtype})
     if extra is not None:
