@@ -55,6 +55,24 @@ def test_a_sketch_is_taken_only_where_it_sees_all(monkeypatch):
         factored(low, 10)
 
 
+def test_the_rounding_of_float32_is_not_taken_for_rank(monkeypatch):
+    """Of a large matrix its Frobenius norm is above the tolerance, its largest value is not."""
+    monkeypatch.setattr(scipy.linalg, "eigh", None)
+    assert factored(of_rank(700, 800, 200, dtype=np.float32), 200).rank == 200
+
+
+def test_one_direction_that_a_sketch_misses_is_found():
+    """A rank just above what is looked for: the nearest matrix is still the nearest one."""
+    draws = np.random.default_rng(4)
+    left = np.linalg.qr(draws.standard_normal((300, 40)))[0]
+    right = np.linalg.qr(draws.standard_normal((400, 40)))[0].T
+    values = np.array([1.0] * 20 + [1e-4] * 20)
+    matrix = left * values @ right
+    found = factored(matrix, 20)
+    lost = ((matrix - found.left @ found.right) ** 2).sum()
+    assert lost == pytest.approx(20 * 1e-8, rel=1e-6)
+
+
 def test_zeros_are_of_rank_one_and_hold_nothing():
     found = factored(np.zeros((4, 6), np.float32), 3)
     assert (found.rank, found.energy) == (1, 0.0)
