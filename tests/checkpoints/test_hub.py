@@ -2,66 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import ClassVar
 
 import numpy as np
 import pytest
 
 import mergecast as mc
+from hub_server import COMMIT, Hub, serving
 from mergecast.checkpoints import Checkpoint
-from mergecast.checkpoints.hub import fetched, is_model_name
+from mergecast.checkpoints.hub import described, fetched, is_model_name
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import CheckpointError, UsageError
 from mergecast.family.labels import labelled
 
 hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
-
-COMMIT = "5c38ec7c405ec4b44b94cc5a9bb96e735b38267a"
-
-
-class Hub(BaseHTTPRequestHandler):
-    """As much of the hub as a download asks for: one revision, called main, of some models."""
-
-    models: ClassVar[dict[str, dict[str, bytes]]] = {}
-    asked: ClassVar[list[str]] = []
-
-    def do_GET(self):
-        parts = self.path.strip("/").split("?")[0].split("/")
-        if parts[0] == "api":
-            name, revision = "/".join(parts[2:4]), parts[5]
-            files = self.models.get(name)
-            if files is None or revision not in ("main", COMMIT):
-                code = "RepoNotFound" if files is None else "RevisionNotFound"
-                return self._send(404, b"", {"X-Error-Code": code})
-            tree = [
-                {"type": "file", "path": path, "size": len(content), "oid": "0" * 40}
-                for path, content in files.items()
-            ]
-            siblings = [{"rfilename": file} for file in files]
-            info = {"id": name, "modelId": name, "sha": COMMIT, "siblings": siblings}
-            return self._send(200, json.dumps(tree if parts[4] == "tree" else info).encode())
-        content = self.models["/".join(parts[:2])]["/".join(parts[4:])]
-        self.asked.append(parts[-1])
-        headers = {"ETag": hashlib.sha256(content).hexdigest(), "X-Repo-Commit": COMMIT}
-        return self._send(200, content, headers)
-
-    do_HEAD = do_GET  # noqa: N815
-
-    def _send(self, status, content, headers=None):
-        self.send_response(status)
-        for key, value in {"Content-Length": len(content), **(headers or {})}.items():
-            self.send_header(key, str(value))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(content)
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture
@@ -69,23 +23,13 @@ def served(tmp_path, monkeypatch, family_paths):
     """A hub that has the base, a and b of a family as org/base, org/a, org/b."""
     base, models = family_paths
     files = {"org/base": base, "org/a": models[0], "org/b": models[1]}
-    Hub.asked = []
-    fetched.cache_clear()
-    Hub.models = {
+    models = {
         name: {"model.safetensors": path.read_bytes(), "config.json": b"{}", "big.onnx": b"x"}
         for name, path in files.items()
     }
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    Thread(target=server.serve_forever, daemon=True).start()
-    endpoint = f"http://127.0.0.1:{server.server_port}"
-    for constant, value in (("ENDPOINT", endpoint), ("HF_HUB_CACHE", str(tmp_path / "cache"))):
-        monkeypatch.setattr(f"huggingface_hub.constants.{constant}", value)
-    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.chdir(tmp_path)
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(models, tmp_path / "cache", monkeypatch) as server:
+        yield server
 
 
 def test_a_name_is_fetched_and_is_the_same_model(served, family_paths):
@@ -95,6 +39,14 @@ def test_a_name_is_fetched_and_is_the_same_model(served, family_paths):
         np.testing.assert_array_equal(opened.array(name), plain.array(name))
     assert opened.path.name == COMMIT
     assert "big.onnx" not in Hub.asked
+
+
+def test_layers_after_a_sentence_network_are_fetched_in_any_format(served):
+    """They are small, and a merged folder does not load without them."""
+    Hub.models["org/a"] |= {"2_Dense/pytorch_model.bin": b"x", "onnx/pytorch_model.bin": b"x"}
+    folder = fetched("org/a")
+    assert (folder / "2_Dense/pytorch_model.bin").is_file()
+    assert not (folder / "onnx").exists()
 
 
 def test_a_branch_is_said_to_move_a_commit_is_not(served, caplog):
@@ -113,6 +65,7 @@ def test_a_branch_is_said_to_move_a_commit_is_not(served, caplog):
 def test_what_was_fetched_is_found_without_a_network(served, monkeypatch):
     first = fetched("org/a")
     fetched.cache_clear()
+    described.cache_clear()
     served.shutdown()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert fetched("org/a") == first

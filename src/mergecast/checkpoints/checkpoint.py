@@ -71,7 +71,11 @@ class Checkpoint(ABC):
         Every other name of a tied tensor, to the name it is kept under.
     notes : tuple of str
         What was decided while opening it, for people: which of several files, which names.
+    has_values : bool
+        Whether values can be read; where headers alone are here, they cannot.
     """
+
+    has_values: bool = True
 
     def __init__(
         self,
@@ -153,10 +157,15 @@ class Checkpoint(ABC):
             return values - base
 
     def equal(self, one: str, other: str) -> bool:
-        """Whether two of its tensors have the same dtype, shape and bytes."""
+        """Whether two of its tensors have the same dtype, shape and bytes.
+
+        Where there are no values, dtype and shape decide: a config that ties them is believed.
+        """
         first, second = self.info(one), self.info(other)
         if (first.shape, first.dtype) != (second.shape, second.dtype):
             return False
+        if not self.has_values:
+            return True
         one_raw = self.array(one).reshape(-1).view(np.uint8)
         return np.array_equal(one_raw, self.array(other).reshape(-1).view(np.uint8))
 

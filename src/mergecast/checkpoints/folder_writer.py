@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mergecast.checkpoints.checkpoint import TensorInfo
+from mergecast.checkpoints.side_files import put_network_here
 from mergecast.checkpoints.writer import SafetensorsWriter, sweep, temporary_path
 from mergecast.errors import ResourceError, UsageError
 from mergecast.runtime.files import as_resource_error
@@ -32,7 +33,9 @@ class FolderWriter:
     infos : sequence of TensorInfo
         Every tensor that will be written.
     shards : mapping of str to str, optional
-        Tensor name to file name; None, or one file for all, writes ``model.safetensors``.
+        Tensor name to file name; None, or one file for all, writes `single`.
+    single : str
+        The name of a file of all weights; an index of several is called after it.
     tied : mapping of str to str, optional
         Other names of tensors, to the name each is written as; both names are stored with equal
         values, as strict loading wants them (`Checkpoint.tied` of the base).
@@ -61,6 +64,7 @@ class FolderWriter:
         infos: Sequence[TensorInfo],
         *,
         shards: Mapping[str, str] | None = None,
+        single: str = _SINGLE,
         tied: Mapping[str, str] | None = None,
         side_files: Sequence[Path] = (),
         record: Mapping[str, Any] | None = None,
@@ -70,7 +74,8 @@ class FolderWriter:
     ) -> None:
         self.folder = _resolved(folder)
         self._infos = {info.name: info for info in infos}
-        self._shards = {name: (shards or {}).get(name, _SINGLE) for name in self._infos}
+        self._single = single
+        self._shards = {name: (shards or {}).get(name, single) for name in self._infos}
         self._aliases: dict[str, list[str]] = {}
         for alias, name in (tied or {}).items():
             self._infos[alias] = replace(self._infos[name], name=alias)
@@ -78,7 +83,7 @@ class FolderWriter:
             self._aliases.setdefault(name, []).append(alias)
         if len(set(self._shards.values())) == 1:
             # A shard's name (model-00001-of-00003) would not be found without an index.
-            self._shards = dict.fromkeys(self._infos, _SINGLE)
+            self._shards = dict.fromkeys(self._infos, single)
         self._side_files = side_files
         self._record = dict(record or {})
         self._beside = beside
@@ -120,12 +125,14 @@ class FolderWriter:
 
     def _finish(self, temporary: Path) -> None:
         if len(self._writers) > 1:
-            write_index(temporary, self._shards, sum(info.nbytes for info in self._infos.values()))
+            size = sum(info.nbytes for info in self._infos.values())
+            write_index(temporary, self._shards, size, self._single)
         for file in self._side_files:
             if file.is_dir():
                 shutil.copytree(file, temporary / file.name)
             else:
                 shutil.copyfile(file, temporary / file.name)
+        put_network_here(temporary)
         if self._beside is not None:
             self._beside(temporary, self._shards)
         files = sorted({MARKER, *(file.name for file in temporary.iterdir())})
@@ -206,10 +213,12 @@ def _recorded(marker: Path) -> set[str]:
     return {MARKER, *(name for name in listed if isinstance(name, str))}
 
 
-def write_index(folder: Path, files: Mapping[str, str], total_size: int) -> None:
+def write_index(
+    folder: Path, files: Mapping[str, str], total_size: int, single: str = _SINGLE
+) -> None:
     """The index of a folder's weights: each tensor's file, and their bytes together."""
     index = {"metadata": {"total_size": total_size}, "weight_map": dict(sorted(files.items()))}
-    write_json(folder / f"{_SINGLE}.index.json", index)
+    write_json(folder / f"{single}.index.json", index)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from mergecast.errors import CheckpointError
 log = logging.getLogger(__name__)
 #: ``org/name`` or ``org/name@revision``, a branch, a tag or (best) a commit.
 _NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w.][\w./-]*))?")
-_ASIDE = ("*.json", "*.jinja", "*.model", "*.txt", "tokenizer*")
+#: Beside the weights; sentence-transformers' layers after the network, in folders of their own.
+_ASIDE = ("*.json", "*.jinja", "*.model", "*.txt", "tokenizer*", "[1-9]_*/*.safetensors",
+          "[1-9]_*/*.bin")  # fmt: skip
 #: Weights, in the order in which they are asked for; the second only where the first are not there.
 _WEIGHTS = ("*.safetensors", "*.bin")
 #: What ends so was meant as a file.
@@ -45,11 +49,49 @@ def fetched(name: str | Path) -> Path:
         huggingface_hub is not installed, the hub cannot be reached and the cache does not have it,
         or the hub has no such model or revision, or does not give it.
     """
+    repository, revision = repository_of(name)
+    with hub_errors(name):
+        from huggingface_hub import snapshot_download
+
+        for weights in _WEIGHTS:
+            allowed = [*_ASIDE, weights]
+            found = snapshot_download(repository, revision=revision, allow_patterns=allowed)
+            folder = Path(found)
+            if any(folder.glob(weights)):
+                break
+    if revision is None or not folder.name.startswith(revision):
+        log.warning("%s is revision %s: give %s@%s to have it again", name, folder.name,
+                    repository, folder.name[:12])  # fmt: skip
+    return folder
+
+
+@cache
+def described(name: str | Path) -> Path:
+    """The same folder with what stands beside the weights: they are fetched no more than before.
+
+    Parameters and errors as of `fetched`.
+    """
+    repository, revision = repository_of(name)
+    with hub_errors(name):
+        from huggingface_hub import snapshot_download
+
+        found = snapshot_download(repository, revision=revision, allow_patterns=list(_ASIDE))
+    return Path(found)
+
+
+def repository_of(name: str | Path) -> tuple[str, str | None]:
+    """Repository and revision that a model's name says; raises CheckpointError for no name."""
     match = _NAME.fullmatch(str(name))
     if match is None:
         raise CheckpointError(name, "is no name of a model", "write org/name@revision")
+    return match[1], match[2]
+
+
+@contextmanager
+def hub_errors(name: str | Path) -> Iterator[None]:
+    """Whatever the hub or its library say against a model inside, as a CheckpointError."""
     try:
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import errors
         from huggingface_hub.errors import (
             GatedRepoError,
             HfHubHTTPError,
@@ -62,14 +104,10 @@ def fetched(name: str | Path) -> Path:
         raise CheckpointError(
             name, "is no file here, nor can the hub be asked", "install mergecast[hf]"
         ) from error
-    repository, revision = match[1], match[2]
+    # Of newer versions, what their HTTP library raises, which is no OSError.
+    unreached: type[Exception] = getattr(errors, "HTTPError", HfHubHTTPError)
     try:
-        for weights in _WEIGHTS:
-            allowed = [*_ASIDE, weights]
-            found = snapshot_download(repository, revision=revision, allow_patterns=allowed)
-            folder = Path(found)
-            if any(folder.glob(weights)):
-                break
+        yield
     except LocalEntryNotFoundError as error:
         raise CheckpointError(
             name,
@@ -84,13 +122,9 @@ def fetched(name: str | Path) -> Path:
         raise CheckpointError(
             name, "is no file here, and the hub has no such model or revision", "check its name"
         ) from error
-    except (HfHubHTTPError, OSError) as error:
+    except (HfHubHTTPError, unreached, OSError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(name, f"could not be fetched: {said}", "try again") from error
-    if revision is None or not folder.name.startswith(revision):
-        log.warning("%s is revision %s: give %s@%s to have it again", name, folder.name,
-                    repository, folder.name[:12])  # fmt: skip
-    return folder
 
 
 def model_name(path: str | Path) -> str:

@@ -8,11 +8,12 @@ where there is no plain file. Whatever lies there and is not read is said.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mergecast.checkpoints.checkpoint import expected, weight_suffixes
-from mergecast.checkpoints.side_files import read_json, read_list
+from mergecast.checkpoints.side_files import networks, read_json
 from mergecast.errors import CheckpointError
 
 _INDEX = ".index.json"
@@ -55,18 +56,27 @@ class Chosen:
     notes: tuple[str, ...] = ()
 
 
-def choose_weights(folder: Path) -> Chosen:
+def choose_weights(folder: Path, names: Collection[str] | None = None) -> Chosen:
     """The file of weights in a folder, or the index of its shards.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    names : collection of str, optional
+        The files in it, where they are known without being here; what lies there by default.
 
     Raises
     ------
     CheckpointError
         There are no weights, or several files between which no rule decides.
     """
-    named = [folder / name for name in _ORDER if (folder / name).is_file()]
+    if names is None:
+        names = {file.name for file in folder.iterdir() if file.is_file()}
+    named = [folder / name for name in _ORDER if name in names]
     if named:
         return Chosen(named[0], _rule(named[0].name), _left_out(named[0], named[1:]))
-    candidates = _candidates(folder)
+    candidates = [folder / name for name in _candidates(names)]
     indexes = [file for file in candidates if file.name.endswith(_INDEX)]
     plain = [file for file in candidates if not file.name.endswith(_INDEX)]
     for files in (indexes, _best_suffix(plain)):
@@ -86,11 +96,18 @@ def choose_weights(folder: Path) -> Chosen:
     raise CheckpointError(folder, problem, remedy or f"give {expected()}")
 
 
-def model_folder(path: Path) -> Path:
+def model_folder(path: Path, names: Collection[str] | None = None) -> Path:
     """The folder that holds the weights: itself, or the place that its files point to.
 
     A hub's cache of a repository points to a snapshot, sentence-transformers may keep the network
     in a subfolder.
+
+    Parameters
+    ----------
+    path : Path
+        The folder that was given.
+    names : collection of str, optional
+        The files in it, as `choose_weights` takes them.
 
     Raises
     ------
@@ -100,12 +117,21 @@ def model_folder(path: Path) -> Path:
     snapshots = path / "snapshots"
     if snapshots.is_dir() and path.name.startswith("models--"):
         return _snapshot(path, snapshots)
-    if not any((path / name).is_file() for name in _ORDER):
-        for module in read_list(path / "modules.json"):
-            place = str(module.get("path") or "")
-            if str(module.get("type", "")).endswith("Transformer") and (path / place).is_dir():
+    if not any((path / name).is_file() if names is None else name in names for name in _ORDER):
+        for place in networks(path):
+            if (path / place).is_dir():
                 return path / place
     return path
+
+
+def weights_name(folder: Path) -> str:
+    """What the library that loads such a folder calls a file of all weights."""
+    try:
+        chosen = choose_weights(folder).file.name if folder.is_dir() else ""
+    except CheckpointError:  # of another format, by a name of its own
+        chosen = ""
+    stem = "diffusion_pytorch_model" if chosen.startswith("diffusion_pytorch_model") else "model"
+    return f"{stem}.safetensors"
 
 
 def _snapshot(path: Path, snapshots: Path) -> Path:
@@ -124,15 +150,14 @@ def _snapshot(path: Path, snapshots: Path) -> Path:
     )
 
 
-def _candidates(folder: Path) -> list[Path]:
+def _candidates(names: Iterable[str]) -> list[str]:
     """Files of weights by their names, indexes included, training state aside."""
     suffixes = tuple(weight_suffixes())
     return [
-        file
-        for file in sorted(folder.iterdir())
-        if file.is_file()
-        and file.name.endswith((*suffixes, *(suffix + _INDEX for suffix in suffixes)))
-        and not file.name.startswith(_TRAINING_STATE)
+        name
+        for name in sorted(names)
+        if name.endswith((*suffixes, *(suffix + _INDEX for suffix in suffixes)))
+        and not name.startswith(_TRAINING_STATE)
     ]
 
 
@@ -201,4 +226,6 @@ def _why_none(folder: Path) -> tuple[str, str]:
 
 
 def _has_weights(place: Path) -> bool:
-    return place.is_dir() and bool(_candidates(place))
+    return place.is_dir() and bool(
+        _candidates(file.name for file in place.iterdir() if file.is_file())
+    )

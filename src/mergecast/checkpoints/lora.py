@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,10 @@ class Update:
         Whether the base stores the weight as (in, out).
     initial : str
         The initialisation that took a part out of the base; "" where none did.
+    module : str
+        The path of the module that it adapts, as PEFT calls it.
+    embedding : bool
+        Whether that module is an embedding, whose factors PEFT names otherwise.
     """
 
     factor_a: str
@@ -37,6 +42,8 @@ class Update:
     scaling: float
     transposed: bool
     initial: str = ""
+    module: str = ""
+    embedding: bool = False
 
 
 class LoraCheckpoint(Checkpoint):
@@ -45,6 +52,15 @@ class LoraCheckpoint(Checkpoint):
     `array` gives W + ΔW in the base's dtype; `delta` gives ΔW itself, free of the rounding of
     that sum. Parameters that the adapter replaces whole (``modules_to_save``, biases) come from
     the adapter's file.
+
+    Attributes
+    ----------
+    updates : dict of str to Update
+        Parameter of the base to ΔW of it.
+    replaced : dict of str to str
+        Parameter that the adapter holds whole, to its name in the adapter's file.
+    config : dict
+        PEFT's config of it; empty for a file of another library.
     """
 
     def __init__(
@@ -54,6 +70,7 @@ class LoraCheckpoint(Checkpoint):
         adapter: Checkpoint,
         updates: Mapping[str, Update],
         replaced: Mapping[str, str],
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         infos = dict(base.infos)
         for name, source in replaced.items():
@@ -62,33 +79,40 @@ class LoraCheckpoint(Checkpoint):
         super().__init__(path, infos, base.tied)
         self._base = base
         self._adapter = adapter
-        self._updates = dict(updates)
-        self._replaced = dict(replaced)
+        self.has_values = base.has_values and adapter.has_values
+        self.updates = dict(updates)
+        self.replaced = dict(replaced)
+        self.config = dict(config or {})
         self._taken: tuple[str, tuple[Array, Array] | None] = ("", None)
 
     def rank(self, name: str) -> int | None:
         """The rank of ΔW on `name`, or None where the adapter does not touch it by factors."""
-        update = self._updates.get(name)
+        update = self.updates.get(name)
         return self._adapter.info(update.factor_a).shape[0] if update else None
+
+    def factor_shapes(self, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Shapes of A (rank, in, …) and B (out, rank, …) of a parameter in `updates`."""
+        update = self.updates[name]
+        return self._adapter.info(update.factor_a).shape, self._adapter.info(update.factor_b).shape
 
     def delta(self, name: str, base: Array, start: int = 0) -> Array:
         """ΔW on flat elements from `start`; see `Checkpoint.delta`."""
-        if name in self._updates:
+        if name in self.updates:
             return self._product(name, start, start + base.size).astype(base.dtype)
-        if name in self._replaced:
+        if name in self.replaced:
             return super().delta(name, base, start)
         return np.zeros(base.size, dtype=base.dtype)
 
     def dense_update(self, name: str) -> bool:
         """False for parameters the adapter leaves alone."""
-        return name in self._updates or name in self._replaced
+        return name in self.updates or name in self.replaced
 
     def _read(self, info: TensorInfo, start: int, stop: int) -> Array:
-        if info.name in self._replaced:
-            source = self._adapter.info(self._replaced[info.name])
+        if info.name in self.replaced:
+            source = self._adapter.info(self.replaced[info.name])
             return self._adapter._read(source, start, stop)
         stored = self._base._read(self._base.info(info.name), start, stop)
-        if info.name not in self._updates:
+        if info.name not in self.updates:
             return stored
         total = stored.astype(np.float64) + self._product(info.name, start, stop)
         return total.astype(info.dtype)
@@ -98,7 +122,7 @@ class LoraCheckpoint(Checkpoint):
 
         Only the rows that hold them are multiplied: a large parameter is read in many parts.
         """
-        update = self._updates[name]
+        update = self.updates[name]
         a = self._adapter.array(update.factor_a).astype(np.float64)
         b = self._adapter.array(update.factor_b).astype(np.float64)
         factors = [(update.scaling, b.reshape(b.shape[0], -1), a.reshape(a.shape[0], -1))]

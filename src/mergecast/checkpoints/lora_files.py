@@ -146,4 +146,5 @@ def _update(
             f"{target!r} is {list(shape)}",
             "use the base model this adapter was trained on",
         )
-    return Update(sides["A"], sides["B"], alpha / rank, transposed=False)
+    called = target.removesuffix(".weight")
+    return Update(sides["A"], sides["B"], alpha / rank, transposed=False, module=called)

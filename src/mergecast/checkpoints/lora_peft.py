@@ -31,19 +31,13 @@ _PREFIX = "base_model.model."
 _FACTOR = re.compile(r"^(?P<module>.+)\.lora_(?P<emb>embedding_)?(?P<side>[AB])(\.weight)?$")
 
 
-def open_lora(folder: Path, base: Checkpoint) -> LoraCheckpoint:
-    """Open a PEFT adapter folder on its base; raises CheckpointError for what is not LoRA."""
-    from mergecast.checkpoints.torch_file import open_torch
+def open_lora(folder: Path, base: Checkpoint, stored: Checkpoint | None = None) -> LoraCheckpoint:
+    """Open a PEFT adapter folder on its base; raises CheckpointError for what is not LoRA.
 
+    Its file of factors may be given open, as `stored`.
+    """
     config = read_adapter_config(folder)
-    if (folder / "adapter_model.safetensors").is_file():
-        adapter: Checkpoint = open_safetensors(folder / "adapter_model.safetensors")
-    elif (folder / "adapter_model.bin").is_file():
-        adapter = open_torch(folder / "adapter_model.bin")
-    else:
-        raise CheckpointError(
-            folder, "has no adapter_model.safetensors or .bin", "copy or download it again"
-        )
+    adapter = _factors(folder) if stored is None else stored
     names = BaseNames(folder, base, config)
     factors: dict[tuple[str, bool], dict[str, str]] = {}
     replaced: dict[str, str] = {}
@@ -74,7 +68,19 @@ def open_lora(folder: Path, base: Checkpoint) -> LoraCheckpoint:
         updates[target] = _update(
             folder, config, adapter, base, module, target, sides, is_embedding
         )
-    return LoraCheckpoint(folder, base, adapter, updates, replaced)
+    return LoraCheckpoint(folder, base, adapter, updates, replaced, config)
+
+
+def _factors(folder: Path) -> Checkpoint:
+    from mergecast.checkpoints.torch_file import open_torch
+
+    if (folder / "adapter_model.safetensors").is_file():
+        return open_safetensors(folder / "adapter_model.safetensors")
+    if (folder / "adapter_model.bin").is_file():
+        return open_torch(folder / "adapter_model.bin")
+    raise CheckpointError(
+        folder, "has no adapter_model.safetensors or .bin", "copy or download it again"
+    )
 
 
 def _is_base(adapter: Checkpoint, name: str, base: Checkpoint, names: BaseNames) -> bool:
@@ -150,7 +156,7 @@ def _update(
     initial = "" if is_embedding else initialisation(folder, config)
     if initial == "olora" and transposed:
         raise refuse(folder, "an OLoRA adapter of a layer that stores its weight as (in, out)")
-    return Update(sides["A"], sides["B"], scaling, transposed, initial)
+    return Update(sides["A"], sides["B"], scaling, transposed, initial, plain, is_embedding)
 
 
 class BaseNames:

@@ -182,6 +182,7 @@ class WidenedCheckpoint(Checkpoint):
         infos |= {name: one.info for name, one in scaled.items()}
         super().__init__(stored.path, infos, stored.tied)
         self.stored = stored
+        self.has_values = stored.has_values
         self._scaled = dict(scaled)
 
     def _read(self, info: TensorInfo, start: int, stop: int) -> Array:

@@ -29,6 +29,7 @@ class RenamedCheckpoint(Checkpoint):
         tied = {new.get(name, name): new.get(kept, kept) for name, kept in stored.tied.items()}
         super().__init__(stored.path, infos, tied)
         self.stored = stored
+        self.has_values = stored.has_values
         self._names = dict(names)
 
     @property

@@ -37,6 +37,7 @@ class RowsCheckpoint(Checkpoint):
         super().__init__(stored.path, infos, stored.tied)
         self.notes = stored.notes
         self.stored = stored
+        self.has_values = stored.has_values
         self._rows, self._fill = dict(rows), fill
 
     def delta(self, name: str, base: Array, start: int = 0) -> Array:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,8 +130,21 @@ def note_unlisted(index: Path, unlisted: Sequence[str]) -> tuple[str, ...]:
     return (f"{len(unlisted)} tensor(s) that {index.name} does not list, first {unlisted[0]!r}",)
 
 
-def read_index(index: Path) -> dict[str, str]:
-    """The weight map of a Hugging Face shard index; every shard it names is a file beside it."""
+def read_index(index: Path, names: Collection[str] | None = None) -> dict[str, str]:
+    """The weight map of a Hugging Face shard index; every shard it names is a file beside it.
+
+    Parameters
+    ----------
+    index : Path
+        The index.
+    names : collection of str, optional
+        The files beside it, where they are known without being here.
+
+    Raises
+    ------
+    CheckpointError
+        It is no index, or a shard is missing.
+    """
     try:
         weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         pairs = {str(name): str(file) for name, file in weight_map.items()}
@@ -153,7 +166,7 @@ def read_index(index: Path) -> dict[str, str]:
             raise CheckpointError(
                 index, f"names a shard outside its folder: {shard!r}", "use plain file names"
             )
-        if not (index.parent / shard).is_file():
+        if not ((index.parent / shard).is_file() if names is None else shard in names):
             raise CheckpointError(
                 index.parent / shard, f"missing, though {index.name} lists it", "fetch this shard"
             )

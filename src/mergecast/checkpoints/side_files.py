@@ -43,28 +43,77 @@ _WEIGHTS = (
 )  # fmt: skip
 #: What no merged model takes over: what a merge wrote, an adapter's config, other indexes.
 _OTHERS = frozenset({"mergecast.json", "adapter_config.json"})
+#: Beginnings of the names of files of tokenizers and of processors of images and sound.
+_INPUTS = (
+    "added_tokens", "chat_template", "image_processor", "merges.txt", "preprocessor_config",
+    "processor_config", "special_tokens_map", "tokenizer", "video_preprocessor_config", "vocab",
+)  # fmt: skip
 
 
 def side_files(folder: Path) -> list[Path]:
     """What a merged model takes over from its base's folder: every file but weights.
 
     Config, tokenizer, generation, custom code; of sentence-transformers the folders of the modules
-    that ``modules.json`` names, which hold pooling and the layers after it.
+    that ``modules.json`` names, which hold pooling and the layers after it. Where it keeps the
+    network in a folder of its own, what stands beside that folder is taken over as well.
     """
     if not folder.is_dir():
         return []
-    files = [
-        file
-        for file in sorted(folder.iterdir())
-        if file.is_file() and file.name not in _OTHERS and not is_weight(file.name)
+    files: dict[str, Path] = {}
+    for place in dict.fromkeys((folder, library_folder(folder))):
+        for file in sorted(place.iterdir()):
+            if file.is_file() and file.name not in _OTHERS and not is_weight(file.name):
+                files.setdefault(file.name, file)
+    return [*files.values(), *module_folders(folder)]
+
+
+def library_folder(folder: Path) -> Path:
+    """The folder of the whole model: the one above where ``modules.json`` there names this one."""
+    above = folder.parent
+    if (above / "modules.json").is_file() and folder.name in networks(above):
+        return above
+    return folder
+
+
+def put_network_here(folder: Path) -> None:
+    """Let ``modules.json`` name a network's folder that was left out as the folder itself."""
+    path = folder / "modules.json"
+    left_out = {place for place in networks(folder) if place and not (folder / place).is_dir()}
+    if left_out:
+        modules = read_list(path)
+        for module in modules:
+            if module.get("path") in left_out:
+                module["path"] = ""
+        path.write_text(json.dumps(modules, indent=2) + "\n", encoding="utf-8")
+
+
+def networks(folder: Path) -> list[str]:
+    """Where ``modules.json`` says that transformers' models are."""
+    return [
+        str(module.get("path") or "")
+        for module in read_list(folder / "modules.json")
+        if str(module.get("type", "")).endswith("Transformer")
     ]
-    return [*files, *module_folders(folder)]
+
+
+def processing_files(folder: Path) -> list[Path]:
+    """Of a base's folder, what an adapter of it takes over: how inputs are made, and no config."""
+    return [
+        file
+        for file in side_files(folder)
+        if file.is_file() and (file.name.startswith(_INPUTS) or file.suffix in (".model", ".jinja"))
+    ]
 
 
 def module_folders(folder: Path) -> list[Path]:
     """Folders of the modules beside the network that ``modules.json`` names, sorted."""
-    places = {str(module.get("path") or "") for module in read_list(folder / "modules.json")}
-    return [folder / place for place in sorted(places) if place and (folder / place).is_dir()]
+    root = library_folder(folder)
+    places = {str(module.get("path") or "") for module in read_list(root / "modules.json")}
+    return [
+        root / place
+        for place in sorted(places)
+        if place and root / place != folder and (root / place).is_dir()
+    ]
 
 
 def is_weight(name: str) -> bool:

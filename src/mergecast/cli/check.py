@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,15 +28,28 @@ def command(
     strict: StrictOption = True,
     verbose: VerboseOption = False,
     vocabulary: VocabularyOption = None,
+    headers: Annotated[
+        bool | None,
+        typer.Option(
+            "--headers/--no-headers",
+            help="Compare headers, and no weights, or fetch what is not here and compare all; by "
+            "default headers alone where a model of the hub is not here.",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Say what would spoil a merge of these models; nothing is merged.
+
+    Of models of the hub that are not here yet, configs, tokenizers and the headers of the weights
+    are fetched, some megabytes; what they cannot say, --no-headers fetches the weights for.
 
     Exit code 0: all usable; 3: some are not; 4: none is, or the base is wrong.
 
     Examples:
 
       mergecast check base.safetensors a.safetensors b.safetensors
+
+      mergecast check org/base org/a org/b@v1.0
 
       mergecast check bert-base/ finetuned-*/ --private 'classifier.*' --json
     """
@@ -45,7 +58,13 @@ def command(
 
     with progress_bars() as bars:
         preflight = mc.check(
-            base, models, private=private or (), strict=strict, vocabulary=vocabulary, progress=bars
+            base,
+            models,
+            private=private or (),
+            strict=strict,
+            vocabulary=vocabulary,
+            headers=headers,
+            progress=bars,
         )
     if json:
         print_json(preflight.to_dict())

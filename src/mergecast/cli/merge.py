@@ -102,6 +102,18 @@ def command(
         bool,
         typer.Option("--heads", help="Write each model's own head beside the merged encoder."),
     ] = False,
+    adapter: Annotated[
+        bool,
+        typer.Option("--adapter", help="Write a LoRA adapter; every model must be one."),
+    ] = False,
+    rank: Annotated[
+        int | None,
+        typer.Option(
+            "--rank",
+            metavar="R",
+            help="Highest rank of the adapter's matrices; the models' ranks added up.",
+        ),
+    ] = None,
     dtype: Annotated[
         str | None,
         typer.Option("--dtype", help="Store float32, float16 or bfloat16; as the base."),
@@ -118,6 +130,9 @@ def command(
     out; with --heads the folder is the encoder alone, and heads/MODEL in it a whole model each,
     whose encoder takes no more space on disk. One unusable model stops the merge: a merge of fewer
     models is another merge.
+
+    With --adapter LoRA adapters become one adapter, a folder for PEFT: of a linear method it is
+    the merge itself, of others its nearest matrices of --rank; the share that it holds is said.
 
     With auto the merge is made at several strengths (or weights) in memory, and the one is written
     whose answers to a few samples of every model's task are nearest to the models' own.
@@ -137,6 +152,8 @@ def command(
 
       mergecast merge --method ties --weights a=2,b=1 base/ a/ b/ -o out/
 
+      mergecast merge --method linear --adapter base/ lora-a/ lora-b/ -o lora/
+
       mergecast merge --mergekit ties.yml -o out/
 
       mergecast merge --method regmean --tasks t.yaml base/ a/ b/ -o out/
@@ -145,6 +162,7 @@ def command(
     """
     import mergecast as mc
     from mergecast.checkpoints.side_files import read_json
+    from mergecast.merging.adapter_card import described as adapter_lines
     from mergecast.runtime.progress import progress_bars
 
     paths: Mapping[str, Path] | Sequence[Path]
@@ -227,6 +245,8 @@ def command(
             overwrite=overwrite,
             unchecked=unchecked,
             heads=heads,
+            adapter=adapter,
+            rank=rank,
             dtype=dtype,
             evidence=known,
             progress=bars,
@@ -248,12 +268,15 @@ def command(
                 "vocabulary": record["vocabulary"],
                 "head": record["head"],
                 "heads": {label: folder / place for label, place in record["heads"].items()},
+                "adapter": record["adapter"],
                 "tried": None if tuned is None else tuned.tried.to_dict("records"),
             }
         )
         return
     print(f"{'+'.join(family.names)} by {recipe} → {folder}")
     print(f"{len(family.shared)} parameters merged, {len(excluded)} left out")
+    for line in adapter_lines(record["adapter"]) if adapter else ():
+        print(f"adapter {line}")
     for exclusion in excluded:
         print(f"{exclusion.kind:7} {exclusion.name}: {exclusion.reason}")
     if record["vocabulary"]:

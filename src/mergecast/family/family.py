@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from mergecast.checkpoints.checkpoint import Checkpoint
+from mergecast.checkpoints.hub_headers import is_unfetched, open_headers
 from mergecast.errors import CheckpointError, FamilyError, MergecastError, UsageError
 from mergecast.family.alignment import Alignment, Exclusion, align, set_aside
 from mergecast.family.blocks import ParamBlock
@@ -64,6 +66,7 @@ class Family:
         private: Names = (),
         strict: bool = True,
         vocabulary: str | None = None,
+        headers: bool = False,
         on_error: Literal["raise", "refuse"] = "raise",
     ) -> Family:
         """Open checkpoints and align them by parameter name.
@@ -83,6 +86,9 @@ class Family:
             models have other tokens than the base: those of the base are merged, new ones left
             out (``base``) or kept from their owners (``union``). By default such models are
             refused.
+        headers : bool
+            Of models of the hub that are not here, read headers alone: their values cannot be read.
+            Otherwise they are fetched, once their headers fit.
         on_error : {"raise", "refuse"}
             ``refuse`` keeps the usable models and lists the others in `refused`.
 
@@ -105,29 +111,28 @@ class Family:
           buffer   1
                    position_ids: int64 values, kept from the base
         """
-        if not isinstance(base, Checkpoint):
-            base = Checkpoint.open(base)
         check_mode(vocabulary)
         private = listed(private)
-        models = [models] if isinstance(models, str | Path) else models
-        paths = models if isinstance(models, Mapping) else labelled(models)
-        if not paths:
-            raise UsageError("models", "none given", "give at least one fine-tuned checkpoint")
+        paths = paths_of(models)
+        rules = _Rules(private, strict, vocabulary is not None)
+        ahead = {} if headers else _refused_ahead(base, paths, rules)
+        if ahead and on_error == "raise":
+            raise next(iter(ahead.values()))
+        read = open_headers if headers else Checkpoint.open
+        if not isinstance(base, Checkpoint):
+            base = read(base)
         raw: dict[str, Checkpoint] = {}
         opened: dict[str, Checkpoint] = {}
-        refused: dict[str, MergecastError] = {}
+        refused: dict[str, MergecastError] = dict(ahead)
         for label, path in paths.items():
-            if "+" in label:
-                raise UsageError(f"model label {label!r}", "contains '+'", "rename it")
+            if label in ahead:
+                continue
             try:
-                raw[label] = tied_as(base, named_as(base, Checkpoint.open(path, base=base)))
-                opened[label] = by_token(base, raw[label]) if vocabulary else raw[label]
-                _refuse(base, opened[label], private, strict)
+                raw[label], opened[label] = rules.model(base, read(path, base))
             except (CheckpointError, FamilyError) as error:
                 if on_error == "raise":
                     raise
                 refused[label] = error
-                opened.pop(label, None)
         if not opened:
             reasons = "; ".join(str(error) for error in refused.values())
             raise FamilyError("models", f"none usable: {reasons}", "fix or leave out these files")
@@ -232,6 +237,65 @@ class Family:
 
     def _overview(self) -> list[Part]:
         return overview(self.base, self.names, self.alignment, self.refused)
+
+
+def paths_of(models: Models) -> Mapping[str, str | Path]:
+    """Models as people give them, as label to path.
+
+    Raises
+    ------
+    UsageError
+        There are none, one is given twice, or a label contains what joins members.
+    """
+    models = [models] if isinstance(models, str | Path) else models
+    paths = models if isinstance(models, Mapping) else labelled(models)
+    if not paths:
+        raise UsageError("models", "none given", "give at least one fine-tuned checkpoint")
+    for label in paths:
+        if "+" in label:
+            raise UsageError(f"model label {label!r}", "contains '+'", "rename it")
+    return paths
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """How a model is held against its base."""
+
+    private: Sequence[str]
+    strict: bool
+    by_token: bool
+
+    def model(self, base: Checkpoint, opened: Checkpoint) -> tuple[Checkpoint, Checkpoint]:
+        """A model under its base's names, and with its rows too; raises for what is none of it."""
+        raw = tied_as(base, named_as(base, opened))
+        model = by_token(base, raw) if self.by_token else raw
+        _refuse(base, model, self.private, self.strict)
+        return raw, model
+
+
+def _refused_ahead(
+    base: str | Path | Checkpoint, paths: Mapping[str, str | Path], rules: _Rules
+) -> dict[str, FamilyError]:
+    """Models that are none of the base by headers alone, before gigabytes are fetched for it.
+
+    What cannot be read so is not judged here: opening it says what is wrong.
+    """
+    refused: dict[str, FamilyError] = {}
+    try:
+        given = [one for one in (base, *paths.values()) if not isinstance(one, Checkpoint)]
+        if not any(is_unfetched(one) for one in given):
+            return refused
+        plain = base if isinstance(base, Checkpoint) else open_headers(base)
+    except CheckpointError:
+        return refused
+    for label, path in paths.items():
+        try:
+            rules.model(plain, open_headers(path, plain))
+        except FamilyError as error:
+            refused[label] = error
+        except CheckpointError:
+            continue
+    return refused
 
 
 def _refuse(base: Checkpoint, model: Checkpoint, private: Sequence[str], strict: bool) -> None:

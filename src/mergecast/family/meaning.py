@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mergecast.checkpoints.side_files import read_json, vocabulary
+from mergecast.checkpoints.side_files import library_folder, read_json, vocabulary
 from mergecast.family.configs import TAKES_BASE, config_findings
 from mergecast.family.findings import Finding
 
@@ -128,7 +128,8 @@ def _processor_findings(label: str, base: Path, folder: Path) -> Iterator[Findin
 
 
 def _pooling_findings(label: str, base: Path, folder: Path) -> Iterator[Finding]:
-    one, other = (read_json(place / "1_Pooling" / "config.json") for place in (base, folder))
+    roots = library_folder(base), library_folder(folder)
+    one, other = (read_json(root / "1_Pooling" / "config.json") for root in roots)
     differing = [key for key in sorted(one.keys() & other.keys()) if one[key] != other[key]]
     if differing:
         yield Finding(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from mergecast.checkpoints import dtypes
+from mergecast.checkpoints.hub_headers import is_unfetched, unfetched_bytes
 from mergecast.errors import CheckpointError
 from mergecast.family.blocks import ParamBlock
-from mergecast.family.family import Family, Models
+from mergecast.family.family import Family, Models, paths_of
 from mergecast.family.findings import VANISHED_SHARE, Finding, delta_findings
 from mergecast.family.headers import dtype_names, header_findings
 from mergecast.family.reading import Reading, readings
@@ -33,11 +35,14 @@ class Preflight:
         Label to ‖τ‖/‖θ₀‖ over the shared parameters.
     findings : tuple of Finding
         Errors first, then warnings and notes.
+    headers : bool
+        Whether headers, configs and tokenizers were compared, and no weight.
     """
 
     family: Family
     relative_norms: dict[str, float]
     findings: tuple[Finding, ...] = field(default=())
+    headers: bool = False
 
     @property
     def refused(self) -> list[str]:
@@ -67,6 +72,7 @@ class Preflight:
             "refused": self.refused,
             "shared_parameters": len(self.family.shared),
             "shared_elements": sum(infos[name].size for name in self.family.shared),
+            "headers": self.headers,
             "relative_norms": self.relative_norms,
             "excluded": [vars(e) for e in self.family.alignment.excluded],
             "readings": [vars(one) for one in self.readings],
@@ -81,9 +87,13 @@ def check(
     private: Names = (),
     strict: bool = True,
     vocabulary: str | None = None,
+    headers: bool | None = None,
     progress: Progress | None = None,
 ) -> Preflight:
     """Open, align and read a family once, and report what would spoil a merge; nothing is merged.
+
+    Of models of the hub that are not here, headers, configs and tokenizers alone are fetched, and
+    a warning says that no weight was compared.
 
     Parameters
     ----------
@@ -97,6 +107,9 @@ def check(
         Refuse models that differ from the base outside task heads.
     vocabulary : {"base", "union"}, optional
         Match rows of embeddings by token; see `Family.open`.
+    headers : bool, optional
+        Compare headers alone, and no weight, or fetch what is not here and compare all; by default
+        headers alone where a model of the hub is not here.
     progress : Progress, optional
         Told of every parameter read.
 
@@ -110,8 +123,16 @@ def check(
     CheckpointError, FamilyError
         The base cannot be opened, or no model can be used at all.
     """
+    if headers is None:
+        headers = _any_unfetched(base, models)
     family = Family.open(
-        base, models, private=private, strict=strict, vocabulary=vocabulary, on_error="refuse"
+        base,
+        models,
+        private=private,
+        strict=strict,
+        vocabulary=vocabulary,
+        headers=headers,
+        on_error="refuse",
     )
     findings = [
         Finding(
@@ -124,12 +145,51 @@ def check(
         for label, error in family.refused.items()
     ]
     findings += header_findings(family)
+    norms: dict[str, float] = {}
+    if headers:
+        findings.append(_not_compared(base, models))
+    else:
+        found, norms = _weights(family, progress or Silent())
+        findings += found
+    order = {"error": 0, "warning": 1, "note": 2}
+    findings.sort(key=lambda f: (order[f.severity], f.about, f.rule))
+    return Preflight(family, norms, tuple(findings), headers)
+
+
+def _any_unfetched(base: str | Path, models: Models) -> bool:
+    """Whether a model of the hub is not here; a name that the hub does not know is no such."""
+    for path in (base, *paths_of(models).values()):
+        with suppress(CheckpointError):
+            if is_unfetched(path):
+                return True
+    return False
+
+
+def _not_compared(base: str | Path, models: Models) -> Finding:
+    """What says that headers alone were read, and what the rest would take."""
+    waiting = 0
+    for path in (base, *paths_of(models).values()):
+        with suppress(CheckpointError):  # which a finding of its own says
+            waiting += unfetched_bytes(path)
+    more = f"; {waiting / 1e9:,.3g} GB of them are on the hub and not here" if waiting else ""
+    return Finding(
+        "warning",
+        "headers",
+        "family",
+        f"headers, configs and tokenizers were compared, and no weights{more}",
+        "to compare them as well say --no-headers",
+        "family",
+    )
+
+
+def _weights(family: Family, progress: Progress) -> tuple[list[Finding], dict[str, float]]:
+    """What the weights say, all of them, and label to ‖τ‖/‖θ₀‖."""
     gram = np.zeros((family.size, family.size))
     base_square = 0.0
     vanished = np.zeros((family.size, 2))
     non_finite: dict[str, list[str]] = {}
     base_non_finite: list[str] = []
-    advance = (progress or Silent()).stage("reading", len(family.shared))
+    advance = progress.stage("reading", len(family.shared))
     for block in family.blocks():
         part = block.gram()
         square = block.base_norm() ** 2
@@ -141,8 +201,10 @@ def check(
         base_square += square
         vanished += _vanished(family, block, part)
         advance(1)
-    findings += _non_finite_findings(non_finite, base_non_finite)
-    findings += _vanished_findings(family, vanished)
+    findings = [
+        *_non_finite_findings(non_finite, base_non_finite),
+        *_vanished_findings(family, vanished),
+    ]
     finite = [i for i, name in enumerate(family.names) if name not in non_finite]
     if not base_non_finite:
         names = [family.names[i] for i in finite]
@@ -152,9 +214,7 @@ def check(
         for i in finite
         if not base_non_finite
     }
-    order = {"error": 0, "warning": 1, "note": 2}
-    findings.sort(key=lambda f: (order[f.severity], f.about, f.rule))
-    return Preflight(family, norms, tuple(findings))
+    return findings, norms
 
 
 def _vanished(family: Family, block: ParamBlock, gram: Array) -> Array:

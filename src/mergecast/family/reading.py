@@ -57,6 +57,8 @@ def _lines(checkpoint: Checkpoint) -> Iterator[str]:
     path = checkpoint.path
     if not path.is_dir():
         yield f"reads {path.name}: the file that was given"
+    elif not checkpoint.has_values:
+        yield "reads headers on the hub, and no weights: they are not here"
     elif (path / ADAPTER_CONFIG).is_file():
         yield from _adapter(path)
     else:

@@ -40,6 +40,48 @@ def apply(
     UsageError
         The method returned something else than a delta of the block's shape.
     """
+    tensors, delta = _merged(block, method, params, seed, device, weights, evidence)
+    merged = tensors.base + delta
+    array: Array = merged.cpu().numpy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        stored = array.astype(dtype or block.dtype, copy=False)
+    rounded = stored.dtype != array.dtype and not bool(np.isfinite(stored).all())
+    if rounded or not _is_finite(merged):
+        raise _overflow(block, method, delta, stored.dtype.name)
+    return stored
+
+
+def apply_delta(
+    block: ParamBlock,
+    method: MergingMethod,
+    params: Mapping[str, Any],
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    weights: tuple[float, ...] | None = None,
+    evidence: TaskEvidence | None = None,
+) -> Array:
+    """The merged delta of one block alone, in the base's shape, free of the rounding of a sum.
+
+    Parameters and errors as of `apply`; float32, or float64 where the base is.
+    """
+    _, delta = _merged(block, method, params, seed, device, weights, evidence)
+    array: Array = delta.cpu().numpy()
+    if not _is_finite(delta):
+        raise _overflow(block, method, delta, array.dtype.name)
+    return array
+
+
+def _merged(
+    block: ParamBlock,
+    method: MergingMethod,
+    params: Mapping[str, Any],
+    seed: int,
+    device: str,
+    weights: tuple[float, ...] | None,
+    evidence: TaskEvidence | None,
+) -> tuple[TensorBlock, torch.Tensor]:
+    """The block as tensors, and the method's delta of it."""
     import torch
 
     tensors = TensorBlock(
@@ -67,20 +109,20 @@ def apply(
     statistic = is_statistic(block.name)
     delta = _average(tensors) if statistic else method.kernel(tensors, **params)
     _check_shape(delta, tensors, method)
-    merged = tensors.base + delta
-    array: Array = merged.cpu().numpy()
-    with np.errstate(over="ignore", invalid="ignore"):
-        stored = array.astype(dtype or block.dtype, copy=False)
-    rounded = stored.dtype != array.dtype and not bool(np.isfinite(stored).all())
-    if rounded or not _is_finite(merged):
-        if bool(delta.isnan().any()):
-            raise _wrong_result(method, f"NaN for {block.name!r}", "finite values")
-        raise FamilyError(
-            f"parameter {block.name!r}",
-            f"merged by {method.name!r} it overflows {stored.dtype.name}",
-            "lower the method's scaling, or use a base of wider dtype",
-        )
-    return stored
+    return tensors, delta
+
+
+def _overflow(
+    block: ParamBlock, method: MergingMethod, delta: torch.Tensor, stored: str
+) -> UsageError | FamilyError:
+    """What a merged parameter is that is not finite."""
+    if bool(delta.isnan().any()):
+        return _wrong_result(method, f"NaN for {block.name!r}", "finite values")
+    return FamilyError(
+        f"parameter {block.name!r}",
+        f"merged by {method.name!r} it overflows {stored}",
+        "lower the method's scaling, or use a base of wider dtype",
+    )
 
 
 def _average(block: TensorBlock) -> torch.Tensor:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mergecast.checkpoints.folder_writer import write_index, write_json
 from mergecast.checkpoints.head_config import adapter_config, bare_config
-from mergecast.checkpoints.side_files import read_json, side_files
+from mergecast.checkpoints.side_files import put_network_here, read_json, side_files
 from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.checkpoints.writer import SafetensorsWriter
 from mergecast.errors import UsageError
@@ -116,6 +116,7 @@ class Heads:
                     shutil.copytree(one, out / one.name, dirs_exist_ok=True)
                 elif one.name != "README.md":
                     shutil.copyfile(one, out / one.name)
+        put_network_here(out)
         if label in self.configs:
             write_json(out / "config.json", self.configs[label])
 

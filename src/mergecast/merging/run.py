@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -15,7 +16,7 @@ from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.errors import MergecastError, UsageError
 from mergecast.family.blocks import BLOCKS, ParamBlock
 from mergecast.family.family import Family
-from mergecast.merging.apply import apply
+from mergecast.merging.apply import apply, apply_delta
 from mergecast.merging.evidence import TaskEvidence
 from mergecast.merging.heads import apart as heads_apart
 from mergecast.merging.recipe import Given, Recipe
@@ -145,8 +146,10 @@ def merged_blocks(
     workers: int = 1,
     dtype: np.dtype[np.generic] | None = None,
     evidence: Mapping[str, str | Path] | None = None,
+    *,
+    deltas: bool = False,
 ) -> Iterator[tuple[str, Array]]:
-    """Every shared parameter merged as it is asked for; see `merge`."""
+    """Every shared parameter merged as it is asked for, or its merged delta; see `merge`."""
     check_device(device)
     chosen = chosen_members(family, members)
     recipe.check(chosen)
@@ -157,18 +160,18 @@ def merged_blocks(
     method = recipe.merging_method
     method.check_evidence(evidence is not None)
     known = None if evidence is None else TaskEvidence.open(evidence, chosen)
+    kernel = apply_delta if deltas else partial(apply, dtype=dtype)
 
     def one(block: ParamBlock) -> tuple[str, Array]:
         part = recipe.of_parameter(block.name)
         try:
-            merged = apply(
+            merged = kernel(
                 block,
                 method,
                 part.params,
                 seed=part.seed,
                 device=device,
                 weights=part.weights_of(chosen),
-                dtype=dtype,
                 evidence=known,
             )
         except MergecastError as error:

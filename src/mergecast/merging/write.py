@@ -13,14 +13,17 @@ import numpy as np
 from mergecast.checkpoints import dtypes
 from mergecast.checkpoints.checkpoint import Checkpoint, TensorInfo
 from mergecast.checkpoints.folder_writer import FolderWriter, write_json
+from mergecast.checkpoints.layouts import weights_name
 from mergecast.checkpoints.safetensors_file import SafetensorsCheckpoint
-from mergecast.checkpoints.side_files import read_json, side_files, vocabulary
+from mergecast.checkpoints.side_files import library_folder, read_json, side_files, vocabulary
 from mergecast.checkpoints.tokenizer_files import AddedTokens
+from mergecast.errors import UsageError
 from mergecast.family.family import Family
 from mergecast.family.findings import Finding
 from mergecast.family.light import refuse_unusable
 from mergecast.family.meaning import label_names
 from mergecast.family.task_heads import head_line, shared_heads
+from mergecast.merging.adapter import check_adapter, write_adapter
 from mergecast.merging.heads import LEFT_OUT, Heads, apart
 from mergecast.merging.recipe import Given, Recipe
 from mergecast.merging.run import chosen_members, merged_blocks
@@ -46,6 +49,8 @@ def write_merge(
     overwrite: bool = False,
     unchecked: bool = False,
     heads: bool = False,
+    adapter: bool = False,
+    rank: int | None = None,
     dtype: str | None = None,
     evidence: Mapping[str, str | Path] | None = None,
     notes: Mapping[str, object] | None = None,
@@ -54,9 +59,10 @@ def write_merge(
 ) -> Path:
     """Merge to disk, one parameter at a time.
 
-    The folder gets ``model.safetensors`` (or the base's shards and index), the base's config and
-    tokenizer files, and ``mergecast.json``, the record of the merge. It appears when complete.
-    What `mergecast.check` warns of is logged, and kept in the record.
+    The folder gets ``model.safetensors`` (what the base's library calls it, or the base's shards
+    and index), the base's config and tokenizer files, and ``mergecast.json``, the record of the
+    merge. It appears when complete. What `mergecast.check` warns of is logged, and kept in the
+    record.
 
     Parameters
     ----------
@@ -74,8 +80,16 @@ def write_merge(
         Keep task heads with their models: the folder is the encoder alone, and ``heads/LABEL`` is
         it with a model's own head, config and tokenizer, as a folder that loads. The encoder's
         weights are there once on disk.
+    adapter : bool
+        Write a LoRA adapter as PEFT's folder, ``adapter_config.json`` and
+        ``adapter_model.safetensors``, instead of whole weights; every model must be one. It holds
+        each matrix's merged delta as factors of its numerical rank, which is exact where the
+        method is linear; the record says which share of the delta's energy is kept.
+    rank : int, optional
+        With `adapter`, the highest rank of a matrix; the members' ranks added up by default.
     dtype : {"float32", "float16", "bfloat16"}, optional
-        What the merged folder's floating-point weights are stored in; as in the base by default.
+        What the merged folder's floating-point weights are stored in; as in the base by default,
+        and float32 for an adapter's factors.
     notes : mapping of str to object, optional
         Kept in the record beside the rest, plain data.
     extra : callable, optional
@@ -91,9 +105,11 @@ def write_merge(
     Raises
     ------
     FamilyError
-        `mergecast.check` would refuse one of the models, or a value overflows.
+        `mergecast.check` would refuse one of the models, or a value overflows; with `adapter`, a
+        model that is none, or a merge that changes what no adapter does.
     UsageError
-        An unknown method, parameter, member or dtype; a folder that may not be written.
+        An unknown method, parameter, member or dtype; a folder that may not be written; `rank`
+        without `adapter`, or `heads` or a vocabulary with it.
     ResourceError
         The disk is full, or the folder cannot be written.
     """
@@ -103,24 +119,24 @@ def write_merge(
     recipe = Recipe.of(method, params, scaling=scaling, weights=weights, seed=seed)
     recipe.check(chosen)
     stored = None if dtype is None else dtypes.to_store(dtype)
+    if adapter:
+        check_adapter(family, rank, heads=heads)
+    elif rank is not None:
+        raise UsageError("rank", f"is {rank} without adapter", "ask for an adapter, or leave it")
     own = apart(family) if heads else None
     family = family if own is None else own.family
     findings = [] if unchecked else refuse_unusable(family)
     findings = [
         one
         for one in findings
-        if not ((heads and one.rule in LEFT_OUT) or _names_the_base(one, family))
+        if not (
+            (heads and one.rule in LEFT_OUT)
+            or (adapter and one.rule == "base head")
+            or _names_the_base(one, family)
+        )
     ]
     for finding in findings:
         log.warning("%s: %s; %s", finding.about, finding.message, finding.remedy)
-    dropped, owned = (own.dropped, own.owned) if own else ((), set())
-    tokens = family.vocabulary
-    infos = [
-        _as_stored(tokens.widened(info) if tokens else info, stored)
-        for name, info in family.base.infos.items()
-        if name not in dropped
-    ]
-    shards = _shards(family.base)
     record = {
         "mergecast": __version__,
         **recipe.as_mapping(),
@@ -130,17 +146,42 @@ def write_merge(
         "head": head_line(family, apart=heads),
         "heads": own.folders if own else {},
         "vocabulary": family.vocabulary and family.vocabulary.said(),
+        "adapter": None,
         "warnings": [f"{one.about}: {one.message}" for one in findings],
         **(notes or {}),
     }
+    if adapter:
+        return write_adapter(
+            family,
+            recipe,
+            out,
+            rank=rank,
+            device=device,
+            workers=workers,
+            overwrite=overwrite,
+            dtype=stored,
+            evidence=evidence,
+            record=record,
+            extra=extra,
+            progress=progress,
+        )
+    dropped, owned = (own.dropped, own.owned) if own else ((), set())
+    tokens = family.vocabulary
+    infos = [
+        _as_stored(tokens.widened(info) if tokens else info, stored)
+        for name, info in family.base.infos.items()
+        if name not in dropped
+    ]
+    shards = _shards(family.base)
     writer = FolderWriter(
         out,
         infos,
         shards=own.shards(shards) if own else shards,
+        single=weights_name(family.base.path),
         side_files=side_files(family.base.path),
         record=record,
         overwrite=overwrite,
-        inputs=[family.base.path, *(family.models[name].path for name in chosen)],
+        inputs=[library_folder(family.base.path), *(family.models[name].path for name in chosen)],
         tied={
             other: name
             for other, name in family.base.tied.items()
@@ -207,7 +248,8 @@ def _beside(
         for place in places:
             tokenizer.write(place, family.vocabulary.rows)
     for place in places if dtype else ():
-        if config := read_json(place / "config.json"):
+        config = read_json(place / "config.json")
+        if config and "_class_name" not in config:  # diffusers' configs name no dtype
             key = "torch_dtype" if "torch_dtype" in config else "dtype"
             write_json(place / "config.json", config | {key: dtype})
     if extra is not None:

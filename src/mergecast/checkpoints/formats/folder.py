@@ -22,10 +22,25 @@ def _open(path: Path, base: Checkpoint | None) -> Checkpoint:
     if (folder / ADAPTER_CONFIG).is_file():
         return open_path(folder, base)
     weights = choose_weights(folder)
+    return as_configured(_weights(weights.file), folder, weights.notes)
+
+
+def as_configured(stored: Checkpoint, folder: Path, notes: tuple[str, ...]) -> Checkpoint:
+    """A folder's weights as its config means them: scaled ones widened, tied ones once.
+
+    Parameters
+    ----------
+    stored : Checkpoint
+        What its files hold.
+    folder : Path
+        The folder.
+    notes : tuple of str
+        What was decided about files.
+    """
     config = read_json(folder / "config.json")
-    checkpoint = widened(_weights(weights.file), config)
+    checkpoint = widened(stored, config)
     checkpoint.path = folder  # what its config and tokenizer are read from
-    checkpoint.notes = (*checkpoint.notes, *weights.notes)
+    checkpoint.notes = (*checkpoint.notes, *notes)
     ties = tied_embeddings(checkpoint, config)
     return checkpoint.with_ties(ties) if ties else checkpoint
 
