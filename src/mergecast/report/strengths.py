@@ -10,7 +10,7 @@ from mergecast.report.table import Table, number, wrapped
 #: Sets shown with their best strength, and the width of their names.
 _STRENGTHS, _WIDTH = 12, 26
 STRENGTHS_ARE = (
-    "Kept: the expected accuracy of the merge on each model's samples over the model's own. From "
+    "Kept: the expected score of the merge on each model's samples over the model's own. From "
     "shifts that add up and a few merges that were made."
 )
 
