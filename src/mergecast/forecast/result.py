@@ -97,6 +97,9 @@ class Forecast:
         `STRENGTH_COLUMNS`. None unless they were asked for.
     curves : DataFrame or None
         What the sets that keep most of each size keep over strength: rows of `CURVE_COLUMNS`.
+    beside : DataFrame or None
+        Measured pairs beside forecasts that do not know what was measured of them, as
+        `beside_measured`; None where no measured pairs were given.
     """
 
     rows: pd.DataFrame
@@ -119,6 +122,7 @@ class Forecast:
     evidence: tuple[str, ...] = ()
     strengths: pd.DataFrame | None = None
     curves: pd.DataFrame | None = None
+    beside: pd.DataFrame | None = None
 
     @property
     def uses(self) -> list[MeasuredUse]:
