@@ -19,7 +19,7 @@ from mergecast.report.views import PairEntry
 Domain: TypeAlias = tuple[float, float]
 
 SIDE = 260.0
-MARGIN = 34.0
+MARGIN = 40.0
 _CELL_BOX = 240.0
 #: The size of a map's numbers that are still read, and how much of a cell four digits take.
 _SMALLEST, _OF_A_CELL = 6.0, 0.3
