@@ -1,4 +1,4 @@
-"""A measured pair's forecast from the others is what it would be, had the pair not been measured."""
+"""A measured pair's forecast from the others is what it would be had it not been measured."""
 
 from __future__ import annotations
 

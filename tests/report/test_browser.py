@@ -21,6 +21,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
+from test_depth_panels import deep_forecast
 from test_html import HOSTILE, forecast_summary, run_summary
 
 from mergecast.report.html import write_html
@@ -82,6 +83,8 @@ def of_many(names):
         for i, (a, b) in enumerate(pairs)
     ]
     summary["measured"] = summarise_measured(of_measured(generator, summary["rows"]), 0.9)
+    layers = deep_forecast()["layers"][0]["layers"] * 8
+    summary["layers"] = [{"left": a, "right": b, "layers": layers} for a, b in pairs]
     strengths = np.linspace(0, 1.5, 25)
     summary["curves"] = [
         {"members": [a, b], "method": "task_arithmetic", "strengths": strengths.tolist(),
@@ -98,7 +101,7 @@ def opened(browser, path):
     return browser
 
 
-@pytest.fixture(params=["forecast", "run", "search", "measured", "hostile", "many"])
+@pytest.fixture(params=["forecast", "run", "search", "measured", "deep", "hostile", "many"])
 def page(request, tmp_path):
     path = tmp_path / "page.html"
     if request.param == "search":
@@ -107,6 +110,7 @@ def page(request, tmp_path):
         "forecast": forecast_summary,
         "run": run_summary,
         "measured": measured_forecast,
+        "deep": deep_forecast,
         "hostile": lambda: measured_forecast(tuple(sorted(HOSTILE))),
         "many": lambda: of_many([f"m{i}" for i in range(8)]),
     }
@@ -175,7 +179,8 @@ def test_cells_and_dots_have_tooltips(browser, tmp_path):
     opened(browser, write_html(of_many(["a", "b", "c"]), tmp_path / "page.html"))
     titles = browser.execute_script(
         "return [...document.querySelectorAll('svg rect, svg circle')]"
-        ".map(e => e.querySelector('title')?.textContent)"
+        ".map(e => (e.querySelector('title') ??"
+        " e.parentNode.querySelector(':scope > title'))?.textContent)"
     )
     assert titles
     assert all(titles)

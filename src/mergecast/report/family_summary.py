@@ -15,6 +15,7 @@ from mergecast.forecast.result import Forecast
 from mergecast.forecast.rows import ABSTAINED
 from mergecast.report import known_outcomes
 from mergecast.report.advice import advice_records
+from mergecast.report.depth_panels import pair_layers
 from mergecast.report.family_verdict import family_verdict, headline, next_command
 from mergecast.report.measured_summary import summarise_measured
 from mergecast.report.model import (
@@ -106,6 +107,8 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
     }
     if measured is not None:
         summary["measured"] = measured
+    if forecast.depth is not None:
+        summary["layers"] = pair_layers(forecast.depth)
     if sets is not None:
         summary["sets"] = sets
     if forecast.strengths is not None:

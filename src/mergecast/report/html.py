@@ -10,6 +10,7 @@ from typing import Any
 from mergecast.forecast.recommend import MERGE
 from mergecast.report import plots
 from mergecast.report.beside_panels import beside_panels
+from mergecast.report.depth_panels import DEPTH_IS, depth_panel, shown_pairs
 from mergecast.report.model import FamilySummary, RunSummary, Summary
 from mergecast.report.reasons import in_words
 from mergecast.report.set_model import StrengthCurve
@@ -114,6 +115,7 @@ def _of_forecast(summary: FamilySummary) -> dict[str, Any]:
     curves = [
         strength_panel(one, up, default.get((one["method"], *one["members"]))) for one in drawn
     ]
+    drawn_layers = shown_pairs(summary)
     return {
         "heatmaps": maps,
         "curves": curves,
@@ -121,6 +123,9 @@ def _of_forecast(summary: FamilySummary) -> dict[str, Any]:
         "scale": plots.scale(domain),
         "advice": ranked,
         **beside_panels(summary),
+        "depth_pairs": drawn_layers,
+        "depth": [depth_panel(one) for one in drawn_layers],
+        "depth_is": DEPTH_IS,
         "names": sorted({name for one in entries for name in (one["left"], one["right"])}),
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
+from mergecast.report.depth_model import PairLayers
 from mergecast.report.measured_model import MeasuredSummary
 from mergecast.report.set_model import BestStrength, SetSummary, StrengthCurve
 
@@ -246,6 +247,8 @@ class FamilySummary(_Summary):
     # Metric to the number of pairs in which it lies outside the training range.
     out_of_range: dict[str, int]
     measured: NotRequired[MeasuredSummary]
+    # Of files alone; every pair.
+    layers: NotRequired[list[PairLayers]]
     sets: NotRequired[SetSummary]
     # By size of set, the best first; and what the first of them keep over strength.
     strengths: NotRequired[list[BestStrength]]

@@ -38,9 +38,7 @@ _VIRIDIS = [
 ]
 
 
-def scatter(
-    rows: list[MemberRow], domain: Domain, *, by_method: bool = False
-) -> dict[str, Any]:
+def scatter(rows: list[MemberRow], domain: Domain, *, by_method: bool = False) -> dict[str, Any]:
     """Members: forecast on x, measured on y, the interval upright at x.
 
     Parameters
