@@ -20,6 +20,7 @@ The last line says in how many pairs one fixed layer, known only afterwards, has
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
@@ -56,7 +57,14 @@ def main() -> None:
     merges = MergeSettings(methods=("weight_avg",))
     with one_thread(), Session(family, tasks, settings, merges) as session:
         frame = pd.DataFrame(harms(session, arguments.pairs))
-    report(frame, f"{run.name}, {arguments.pairs} pairs, {arguments.calibration} samples a task")
+    name = suite_name(run)
+    report(frame, f"{name}, {arguments.pairs} pairs, {arguments.calibration} samples a task")
+
+
+def suite_name(run: Path) -> str:
+    """As tables call it: the suite, and its backbone where it has one."""
+    described = json.loads((run / "suite.json").read_text())
+    return "/".join(filter(None, (described["suite"], described["recipe"].get("backbone"))))
 
 
 def harms(session: Session, n_pairs: int) -> Iterator[dict[str, object]]:

@@ -5,9 +5,11 @@ import pytest
 from measured_case import beside, measured_forecast
 from test_html import HOSTILE, Page, forecast_summary
 
+from mergecast.report.family_terminal import forecast_parts
 from mergecast.report.html import render_html
 from mergecast.report.markdown import render_markdown
 from mergecast.report.measured_summary import measured_parts, summarise_measured
+from mergecast.report.table import Table
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,12 @@ def test_the_table_has_the_worst_first_and_says_what_it_leaves_out(summary):
     many = {**summary["measured"], "members": summary["measured"]["members"] * 5}
     [table] = measured_parts(many)
     assert table.caption.startswith("10 that were forecast better are left out")
+
+
+def test_a_pair_that_is_asked_for_is_not_lost_among_them(summary):
+    parts = [part for part in forecast_parts(summary, pairs=["a+b"]) if isinstance(part, Table)]
+    assert all("beside forecasts" not in part.title for part in parts)
+    assert summary["measured"]["sentence"] in list(forecast_parts(summary, pairs=["a+b"]))
 
 
 def test_without_measured_merges_nothing_is_said_of_them():

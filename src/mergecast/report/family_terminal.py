@@ -56,7 +56,7 @@ def forecast_parts(
         yield from depth_parts(summary, asked)
     if not asked and not verbose:
         yield from _overview(summary, rows)
-    if "measured" in summary:
+    if "measured" in summary and not asked:
         yield from measured_parts(summary["measured"])
     if "sets" in summary:
         yield from set_parts(summary["sets"])
