@@ -10,17 +10,22 @@ from pathlib import Path
 
 import axe_core_python
 import numpy as np
+import pandas as pd
 import pytest
+from measured_case import beside, measured_forecast
 from search_page_case import found_search
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
+from test_depth_panels import deep_forecast
 from test_html import HOSTILE, forecast_summary, run_summary
 
 from mergecast.report.html import write_html
+from mergecast.report.measured_summary import summarise_measured
 from mergecast.report.search_page import write_search_page
 
 _BROWSER, _DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -46,6 +51,18 @@ def browser():
     driver.quit()
 
 
+def of_measured(generator, rows):
+    """Every merge of a forecast, as measured."""
+    [one] = beside().iloc[:1].to_dict("records")
+    keys = ("method", "left", "right", "member")
+    numbers = ("measured", "before", "others")
+    return pd.DataFrame(
+        {**one, **{key: row[key] for key in keys}}
+        | dict(zip(numbers, generator.uniform(0.6, 1, 3), strict=True))
+        for row in rows
+    )
+
+
 def of_many(names):
     """A forecast of every pair of these models by six methods, with sets and curves."""
     summary = forecast_summary()
@@ -65,6 +82,9 @@ def of_many(names):
         {**pair, "left": a, "right": b, "worst_member": a, "method": methods[i % 6]}
         for i, (a, b) in enumerate(pairs)
     ]
+    summary["measured"] = summarise_measured(of_measured(generator, summary["rows"]), 0.9)
+    layers = deep_forecast()["layers"][0]["layers"] * 8
+    summary["layers"] = [{"left": a, "right": b, "layers": layers} for a, b in pairs]
     strengths = np.linspace(0, 1.5, 25)
     summary["curves"] = [
         {"members": [a, b], "method": "task_arithmetic", "strengths": strengths.tolist(),
@@ -81,7 +101,7 @@ def opened(browser, path):
     return browser
 
 
-@pytest.fixture(params=["forecast", "run", "search", "hostile", "many"])
+@pytest.fixture(params=["forecast", "run", "search", "measured", "deep", "hostile", "many"])
 def page(request, tmp_path):
     path = tmp_path / "page.html"
     if request.param == "search":
@@ -89,7 +109,9 @@ def page(request, tmp_path):
     summaries = {
         "forecast": forecast_summary,
         "run": run_summary,
-        "hostile": lambda: forecast_summary(tuple(sorted(HOSTILE))),
+        "measured": measured_forecast,
+        "deep": deep_forecast,
+        "hostile": lambda: measured_forecast(tuple(sorted(HOSTILE))),
         "many": lambda: of_many([f"m{i}" for i in range(8)]),
     }
     return write_html(summaries[request.param](), path)
@@ -157,10 +179,47 @@ def test_cells_and_dots_have_tooltips(browser, tmp_path):
     opened(browser, write_html(of_many(["a", "b", "c"]), tmp_path / "page.html"))
     titles = browser.execute_script(
         "return [...document.querySelectorAll('svg rect, svg circle')]"
-        ".map(e => e.querySelector('title')?.textContent)"
+        ".map(e => (e.querySelector('title') ??"
+        " e.parentNode.querySelector(':scope > title'))?.textContent)"
     )
     assert titles
     assert all(titles)
+
+
+def test_marks_are_read_one_by_one_by_mouse_and_by_keyboard(browser, tmp_path):
+    opened(browser, write_html(measured_forecast(), tmp_path / "page.html"))
+    shown = "[data-beside]:not([hidden]) figure:first-child"
+    said = browser.find_element(By.CSS_SELECTOR, f"{shown} .said")
+    plot = browser.find_element(By.CSS_SELECTOR, f"{shown} svg")
+    assert plot.get_attribute("role") == "group"
+    tabs = plot.find_elements(By.CSS_SELECTOR, "[tabindex='0']")
+    assert len(tabs) == 1
+    browser.execute_script("arguments[0].focus()", tabs[0])
+
+    def press(key):
+        browser.switch_to.active_element.send_keys(key)
+        return said.text
+
+    first = "a in a + b by ties: forecast 0.800, measured 0.900"
+    assert press(Keys.HOME) in (first, "c in a + c by ties: forecast 0.800, measured 0.700")
+    told = {said.text, *(press(Keys.ARROW_RIGHT) for _ in range(4))}
+    assert len(told) == 5
+    last = said.text
+    assert press(Keys.ARROW_RIGHT) == last
+    assert press(Keys.HOME) != last
+    assert press(Keys.END) == last
+    assert browser.switch_to.active_element.get_attribute("aria-label") == last
+    dot = next(
+        one for one in plot.find_elements(By.CSS_SELECTOR, ".dot")
+        if one.get_attribute("aria-label") == first
+    )  # fmt: skip
+    ActionChains(browser).move_to_element(dot).perform()
+    assert said.text == first
+    switch = browser.find_element(By.CSS_SELECTOR, "[data-switch=beside]")
+    Select(switch).select_by_visible_text("ties")
+    groups = browser.find_elements(By.CSS_SELECTOR, "[data-beside]")
+    assert [g.get_attribute("data-beside") for g in groups if g.is_displayed()] == ["ties"]
+    assert browser.get_log("browser") == []
 
 
 def test_the_command_can_be_copied(browser, tmp_path):

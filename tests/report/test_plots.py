@@ -3,9 +3,9 @@ import pytest
 from mergecast.report import plots
 
 
-def row(predicted, measured, lower=None, upper=None, inside=None, member="a"):
+def row(predicted, measured, lower=None, upper=None, inside=None, member="a", method="ties"):
     return {
-        "left": "a", "right": "b", "member": member, "predicted": predicted,
+        "left": "a", "right": "b", "method": method, "member": member, "predicted": predicted,
         "measured": measured, "lower": lower, "upper": upper, "inside": inside,
     }  # fmt: skip
 
@@ -25,6 +25,16 @@ def test_intervals_are_drawn_and_counted_only_where_there_are_any():
 def test_members_without_a_number_are_counted_not_drawn():
     panel = plots.scatter([row(None, 0.9), row(0.9, None), row(0.9, 0.9)], (0.5, 1.0))
     assert (len(panel["points"]), panel["n_left_out"]) == (1, 2)
+
+
+def test_marks_of_several_methods_say_which():
+    rows = [row(0.8, 0.9), row(0.8, 0.9, method="dare")]
+    points = plots.scatter(rows, (0.5, 1.0), by_method=True)["points"]
+    assert [point["label"] for point in points] == [
+        f"a in a + b by {method}: forecast 0.800, measured 0.900" for method in ("ties", "dare")
+    ]
+    [one] = plots.scatter(rows[:1], (0.5, 1.0))["points"]
+    assert one["label"] == "a in a + b: forecast 0.800, measured 0.900"
 
 
 def test_values_beyond_the_domain_stay_in_the_picture():

@@ -13,6 +13,7 @@ from mergecast.api.inputs import Tasks
 from mergecast.api.known_merges import MeasuredLike, known_merges
 from mergecast.api.strengths import forecast_strengths
 from mergecast.errors import UndefinedError, UsageError
+from mergecast.evidence.weights.depth import depth_table
 from mergecast.family.family import Family, Models
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.recommend import without_advice
@@ -201,6 +202,7 @@ def forecast(
             evidence=tuple(gathering.evidence.kinds),
             strengths=best,
             curves=curves,
+            depth=depth_table(gathering.evidence.weights, usable),
         )
 
 

@@ -21,6 +21,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dpotri
 from scipy.special import ndtri
 from scipy.stats import qmc
 
@@ -43,6 +44,8 @@ _LOG2_DRAWS = 8
 #: Rows that a method's scale of 1 counts as.
 _PRIOR_ROWS = 5
 _NEGLIGIBLE = 1e-6
+#: Draws less likely than the likeliest by this much in logarithm count for nothing.
+_UNLIKELY = 50.0
 
 
 @dataclass(frozen=True)
@@ -152,22 +155,90 @@ def posterior(known: Rows, residuals: Floats, noise: Floats, rows: Rows) -> tupl
     return mean, np.maximum(square - mean**2, 0.0) * factors
 
 
+def left_out(known: Rows, residuals: Floats, noise: Floats) -> tuple[Floats, Floats]:
+    """Mean and variance of each measured residual, given those of all other pairs.
+
+    The posterior without a pair, in closed form: what is left of an inverse covariance when rows
+    are taken from it, and each draw weighed by the likelihood of the rest. The variance has the
+    sampling noise in it. A method's scale is that of its other pairs.
+
+    Parameters
+    ----------
+    known : Rows
+        What was measured, n rows of p pairs.
+    residuals : array of float
+        Measured less forecast, (n,); or (p, n), a row for each pair of `pairs_of` that is left out,
+        where the forecast of the others depends on it.
+    noise : array of float
+        The variance of the measurement, (n,).
+
+    Returns
+    -------
+    tuple of arrays
+        (n,) and (n,).
+    """
+    pair = pairs_of(known)
+    blocks = [np.flatnonzero(pair == code) for code in range(pair.max() + 1)]
+    given = np.broadcast_to(residuals, (len(blocks), len(pair)))
+    drawn = draws()
+    whole = given.mean(axis=0)
+    logs = np.array([_log_likelihood(known, whole, noise, effects) for effects in drawn])
+    squares = _squares(known, whole, noise, drawn[int(np.argmax(logs))])
+    likely = [one for one, log in zip(drawn, logs, strict=True) if log > logs.max() - _UNLIKELY]
+    weights = np.empty((len(likely), len(blocks)))
+    means, variances = np.empty((2, len(likely), len(pair)))
+    for d, effects in enumerate(likely):
+        inverse, log_det = _inverse(known, noise, effects)
+        weighed = given @ inverse
+        for b, rows in enumerate(blocks):
+            spread = np.linalg.inv(inverse[np.ix_(rows, rows)])
+            apart = spread @ weighed[b, rows]
+            means[d, rows], variances[d, rows] = given[b, rows] - apart, np.diag(spread)
+            # The likelihood of all, less that of these rows given the others.
+            ratio = weighed[b, rows] @ apart - given[b] @ weighed[b]
+            weights[d, b] = (ratio - log_det + np.linalg.slogdet(spread)[1]) / 2
+    weights = np.exp(weights - weights.max(axis=0))
+    share = (weights / weights.sum(axis=0))[:, pair]
+    mean = (share * means).sum(axis=0)
+    variance = (share * (variances + (means - mean) ** 2)).sum(axis=0)
+    others = (known.method[:, None] == known.method) & (pair[:, None] != pair)
+    return mean, variance * (_PRIOR_ROWS + others @ squares) / (_PRIOR_ROWS + others.sum(axis=1))
+
+
+def pairs_of(rows: Rows) -> Codes:
+    """A code of each row's pair, whichever of its members the row is of, (n,)."""
+    ends = np.sort(np.stack([rows.member, rows.partner]), axis=0)
+    return np.asarray(np.unique(ends, axis=1, return_inverse=True)[1].ravel())
+
+
+def _inverse(known: Rows, noise: Floats, effects: Effects) -> tuple[Floats, float]:
+    """The inverse of what was measured's covariance, and the logarithm of its determinant."""
+    factor, _ = _factor(known, noise, effects)
+    half, _ = dpotri(factor, lower=True)
+    half = np.tril(half)
+    return half + np.tril(half, -1).T, float(2 * np.log(np.diag(factor)).sum())
+
+
 def _scales(known: Rows, residuals: Floats, noise: Floats, effects: Effects) -> dict[int, float]:
     """Method to its mean square error in standard units, each pair left out, drawn towards 1."""
-    inverse = np.linalg.inv(covariance(known, known, effects) + np.diag(noise))
-    weighed = inverse @ residuals
-    ends = np.stack([known.member, known.partner])
-    pair = np.unique(np.sort(ends, axis=0), axis=1, return_inverse=True)[1].ravel()
-    squares = np.zeros(len(residuals))
-    for code in range(pair.max() + 1):
-        rows = np.flatnonzero(pair == code)
-        left_out = np.linalg.inv(inverse[np.ix_(rows, rows)])
-        squares[rows] = (left_out @ weighed[rows]) ** 2 / np.diag(left_out)
-    scales = {}
+    squares, scales = _squares(known, residuals, noise, effects), {}
     for method in np.unique(known.method):
         mine = squares[known.method == method]
         scales[int(method)] = float((_PRIOR_ROWS + mine.sum()) / (_PRIOR_ROWS + len(mine)))
     return scales
+
+
+def _squares(known: Rows, residuals: Floats, noise: Floats, effects: Effects) -> Floats:
+    """Square errors of measured residuals in standard units, each pair left out, (n,)."""
+    inverse, _ = _inverse(known, noise, effects)
+    weighed = inverse @ residuals
+    pair = pairs_of(known)
+    squares = np.zeros(len(residuals))
+    for code in range(pair.max() + 1):
+        rows = np.flatnonzero(pair == code)
+        spread = np.linalg.inv(inverse[np.ix_(rows, rows)])
+        squares[rows] = (spread @ weighed[rows]) ** 2 / np.diag(spread)
+    return squares
 
 
 @cache

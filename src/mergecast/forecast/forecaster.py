@@ -22,6 +22,7 @@ from mergecast.forecast.file import (
 from mergecast.forecast.fit import FitUnit, fit_unit
 from mergecast.forecast.intervals import LEVEL
 from mergecast.forecast.measured import with_measured
+from mergecast.forecast.measured_beside import beside_measured
 from mergecast.forecast.method_forecast import bounded, forecast_rows
 from mergecast.forecast.recommend import THRESHOLD, recommend
 from mergecast.forecast.result import Forecast
@@ -204,20 +205,22 @@ class Forecaster:
             checked = checked.with_suite(suite)
         tier = self.file.tier_for(c for c in checked.metrics if checked.frame[c].notna().any())
         models = self.file.tiers[tier]
-        rows, use = forecast_rows(self.file, tier, checked, level, suite), None
+        rows = forecast_rows(self.file, tier, checked, level, suite)
+        use = beside = None
         if measured is not None:
-            rows, use = with_measured(rows, as_outcomes(measured), level)
-            rows = bounded(rows, {name: entry.most_kept for name, entry in models.items()})
+            known = as_outcomes(measured)
+            most = {name: entry.most_kept for name, entry in models.items()}
+            beside = beside_measured(rows, known, level, most)
+            rows, use = with_measured(rows, known, level)
+            rows = bounded(rows, most)
         if rows["retention"].isna().all() and not (rows["basis"] == ABSTAINED).any():
             raise UndefinedError(
                 "forecast",
                 f"no method can be forecast: {rows['note'].iloc[0]}",
                 "compute the metrics that the forecaster was fitted on",
             )
-        advice = recommend(rows, threshold)
-        return Forecast(
-            rows, advice, level, threshold, tier, checked, self.file, suite, self.name, use
-        )
+        made = (rows, recommend(rows, threshold), level, threshold, tier, checked, self.file)
+        return Forecast(*made, suite, self.name, use, beside=beside)
 
     def only(self, methods: Sequence[str]) -> Self:
         """The forecaster of these merging methods alone; raises UsageError for one it lacks."""

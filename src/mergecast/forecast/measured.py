@@ -54,9 +54,7 @@ def with_measured(
     UsageError
         Rows or outcomes of several suites; no merge that can be used.
     """
-    known, left_out = usable_merges(rows, outcomes)
-    names = known["members"].str.partition(JOIN)
-    known = known.assign(left=names[0], right=names[2]).drop(columns="members")
+    known, left_out = measured_pairs(rows, outcomes)
     beside = rows[_KEYS].merge(known, on=_KEYS, how="left")
     measured, noise = (beside[key].to_numpy() for key in ("measured", "variance"))
     abstained = (rows["basis"] == ABSTAINED).to_numpy()
@@ -67,7 +65,7 @@ def with_measured(
     # A pair without a forecast that was measured is what was measured.
     retention, variance = measured.copy(), noise.copy()
     if (both := here & asked).any():
-        coded = _coded(rows[asked], level)
+        coded = coded_rows(rows[asked], level)
         residuals = (measured - forecast)[both]
         moved, spread = posterior(coded.take(both[asked]), residuals, noise[both], coded)
         retention[asked] = np.maximum(forecast[asked] + moved, 0.0)
@@ -97,6 +95,18 @@ def with_measured(
         reasons=pd.Series(reasons, index=rows.index, dtype=object),
     )
     return updated, MeasuredUse.of(known, change[touched & ~here & ~abstained], left_out)
+
+
+def measured_pairs(
+    rows: pd.DataFrame, outcomes: OutcomeTable
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The members of measured pairs that bear on a forecast, and why others were left out.
+
+    Columns `method, left, right, member, measured, variance`, as of `usable_merges`.
+    """
+    known, left_out = usable_merges(rows, outcomes)
+    names = known["members"].str.partition(JOIN)
+    return known.assign(left=names[0], right=names[2]).drop(columns="members"), left_out
 
 
 def usable_merges(
@@ -208,7 +218,7 @@ def _half_widths(rows: pd.DataFrame) -> Floats:
     return ends.max(axis=1).to_numpy(dtype="float64")
 
 
-def _coded(rows: pd.DataFrame, level: float) -> Rows:
+def coded_rows(rows: pd.DataFrame, level: float) -> Rows:
     """Rows with a forecast, as the posterior takes them."""
     models = {name: i for i, name in enumerate(sorted({*rows["left"], *rows["right"]}))}
     partner = rows["right"].where(rows["member"] == rows["left"], rows["left"])

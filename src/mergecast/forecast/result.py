@@ -97,6 +97,14 @@ class Forecast:
         `STRENGTH_COLUMNS`. None unless they were asked for.
     curves : DataFrame or None
         What the sets that keep most of each size keep over strength: rows of `CURVE_COLUMNS`.
+    depth : DataFrame or None
+        Every pair's task vectors by layer: `left, right, layer`, `apart` (the layer's part of the
+        squared distance between the two), `cosine`, `left_share`, `right_share` (its parts of the
+        two squared norms). A description: no forecast is made of it. None where only a table was
+        given.
+    beside : DataFrame or None
+        Measured pairs beside forecasts that do not know what was measured of them, as
+        `beside_measured`; None where no measured pairs were given.
     """
 
     rows: pd.DataFrame
@@ -119,6 +127,8 @@ class Forecast:
     evidence: tuple[str, ...] = ()
     strengths: pd.DataFrame | None = None
     curves: pd.DataFrame | None = None
+    beside: pd.DataFrame | None = None
+    depth: pd.DataFrame | None = None
 
     @property
     def uses(self) -> list[MeasuredUse]:

@@ -1,4 +1,4 @@
-"""The summary of a forecast for new models: nothing measured yet, so nothing to compare with."""
+"""The summary of a forecast for new models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from mergecast.forecast.result import Forecast
 from mergecast.forecast.rows import ABSTAINED
 from mergecast.report import known_outcomes
 from mergecast.report.advice import advice_records
+from mergecast.report.depth_panels import pair_layers
 from mergecast.report.family_verdict import family_verdict, headline, next_command
+from mergecast.report.measured_summary import summarise_measured
 from mergecast.report.model import (
     FamilyMethod,
     FamilySummary,
@@ -56,6 +58,8 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
     member_rows = cast("list[MemberRow]", records(rows.assign(inside=None)))
     advice = advice_records(forecast.pairs)
     sets = None if forecast.sets is None else summarise_sets(forecast.sets)
+    beside = forecast.beside
+    measured = None if beside is None else summarise_measured(beside, forecast.level)
     outside = _out_of_range(forecast.rows)
     summary: FamilySummary = {
         "kind": "forecast",
@@ -88,6 +92,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
             *([forecast.abstention] if forecast.abstention else []),
             *(use.sentence for use in forecast.uses),
             *family_verdict(advice, member_rows, sets, forecast.threshold),
+            *([measured["sentence"]] if measured is not None else []),
             *known_outcomes.sentences(forecast.rows, warm, forecast.suite),
             *_evidence(forecast),
         ],
@@ -100,6 +105,10 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
         "notes": [*forecaster.training.notes, *forecast.unused],
         "warnings": [*dict.fromkeys([*forecast.warnings, *forecast_warnings(forecast)])],
     }
+    if measured is not None:
+        summary["measured"] = measured
+    if forecast.depth is not None:
+        summary["layers"] = pair_layers(forecast.depth)
     if sets is not None:
         summary["sets"] = sets
     if forecast.strengths is not None:

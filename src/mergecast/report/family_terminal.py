@@ -9,6 +9,8 @@ from operator import itemgetter
 from mergecast.errors import UsageError
 from mergecast.forecast.recommend import DO_NOT_MERGE, MERGE, NO_ADVICE, NO_FORECAST
 from mergecast.forecast.rows import ABSTAINED
+from mergecast.report.depth_panels import depth_parts
+from mergecast.report.measured_summary import measured_parts
 from mergecast.report.model import FamilySummary, MemberRow, PairAdvice
 from mergecast.report.reasons import in_words
 from mergecast.report.set_terminal import set_parts
@@ -50,8 +52,12 @@ def forecast_parts(
     advice = {(one["left"], one["right"]): one for one in summary["pairs"]}
     for pair in rows if verbose else asked:
         yield from _details(advice[pair], rows[pair])
+    if asked:
+        yield from depth_parts(summary, asked)
     if not asked and not verbose:
         yield from _overview(summary, rows)
+    if "measured" in summary and not asked:
+        yield from measured_parts(summary["measured"])
     if "sets" in summary:
         yield from set_parts(summary["sets"])
     if "strengths" in summary:

@@ -9,6 +9,8 @@ from typing import Any
 
 from mergecast.forecast.recommend import MERGE
 from mergecast.report import plots
+from mergecast.report.beside_panels import beside_panels
+from mergecast.report.depth_panels import DEPTH_IS, depth_panel, shown_pairs
 from mergecast.report.model import FamilySummary, RunSummary, Summary
 from mergecast.report.reasons import in_words
 from mergecast.report.set_model import StrengthCurve
@@ -55,6 +57,8 @@ def render_html(summary: Summary) -> str:
         most_labels=_MOST_LABELS,
         least_gain=LEAST_GAIN,
         entries=pair_entries(summary),
+        side=plots.SIDE,
+        margin=plots.MARGIN,
         **pictures,
     )
     return text + "\n"
@@ -89,8 +93,6 @@ def _of_run(summary: RunSummary) -> dict[str, Any]:
             one for method in methods for one in _heatmaps(entries, method, pairs, method)
         ],
         "scale": plots.scale(pairs),
-        "side": plots.SIDE,
-        "margin": plots.MARGIN,
         "advice": summary["pairs"],
     }
 
@@ -113,12 +115,17 @@ def _of_forecast(summary: FamilySummary) -> dict[str, Any]:
     curves = [
         strength_panel(one, up, default.get((one["method"], *one["members"]))) for one in drawn
     ]
+    drawn_layers = shown_pairs(summary)
     return {
         "heatmaps": maps,
         "curves": curves,
         "strengths_are": STRENGTHS_ARE,
         "scale": plots.scale(domain),
         "advice": ranked,
+        **beside_panels(summary),
+        "depth_pairs": drawn_layers,
+        "depth": [depth_panel(one) for one in drawn_layers],
+        "depth_is": DEPTH_IS,
         "names": sorted({name for one in entries for name in (one["left"], one["right"])}),
     }
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import chain, groupby
 
+from mergecast.report.depth_panels import depth_parts
 from mergecast.report.family_terminal import forecast_parts
 from mergecast.report.model import Summary
 from mergecast.report.run_terminal import run_parts
@@ -17,7 +18,8 @@ def render_markdown(summary: Summary) -> str:
     """A summary (`summarise_run`, `summarise_forecast`) as Markdown: what the terminal shows."""
     if summary["kind"] == "run":
         return as_markdown("Forecast, and what the merges did", run_parts(summary))
-    return as_markdown(summary["headline"], forecast_parts(summary))
+    parts = chain(forecast_parts(summary), depth_parts(summary))
+    return as_markdown(summary["headline"], parts)
 
 
 def as_markdown(title: str, parts: Iterable[Table | str]) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
+from mergecast.report.depth_model import PairLayers
+from mergecast.report.measured_model import MeasuredSummary
 from mergecast.report.set_model import BestStrength, SetSummary, StrengthCurve
 
 #: A finite number, or None where it is missing, undefined or infinite.
@@ -231,9 +233,10 @@ class RunSummary(_Summary):
 
 
 class FamilySummary(_Summary):
-    """All that a forecast of new models says; nothing is measured.
+    """All that a forecast of new models says.
 
-    `next` is the command that makes the best merge, "" where there is none.
+    `next` is the command that makes the best merge, "" where there is none; `measured` is there
+    where measured pairs were given.
     """
 
     kind: Literal["forecast"]
@@ -243,6 +246,9 @@ class FamilySummary(_Summary):
     methods: list[FamilyMethod]
     # Metric to the number of pairs in which it lies outside the training range.
     out_of_range: dict[str, int]
+    measured: NotRequired[MeasuredSummary]
+    # Of files alone; every pair.
+    layers: NotRequired[list[PairLayers]]
     sets: NotRequired[SetSummary]
     # By size of set, the best first; and what the first of them keep over strength.
     strengths: NotRequired[list[BestStrength]]

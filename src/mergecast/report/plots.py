@@ -19,7 +19,7 @@ from mergecast.report.views import PairEntry
 Domain: TypeAlias = tuple[float, float]
 
 SIDE = 260.0
-MARGIN = 34.0
+MARGIN = 40.0
 _CELL_BOX = 240.0
 #: The size of a map's numbers that are still read, and how much of a cell four digits take.
 _SMALLEST, _OF_A_CELL = 6.0, 0.3
@@ -38,8 +38,8 @@ _VIRIDIS = [
 ]
 
 
-def scatter(rows: list[MemberRow], domain: Domain) -> dict[str, Any]:
-    """One method's members: forecast on x, measured on y, the interval upright at x.
+def scatter(rows: list[MemberRow], domain: Domain, *, by_method: bool = False) -> dict[str, Any]:
+    """Members: forecast on x, measured on y, the interval upright at x.
 
     Parameters
     ----------
@@ -47,6 +47,8 @@ def scatter(rows: list[MemberRow], domain: Domain) -> dict[str, Any]:
         Of a summary; those without forecast or outcome are counted in `n_left_out`.
     domain : Domain
         Of both axes.
+    by_method : bool
+        Labels say the method.
 
     Returns
     -------
@@ -59,12 +61,13 @@ def scatter(rows: list[MemberRow], domain: Domain) -> dict[str, Any]:
         if row["predicted"] is None or row["measured"] is None:
             continue
         x = _along(row["predicted"], domain)
+        by = f" by {row['method']}" if by_method else ""
         points.append(
             {
                 "x": _short(x),
                 "y": _short(_up(row["measured"], domain)),
                 "inside": row["inside"],
-                "label": f"{row['member']} in {row['left']} + {row['right']}: "
+                "label": f"{row['member']} in {row['left']} + {row['right']}{by}: "
                 f"forecast {row['predicted']:.3f}, measured {row['measured']:.3f}",
             }
         )
