@@ -18,6 +18,7 @@ _PAGES = {
     "architecture.md": "ARCHITECTURE.md",
     "contributing.md": "CONTRIBUTING.md",
     "changelog.md": "CHANGELOG.md",
+    "examples.md": "examples/README.md",
 }
 _LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
 
@@ -26,7 +27,7 @@ def on_files(files: Files, config: Any) -> Files:
     """Add them."""
     for page, source in _PAGES.items():
         text = (_ROOT / source).read_text(encoding="utf-8")
-        files.append(File.generated(config, page, content=_relinked(text)))
+        files.append(File.generated(config, page, content=_relinked(text, Path(source).parent)))
     files.append(File.generated(config, "reference.md", content=_reference()))
     return files
 
@@ -36,12 +37,14 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     return re.sub(r"\[([^\]]+)\]\(\.\./[^)]*\)", r"\1", markdown)
 
 
-def _relinked(text: str) -> str:
-    """Links as they are from the site's root."""
+def _relinked(text: str, folder: Path) -> str:
+    """Links of a page in a folder of the repository, as they are from the site's root."""
     pages = {source: page for page, source in _PAGES.items()}
 
     def target(found: re.Match[str]) -> str:
         path, anchor = found[1], found[2] or ""
+        if folder != Path():  # what lies beside it is no page, and is named
+            return f"](../{folder.as_posix()}/{path}{anchor})"
         path = pages.get(path, path.removeprefix("docs/"))
         return f"]({path}{anchor})"
 

@@ -338,7 +338,11 @@ def test_one_screen_says_how_to_merge_each_pair(forecaster, make_suite):
     assert f"t00 + t01 {best['advice']}" in " ".join(lines[3].split())
     assert f"{best['lower']:.3f} to " in lines[3]
     assert lines[-1] == "… 9 more rows"
-    assert "<table" in forecast._repr_html_()
+    page = forecast._repr_html_()
+    assert "<table" in page
+    assert "t00 + t01" in page
+    forecast.pairs.loc[0, "left"] = forecast.rows.loc[0, "left"] = "<script>"
+    assert "<script>" not in forecast._repr_html_()
 
 
 def test_a_pair_without_a_forecast_is_on_the_screen_too(forecaster, new_pairs):

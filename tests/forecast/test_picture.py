@@ -35,6 +35,10 @@ def test_without_curves_there_is_the_map_alone():
     assert len([one for one in case.forecast().plot().axes if one.images]) == 1
 
 
+def test_a_notebook_shows_it(forecast):
+    assert forecast.plot()._repr_png_().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize(
     ("name", "begins"), [("p.png", b"\x89PNG"), ("p.svg", b"<?xml"), ("p.pdf", b"%PDF")]
 )
@@ -53,6 +57,7 @@ def test_what_cannot_be_drawn_or_written_is_said(forecast, tmp_path, monkeypatch
     empty.rows["retention"] = np.nan
     with pytest.raises(UsageError, match="no pair has a forecast"):
         empty.plot()
+    monkeypatch.delitem(sys.modules, "mergecast.forecast.figure", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(UsageError, match=r"needs matplotlib; install mergecast\[plot\]"):
         forecast.plot()

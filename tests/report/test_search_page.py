@@ -9,10 +9,11 @@ import yaml
 from search_page_case import found_search
 from test_html import HOSTILE, Page
 
+from mergecast.display.notebook import as_html
 from mergecast.report.model_card import model_card
 from mergecast.report.search_page import path_curve, render_search_page
-from mergecast.report.search_terminal import search_parts
 from mergecast.report.table import Table
+from mergecast.search.shown import search_parts
 
 
 @pytest.fixture
@@ -48,6 +49,15 @@ def test_names_are_text_on_the_page_and_in_the_card(found, name):
     assert name in " ".join(page.text)
     front = yaml.safe_load(model_card(hostile).split("---")[1])
     assert front["base_model"][1] == name
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_are_text_in_a_notebook(found, name):
+    found["kept"][0]["model"] = found["tried"][0]["members"] = name
+    page = Page(as_html(search_parts(found)))
+    assert not page.all("script")
+    assert name in " ".join(page.text)
+    assert "What each model keeps of its own score" in " ".join(page.text)
 
 
 def test_without_a_verification_the_scorer_is_named(found):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mergecast.display.notebook import as_html
 from mergecast.errors import UsageError
 from mergecast.evidence.metric import METRICS, MetricSpec
 from mergecast.forecast.rows import ROW_KEYS, member_rows
@@ -83,6 +84,9 @@ class Explanation:
     def __repr__(self) -> str:
         facts = [f"{key}: {value}" for key, value in self.facts.items()]
         return as_text([f"{self.name} ({self.kind})", self.meaning, *facts], self.suites)
+
+    def _repr_html_(self) -> str:
+        return as_html(self.parts)
 
 
 def explain(name: str) -> Explanation:

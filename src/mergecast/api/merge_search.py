@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from mergecast.display.notebook import as_html
 from mergecast.errors import UndefinedError
 from mergecast.evidence.session import Session
 from mergecast.merging.recipe import STRENGTH, Recipe
@@ -81,6 +82,9 @@ class TunedMerge:
     def __repr__(self) -> str:
         shown = self.steps[["sought", STRENGTH, "mean", "worst"]]
         return as_text([f"Chosen: {self.recipe}"], shown, notes=[self._sentence])
+
+    def _repr_html_(self) -> str:
+        return as_html([f"Chosen: {self.recipe}", *self.parts])
 
     @property
     def _sentence(self) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mergecast.api.inputs import Tasks, open_family, open_tasks
+from mergecast.display.notebook import as_html
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import CALIBRATION, MergeSettings, ProbeSettings
@@ -22,7 +23,7 @@ from mergecast.report.table import Table, number
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.workers import Workers
 from mergecast.tables.plain import records
-from mergecast.tables.show import as_html, as_text
+from mergecast.tables.show import as_text
 from mergecast.typing import Names
 
 #: Of a normal distribution's middle 90 %.
@@ -84,7 +85,7 @@ class MergeForecast:
         return as_text([self.sentence], self.kept)
 
     def _repr_html_(self) -> str:
-        return as_html([self.sentence], self.kept)
+        return as_html(self.parts)
 
 
 def forecast_merge(

@@ -145,8 +145,8 @@ def command(
     if json:
         print_json(found.to_dict())
     else:
-        from mergecast.report.search_terminal import search_parts
         from mergecast.report.table import open_console, show
+        from mergecast.search.shown import search_parts
 
         show(open_console(), search_parts(found.to_dict()))
         if found.out is not None:

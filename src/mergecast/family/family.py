@@ -230,10 +230,14 @@ class Family:
         return block
 
     def __repr__(self) -> str:
-        return as_text(f"Family of {self.size} models", self._overview())
+        return as_text(self._title, self._overview())
 
     def _repr_html_(self) -> str:
-        return as_html(self._overview())
+        return as_html(self._title, self._overview())
+
+    @property
+    def _title(self) -> str:
+        return f"Family of {self.size} models"
 
     def _overview(self) -> list[Part]:
         return overview(self.base, self.names, self.alignment, self.refused)

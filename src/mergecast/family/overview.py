@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from textwrap import fill
 from typing import TypeAlias
 
 from mergecast.checkpoints.checkpoint import Checkpoint
+from mergecast.display import notebook
+from mergecast.display.table import Table
 from mergecast.errors import MergecastError
 from mergecast.family.alignment import Alignment
 
@@ -47,13 +48,10 @@ def as_text(title: str, parts: Sequence[Part]) -> str:
     return "\n".join(lines)
 
 
-def as_html(parts: Sequence[Part]) -> str:
-    """The overview as a table."""
-    rows = [
-        f"<tr><th>{name}</th><td>{'<br>'.join(map(escape, (count, *_shown(items))))}</td></tr>"
-        for name, count, items in parts
-    ]
-    return f"<table>{''.join(rows)}</table>"
+def as_html(title: str, parts: Sequence[Part]) -> str:
+    """The overview as a table for a notebook."""
+    rows = [[name, "\n".join((count, *_shown(items)))] for name, count, items in parts]
+    return notebook.as_html([Table(title, ["", ""], rows, keys=2)])
 
 
 def _shown(items: Sequence[str]) -> list[str]:

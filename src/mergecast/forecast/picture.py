@@ -42,7 +42,7 @@ def draw(rows: pd.DataFrame, pairs: pd.DataFrame, curves: pd.DataFrame | None) -
         matplotlib is not installed, or no pair has a forecast.
     """
     try:
-        from matplotlib.figure import Figure
+        from mergecast.forecast.figure import ShownFigure
     except ImportError as error:
         raise UsageError(
             "plot", "needs matplotlib", "install mergecast[plot], or look at --report"
@@ -52,7 +52,7 @@ def draw(rows: pd.DataFrame, pairs: pd.DataFrame, curves: pd.DataFrame | None) -
     if best.empty:
         raise UsageError("plot", "no pair has a forecast", "see why: print the forecast")
     panels = 1 if curves is None else 2
-    figure = Figure(figsize=(_WIDTH * panels, _HEIGHT), layout="constrained")
+    figure = ShownFigure(figsize=(_WIDTH * panels, _HEIGHT), layout="constrained")
     axes = figure.subplots(1, panels, squeeze=False)[0]
     _map(axes[0], best)
     if curves is not None:

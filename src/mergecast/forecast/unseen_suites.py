@@ -20,7 +20,7 @@ from mergecast.runtime.progress import Progress, Silent
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable
 from mergecast.tables.plain import records
-from mergecast.tables.show import as_text
+from mergecast.tables.show import as_html, as_text
 
 #: What stands beside a forecaster, as the metric is, nothing fitted: the first that is there.
 AS_THEY_ARE: Mapping[str, tuple[str, ...]] = {
@@ -32,6 +32,8 @@ AS_THEY_ARE: Mapping[str, tuple[str, ...]] = {
     "retention alone": (*LABELLED, *UNLABELLED),
 }
 FORECASTER = "forecaster"
+# Rows in a notebook: as many as an evaluation shows of its predictors.
+_SHOWN = 16
 CONSTANT = "constant of the others"
 COLUMNS = [
     "suite",
@@ -83,6 +85,9 @@ class SuiteScores:
 
     def __repr__(self) -> str:
         return as_text(["Forecasts of suites, means over methods"], self.overview())
+
+    def _repr_html_(self) -> str:
+        return as_html(["Forecasts of suites, means over methods"], self.overview(), rows=_SHOWN)
 
     def overview(self) -> pd.DataFrame:
         """Means over methods: one row a protocol, tier, suite and predictor."""

@@ -1,108 +1,52 @@
-"""Tables as data, printed on a terminal of any width: no word is broken, what does not fit goes
-below.
+"""Tables printed on a terminal of any width: no word is broken, what does not fit goes below.
+
+What a table is, and what stands in its cells, is `mergecast.display.table`, called by its name here
+as well.
 """
 
 from __future__ import annotations
 
 import re
-import textwrap
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from mergecast.display.table import (
+    MISSING,
+    Column,
+    Parts,
+    Row,
+    Table,
+    decimals,
+    frame_table,
+    number,
+    percent,
+    wrapped,
+)
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import Console
     from rich.table import Table as RichTable
 
-#: Cells as they are shown, of one or more lines; None draws a line between groups of rows.
-Row: TypeAlias = Sequence[str] | None
-
-MISSING = "–"
+__all__ = [
+    "MISSING",
+    "Column",
+    "Parts",
+    "Row",
+    "Table",
+    "blocks",
+    "decimals",
+    "frame_table",
+    "number",
+    "open_console",
+    "percent",
+    "show",
+    "wrapped",
+]
 
 # Between two columns; the narrow one where it saves a second block.
 _GAPS = (2, 1)
 # Below this no table can be read; a narrower terminal breaks its lines itself.
 _MIN_WIDTH = 40
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table as it is shown.
-
-    Attributes
-    ----------
-    title : str
-    headings : Sequence[str]
-        One a column; broken at spaces and after underscores to be as narrow as its cells.
-    rows : Sequence[Row]
-        Without any, nothing is printed.
-    keys : int
-        The first so many columns name the row: left-aligned, and in every block of columns.
-    caption : str
-        One or more lines below.
-    """
-
-    title: str
-    headings: Sequence[str]
-    rows: Sequence[Row]
-    keys: int = 1
-    caption: str = ""
-
-
-#: What a command prints, in order: tables, and sentences between them.
-Parts: TypeAlias = Iterable[Table | str]
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a data frame that is shown.
-
-    Attributes
-    ----------
-    key : str
-        Its name in the frame.
-    heading : str
-    show : Callable[[Any], str]
-        Value to cell.
-    """
-
-    key: str
-    heading: str
-    show: Callable[[Any], str] = str
-
-
-def frame_table(
-    title: str, frame: pd.DataFrame, columns: Sequence[Column], keys: int = 1, caption: str = ""
-) -> Table:
-    """The rows of a data frame, some of its columns."""
-    rows = [[c.show(row[c.key]) for c in columns] for row in frame.to_dict("records")]
-    return Table(title, [c.heading for c in columns], rows, keys, caption)
-
-
-def number(value: float | None, digits: int = 3, signed: bool = False) -> str:
-    """A number as people read it; what is undefined (None, NaN) is a dash, never 0."""
-    if value is None or value != value:
-        return MISSING
-    # Adding 0.0 turns the negative zero that rounding leaves into 0; a sign asked for stays.
-    text = f"{value:+.{digits}f}" if signed else f"{round(value, digits) + 0.0:.{digits}f}"
-    return text.replace("-", "−")
-
-
-def percent(value: float | None, digits: int = 0) -> str:
-    """A share in percent; a dash where it is undefined."""
-    return MISSING if value is None or value != value else f"{value:.{digits}%}"
-
-
-def decimals(digits: int, signed: bool = False) -> Callable[[Any], str]:
-    """`number` with so many digits, for a `Column`."""
-    return lambda value: number(value, digits, signed)
-
-
-def wrapped(text: str, width: int = 40) -> str:
-    """A long cell in several lines, broken at spaces only."""
-    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
-    return "\n".join(lines)
 
 
 def open_console() -> Console:

@@ -108,7 +108,8 @@ class Workers:
             raise ResourceError(
                 "a worker process",
                 "ended without a result (killed, or out of memory)",
-                "run again to continue; use fewer workers if memory is short",
+                "run again to continue; use fewer workers if memory is short, and in a script call "
+                "mergecast under `if __name__ == '__main__':`, since workers import the script",
             ) from error
 
     def _stop(self) -> None:

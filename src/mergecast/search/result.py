@@ -10,8 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from mergecast.display.notebook import as_html
 from mergecast.search.candidates import Candidate
 from mergecast.search.objective import EVERY, Objective
+from mergecast.search.shown import search_parts
 from mergecast.search.verify import Verified
 from mergecast.tables.plain import records
 from mergecast.tables.sets import join_members
@@ -206,6 +208,10 @@ class SearchResult:
     def __repr__(self) -> str:
         shown = self.tried[["members", "recipe", "forecast", "measured", "samples"]]
         return as_text(self.verdict, shown, rows=_SHOWN, notes=[self.ended, *self.warnings])
+
+    def _repr_html_(self) -> str:
+        warnings = [f"warning: {text}" for text in (*self.left_out, *self.warnings)]
+        return as_html([*search_parts(self.to_dict()), *warnings])
 
 
 def joined(candidate: Candidate) -> dict[str, str]:

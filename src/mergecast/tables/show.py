@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from textwrap import fill, shorten
 
+import numpy as np
 import pandas as pd
+
+from mergecast.display import notebook
+from mergecast.display.table import MISSING, Table
 
 _WIDTH = 100
 _CELL = 24
@@ -37,7 +40,7 @@ def as_text(
     head = [fill(line, _WIDTH) for line in lines]
     shown = frame.iloc[:rows, :columns]
     table = shown.to_string(
-        index=False, max_colwidth=_CELL, line_width=_WIDTH, float_format=_number, na_rep="–"
+        index=False, max_colwidth=_CELL, line_width=_WIDTH, float_format=_number, na_rep=MISSING
     )
     tail = [fill(note, _WIDTH, subsequent_indent="  ") for note in _short(notes)]
     return "\n".join([*head, table, *_more(frame, rows, columns), *tail])
@@ -51,13 +54,22 @@ def as_html(
     notes: Sequence[str] = (),
 ) -> str:
     """The same as HTML; names stand as text, whatever is in them."""
-    shown = frame.iloc[:rows, :columns]
-    table = shown.to_html(index=False, float_format=_number, na_rep="–", border=0)
-    head, tail = (
-        "".join(f"<p>{escape(line)}</p>" for line in part)
-        for part in (lines, [*_more(frame, rows, columns), *_short(notes)])
-    )
-    return f"{head}{table}{tail}"
+    table = _as_table(frame.iloc[:rows, :columns])
+    return notebook.as_html([*lines, table, *_more(frame, rows, columns), *_short(notes)])
+
+
+def _as_table(frame: pd.DataFrame) -> Table:
+    """The rows as they are shown; what names them are the columns before the first numbers."""
+    numbers = [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
+    keys = numbers.index(True) if True in numbers else len(numbers)
+    rows = [[_cell(value) for value in row] for row in frame.itertuples(index=False, name=None)]
+    return Table("", [str(name) for name in frame.columns], rows, keys)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float | np.floating):
+        return MISSING if np.isnan(value) else _number(float(value))
+    return MISSING if value is None or value is pd.NA else str(value)
 
 
 def _short(notes: Sequence[str]) -> list[str]:

@@ -1,11 +1,11 @@
-"""What `mergecast search` prints: the verdict, what is kept, and the best of what was tried."""
+"""What is shown of a search: the verdict, what is kept, and the best of what was tried."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from mergecast.report.table import Table, number, wrapped
+from mergecast.display.table import MISSING, Table, number, wrapped
 
 _SHOWN = 5
 #: Characters of a line of a recipe.
@@ -16,7 +16,7 @@ def search_parts(found: Mapping[str, Any]) -> list[Table | str]:
     """A search, as `SearchResult.to_dict` gives it, as tables and sentences in order."""
     kept: list[list[str] | None] = []
     for one in found["kept"]:
-        interval = "–"
+        interval = MISSING
         if "lower" in one:
             interval = f"{number(one['lower'])} to {number(one['upper'])}"
         kept.append([one["model"], number(one["forecast"]), number(one.get("kept")), interval])

@@ -1,0 +1,1 @@
+"""Tables and sentences as data, and as HTML for a notebook."""
