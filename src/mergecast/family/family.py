@@ -19,8 +19,10 @@ from mergecast.family.ties import tied_as
 from mergecast.family.vocabulary import Vocabulary, by_token, check_mode, new_tokens
 from mergecast.typing import Array, Names, listed
 
-#: Fine-tuned models as people have them: one path, several, or label to path.
-Models: TypeAlias = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
+#: Fine-tuned models as people have them: one path, several, or label to path, or to what is open.
+Models: TypeAlias = (
+    str | Path | Sequence[str | Path] | Mapping[str, str | Path] | Mapping[str, Checkpoint]
+)
 
 
 class Family:
@@ -73,7 +75,7 @@ class Family:
         base : str, Path or Checkpoint
             The base model.
         models : str, Path, sequence of them or mapping
-            Paths, labelled by file or folder name; or label to path.
+            Paths, labelled by file or folder name; or label to path, or to an open `Checkpoint`.
         private : str or sequence of str
             Glob patterns of parameters that belong to tasks (heads); a string is one pattern.
         strict : bool
@@ -120,7 +122,8 @@ class Family:
             if "+" in label:
                 raise UsageError(f"model label {label!r}", "contains '+'", "rename it")
             try:
-                raw[label] = tied_as(base, named_as(base, Checkpoint.open(path, base=base)))
+                model = path if isinstance(path, Checkpoint) else Checkpoint.open(path, base=base)
+                raw[label] = tied_as(base, named_as(base, model))
                 opened[label] = by_token(base, raw[label]) if vocabulary else raw[label]
                 _refuse(base, opened[label], private, strict)
             except (CheckpointError, FamilyError) as error:
