@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mergecast.api.one_merge import forecast_merge
     from mergecast.api.outcomes import outcomes
     from mergecast.api.reports import report
+    from mergecast.api.retention_monitor import RetentionMonitor
     from mergecast.api.search import search
     from mergecast.api.task_files import check_tasks, draft_tasks
     from mergecast.api.tuning import tune_merge
@@ -71,6 +72,7 @@ _HOMES = {
     "PREDICTORS": "mergecast.forecast.estimators.predictors",
     "PairTable": "mergecast.tables.pairs",
     "Recipe": "mergecast.merging",
+    "RetentionMonitor": "mergecast.api.retention_monitor",
     "SUITES": "mergecast.suites.suite",
     "Samples": "mergecast.tasks.task",
     "SearchResult": "mergecast.search.result",
@@ -126,6 +128,7 @@ __all__ = [
     "OutcomeTable",
     "PairTable",
     "Recipe",
+    "RetentionMonitor",
     "Samples",
     "SearchResult",
     "Task",

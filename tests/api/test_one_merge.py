@@ -14,7 +14,7 @@ from mergecast.cli.main import run
 from mergecast.errors import UsageError
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import ProbeSettings
-from mergecast.search import merged
+from mergecast.search import scores
 from mergecast.suites.evaluate import merged_state
 from mergecast.tasks.task import Samples
 from mergecast.testing.tiny import TinyTask, tiny_family, tiny_tasks
@@ -73,13 +73,13 @@ def test_values_by_parameter_take_part(tmp_path):
 
 
 def test_no_more_samples_are_answered_than_are_asked_for(tmp_path, monkeypatch):
-    answered, real = [], merged.measure
+    answered, real = [], scores.measure
 
     def counted(probe, samples, *more):
         answered.append(len(samples))
         return real(probe, samples, *more)
 
-    monkeypatch.setattr(merged, "measure", counted)
+    monkeypatch.setattr(scores, "measure", counted)
     given = {"tasks": tiny_tasks(), "calibration": 30}
     mc.forecast_merge(tiny_family(tmp_path), recipe="ties", **given)
     assert answered == [30] * 6  # every model's own, and the merge's on every model's

@@ -17,6 +17,7 @@ from mergecast.search import merged as merged_module
 from mergecast.search.candidates import Candidate
 from mergecast.search.samples import parts_of
 from mergecast.suites.evaluate import evaluate_merge
+from mergecast.tasks.measure import measure
 from mergecast.testing.tiny import tiny_family, tiny_tasks
 
 
@@ -33,7 +34,7 @@ def test_a_search_finds_a_merge_and_verifies_it_on_test_samples(family, tmp_path
     session_kept = {}
     with merged_module.Session(family, tiny_tasks()) as session:
         scores = evaluate_merge(session, found.members, found.chosen.recipe)
-        own = {x: merged_module.measure(session.load(x), session.test_samples(x)) for x in "abc"}
+        own = {x: measure(session.load(x), session.test_samples(x)) for x in "abc"}
         for label in found.members:
             session_kept[label] = scores[label]["values"]["score"] / own[label].values["score"]
         parts = parts_of(session)

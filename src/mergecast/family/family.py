@@ -21,8 +21,10 @@ from mergecast.family.ties import tied_as
 from mergecast.family.vocabulary import Vocabulary, by_token, check_mode, new_tokens
 from mergecast.typing import Array, Names, listed
 
-#: Fine-tuned models as people have them: one path, several, or label to path.
-Models: TypeAlias = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
+#: Fine-tuned models as people have them: one path, several, or label to path, or to what is open.
+Models: TypeAlias = (
+    str | Path | Sequence[str | Path] | Mapping[str, str | Path] | Mapping[str, Checkpoint]
+)
 
 
 class Family:
@@ -76,7 +78,7 @@ class Family:
         base : str, Path or Checkpoint
             The base model.
         models : str, Path, sequence of them or mapping
-            Paths, labelled by file or folder name; or label to path.
+            Paths, labelled by file or folder name; or label to path, or to an open `Checkpoint`.
         private : str or sequence of str
             Glob patterns of parameters that belong to tasks (heads); a string is one pattern.
         strict : bool
@@ -128,7 +130,8 @@ class Family:
             if label in ahead:
                 continue
             try:
-                raw[label], opened[label] = rules.model(base, read(path, base))
+                model = path if isinstance(path, Checkpoint) else read(path, base)
+                raw[label], opened[label] = rules.model(base, model)
             except (CheckpointError, FamilyError) as error:
                 if on_error == "raise":
                     raise
@@ -243,8 +246,8 @@ class Family:
         return overview(self.base, self.names, self.alignment, self.refused)
 
 
-def paths_of(models: Models) -> Mapping[str, str | Path]:
-    """Models as people give them, as label to path.
+def paths_of(models: Models) -> Mapping[str, str | Path | Checkpoint]:
+    """Models as people give them, as label to path, or to what was opened.
 
     Raises
     ------
@@ -278,7 +281,7 @@ class _Rules:
 
 
 def _refused_ahead(
-    base: str | Path | Checkpoint, paths: Mapping[str, str | Path], rules: _Rules
+    base: str | Path | Checkpoint, paths: Mapping[str, str | Path | Checkpoint], rules: _Rules
 ) -> dict[str, FamilyError]:
     """Models that are none of the base by headers alone, before gigabytes are fetched for it.
 
@@ -294,7 +297,8 @@ def _refused_ahead(
         return refused
     for label, path in paths.items():
         try:
-            rules.model(plain, open_headers(path, plain))
+            model = path if isinstance(path, Checkpoint) else open_headers(path, plain)
+            rules.model(plain, model)
         except FamilyError as error:
             refused[label] = error
         except CheckpointError:

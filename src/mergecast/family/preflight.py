@@ -158,17 +158,23 @@ def check(
 
 def _any_unfetched(base: str | Path, models: Models) -> bool:
     """Whether a model of the hub is not here; a name that the hub does not know is no such."""
-    for path in (base, *paths_of(models).values()):
+    for path in _places(base, models):
         with suppress(CheckpointError):
             if is_unfetched(path):
                 return True
     return False
 
 
+def _places(base: str | Path, models: Models) -> list[str | Path]:
+    """Where base and models are, those left out that are open already."""
+    given = (base, *paths_of(models).values())
+    return [path for path in given if not isinstance(path, Checkpoint)]
+
+
 def _not_compared(base: str | Path, models: Models) -> Finding:
     """What says that headers alone were read, and what the rest would take."""
     waiting = 0
-    for path in (base, *paths_of(models).values()):
+    for path in _places(base, models):
         with suppress(CheckpointError):  # which a finding of its own says
             waiting += unfetched_bytes(path)
     more = f"; {waiting / 1e9:,.3g} GB of them are on the hub and not here" if waiting else ""

@@ -9,7 +9,6 @@ from functools import cached_property
 
 import numpy as np
 from torch import Tensor
-from torch.nn import functional
 
 from mergecast.errors import FamilyError, UndefinedError, UsageError
 from mergecast.evidence.session import Session
@@ -19,12 +18,16 @@ from mergecast.runtime.workers import Workers
 from mergecast.search.candidates import Candidate
 from mergecast.search.judge import Seen, expected_variance, levels
 from mergecast.search.samples import Parts, part, parts_of
+from mergecast.search.scores import sample_scores
 from mergecast.suites.evaluate import merged_state, outcome_spec, outcome_stage, single_stage
-from mergecast.tasks.measure import measure
 from mergecast.tasks.task import Samples
 from mergecast.typing import Floats
 
-LOOK = Stage("look", 1, modules=("mergecast.search.merged", "mergecast.search.samples"))
+LOOK = Stage(
+    "look",
+    1,
+    modules=("mergecast.search.merged", "mergecast.search.samples", "mergecast.search.scores"),
+)
 #: Samples that making a merge counts as, a member: fixed, so that a search does not depend on how
 #: fast a machine is.
 _MERGE = 20.0
@@ -227,18 +230,7 @@ class _Bench:
         Raises UndefinedError where there is none.
         """
         batch, probe = self._session.settings.batch_size, self._session.probe(label)
-        if own is not None:
-            return _similar(own, probe.logits(state, samples, batch).double())
-        probe.load(state)
-        found = measure(probe, samples, batch)
-        if "score" in found.missing:
-            raise UndefinedError(f"model {label!r}", f"has no score: {found.missing['score']}")
-        return list(found.samples)
-
-
-def _similar(own: Tensor, here: Tensor) -> list[float]:
-    similar: list[float] = functional.cosine_similarity(own, here, dim=-1).clamp(0, 1).tolist()
-    return similar
+        return sample_scores(probe, label, state, samples, batch, own)
 
 
 _BENCHES: dict[bytes, _Bench] = {}

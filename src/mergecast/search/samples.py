@@ -9,7 +9,7 @@ import torch
 
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.evidence.session import Session
-from mergecast.tasks.scores import IGNORED
+from mergecast.search.scores import own_answers
 from mergecast.tasks.task import Samples, Task
 
 #: Samples of a task that a search looks at, and that it verifies on, at most.
@@ -102,20 +102,9 @@ def _parts(session: Session, label: str, most: int | None) -> Parts:
     classes = task.outputs == "classes"
     labelled = classes and first.labels is not None and last.labels is not None
     if classes and not labelled:
-        first, last = (_own_answers(session, label, some) for some in (first, last))
+        probe, batch = session.load(label), session.settings.batch_size
+        first, last = (own_answers(probe, some, batch) for some in (first, last))
     return Parts(first, last, from_test, labelled)
-
-
-def _own_answers(session: Session, label: str, samples: Samples) -> Samples:
-    """The samples with the model's own answers as their labels."""
-    probe = session.load(label)
-    batch = session.settings.batch_size
-    answers = torch.cat([probe.forward(one).cpu().argmax(dim=-1) for one in samples.batches(batch)])
-    if answers.dim() == 2:
-        tokens = samples.tokens(answers.shape[1], decoder=probe.has_encoder_and_decoder)
-        if tokens is not None:
-            answers = answers.masked_fill(~tokens, IGNORED)
-    return Samples(samples.inputs, answers, samples.ids)
 
 
 def part(samples: Samples, first: int, last: int) -> Samples:
