@@ -12,7 +12,8 @@ from typing import Literal, ParamSpec, TypeVar
 from mergecast.api.inputs import Tasks, open_family, open_tasks
 from mergecast.errors import UsageError
 from mergecast.evidence import MergeSettings, ProbeSettings, Session, wanted
-from mergecast.family.family import Family, Models
+from mergecast.family.family import Family
+from mergecast.family.models import Models
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.typing import Names, listed
 

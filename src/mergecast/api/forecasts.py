@@ -14,7 +14,8 @@ from mergecast.api.known_merges import MeasuredLike, known_merges
 from mergecast.api.strengths import forecast_strengths
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.evidence.weights.depth import depth_table
-from mergecast.family.family import Family, Models
+from mergecast.family.family import Family
+from mergecast.family.models import Models
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.recommend import without_advice
 from mergecast.forecast.result import Forecast

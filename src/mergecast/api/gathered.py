@@ -10,8 +10,9 @@ from mergecast.api.inputs import Tasks, log_refused
 from mergecast.api.metrics import Measurement, measure
 from mergecast.errors import FamilyError
 from mergecast.evidence import wanted, with_companions
-from mergecast.family.family import Family, Models
+from mergecast.family.family import Family
 from mergecast.family.findings import NO_MODEL
+from mergecast.family.models import Models
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.result import Forecast
 from mergecast.merging.recipe import Recipe

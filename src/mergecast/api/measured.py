@@ -13,8 +13,9 @@ from mergecast.api.asked import ask
 from mergecast.api.inputs import Tasks
 from mergecast.errors import UsageError
 from mergecast.evidence import MetricSpec, Session
-from mergecast.family.family import Family, Models
+from mergecast.family.family import Family
 from mergecast.family.light import refuse_unusable
+from mergecast.family.models import Models
 from mergecast.runtime.progress import Progress
 from mergecast.suites.merges import Recipes, asked_merges, asked_recipes
 from mergecast.suites.own import Measured, check_tests, measure_merges

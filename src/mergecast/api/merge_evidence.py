@@ -12,7 +12,8 @@ from mergecast.evidence.gradients.fisher import per_sample_gradients
 from mergecast.evidence.inputs.moments import layer_moments
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import ProbeSettings
-from mergecast.family.family import Family, Models
+from mergecast.family.family import Family
+from mergecast.family.models import Models
 from mergecast.merging.evidence import TRANSPOSED
 from mergecast.merging.method import METHODS
 from mergecast.runtime.progress import Progress, Silent

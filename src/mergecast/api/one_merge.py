@@ -16,7 +16,8 @@ from mergecast.display.notebook import as_html
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import CALIBRATION, MergeSettings, ProbeSettings
-from mergecast.family.family import Family, Models
+from mergecast.family.family import Family
+from mergecast.family.models import Models
 from mergecast.forecast.intervals import LEVEL
 from mergecast.merging.recipe import Given, Recipe
 from mergecast.report.table import Table, number

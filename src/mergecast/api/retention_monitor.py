@@ -27,8 +27,8 @@ from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.display.notebook import as_html
 from mergecast.errors import MergecastError, UndefinedError, UsageError
 from mergecast.evidence.settings import ProbeSettings
-from mergecast.family.family import Models
 from mergecast.family.labels import labelled
+from mergecast.family.models import Models
 from mergecast.merging.recipe import Given, Recipe
 from mergecast.runtime.allowance import Allowance
 from mergecast.tables.show import as_text

@@ -19,7 +19,8 @@ from mergecast.checkpoints.folder_writer import refuse_folder
 from mergecast.errors import ResourceError, UsageError
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import CALIBRATION, ProbeSettings
-from mergecast.family.family import Family, Models
+from mergecast.family.family import Family
+from mergecast.family.models import Models
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.workers import Workers

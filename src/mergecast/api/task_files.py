@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from mergecast.api.inputs import load_tasks, log_refused, open_family
 from mergecast.errors import FamilyError, UsageError
-from mergecast.family.family import Family, Models
+from mergecast.family.family import Family
+from mergecast.family.models import Models
 from mergecast.runtime.files import write_text
 from mergecast.typing import Names, listed
 

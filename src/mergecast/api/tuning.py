@@ -11,7 +11,8 @@ from mergecast.api.merge_search import MergeSearch, Objective, TunedMerge
 from mergecast.errors import UsageError
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import MergeSettings, ProbeSettings
-from mergecast.family.family import Family, Models
+from mergecast.family.family import Family
+from mergecast.family.models import Models
 from mergecast.merging.recipe import Given, Recipe
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.typing import Names

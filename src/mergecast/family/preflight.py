@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from mergecast.checkpoints import dtypes
+from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.checkpoints.hub_headers import is_unfetched, unfetched_bytes
 from mergecast.errors import CheckpointError
 from mergecast.family.blocks import ParamBlock
-from mergecast.family.family import Family, Models, paths_of
+from mergecast.family.family import Family
 from mergecast.family.findings import VANISHED_SHARE, Finding, delta_findings
 from mergecast.family.headers import dtype_names, header_findings
+from mergecast.family.models import Models, paths_of
 from mergecast.family.reading import Reading, readings
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.typing import Array, Names
