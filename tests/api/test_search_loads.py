@@ -31,7 +31,7 @@ def test_a_merged_language_model(tmp_path):
 
     base, *models = write_family(tmp_path)
     file, out = tmp_path / "t.yaml", tmp_path / "merged"
-    found = mc.search(base, models, tasks=file, size=2, budget=6, out=out, workers=1)
+    found = mc.search(base, models, tasks=file, size=2, budget=6, out=out, workers=2)
     assert found.out == out
     for label, kept in zip(found.members, found.verified.kept, strict=True):
         samples = load_tasks(file)[label].samples(None, 0, "test")

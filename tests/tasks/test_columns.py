@@ -73,12 +73,22 @@ def test_text_files_of_records_are_read_as_people_write_them(tmp_path):
         ("cut.jsonl", '{"a": 1}\n{"a": '),
         ("numbers.json", "[1, 2]"),
         ("cut.json", '[{"a": 1}, '),
+        ("cut-list.json", "[{]"),
     ],
 )
 def test_a_damaged_text_file_is_named(tmp_path, name, content):
     (tmp_path / name).write_text(content)
     with pytest.raises(UsageError, match=rf"{name}: cannot be read"):
         open_columns(tmp_path / name)
+
+
+@pytest.mark.parametrize(("name", "text"), [("t.csv", "a;b\n1;2\n"), ("t.tsv", "a,b\n1,2\n")])
+def test_other_separators_are_named(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match=r"one column, 'a.b': it seems to be separated by"):
+        open_columns(tmp_path / name)
+    (tmp_path / name).write_text("text\nhello; you | there\n")
+    assert open_columns(tmp_path / name).names == ("text",)
 
 
 def test_unreadable_sources_are_named(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pandas as pd
 import pytest
 import torch
@@ -90,11 +92,15 @@ def test_of_chats_the_answer_is_asked_about(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "data", "message"),
     [
-        ({"ask": ["w1"], "answer": [""]}, {}, "column 'answer': row 0 .* is empty"),
+        ({"ask": ["w1"], "answer": [""]}, {}, "column 'answer': is empty in 1 of the 1 rows"),
         ({"ask": ["w1"], "answer": [3]}, {}, "column 'answer': does not hold text but 3"),
         ({"ask": [3], "answer": ["w1"]}, {}, "column 'ask': does not hold text but 3"),
         ({"ask": [""], "answer": ["w1"]}, {}, "'w1'.*follows from nothing; give a prompt"),
-        ({"ask": ["w1"], "answer": ["w1"]}, {"completion": "ask"}, "no chat with an answer"),
+        (
+            {"ask": ["w1"], "answer": ["w1"]},
+            {"completion": "ask"},
+            "1 of the 1 rows taken are no chats with",
+        ),
         (
             {"ask": [[{"role": "user", "content": "w1"}]], "answer": ["w2"]},
             {},
@@ -158,3 +164,12 @@ def test_a_score_of_classes_needs_classes(tmp_path):
     task = task_of(tmp_path, rows, {"text": "ask"}, **fields)
     with pytest.raises(UsageError, match="of kind embedding, which has no likelihood"):
         task.samples(1, 0)
+
+
+def test_a_task_can_be_sent_to_workers(tmp_path):
+    task = task_of(
+        tmp_path, {"ask": ["w1 "], "answer": ["w2"]}, {"text": "ask", "completion": "answer"}
+    )
+    assert task.kind_name == "next_token"  # which the task keeps
+    again = pickle.loads(pickle.dumps(task))
+    assert torch.equal(again.samples(1, 0).labels, task.samples(1, 0).labels)

@@ -116,3 +116,15 @@ def test_without_labels_one_class_for_all_samples_is_named():
 def test_what_could_not_be_scored_is_not_judged():
     nothing = TaskScore({}, {"score": "not finite"}, 5, 2)
     assert Standing.labelled(nothing, torch.zeros(5, dtype=torch.long), nothing).doubt == ""
+
+
+def test_where_there_is_no_commonest_class_the_base_is_what_counts():
+    labels = torch.zeros(20, 3, dtype=torch.long)  # tokens
+
+    def found(own, base):
+        return Standing.labelled(scored(own), labels, scored(base)).doubt
+
+    assert "its base with its head 0.500" in found([1, 0] * 10, [0, 1] * 10)
+    assert found([1] * 12 + [0] * 8, [0, 1] * 10) == ""
+    assert found([0] * 20, [0] * 20) == "gets none of 20 samples right"
+    assert Standing.labelled(scored([0] * 20), labels).doubt == "gets none of 20 samples right"

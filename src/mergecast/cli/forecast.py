@@ -204,7 +204,8 @@ def command(
 
         show(open_console(), forecast_parts(summary, pairs=pair or (), verbose=verbose))
         if report is not None:
-            print(f"page: {report / 'report.html'}")
+            page = report if report.suffix in {".html", ".htm"} else report / "report.html"
+            print(f"page: {page}")
     if plot is not None:
         forecast.plot(plot)
     finish(bool(forecast.refused))

@@ -98,10 +98,19 @@ def _parquet(path: Path) -> Table:
 def _csv(path: Path) -> Table:
     from pyarrow import csv
 
-    tabs = csv.ParseOptions(
-        delimiter="\t" if path.suffix.lower() == ".tsv" else ",", newlines_in_values=True
-    )
-    return csv.read_csv(path, parse_options=tabs)
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    options = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    table = csv.read_csv(path, parse_options=options)
+    [name, *others] = table.column_names
+    other = next((one for one in ";\t|," if one in name), None)
+    if not others and other is not None:
+        raise UsageError(
+            path,
+            f"has one column, {name!r:.60}: it seems to be separated by {other!r}",
+            f"write it with {delimiter!r} between columns"
+            + (", or call it .tsv" if other == "\t" else ""),
+        )
+    return table
 
 
 def _json_lines(path: Path) -> Table:
@@ -186,7 +195,9 @@ def open_columns(path: Path, split: str | None = None) -> Columns:
     except UsageError:
         raise
     except (pa.ArrowException, OSError, ValueError, KeyError, AttributeError) as error:
-        raise UsageError(path, f"cannot be read: {error}", "write it again") from error
+        raise UsageError(
+            path, f"cannot be read: {error}", "mend it there, or write it again"
+        ) from error
     raise UsageError(path, f"ends in {path.suffix!r}", f"give {FILES}, or a saved dataset's folder")
 
 

@@ -53,13 +53,31 @@ def rows_of(
         A row is neither text nor chat, a chat does not end with an answer, a prompt is not how
         its whole begins, or a completion is empty.
     """
-    rows = []
-    for number, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
-        row = _row(tokenizer, text, plain(prompt), column, plain(completion))
-        if not row.whole.startswith(row.prompt) or len(row.whole) == len(row.prompt):
-            why = "is empty" if row.whole == row.prompt else "does not follow from its prompt"
+    given = [(plain(one), plain(two)) for one, two in zip(prompts, completions, strict=True)]
+    empty = sum(answer is None or answer == "" for _, answer in given)
+    if empty:
+        raise UsageError(
+            f"column {column!r}",
+            f"is empty in {empty} of the {len(given)} rows taken",
+            "leave these rows out of the file",
+        )
+    if text == column:
+        wrong = [number for number, (chat, _) in enumerate(given) if not _is_answered(chat)]
+        if wrong:
             raise UsageError(
-                f"column {column!r}", f"row {number} of those taken {why}", "leave the row out"
+                f"column {text!r}",
+                f"{len(wrong)} of the {len(given)} rows taken are no chats with an answer of the "
+                f"assistant at their end, row {wrong[0]} of them first",
+                "leave these rows out, or name the column of the answers as completion",
+            )
+    rows = []
+    for number, (prompt, completion) in enumerate(given):
+        row = _row(tokenizer, text, prompt, column, completion)
+        if not row.whole.startswith(row.prompt) or len(row.whole) == len(row.prompt):
+            raise UsageError(
+                f"column {column!r}",
+                f"row {number} of those taken does not follow from its prompt",
+                "leave the row out",
             )
         rows.append(row)
     return rows
@@ -122,12 +140,6 @@ def _cut(ids: list[int], start: int, most: int) -> tuple[list[int], int]:
 
 def _row(tokenizer: Any, text: str, prompt: Any, column: str, completion: Any) -> Row:
     if text == column:
-        if not is_chat(prompt) or len(prompt) < 2 or prompt[-1].get("role") != "assistant":
-            raise UsageError(
-                f"column {text!r}",
-                "holds a row that is no chat with an answer of the assistant at its end",
-                "name the column of completions, or leave such rows out",
-            )
         prompt, completion = prompt[:-1], prompt[-1:]
     if isinstance(prompt, str) and isinstance(completion, str):
         return Row(prompt, prompt + completion)
@@ -157,6 +169,11 @@ def _of_chats(tokenizer: Any, column: str, prompt: list[Any], completion: list[A
 def plain(row: Any) -> Any:
     """A row's arrays as lists."""
     return row.tolist() if hasattr(row, "tolist") else row
+
+
+def _is_answered(chat: Any) -> bool:
+    """Whether a row is a chat that ends with an answer to something."""
+    return is_chat(chat) and len(chat) > 1 and chat[-1].get("role") == "assistant"
 
 
 def is_chat(row: Any) -> bool:

@@ -22,6 +22,11 @@ from mergecast.tasks.scores import IGNORED
 Outputs = Literal["classes", "values", "features"]
 
 
+def as_given(logits: Tensor) -> Tensor:
+    """Logits as the model gives them."""
+    return logits
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of task.
@@ -44,7 +49,7 @@ class Kind:
     outputs: Outputs
     dims: int
     loss: Callable[[Tensor, Tensor], Tensor]
-    logits: Callable[[Tensor], Tensor] = lambda logits: logits
+    logits: Callable[[Tensor], Tensor] = as_given
 
     def labels(self, task: str, labels: Tensor) -> Tensor:
         """Labels in the form that the loss takes.

@@ -77,6 +77,8 @@ class Standing:
     only : int or None
         The class that it answers for all samples, or whose samples alone it has right, all of
         them, among at least `LEAST`.
+    tokens : bool
+        Whether its answers are tokens, of which no class is the commonest.
     """
 
     n: int
@@ -84,6 +86,7 @@ class Standing:
     majority: Versus | None = None
     base: Versus | None = None
     only: int | None = None
+    tokens: bool = False
 
     @classmethod
     def labelled(cls, single: TaskScore, labels: Tensor, base: TaskScore | None = None) -> Self:
@@ -103,7 +106,8 @@ class Standing:
             alone = len(known) == 1 < len({*given}) and sum(scores) == given.count(min(known))
             only = min(known) if alone and len(given) >= LEAST else None
         beside = Versus.of(scores, base.samples) if base is not None and base.samples else None
-        return cls(single.n_eval, single.values["score"], majority, beside, only)
+        tokens = labels.dim() > 1 and single.n_eval >= LEAST
+        return cls(single.n_eval, single.values["score"], majority, beside, only, tokens)
 
     @classmethod
     def unlabelled(cls, logits: Tensor, tokens: Tensor | None = None) -> Self:
@@ -136,7 +140,9 @@ class Standing:
         not better by the test, or its base with its head is better by it; or it is right on the
         samples of one class alone. The test is an exact one-sided sign test at `LEVEL` on the
         samples where the two differ; where they are too few for a perfect model to pass it, the
-        commonest class is not asked. Without labels: it answers every sample with one class.
+        commonest class is not asked. Where there is no commonest class, as of tokens, its base
+        scores as much. Whatever the task, it gets no sample right. Without labels: it answers
+        every sample with one class.
         """
         if self.score is None:
             answered = f"answers all {self.n} samples with class {self.only}"
@@ -160,6 +166,10 @@ class Standing:
                 f"(better on {self.base.worse} of them, worse on {self.base.better}; sign test at "
                 f"{LEVEL:.0%})"
             )
+        if self.score == 0 and self.n >= LEAST:
+            return f"gets none of {self.n} samples right"
+        if self.tokens and self.base is not None and self.score <= self.base.score:
+            return f"{mine}, and its base with its head {self.base.score:.3f}"
         return ""
 
 

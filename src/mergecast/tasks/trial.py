@@ -201,9 +201,11 @@ def _count_texts(trial: Trial, task: FileTask, samples: Samples) -> None:
     columns = task.columns(data)
     names, encoder = data.columns_of_text, task.encoder(data)
     first, *second = (columns.read(name, _rows(samples)) for name in names)
+    beyond = "what is beyond is cut"
     if data.completion is not None:
         answers = columns.read(data.completion, _rows(samples))
         lengths = encoder.completion_lengths(names[0], first, data.completion, answers)
+        beyond = "their prompts lose their beginning, long answers their end"
     else:
         lengths = encoder.lengths(names[0], first, *second)
     trial.cut = sum(length > data.max_length for length in lengths)
@@ -211,7 +213,7 @@ def _count_texts(trial: Trial, task: FileTask, samples: Samples) -> None:
     if trial.cut * 2 > len(lengths):
         trial.warnings.append(
             f"{trial.cut} of {len(lengths)} texts have more than {data.max_length} tokens, the "
-            f"longest {max(lengths)}: what is beyond is cut; raise data.max_length if it matters"
+            f"longest {max(lengths)}: {beyond}; raise data.max_length if it matters"
         )
     if trial.empty:
         trial.warnings.append(f"{trial.empty} of {len(lengths)} texts are empty")
