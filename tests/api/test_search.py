@@ -158,6 +158,10 @@ def test_the_largest_set_that_keeps_enough_is_any_size_by_default(family):
     found = find(family, size=None, objective="most", require={"*": 0.05}, budget=20)
     assert found.members == ("a", "b", "c")
     assert {len(one.split("+")) for one in found.tried["members"]} <= {2, 3}
+    assert (
+        "the most that were found to keep what is required (every model at least 0.05)"
+        in (found.verdict[0])
+    )
 
 
 @pytest.mark.parametrize(

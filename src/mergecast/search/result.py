@@ -110,6 +110,8 @@ class SearchResult:
         """What to do, in a few sentences."""
         names = ", ".join(self.members)
         how = f"{names} by {self.chosen.recipe}"
+        if self.objective.kind == "most" and self.advice == MERGE:
+            how += f", the most that were found to keep what is required ({self.required})"
         found = self.verified
         if found is None:
             said = f"{self._what} is {self.believed:.3f} by the scorer"
@@ -150,7 +152,7 @@ class SearchResult:
             "mean": "the mean of what the models keep of their own scores",
             "worst": "the least that a model keeps of its own score",
             "weighted": "the weighted mean of what the models keep of their own scores",
-            "most": "as many models as keep what is required; the mean of what they keep",
+            "most": "the mean of what the models keep of their own scores",
         }
         return words[self.objective.kind]
 
