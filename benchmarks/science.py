@@ -15,7 +15,7 @@ metrics    r of a metric with a pair's retention, mean over six methods, lowest 
 signs      metrics whose mean r is beyond 0.2 in two suites with different signs
 agreement  the paper's: the Lasso's five strongest metrics and its signs, between every two methods
 unseen     error with both tasks unseen, over the constant's, mean over six methods: ridge on the
-           paper's metrics, all, by group and without it; superposition as it is
+           paper's metrics, all, by group and without one; superposition as it is
 gradients  the same of least squares on superposition, and with one gradient metric more
 """
 

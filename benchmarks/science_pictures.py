@@ -33,7 +33,7 @@ def draw_shares(shares: dict[str, pd.DataFrame], parts: Sequence[str], path: Pat
         axis.set_xlim(0, 1)
         axis.set_xticks([0, 0.5, 1], ["0", "50%", "100%"], fontsize=8)
         axis.set_yticks(range(len(table)), list(table.index), fontsize=8)
-        axis.invert_yaxis()
+    axes[0].invert_yaxis()  # of all: they share it
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     _save(figure, path, "Shares of the variance of what a member keeps, by recipe and suite")

@@ -57,6 +57,19 @@ def test_one_measured_pair_moves_all_and_python_says_the_same(given, tmp_path, c
         assert rows[key]["predicted"] < row["predicted"]
     assert rows[*pair, "ties", labels[0]]["predicted"] == pytest.approx(0.7, abs=0.03)
     assert after["header"]["measured"] == 1
+    known = {(m["left"], m["right"], m["method"], m["member"]): m
+             for m in after["measured"]["members"]}  # fmt: skip
+    assert {key[:3] for key in known} == {(*pair, "ties")}
+    for row in before["rows"]:
+        key = (row["left"], row["right"], row["method"], row["member"])
+        if key in known:
+            assert known[key]["before"] == pytest.approx(row["predicted"])
+            assert known[key]["measured"] == pytest.approx(0.7)
+            assert known[key]["others"] is None
+    assert after["measured"]["sentence"] in after["verdict"]
+    assert "measured" not in before
+    assert before["layers"] == after["layers"]
+    assert len(before["layers"]) == len({(r["left"], r["right"]) for r in before["rows"]})
     assert "1 measured merge of this family used (ties): forecasts" in after["verdict"][0]
     found = mc.forecast(words[0], words[1 : 1 + len(labels)], forecaster=words[-1], measured=path)
     assert mc.report(found) == after
