@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mergecast.errors import CheckpointError, ResourceError, UsageError
+from mergecast.errors import ResourceError, UsageError
 from mergecast.suites.clip.data import ImageData
 from mergecast.suites.clip.model import updates_of
 from mergecast.suites.clip.recipe import ClipRecipe
@@ -191,7 +191,11 @@ def test_a_run_from_model_and_data_to_tables(suite, place, tmp_path):
     ("told", "error", "said"),
     [
         ({"backbone": "no such"}, UsageError, "is no folder, nor a name of the hub"),
-        ({"backbone": "nobody/clip@none"}, CheckpointError, "nobody/clip"),
+        (
+            {"backbone": "nobody/clip@none"},
+            ResourceError,
+            "nobody/clip@none: .*fetch clip-n20",
+        ),
         ({"data": "nowhere"}, ResourceError, "nowhere/sun397 is no folder"),
     ],
 )

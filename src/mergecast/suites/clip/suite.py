@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mergecast.errors import UsageError
+from mergecast.errors import CheckpointError, ResourceError, UsageError
 from mergecast.suites.clip.recipe import ClipRecipe
 from mergecast.suites.clip.sources import SOURCES
 from mergecast.suites.suite import SUITES, Suite
@@ -38,7 +38,7 @@ class Clip(Suite[ClipRecipe]):
 
         Raises
         ------
-        ResourceError, CheckpointError
+        ResourceError
             One of them cannot be had; those before it stay.
         """
         from mergecast.suites.clip.data import ImageData
@@ -64,8 +64,10 @@ class Clip(Suite[ClipRecipe]):
 
         Raises
         ------
-        UsageError, CheckpointError
-            It is neither a folder nor to be had from the hub.
+        UsageError
+            It is neither a folder nor a name of the hub.
+        ResourceError
+            The hub does not give it.
         """
         from mergecast.checkpoints.hub import fetched, is_model_name
 
@@ -78,7 +80,15 @@ class Clip(Suite[ClipRecipe]):
                 "is no folder, nor a name of the hub",
                 "give the folder of a CLIP model, or org/name@revision",
             )
-        return fetched(recipe.backbone)
+        try:
+            return fetched(recipe.backbone)
+        except CheckpointError as error:
+            raise ResourceError(
+                f"backbone {recipe.backbone}",
+                error.problem,
+                f"run `mergecast bench fetch {self.name}` where there is a network, or give a "
+                "folder by --backbone",
+            ) from error
 
     def task(self, recipe: ClipRecipe, name: str) -> Task:
         """The image encoder and a frozen head of the task's class names."""

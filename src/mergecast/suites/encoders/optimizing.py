@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -56,7 +57,9 @@ def adapted(model: nn.Module, recipe: TrainingRecipe, layers: list[str]) -> nn.M
     """The model with adapters in some of its linear layers, which alone are trained."""
     peft = library("peft")
     config = peft.LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, target_modules=layers)
-    adapters: nn.Module = peft.get_peft_model(model, config)
+    with warnings.catch_warnings():  # peft asks transformers for what is called otherwise now
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        adapters: nn.Module = peft.get_peft_model(model, config)
     return adapters
 
 
