@@ -44,6 +44,7 @@ from mergecast.forecast.estimators.predictors import PREDICTORS
 from mergecast.forecast.shipped import measured_folders
 from mergecast.forecast.training import training_rows
 from mergecast.forecast.validation.ceiling import ceilings
+from mergecast.suites.encoders.encoder_suite import RECIPES
 from mergecast.suites.merges import SIX
 from mergecast.tables.columns import Column
 from mergecast.tables.outcomes import OutcomeTable
@@ -51,20 +52,6 @@ from mergecast.tables.pairs import PAIR_KEYS, PairTable
 from science_fits import GRADIENT_INTERFERENCE, paper, print_gradients, print_unseen
 from science_pictures import draw_metrics, draw_shares
 
-#: Recipes by how strong their merges are; others stand after them.
-ORDER = (
-    "weight_avg",
-    "task_arithmetic",
-    "task_arithmetic(scaling=0.7)",
-    "task_arithmetic(scaling=1)",
-    "ties",
-    "ties(density=0.5, scaling=1)",
-    "dare",
-    "della",
-    "tsv",
-    "isotropic",
-    "model_stock",
-)
 OURS = (
     "superposed_expected_labelled",
     "superposed_expected_unlabelled",
@@ -131,7 +118,7 @@ def member_shares(outcomes: OutcomeTable) -> pd.DataFrame:
     frame = frame.assign(partner=partner).dropna(subset=["retention"])
     rows = {str(method): _parts(one) for method, one in frame.groupby("method")}
     table = pd.DataFrame(rows).T
-    return table.reindex([one for one in ORDER if one in table.index])
+    return table.reindex([one for one in RECIPES if one in table.index])
 
 
 def _parts(rows: pd.DataFrame) -> dict[str, float]:
@@ -154,7 +141,7 @@ def _parts(rows: pd.DataFrame) -> dict[str, float]:
 def print_shares(shares: dict[str, pd.DataFrame]) -> None:
     print("What a member keeps: share of its own part / the partner's / the pair's / noise; sd\n")
     print(f"{'recipe':<30}" + "".join(f"{name:>30}" for name in shares))
-    for method in ORDER:
+    for method in RECIPES:
         cells = []
         for table in shares.values():
             row = table.loc[method]

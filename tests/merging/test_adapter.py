@@ -14,52 +14,18 @@ from safetensors.torch import load_file, save_file
 import mergecast as mc
 from mergecast.checkpoints import Checkpoint
 from mergecast.cli.main import run
-from mergecast.errors import CheckpointError, FamilyError, UsageError
 
 transformers = pytest.importorskip("transformers", reason="needs the hf extra")
 peft = pytest.importorskip("peft", reason="needs the hf extra")
+from adapter_case import BERT, GPT2, LLAMA, RESNET, A, adapters, llamas_of  # noqa: E402
+
 pytestmark = pytest.mark.filterwarnings("ignore")  # other packages' warnings about themselves
 logging.getLogger("transformers").setLevel(logging.ERROR)
-
-LLAMA = transformers.LlamaConfig(
-    vocab_size=40, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
-    num_attention_heads=4, num_key_value_heads=2,
-)  # fmt: skip
-GPT2 = transformers.GPT2Config(n_embd=16, n_layer=2, n_head=2, vocab_size=40, n_positions=20)
-BERT = transformers.BertConfig(
-    vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-    intermediate_size=24, max_position_embeddings=20, num_labels=3,
-)  # fmt: skip
-RESNET = transformers.ResNetConfig(
-    num_channels=3, embedding_size=4, hidden_sizes=[4, 8], depths=[1, 1], layer_type="basic"
-)
-A = {"r": 2, "lora_alpha": 4, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}
-B = {**A, "r": 3, "target_modules": ["q_proj", "down_proj"], "use_rslora": True}
-
-
-def adapters(folder, model_class, config, *settings):
-    """A base and adapters a, b, … of it, as transformers and PEFT save them."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model_class(config).save_pretrained(folder / "base")
-        labels = "abc"[: len(settings)]
-        for seed, (label, one) in enumerate(zip(labels, settings, strict=True)):
-            model = model_class.from_pretrained(folder / "base")
-            model = peft.get_peft_model(model, peft.LoraConfig(**one))
-            draw = torch.Generator().manual_seed(seed + 5)
-            with torch.no_grad():
-                for value in model.parameters():
-                    if value.requires_grad:
-                        # An adapter of an embedding begins with a B of norm 1 an entry.
-                        value.mul_(0.1 if value.std() > 0.5 else 1)
-                        value.add_(0.1 * torch.randn(value.shape, generator=draw))
-            model.save_pretrained(folder / label)
-    return folder / "base", [folder / label for label in labels]
 
 
 @pytest.fixture
 def llamas(tmp_path):
-    return adapters(tmp_path, transformers.LlamaForCausalLM, LLAMA, A, B)
+    return llamas_of(tmp_path)
 
 
 def answers(model):
@@ -310,89 +276,6 @@ def test_the_base_is_called_as_its_adapters_call_it_if_that_leads_somewhere(tmp_
         config = json.loads((out / "adapter_config.json").read_text())
         assert config["base_model_name_or_path"] == expected
         assert config["revision"] == ("v1" if expected == name else None)
-
-
-def test_a_whole_model_among_adapters_is_refused_by_name(tmp_path, llamas):
-    base, [a, _] = llamas
-    whole = mc.write_merge(mc.Family.open(base, [a]), "linear", tmp_path / "whole")
-    with pytest.raises(FamilyError, match="model 'whole': .* is no LoRA adapter of the base"):
-        mc.write_merge(mc.Family.open(base, [a, whole]), "linear", tmp_path / "out", adapter=True)
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("rank", [0, -1, 1.5, True])
-def test_a_rank_that_is_none_is_refused(rank, tmp_path, llamas):
-    with pytest.raises(UsageError, match="give a whole number, 1 or more"):
-        mc.write_merge(mc.Family.open(*llamas), "linear", tmp_path / "out", adapter=True, rank=rank)
-
-
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"rank": 3}, "rank: is 3 without adapter; ask for an adapter"),
-        ({"adapter": True, "heads": True}, "adapter: given with heads, .* leave one of them out"),
-    ],
-)
-def test_what_does_not_go_together_is_refused(settings, said, tmp_path, llamas):
-    with pytest.raises(UsageError, match=said):
-        mc.write_merge(mc.Family.open(*llamas), "linear", tmp_path / "out", **settings)
-
-
-def test_a_merge_that_changes_more_than_adapters_do_is_refused(tmp_path, llamas):
-    recipe = {"method": "linear", "params": {"normalize": False}, "weights": {"a": 1, "b": 1}}
-    with pytest.raises(FamilyError, match="no adapter changes it, but linear.* does .* add up to"):
-        mc.write_merge(mc.Family.open(*llamas), recipe, tmp_path / "out", adapter=True)
-    assert not (tmp_path / "out").exists()
-
-
-def test_adapters_of_differently_called_modules_are_refused(tmp_path, llamas):
-    base, [a, b] = llamas
-    path = b / "adapter_model.safetensors"
-    tensors = load_file(path)
-    save_file(
-        {n.replace(".model.model.", ".model.net.model."): v for n, v in tensors.items()}, path
-    )
-    with pytest.raises(FamilyError, match="models 'a' and 'b': adapt the base's .* as different"):
-        mc.write_merge(mc.Family.open(base, [a, b]), "linear", tmp_path / "out", adapter=True)
-
-
-def test_what_peft_would_not_put_on_a_base_is_refused(tmp_path, llamas):
-    base, [a, _] = llamas
-    path = a / "adapter_model.safetensors"
-    tensors = load_file(path)
-    norm = load_file(base / "model.safetensors")["model.norm.weight"]
-    save_file({**tensors, "base_model.model.model.norm.weight": norm + 1}, path)
-    with pytest.raises(CheckpointError, match="'model.norm.weight' whole, outside its modules_to"):
-        mc.write_merge(mc.Family.open(base, [a]), "linear", tmp_path / "out", adapter=True)
-
-
-def test_tied_embeddings_held_whole_are_refused(tmp_path, caplog):
-    base, models = adapters(
-        tmp_path, transformers.GPT2LMHeadModel, GPT2,
-        {"r": 2, "target_modules": ["c_attn"], "modules_to_save": ["wte"]},
-    )  # fmt: skip
-    with caplog.at_level(logging.WARNING):
-        mc.write_merge(mc.Family.open(base, models), "linear", tmp_path / "one", adapter=True)
-    assert "transformer.wte.weight is an embedding: where the model ties" in caplog.text
-    stored = load_file(base / "model.safetensors")
-    stored["lm_head.weight"] = stored["transformer.wte.weight"].clone()
-    save_file(stored, base / "model.safetensors")
-    with pytest.raises(CheckpointError, match="whole, which the base ties to another parameter"):
-        mc.write_merge(mc.Family.open(base, models), "linear", tmp_path / "out", adapter=True)
-
-
-def test_an_input_is_never_replaced(tmp_path, llamas):
-    base, [a, b] = llamas
-    before = (a / "adapter_model.safetensors").read_bytes()
-    with pytest.raises(UsageError, match="is the input"):
-        mc.write_merge(mc.Family.open(base, [a, b]), "linear", a, adapter=True, overwrite=True)
-    assert (a / "adapter_model.safetensors").read_bytes() == before
-
-
-def test_nothing_to_merge_is_refused(tmp_path, llamas):
-    family = mc.Family.open(*llamas, private=["*_proj.weight"])
-    with pytest.raises(FamilyError, match="change no parameter that is merged"):
-        mc.write_merge(family, "linear", tmp_path / "out", adapter=True)
 
 
 def test_a_mergekit_file_of_adapters_becomes_one(tmp_path, llamas):

@@ -27,9 +27,6 @@ from mergecast.tables.plain import records
 from mergecast.tables.show import as_text
 from mergecast.typing import Names
 
-#: Of a normal distribution's middle 90 %.
-_HALF_WIDTH = 1.6449
-
 
 @dataclass(frozen=True, repr=False)
 class MergeForecast:
@@ -185,13 +182,13 @@ def forecast_merge(
             advance(1)
     if isinstance(seen, str):
         raise UndefinedError(f"merge of {', '.join(members)}", seen)
-    half = _HALF_WIDTH * np.sqrt(seen.variance)
+    lower, upper = seen.interval(LEVEL)
     table = pd.DataFrame(
         {
             "model": members,
             "kept": seen.kept,
-            "lower": np.maximum(seen.kept - half, 0),
-            "upper": seen.kept + half,
+            "lower": lower,
+            "upper": upper,
             "own": [
                 float(judge.single[x][:samples].mean()) if judge.parts[x].labelled else np.nan
                 for x in members

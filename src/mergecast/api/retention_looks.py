@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 #: the time all this took as a share of the training's.
 OWN, PARTNER, OVERHEAD = "merge_retention", "partner_retention", "merge_retention_overhead"
 COLUMNS = ["step", "partner", "model", "kept", "lower", "upper", "own", "samples", "note"]
-#: Of a normal distribution's middle 90 %.
-_HALF_WIDTH = 1.6449
-
 #: A value for each of `COLUMNS`.
 Row: TypeAlias = dict[str, Any]
 
@@ -110,11 +107,9 @@ def training_label(given: str | None, tasks: Mapping[str, Task], partners: list[
 
 def _rows(step: int, partner: str, seen: Seen, members: dict[str, Reference]) -> list[Row]:
     rows = []
-    for place, (name, reference) in enumerate(members.items()):
-        kept = float(seen.kept[place])
-        half = _HALF_WIDTH * float(np.sqrt(seen.variance[place]))
-        own = float(reference.scores.mean())
-        values = (step, partner, name, kept, max(kept - half, 0.0), kept + half, own)
-        rest = (len(reference.scores), "")
-        rows.append(dict(zip(COLUMNS, (*values, *rest), strict=True)))
+    numbers = np.column_stack([seen.kept, *seen.interval(LEVEL)]).tolist()
+    for (name, reference), kept in zip(members.items(), numbers, strict=True):
+        own, count = float(reference.scores.mean()), len(reference.scores)
+        values = (step, partner, name, *kept, own, count, "")
+        rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows

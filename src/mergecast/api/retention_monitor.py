@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +26,7 @@ from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.display.notebook import as_html
 from mergecast.errors import MergecastError, UndefinedError, UsageError
 from mergecast.evidence.settings import ProbeSettings
-from mergecast.family.labels import labelled
-from mergecast.family.models import Models
+from mergecast.family.models import Models, paths_of
 from mergecast.merging.recipe import Given, Recipe
 from mergecast.runtime.allowance import Allowance
 from mergecast.tables.show import as_text
@@ -126,10 +124,7 @@ class RetentionMonitor:
             raise UsageError("tasks", "not given", "a merge is measured on samples of its tasks")
         known = open_tasks(tasks, "activations") or {}
         self.base = base if isinstance(base, Checkpoint) else Checkpoint.open(base)
-        given = [partners] if isinstance(partners, str | Path) else partners
-        paths: Mapping[str, Any] = given if isinstance(given, Mapping) else labelled(given)
-        if not paths:
-            raise UsageError("partners", "none given", "give at least one finished model")
+        paths = paths_of(partners)
         self.label = training_label(label, known, list(paths))
         self.recipe = Recipe.of(recipe)
         for partner in paths:

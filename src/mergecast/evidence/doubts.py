@@ -16,7 +16,7 @@ from mergecast.tasks.task import Samples
 #: A model, and its base with its head, on calibration samples.
 STANDING = Stage(
     "standing",
-    1,
+    2,
     uses=(EVALUATION,),
     modules=("mergecast.evidence.doubts", "mergecast.tasks.standing"),
 )

@@ -219,8 +219,10 @@ class Forecaster:
                 f"no method can be forecast: {rows['note'].iloc[0]}",
                 "compute the metrics that the forecaster was fitted on",
             )
-        made = (rows, recommend(rows, threshold), level, threshold, tier, checked, self.file)
-        return Forecast(*made, suite, self.name, use, beside=beside)
+        advice, file, name = recommend(rows, threshold), self.file, self.name
+        return Forecast(
+            rows, advice, level, threshold, tier, checked, file, suite, name, use, beside=beside
+        )
 
     def only(self, methods: Sequence[str]) -> Self:
         """The forecaster of these merging methods alone; raises UsageError for one it lacks."""

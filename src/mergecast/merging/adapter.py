@@ -222,7 +222,10 @@ def _beside(
 def _refuse_change(family: Family, recipe: Recipe, name: str, delta: Array) -> None:
     """Raise FamilyError where a method changes a parameter that all members leave as it is."""
     change = float(np.linalg.norm(delta.reshape(-1).astype(np.float64)))
-    if change <= TOLERANCE * float(np.linalg.norm(family.base.floats(name).astype(np.float64))):
+    if not change:
+        return
+    whole = float(np.linalg.norm(family.base.floats(name).astype(np.float64)))
+    if change <= TOLERANCE * whole:
         return
     raise FamilyError(
         f"parameter {name!r}",

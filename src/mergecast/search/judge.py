@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from scipy.special import ndtri
 
 from mergecast.errors import UndefinedError
 from mergecast.search.candidates import Candidate
@@ -58,6 +59,16 @@ class Seen:
             spread = (residuals @ residuals + _EXPECTED * expected) / (n + _EXPECTED)
             variance[row] = spread / n
         return cls(kept, variance, min(map(len, merged)))
+
+    def interval(self, level: float) -> tuple[Floats, Floats]:
+        """Both ends, (k,) each, of what sampling leaves open."""
+        half = half_width(level) * np.sqrt(self.variance)
+        return np.maximum(self.kept - half, 0.0), self.kept + half
+
+
+def half_width(level: float) -> float:
+    """Standard deviations from the middle of a normal distribution to the ends of an interval."""
+    return float(ndtri((1 + level) / 2))
 
 
 def expected_variance(kept: Floats, single: Floats) -> Floats:

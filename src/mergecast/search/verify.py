@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 
-from mergecast.search.judge import Seen
+from mergecast.search.judge import Seen, half_width
 from mergecast.search.objective import Objective
 from mergecast.typing import Floats
 
@@ -73,19 +72,17 @@ def verified(
     members: Sequence[str], seen: Seen, objective: Objective, level: float = 0.9
 ) -> Verified:
     """The same from what members were seen to keep."""
-    half = ndtri((1 + level) / 2) * np.sqrt(seen.variance)
     value = float(objective.value(members, seen.kept))
     points = np.random.default_rng(0).standard_normal((_DRAWS, len(members)))
     draws = objective.value(members, seen.kept + points * np.sqrt(seen.variance))
     # The least of several noisy numbers is lower than the least of what they estimate.
     bias = float(draws.mean()) - value
     stderr = float(draws.std())
-    reach = ndtri((1 + level) / 2) * stderr
+    reach = half_width(level) * stderr
     return Verified(
         tuple(members),
         seen.kept,
-        np.maximum(seen.kept - half, 0.0),
-        seen.kept + half,
+        *seen.interval(level),
         value - bias,
         stderr,
         (max(value - bias - reach, 0.0), value - bias + reach),

@@ -159,7 +159,7 @@ class _Saved(Columns):
         return features
 
     def _read(self, name: str, rows: Array) -> Any:
-        return self._dataset.select(rows)[:].column(name).to_pylist()
+        return self._dataset.select_columns(name).select(rows)[:].column(name).to_pylist()
 
 
 def open_columns(path: Path, split: str | None = None) -> Columns:

@@ -59,7 +59,7 @@ class Judge:
             Which of these. Without labels likelihood is the one that the fine-tuned model expects.
         """
         right = None if labelled else single.log.exp()
-        after, before = (self.mean(one.values, target, right).squeeze() for one in (merged, single))
+        after, before = (self.mean(one.values, target, right) for one in (merged, single))
         return ratio_of(after, before, self.score.replace("_", " "))
 
     def mean(self, logits: Tensor, target: Tensor, right: Tensor | None) -> Tensor:

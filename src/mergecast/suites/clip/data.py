@@ -30,7 +30,7 @@ class ImageData:
     task : str
         Its name.
     split : str
-        ``train``, ``calibration`` (a part of the training split, by hash) or ``test``.
+        ``train``, ``calibration`` (a part of the training split) or ``test``.
 
     Raises
     ------
@@ -49,22 +49,14 @@ class ImageData:
         whole = _loaded(recipe, task, source.test if split == "test" else source.train)
         self._place = Path(recipe.data) / task if recipe.data else Path(source.hub)
         self._set = whole.with_format("arrow")
-        rows = np.arange(whole.num_rows)
-        if split != "test":
-            order = sorted(rows.tolist(), key=lambda row: derived_seed(0, task, "row", row))
-            held = order[: recipe.n_calibration]
-            rows = np.array(held if split == "calibration" else order[len(held) :], dtype=np.int64)
-            rows = rows[: recipe.n_train] if split == "train" else rows
-        else:
-            rows = rows[_spread(len(rows), recipe.n_test)]
-        self.rows: Array = rows
+        self.rows: Array = _rows(recipe, task, split, whole.num_rows)
         names = source.classes or _names(whole, source.label)
         if not names:
             raise UsageError(
                 f"task {task!r}", "its data set does not name its classes", "cast label to names"
             )
         self.classes = tuple(names)
-        labels = self._column(source.label, rows)
+        labels = self._column(source.label, self.rows)
         self.labels = torch.tensor([int(label) for label in labels])
 
     def __len__(self) -> int:
@@ -81,7 +73,9 @@ class ImageData:
             raise UsageError.unknown("column", name, self._set.column_names).about(
                 f"task {self._task!r}"
             )
-        values: list[Any] = self._set.select(rows)[:].column(name).to_pylist()
+        # That column alone: beside a label stands an image.
+        part = self._set.select_columns(name).select(rows)
+        values: list[Any] = part[:].column(name).to_pylist()
         return values
 
 
@@ -113,11 +107,17 @@ def _loaded(recipe: ClipRecipe, task: str, split: str) -> Any:
         ) from error
 
 
-def _spread(count: int, most: int | None) -> Array:
-    """Places of at most so many rows, as far apart as they can be: sorted files mix classes."""
-    if most is None or count <= most:
-        return np.arange(count)
-    return np.linspace(0, count - 1, most).round().astype(np.int64)
+def _rows(recipe: ClipRecipe, task: str, split: Split, count: int) -> Array:
+    """Which rows of the data set's own split are used; drawn, since files may be sorted by class.
+
+    Calibration samples are the first that are drawn of those for training.
+    """
+    own = "test" if split == "test" else "train"
+    drawn = np.random.default_rng(derived_seed(0, task, own)).permutation(count)
+    if split == "test":
+        return drawn[: recipe.n_test]
+    held, rest = np.split(drawn, [recipe.n_calibration])
+    return held if split == "calibration" else rest[: recipe.n_train]
 
 
 def _names(whole: Any, column: str) -> Sequence[str]:

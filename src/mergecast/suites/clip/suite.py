@@ -1,8 +1,7 @@
 """``clip-n20``: the suite of arXiv 2601.22285, CLIP on twenty data sets.
 
 Its models and data are the hub's, or folders of one's own: nothing of it comes with mergecast, and
-it was run here on a tiny CLIP and pictures that tests draw. Fine-tuning twenty ViT-B/16 takes a GPU
-about a day.
+it was run here on a tiny CLIP and pictures that tests draw alone.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from torch import nn
 from mergecast.errors import UsageError
 from mergecast.suites.encoders.data import Labelled
 from mergecast.suites.encoders.model import Classifier
-from mergecast.suites.encoders.recipe import EncoderRecipe
+from mergecast.suites.encoders.packaged import PackagedSource
+from mergecast.suites.encoders.recipe import EncoderRecipe, TrainingRecipe
 from mergecast.suites.encoders.source import EncoderSource
 from mergecast.suites.encoders.splits import split_rows
 from mergecast.tasks.task import Samples, Split, Task, take
@@ -57,9 +58,7 @@ class EncoderTask(Task):
         return take(self.name, split, inputs, labels, count, seed)
 
 
-def task_data(
-    source: EncoderSource[Any], recipe: EncoderRecipe, task: str, split: Split
-) -> Labelled:
+def task_data(source: PackagedSource, recipe: TrainingRecipe, task: str, split: Split) -> Labelled:
     """One split of a task, as it lies in the suite's cache.
 
     Raises
@@ -81,7 +80,7 @@ def task_data(
 
 
 @lru_cache(maxsize=4)
-def _whole(source: EncoderSource[Any], task: str) -> Labelled:
+def _whole(source: PackagedSource, task: str) -> Labelled:
     return Labelled.load(source.prepared() / f"{task}.npz")
 
 

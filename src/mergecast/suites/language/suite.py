@@ -33,7 +33,7 @@ class Language(LanguageSuite):
     """Six tasks of texts on a small language model."""
 
     name = "lm-6"
-    description = "SmolLM2-135M adapters on news, posts, mails, glosses and tweets; 170 MB"
+    description = "SmolLM2-135M adapters on news, posts, mails, glosses and tweets; 163 MB"
     tasks = tuple(PROMPTS)
     modules = (*MODULES, "mergecast.suites.text.sources")
     packages = (SMOLLM2, VADER, BBC, ORANGE, SPAM, WORDNET)

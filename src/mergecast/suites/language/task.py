@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from mergecast.errors import UsageError
-from mergecast.suites.encoders.data import Labelled
-from mergecast.suites.encoders.splits import split_rows
+from mergecast.suites.encoders.task import task_data
 from mergecast.suites.language.model import built, tokenizer_of
 from mergecast.suites.language.prompts import PROMPTS
 from mergecast.suites.language.recipe import LanguageRecipe
@@ -72,14 +70,5 @@ def _encoded(
     source: LanguageSource, told: str, task: str, split: Split
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     recipe = LanguageRecipe.model_validate_json(told)
-    sizes: dict[Split, int] = {
-        "train": recipe.n_train,
-        "calibration": recipe.n_calibration,
-        "test": recipe.n_test,
-    }
-    if split not in sizes:
-        raise UsageError.unknown("split", split, sizes)
-    data = Labelled.load(source.prepared() / f"{task}.npz")
-    part = data.rows(split_rows(list(data.groups), sizes, recipe.split_seed)[split])
-    rows = PROMPTS[task].rows(part, recipe.words)
+    rows = PROMPTS[task].rows(task_data(source, recipe, task, split), recipe.words)
     return encode(tokenizer_of(source.folder(recipe)), rows, recipe.max_length)
