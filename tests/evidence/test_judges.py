@@ -145,6 +145,7 @@ def test_a_forecast_and_a_strength_are_of_the_task_s_score(judged):
     rows = forecast.rows[forecast.rows["method"] == "weight_avg"]
     # Three pairs of three models: one was really merged, and says what the base lost of it.
     assert rows["retention"].between(0, 0.7).all()
+    assert any("how often they hold is not known here" in text for text in forecast.warnings)
     tuned = mc.tune_merge(models[0], models[1:3], tasks=file, method="task_arithmetic")
     measured = mc.forecast_merge(models[0], models[1:3], recipe=tuned.recipe, tasks=file)
     usual = mc.forecast_merge(models[0], models[1:3], recipe="task_arithmetic", tasks=file)

@@ -108,7 +108,7 @@ def gathered_forecast(
     doubtful = {one.about: one.message for one in gathering.doubts if one.rule == NO_MODEL}
     doubtful = {label: text for label, text in doubtful.items() if label in usable}
     if forecaster is None:
-        warnings.insert(0, _stranger(chosen.name))
+        warnings[:0] = [_stranger(chosen.name), *_other_scores(gathering, usable)]
     if reach in chosen.file.tiers and made.tier != reach:
         warnings.append(_why_less(chosen, made, reach))
     return Gathered(made, gathering, usable, refused, doubtful, warnings)
@@ -148,6 +148,20 @@ def _stranger(name: str) -> str:
         f"no forecaster given: {name} is used, whose intervals are of kinds of models that it "
         "never saw; merges of yours that were measured (--measured) narrow them"
     )
+
+
+def _other_scores(gathering: Measurement, usable: list[str]) -> list[str]:
+    """That the shipped forecaster's intervals come from another score than some tasks ask for."""
+    tasks = gathering.asked.session.tasks or {}
+    names = {x: tasks[x].score_name for x in usable if x in tasks}
+    others = {label: name for label, name in names.items() if name != "accuracy"}
+    if not others:
+        return []
+    scores = " and ".join(sorted({*others.values()}))
+    return [
+        f"{', '.join(others)}: judged by {scores}, and all suites that the intervals come from by "
+        "accuracy: how often they hold is not known here"
+    ]
 
 
 def _why_less(forecaster: Forecaster, forecast: Forecast, asked: str) -> str:
