@@ -25,7 +25,10 @@ COLUMNS = {
     "multi_label": "text: texts, or [first, second]; labels: lists of 0 and 1, one a class",
     "regression": "text: texts, or [first, second]; labels: numbers",
     "tokens": "text: lists of words; labels: lists of class numbers, one a word",
-    "next_token": "text: texts, or chats (lists of messages); completion: what answers them",
+    "next_token": (
+        "text: texts, or chats (lists of messages); completion, where one is to be scored: what "
+        "answers them, by score: accuracy (of tokens), exact_match or likelihood"
+    ),
     "seq2seq": "text: source texts; labels: target texts",
     "embedding": "text: texts, or [first, second]",
     "choices": "text: questions; choices: lists of answers; labels: the right one, from 0",
@@ -126,11 +129,6 @@ def draft_task(
         draft.data |= _processor(folder, places)
     if "text" in draft.data:
         draft.data |= _tokenizer(folder, places)
-    if kind == "next_token":
-        draft.notes.append(
-            "data.completion asks about what follows the text alone; score: exact_match, or "
-            "likelihood, in the place of the share of tokens that are right"
-        )
     return draft
 
 
