@@ -203,6 +203,7 @@ def forecast(
             evidence=tuple(gathering.evidence.kinds),
             strengths=best,
             curves=curves,
+            task_scores=gathering.task_scores(usable),
             depth=depth_table(gathering.evidence.weights, usable),
         )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from mergecast.tables.pairs import PairTable
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mergecast.tasks.standing import Standing
+
 log = logging.getLogger(__name__)
 
 
@@ -34,18 +37,52 @@ class Measurement:
         What it answers.
     evidence : Evidence
         By kind, weights first.
-    doubts : tuple of Finding
-        Models that hardly answer their own task; none where no model was run.
+    standings : mapping of str to Standing
+        How models answer their own samples, by label; none where no model was run.
     """
 
     asked: Asked
     evidence: Evidence
-    doubts: tuple[Finding, ...] = ()
+    standings: Mapping[str, Standing] = field(default_factory=dict)
 
     @property
     def family(self) -> Family:
         """What was opened."""
         return self.asked.session.family
+
+    @cached_property
+    def doubts(self) -> list[Finding]:
+        """Models that hardly answer their own task."""
+        if not self.standings:
+            return []
+        from mergecast.evidence.doubts import doubtful
+
+        return doubtful(self.standings)
+
+    def task_scores(self, members: Sequence[str]) -> pd.DataFrame | None:
+        """What models score on their own samples, and their base and one class for all on them.
+
+        Returns
+        -------
+        DataFrame or None
+            `task, single_score, base_score, majority, n_eval`, of the members with labels; a score
+            that is not defined is NaN. None where no member has labels.
+        """
+        import pandas as pd
+
+        known = {x: self.standings[x] for x in members if x in self.standings}
+        rows = [
+            {
+                "task": label,
+                "single_score": standing.score,
+                "base_score": standing.base.score if standing.base else math.nan,
+                "majority": standing.majority.score if standing.majority else math.nan,
+                "n_eval": standing.n,
+            }
+            for label, standing in known.items()
+            if standing.score is not None
+        ]
+        return pd.DataFrame(rows) if rows else None
 
     @cached_property
     def refused(self) -> dict[str, str]:
@@ -85,16 +122,16 @@ class Measurement:
 def measure(*args: Any, **options: Any) -> Measurement:
     """The evidence on every pair, with the models left out and what preflight finds on the way."""
     asked = ask(*args, **options)
-    doubts: list[Finding] = []
+    answered: dict[str, Standing] = {}
     with asked.session as session:
         if asked.tier != "weights":
-            from mergecast.evidence.doubts import doubts as doubts_of
+            from mergecast.evidence.doubts import standings
 
             _say_if_measuring_is_cheaper(asked)
-            doubts = doubts_of(session)
+            answered = standings(session)
         evidence = collect_evidence(session, asked.tier, asked.metrics, asked.keys)
     log_refused(evidence.weights.refused)
-    return Measurement(asked, evidence, tuple(doubts))
+    return Measurement(asked, evidence, answered)
 
 
 @same_words(ask)

@@ -22,24 +22,24 @@ STANDING = Stage(
 )
 
 
-def doubts(session: Session) -> list[Finding]:
-    """A warning for every model that hardly answers its own calibration samples.
+def standings(session: Session) -> dict[str, Standing]:
+    """How every model answers its own calibration samples, by label.
 
     Only what chooses among classes can be judged.
     """
     judged = [x for x in session.family.names if session.task(x).outputs == "classes"]
     advance = session.progress.stage("own answers", len(judged))
-    standings = {}
+    found = {}
     for label in judged:
         try:
-            standings[label] = _standing(session, label, session.samples(label))
+            found[label] = _standing(session, label, session.samples(label))
         except MergecastError as error:
             context = f"model {label!r}"
             if error.thing.startswith(context):
                 raise
             raise error.about(context) from error
         advance(1)
-    return doubtful(standings)
+    return found
 
 
 def doubtful(standings: Mapping[str, Standing]) -> list[Finding]:

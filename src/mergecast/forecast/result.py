@@ -97,6 +97,10 @@ class Forecast:
         `STRENGTH_COLUMNS`. None unless they were asked for.
     curves : DataFrame or None
         What the sets that keep most of each size keep over strength: rows of `CURVE_COLUMNS`.
+    task_scores : DataFrame or None
+        What every model with labels scores on the samples that were asked: `task, single_score,
+        base_score` (the base with its head), `majority` (the commonest class for all), `n_eval`.
+        None where no model was run, or none has labels.
     depth : DataFrame or None
         Every pair's task vectors by layer: `left, right, layer`, `apart` (the layer's part of the
         squared distance between the two), `cosine`, `left_share`, `right_share` (its parts of the
@@ -128,6 +132,7 @@ class Forecast:
     strengths: pd.DataFrame | None = None
     curves: pd.DataFrame | None = None
     beside: pd.DataFrame | None = None
+    task_scores: pd.DataFrame | None = None
     depth: pd.DataFrame | None = None
 
     @property

@@ -27,6 +27,7 @@ from mergecast.report.model import (
 )
 from mergecast.report.set_model import BestStrength, StrengthCurve
 from mergecast.report.set_summary import summarise_sets
+from mergecast.report.task_scores import base_sentence, task_rows
 from mergecast.report.verdicts import judged
 from mergecast.tables.plain import records
 from mergecast.tables.sets import split_members
@@ -92,6 +93,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
             *([forecast.abstention] if forecast.abstention else []),
             *(use.sentence for use in forecast.uses),
             *family_verdict(advice, member_rows, sets, forecast.threshold),
+            *base_sentence(forecast.task_scores),
             *([measured["sentence"]] if measured is not None else []),
             *known_outcomes.sentences(forecast.rows, warm, forecast.suite),
             *_evidence(forecast),
@@ -100,7 +102,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
         "rows": member_rows,
         "pairs": advice,
         "out_of_range": {key: outside[key] for key in sorted(outside)},
-        "tasks": [],
+        "tasks": task_rows(forecast.task_scores),
         "missing": [asdict(entry) for entry in pairs.missing],
         "notes": [*forecaster.training.notes, *forecast.unused],
         "warnings": [*dict.fromkeys([*forecast.warnings, *forecast_warnings(forecast)])],

@@ -55,12 +55,19 @@ def member_parts(outcomes: OutcomeTable) -> Iterator[Table]:
                 f"{task} {number(value)}" + (f" ± {number(error)}" if error == error else "")
                 for task, value, error in zip(part["task"], kept, errors, strict=True)
             ]
+            bases = [number(one if one == one else None) for one in _kept_by_base(part)]
             worst = kept.min() if kept.notna().all() else None
-            rows.append([str(members), str(method), "\n".join(cells), number(worst)])
+            rows.append([str(members), str(method), *map("\n".join, (cells, bases)), number(worst)])
     yield Table(
-        "What each member keeps of its own score (± standard error)",
-        ["merged", "method", "kept", "worst"],
+        "What each member keeps of its own score (± standard error), and what the base has of it",
+        ["merged", "method", "kept", "base", "worst"],
         rows,
         keys=2,
         caption="\n".join(dict.fromkeys(f"{m.task}: {m.reason}" for m in outcomes.missing)),
     )
+
+
+def _kept_by_base(rows: pd.DataFrame) -> pd.Series:
+    """The share of each member's own score that the base has with its head; NaN if not known."""
+    base = rows.get("base_score", pd.Series(float("nan"), index=rows.index))
+    return (base / rows["single_score"]).where(rows["single_score"] > 0)

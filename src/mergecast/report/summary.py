@@ -23,12 +23,12 @@ from mergecast.report.model import (
     MemberRow,
     RunHeader,
     RunSummary,
-    TaskRow,
 )
 from mergecast.report.scores import chosen_predictors, main_evaluation, method_scores
+from mergecast.report.task_scores import task_rows
 from mergecast.report.verdicts import run_verdict, run_warnings
 from mergecast.tables.pairs import PAIR_KEYS
-from mergecast.tables.plain import number, plain, records
+from mergecast.tables.plain import plain, records
 from mergecast.version import __version__
 
 _ROW = [*PAIR_KEYS, "method", "member"]
@@ -66,7 +66,7 @@ def summarise_run(
     constant = _held_out(main, dict.fromkeys((m["method"] for m in methods), "constant"))
     judged, baseline = _judged(rows), _judged(constant)
     advice = cast("AdviceScores", advice_scores(judged, baseline, THRESHOLD))
-    tasks = _tasks(inputs.tasks)
+    tasks = task_rows(inputs.tasks)
     names = inputs.pairs.models
     seeds = sorted({int(seed) for seed in inputs.outcomes.frame["seed"]})
     notes = dict.fromkeys(note for evaluation in evaluations for note in evaluation.notes)
@@ -127,16 +127,6 @@ def _inside(row: dict[str, Any]) -> bool | None:
     # An upper bound may be infinite (too few residuals); then only the lower one can fail.
     upper = math.inf if row["upper"] is None else row["upper"]
     return bool(row["lower"] <= row["measured"] <= upper)
-
-
-def _tasks(tasks: pd.DataFrame | None) -> list[TaskRow]:
-    """Task rows with `gain`: fine-tuned score above the better of base and commonest class."""
-    rows = [] if tasks is None else records(tasks)
-    for row in rows:
-        floor = [row[key] for key in ("base_score", "majority") if row[key] is not None]
-        single = row["single_score"]
-        row["gain"] = number(single - max(floor)) if floor and single is not None else None
-    return cast("list[TaskRow]", rows)
 
 
 def _header(
