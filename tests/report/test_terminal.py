@@ -30,6 +30,19 @@ def test_a_run_ends_in_forecast_beside_measured():
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_a_long_recipe_leaves_the_interval_whole_on_80_columns():
+    summary, recipe = forecast_summary(), "ties(density=0.5, scaling=1)"
+    for row in (*summary["pairs"], *summary["rows"]):
+        row["method"] = recipe if row["method"] == "dare" else row["method"]
+    lines = printed(forecast_parts, summary).splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("a + c  no: at best "))
+    assert lines[first].split()[-4:] == ["c", "0.85", "[0.75,", "∞]"]
+    assert recipe in lines[first + 1]
+    heads = [line for line in lines if line.startswith("pair ")]
+    assert len(heads) == 1  # one block
+    assert max(map(len, lines)) <= 80
+
+
 def test_warnings_can_be_left_to_the_caller():
     assert "note:" not in printed(run_parts, run_summary(), warnings=False)
 

@@ -19,8 +19,8 @@ from mergecast.report.table import MISSING, Table, number, wrapped
 
 #: Pairs that are shown one by one, and of more the first and the last.
 _MOST, _FIRST, _LAST = 40, 20, 10
-#: Names of a pair in one line leave room for its numbers on 80 columns.
-_PAIR_WIDTH = 26
+#: Names of a pair and its method leave room for its numbers on 80 columns.
+_PAIR_WIDTH, _METHOD_WIDTH = 26, 28
 
 #: What a row is marked with that rests on more than metrics.
 _BASIS = {"measured": " (measured)", "warm": " (known)"}
@@ -97,7 +97,7 @@ def _overview(summary: FamilySummary, rows: dict[_Pair, list[MemberRow]]) -> Ite
     lines = [None if one is None else _line(one, rows[one["left"], one["right"]]) for one in shown]
     between = len(told) - _FIRST - _LAST
     caption = f"{between} between are left out; all of them: --verbose" if None in shown else ""
-    columns = ["pair", "merge by", "retention", "keeps least"]
+    columns = ["pair", "merge by", "keeps", "keeps least"]
     title = f"What a merge keeps of the members' scores, {summary['level']:.0%} interval"
     yield Table(title, columns, lines, keys=2, caption=caption)
     reasons: dict[tuple[str, str], int] = {}
@@ -130,7 +130,7 @@ def _line(advice: PairAdvice, rows: list[MemberRow]) -> list[str]:
         if row["method"] == advice["method"] and row["member"] == advice["worst_member"]
     )
     basis = _BASIS.get(worst.get("basis", ""), "")
-    method = f"{no}{advice['method']}{basis}"
+    method = wrapped(f"{no}{advice['method']}{basis}", _METHOD_WIDTH)
     return [names, method, number(advice["predicted"]), f"{worst['member']} {_interval(worst)}"]
 
 
