@@ -49,6 +49,55 @@ def test_a_requirement_that_is_missed_is_another_exit_code(asked, capsys):
     assert capsys.readouterr().out.startswith("Do not merge: no merge was found")
 
 
+@pytest.fixture
+def scorers(tmp_path):
+    """Options of two scripts: one finds every merge good, the other says 0.8 of the half."""
+    (tmp_path / "dev.sh").write_text("echo 0.5\n")
+    (tmp_path / "test.sh").write_text("case $1 in */heads/*) echo 0.4;; *) echo 0.5;; esac\n")
+    return ["--scorer", "sh dev.sh {model} {task}", "--verify-scorer", "sh test.sh {model} {task}"]
+
+
+def test_a_scorer_that_verifies(asked, scorers, capsys):
+    assert run(["search", *asked, *scorers, "-o", "merged"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "by the verification scorer, which the search never asked, the mean" in shown
+    assert "is 0.800" in shown
+    assert "there is no interval" in shown
+    assert "Verification scorer: sh test.sh {model} {task}" in shown
+    assert run(["search", *asked, *scorers, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["verified"] == {"value": 0.8, "scorer": "sh test.sh {model} {task}"}
+    assert run(["search", *asked, *scorers, "--require", "*>=0.9", "-o", "merged2"]) == 4
+    assert capsys.readouterr().out.startswith("Do not merge: no merge was found")
+    assert run(["search", *asked, *scorers[:2]]) == 0
+    assert "may be too good" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--verify-scorer", "sh x.sh {model}"], "verify_scorer: given without a scorer"),
+        (
+            ["--scorer", "sh dev.sh {model}", "--verify-scorer", "sh dev.sh {model}"],
+            "verify_scorer: is the scorer itself",
+        ),
+        (
+            ["--scorer", "sh dev.sh {model}", "--verify-scorer", "no-such-program {model}"],
+            "verification scorer: cannot be run",
+        ),
+        (
+            ["--scorer", "sh dev.sh {model}", "--verify-scorer", "sh no-such-script {model}"],
+            "verification scorer on 'a': ended with",
+        ),
+    ],
+)
+def test_a_scorer_that_cannot_verify(asked, scorers, options, said, capsys):
+    assert run(["search", *asked, *options]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
 def test_weighted_is_for_search_alone(asked, capsys):
     words = ["merge", *asked[:3], "--method", "ties", "--scaling", "auto", "--tasks", asked[4]]
     assert run([*words, "--objective", "weighted", "-o", "out"]) == 2

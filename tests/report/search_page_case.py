@@ -24,6 +24,7 @@ def found_search():
         "recipe": {"method": "ties", "params": {"scaling": 0.3}, "weights": {}, "seed": 0},
         "objective": {"kind": "mean", "importance": {}, "required": {}},
         "verified": {"value": 0.95, "lower": 0.93, "upper": 0.97, "level": 0.9, "samples": 200},
+        "judged": "Kept: on 200 samples or more of each task; intervals are of 90%.",
         "kept": [
             {"model": "a", "forecast": 0.94, "kept": 0.96, "lower": 0.94, "upper": 0.98},
             {"model": "b", "forecast": 0.93, "kept": 0.94, "lower": 0.92, "upper": 0.96},
@@ -64,4 +65,18 @@ def found_search():
         "models": {"a": "a/", "b": "b/", "c": "c/"},
         "out": "merged",
         "mergekit": "mergekit.yml",
+    }
+
+
+def found_by_a_scorer(by="./eval.sh {model} {task}"):
+    """The same, verified by a scorer."""
+    found = found_search()
+    return found | {
+        "verified": {"value": 0.95, "scorer": by},
+        "judged": "Kept: both by the verification scorer, so that there is no interval.",
+        "kept": [
+            {"model": x, "forecast": 0.94, "kept": 0.96, "own_score": 31.25, "merged_score": 30.0}
+            for x in "ab"
+        ],
+        "samples": {},
     }

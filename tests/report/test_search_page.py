@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import yaml
-from search_page_case import found_search
+from search_page_case import found_by_a_scorer, found_search
 from test_html import HOSTILE, Page
 
 from mergecast.display.notebook import as_html
@@ -61,11 +61,41 @@ def test_names_are_text_in_a_notebook(found, name):
 
 
 def test_without_a_verification_the_scorer_is_named(found):
-    judged = {**found, "verified": None, "samples": {}}
+    judged = {**found, "verified": None, "samples": {}, "judged": "The scorer is the judge."}
     judged["kept"] = [{"model": "a", "forecast": 0.94}, {"model": "b", "forecast": 0.93}]
     assert "scorer is the judge" in " ".join(Page(render_search_page(judged)).text)
-    assert "scorer was the judge" in model_card(judged)
+    assert "scorer is the judge" in model_card(judged)
     assert any("scorer" in part for part in search_parts(judged) if isinstance(part, str))
+
+
+def test_a_scorer_that_verified_is_shown_with_its_scores_and_no_interval():
+    found = found_by_a_scorer()
+    page, card = " ".join(Page(render_search_page(found)).text), model_card(found)
+    assert "| a | a/ | 0.940 | 0.960 | 31.25 | 30 |" in card
+    assert "Verification scorer: `./eval.sh {model} {task}`" in card
+    for words in ("own score", "merge's score", "there is no interval", "31.25", "./eval.sh"):
+        assert words in page
+        assert words in card
+    assert "| interval |" not in card
+    parts = search_parts(found)
+    kept = next(part for part in parts if isinstance(part, Table))
+    assert [*kept.headings] == ["model", "forecast", "kept", "own score", "merge's score"]
+    assert kept.rows[0] == ["a", "0.940", "0.960", "31.25", "30"]
+    assert found["judged"] in parts
+    assert "Verification scorer: ./eval.sh {model} {task}" in parts
+
+
+@pytest.mark.parametrize("by", ["score `{model}` <script>", "``x` {model}\n# y"])
+def test_a_command_is_text_on_the_page_and_in_the_card(by):
+    found = found_by_a_scorer(by)
+    page = Page(render_search_page(found))
+    assert [tag for tag, _ in page.tags if tag == "script"] == ["script"]
+    assert " ".join(by.split()) in " ".join(" ".join(page.text).split())
+    [line] = [x for x in model_card(found).splitlines() if x.startswith("Verification scorer")]
+    fence = line.removeprefix("Verification scorer: ").split(" ", 1)[0]
+    assert set(fence) == {"`"}
+    assert fence not in " ".join(by.split())
+    assert line.endswith(f" {' '.join(by.split())} {fence}")
 
 
 def test_a_cell_of_the_card_cannot_end_early(found):

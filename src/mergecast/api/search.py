@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import monotonic
 
 from mergecast.api.gathered import gathered_forecast
@@ -15,6 +14,9 @@ from mergecast.api.merged_model import write_merged
 from mergecast.api.search_budget import refuse_too_short
 from mergecast.api.search_pool import search_pool, sizes_asked
 from mergecast.api.search_result import search_result
+from mergecast.api.search_scorers import Scorers
+from mergecast.api.search_told import Told, study_of
+from mergecast.api.search_work import Work
 from mergecast.checkpoints.folder_writer import refuse_folder
 from mergecast.errors import ResourceError, UsageError
 from mergecast.evidence.session import Session
@@ -31,8 +33,8 @@ from mergecast.search.objective import Kind, Objective
 from mergecast.search.result import DO_NOT_MERGE, SearchResult
 from mergecast.search.run import Search
 from mergecast.search.samples import most_evidence
-from mergecast.search.scorer import Command, Scorer, ScorerJudge
-from mergecast.search.steps import Limits, Step
+from mergecast.search.scorer import Scorer, ScorerJudge
+from mergecast.search.steps import Limits
 from mergecast.search.trials import Trials
 from mergecast.tasks.task import Task
 from mergecast.typing import Names, listed
@@ -53,6 +55,7 @@ def search(
     epsilon: float = 0.005,
     confidence: float = 0.9,
     scorer: Scorer | str | None = None,
+    verify_scorer: Scorer | str | None = None,
     out: str | Path | None = None,
     forecaster: Forecaster | str | Path | None = None,
     calibration: int | None = None,
@@ -71,7 +74,8 @@ def search(
     Every merge is forecast first. Then merges are made and measured where that is expected to gain
     most, on growing numbers of samples beside the single models on the same ones, until the best is
     known, nothing is to be gained, or the budget is spent. The choice is verified on samples that
-    the search never touched: the tasks' test samples, or a third of their samples held back.
+    the search never touched: the tasks' test samples, or a third of their samples held back; or by
+    a `verify_scorer` beside a `scorer`.
 
     Parameters
     ----------
@@ -107,6 +111,10 @@ def search(
         A judge of your own in place of the tasks' scores: a function of a model's path and a
         task's label, or a command with ``{model}`` and ``{task}`` that prints a number, higher
         for better.
+    verify_scorer : callable or str, optional
+        A judge of the choice alone, beside a `scorer` and written as one: it scores the single
+        models before the search and the chosen merge after it, on samples that the scorer does not
+        use. Without one nothing is held back from a scorer.
     out : str or Path, optional
         Folder for the merged model, with a model card and a page about the search.
     forecaster : Forecaster, str or Path, optional
@@ -167,13 +175,8 @@ def search(
         raise UsageError("tasks", "not given", "a merge is measured on samples of its tasks")
     by_label: Mapping[str, Task] = load_tasks(tasks) if isinstance(tasks, str | Path) else tasks
     size = "any" if size is None and kind == "most" else size
-    judge_of = Command(scorer) if isinstance(scorer, str) else scorer
-    kept: AbstractContextManager[str | Path]
-    if cache is not None or out is not None:
-        kept = nullcontext(Path(cache) if cache is not None else Path(f"{Path(str(out))}.search"))
-    else:
-        kept = TemporaryDirectory(prefix="mergecast-")
-    with kept as folder:
+    scorers = Scorers.of(scorer, verify_scorer)
+    with Work(cache, out) as work:
         opened = open_family(
             family, models, private=private, strict=strict, tasks=by_label, refuse=True
         )
@@ -186,11 +189,15 @@ def search(
                 raise UsageError.unknown("model", label, opened.names)
         sizes_asked(size, len(opened.names))
         asked = forecaster if isinstance(forecaster, Forecaster) else Forecaster.load(forecaster)
-        samples = calibration if judge_of else _evidence_samples(by_label, calibration)
+        samples = calibration if scorers.judge else _evidence_samples(by_label, calibration)
+        settings = ProbeSettings(samples, seed, device, batch_size, None, work.folder)
         if spend.seconds is not None:
-            settings = ProbeSettings(samples, seed, device, batch_size, None, Path(folder))
             count = len(listed(methods)) or len(asked.file.methods)
             refuse_too_short(opened, by_label, settings, count, spend.seconds)
+        trying = monotonic()
+        with Session(opened, by_label, settings) as single:
+            scorers.try_out(single, progress or Silent())
+        tried = monotonic() - trying
         gathered = gathered_forecast(
             opened,
             tasks=by_label,
@@ -201,21 +208,15 @@ def search(
             merge_seed=seed,
             device=device,
             batch_size=batch_size,
-            cache=folder,
+            cache=work.folder,
             workers=workers,
             progress=progress,
         )
         names = sorted({*gathered.usable} - {*gathered.doubtful})
         pool = search_pool(gathered, sizes_asked(size, len(names)), listed(keep), sought, seed)
-        evidence = monotonic() - began
-        if spend.seconds is not None and evidence > spend.seconds:
-            raise ResourceError(
-                "budget",
-                f"of {spend.seconds:.0f} s is spent: the forecasts alone took {evidence:.0f} s",
-                f"search again with more time: what was done is kept in {folder}"
-                if cache is not None or out is not None
-                else "give more time, and a cache to go on from",
-            )
+        evidence = monotonic() - began - tried
+        if spend.seconds is not None:
+            _refuse_spent(spend.seconds, evidence, tried, work)
         before = gathered.gathering.asked.session
         narrow = before.family.subset(pool.labels)
         with (
@@ -223,54 +224,31 @@ def search(
             Workers(workers) as pool_of_workers,
         ):
             judge: MergeJudge | ScorerJudge
-            if judge_of is None:
+            if scorers.judge is None:
                 judge = MergeJudge(session, pool_of_workers)
             else:
-                judge = ScorerJudge(session, judge_of)
+                judge = ScorerJudge(session, scorers.judge)
+            scorers.check(session)
             deadline = None if spend.seconds is None else began + spend.seconds
             limits = Limits(epsilon, confidence, spend.looks, deadline)
             answered = "superposition" in gathered.gathering.evidence.kinds
             found = Search(pool, sought, judge, limits, seed, Near(session, sought))
             if not answered:
                 found.refine = None
-            trials = Trials(
-                Path(folder), _study(session, sought, seed, pool.methods), pool.labels, pool.methods
-            )
-            told = _Told(found, trials, progress or Silent(), spend.looks)
+            study = study_of(session, sought, seed, pool.methods)
+            trials = Trials(work.folder, study, pool.labels, pool.methods)
+            told = Told(found, trials, progress or Silent(), spend.looks)
             found.told = told
             found.run()
             trials.end()
             searched = monotonic() - began - evidence
+            verify = partial(scorers.verified, session, objective=sought, work=work)
             result = search_result(
-                found, gathered, sought, judge, told.seconds, evidence, searched, epsilon
+                found, gathered, sought, judge, told.seconds, evidence, searched, epsilon, verify
             )
             if out is None or result.advice == DO_NOT_MERGE:
                 return result
             return write_merged(session.family, result, Path(out), device, workers, overwrite)
-
-
-class _Told:
-    """Passes every step on, to Optuna's trials and to the progress, and keeps its time."""
-
-    def __init__(
-        self, search: Search, trials: Trials, progress: Progress, looks: int | None
-    ) -> None:
-        self.seconds: list[float] = []
-        self._began, self._search, self._trials = monotonic(), search, trials
-        self._advance = progress.stage("merges measured, at most", looks or _USUAL)
-        self._left = looks or _USUAL
-
-    def __call__(self, step: Step) -> None:
-        self.seconds.append(monotonic() - self._began)
-        value = self._search.objective.value(step.candidate.members, step.seen.kept)
-        self._trials.told(step, float(value))
-        if self._left:
-            self._left -= 1
-            self._advance(1)
-
-
-#: Measurements that progress counts up to, where there is no budget of them.
-_USUAL = 100
 
 
 def _evidence_samples(tasks: Mapping[str, Task], asked: int | None) -> int | None:
@@ -287,10 +265,15 @@ def _evidence_samples(tasks: Mapping[str, Task], asked: int | None) -> int | Non
     return asked or min(most, CALIBRATION)
 
 
-def _study(session: Session, sought: Objective, seed: int, methods: Sequence[str]) -> str:
-    """A name that another search does not have."""
-    from mergecast.runtime.store import text_digest
-
-    models = {label: session.digest(label) for label in sorted(session.family.names)}
-    words = f"{session.base_digest} {models} {sought} {seed} {methods}"
-    return f"mergecast {text_digest(words)[:12]}"
+def _refuse_spent(have: float, evidence: float, tried: float, work: Work) -> None:
+    """Raise ResourceError where the time was over before the first measurement; all in seconds."""
+    if evidence + tried <= have:
+        return
+    scored = f" and scores of the single models {tried:.0f} s" if tried > 1 else ""
+    raise ResourceError(
+        "budget",
+        f"of {have:.0f} s is spent: the forecasts alone took {evidence:.0f} s{scored}",
+        f"search again with more time: what was done is kept in {work.folder}"
+        if work.lasting
+        else "give more time, and a cache to go on from",
+    )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 from mergecast.api.gathered import Gathered
 from mergecast.api.search_tables import path_table, tried_table, untried_table
+from mergecast.search.candidates import Candidate
 from mergecast.search.merged import MergeJudge
 from mergecast.search.objective import Objective
 from mergecast.search.result import DO_NOT_MERGE, MERGE, SearchResult
 from mergecast.search.run import Search
 from mergecast.search.scorer import ScorerJudge
-from mergecast.search.verify import Verified, verified
+from mergecast.search.verify import Scored, Verified, verified
 
 #: With fewer samples a task than this, merges that matter look alike.
 _ENOUGH = 300
@@ -27,6 +28,7 @@ def search_result(
     evidence: float,
     searched: float,
     epsilon: float,
+    verify: Callable[[Candidate], Scored | None],
 ) -> SearchResult:
     """What a search that has ended found, its choice verified.
 
@@ -46,12 +48,15 @@ def search_result(
         Seconds that forecasts and search took.
     epsilon : float
         What does not matter.
+    verify : callable
+        Verifies a merge by a scorer that the search never asked; None where there is none: a
+        `MergeJudge` then verifies on the samples that it held back, nobody after a scorer.
     """
     best = found.best
     one = found.priced[best]
     members = one.candidate.members
     beliefs = found.beliefs()
-    checked: Verified | None = None
+    checked: Verified | Scored | None = None
     began = monotonic()
     samples: dict[str, dict[str, object]] = {}
     if isinstance(judge, MergeJudge):
@@ -65,6 +70,8 @@ def search_result(
             }
             for label, parts in judge.parts.items()
         }
+    else:
+        checked = verify(one.candidate)
     kept = found.kept(beliefs, best) if checked is None else checked.kept
     last = found.steps[-1]
     family = gathered.gathering.family

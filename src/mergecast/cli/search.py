@@ -71,6 +71,13 @@ def command(
             help="A judge of your own: a command with {model} and {task} that prints a number.",
         ),
     ] = None,
+    verify_scorer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMMAND",
+            help="A judge of the choice alone, beside --scorer: the same on other samples.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder for the merged model.")
     ] = None,
@@ -95,9 +102,11 @@ def command(
 
     Every merge is forecast; then merges are made and measured where that is expected to gain most,
     until the best is known or the budget is spent. What was measured is kept (in --cache, or
-    OUT.search), so that an interrupted search goes on where it was. The folder gets the merged
-    model, a model card (README.md), search.html, and mergekit.yml where mergekit has the recipe.
-    Where no merge keeps what --require asks for, nothing is written, and the exit code is 4.
+    OUT.search), so that an interrupted search goes on where it was. Nothing is held back from a
+    --scorer; a --verify-scorer beside it scores the single models and the choice alone. The folder
+    gets the merged model, a model card (README.md), search.html, and mergekit.yml where mergekit
+    has the recipe. Where no merge keeps what --require asks for, nothing is written, and the exit
+    code is 4.
 
     Examples:
 
@@ -108,6 +117,8 @@ def command(
       mergecast search base/ zoo/*/ --tasks t.yaml --keep a --require "*>=0.95"
 
       mergecast search base/ a/ b/ --tasks t.yaml --scorer "./eval.sh {model} {task}"
+
+      mergecast search b/ m*/ --tasks t.yaml --scorer "./dev {model}" --verify-scorer "./test {model}"
     """
     import mergecast as mc
     from mergecast.runtime.progress import progress_bars
@@ -127,6 +138,7 @@ def command(
             epsilon=epsilon,
             confidence=confidence,
             scorer=scorer,
+            verify_scorer=verify_scorer,
             out=out,
             forecaster=forecaster,
             calibration=calibration,

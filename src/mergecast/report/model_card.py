@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
 from mergecast.report.table import number
+
+#: What a model is shown with where a scorer verified; its scores have any unit.
+_SCORES = ("own_score", "merged_score")
 
 
 def model_card(found: Mapping[str, Any]) -> str:
@@ -44,32 +48,15 @@ def model_card(found: Mapping[str, Any]) -> str:
         "",
         "## What each model keeps of its own score",
         "",
-        "| model | from | forecast | kept | interval |",
-        "|---|---|---|---|---|",
+        *_kept(found),
+        "",
+        found["judged"],
     ]
-    for one in found["kept"]:
-        interval = "–"
-        if "lower" in one:
-            interval = f"{number(one['lower'])} to {number(one['upper'])}"
-        cells = [
-            _cell(one["model"]),
-            _cell(found["models"][one["model"]]),
-            number(one["forecast"]),
-            number(one.get("kept")),
-            interval,
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    verified = found["verified"]
-    how = "The scorer was the judge; nothing was held back from it."
-    if verified is not None:
-        how = (
-            f"Kept is measured on {verified['samples']} samples or more of each task that the "
-            f"search never touched; intervals are of {verified['level']:.0%}."
-        )
+    by = (found["verified"] or {}).get("scorer")
+    if by is not None:
+        lines += ["", f"Verification scorer: {_code(by)}"]
     cost = found["cost"]
     lines += [
-        "",
-        how,
         "",
         "## How it was made",
         "",
@@ -84,6 +71,35 @@ def model_card(found: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _kept(found: Mapping[str, Any]) -> list[str]:
+    """Lines of the table of what each model keeps: with its interval, or with a scorer's scores."""
+    scored = "scorer" in (found["verified"] or {})
+    last = ["own score", "merge's score"] if scored else ["interval"]
+    columns = ["model", "from", "forecast", "kept", *last]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for one in found["kept"]:
+        interval = "–"
+        if "lower" in one:
+            interval = f"{number(one['lower'])} to {number(one['upper'])}"
+        scores = [f"{one[key]:.4g}" for key in _SCORES if scored]
+        cells = [
+            _cell(one["model"]),
+            _cell(found["models"][one["model"]]),
+            number(one["forecast"]),
+            number(one.get("kept")),
+            *(scores or [interval]),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _code(text: str) -> str:
+    """Text as a code span that it cannot end."""
+    text = " ".join(text.split())
+    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
+    return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
 
 
 def _cell(text: str) -> str:

@@ -32,6 +32,7 @@ def render_search_page(found: Mapping[str, Any]) -> str:
     ]
     text: str = page.render(
         s=found,
+        by=(found["verified"] or {}).get("scorer"),
         curve=path_curve(found["path"]),
         scatter={"title": "merges that were measured", **plots.scatter(rows, domain)},
         side=plots.SIDE,

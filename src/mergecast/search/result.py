@@ -14,7 +14,7 @@ from mergecast.display.notebook import as_html
 from mergecast.search.candidates import Candidate
 from mergecast.search.objective import EVERY, Objective
 from mergecast.search.shown import search_parts
-from mergecast.search.verify import Verified
+from mergecast.search.verify import Scored, Verified
 from mergecast.tables.plain import records
 from mergecast.tables.sets import join_members
 from mergecast.tables.show import as_text
@@ -33,7 +33,8 @@ class SearchResult:
     chosen : Candidate
         The merge that is thought best: models and recipe.
     advice : {"merge", "do not merge"}
-        ``do not merge`` where what is required was not kept, on untouched samples.
+        ``do not merge`` where what is required was not kept: on untouched samples, by the scorer
+        that verifies, or by the one that judged where none does.
     objective : Objective
         What was sought and required.
     forecast, forecast_sd : (k,) array
@@ -45,8 +46,9 @@ class SearchResult:
         The probability, after the search, that no merge is better by more than `epsilon`.
     epsilon : float
         What does not matter.
-    verified : Verified or None
-        What it keeps on samples that the search never touched; None with a scorer.
+    verified : Verified, Scored or None
+        What it keeps on samples that the search never touched; by a scorer that verifies, as its
+        scores and without intervals; None with a scorer and none that verifies.
     tried : DataFrame
         One row a merge that was measured, best first: `members`, `recipe`, `forecast`, `measured`,
         `stderr`, `believed` (all of the objective), `samples` a member, and `kept LABEL`.
@@ -81,7 +83,7 @@ class SearchResult:
     believed: float
     certainty: float
     epsilon: float
-    verified: Verified | None
+    verified: Verified | Scored | None
     tried: pd.DataFrame
     untried: pd.DataFrame
     path: pd.DataFrame
@@ -114,7 +116,15 @@ class SearchResult:
             how += f", the most that were found to keep what is required ({self.required})"
         found = self.verified
         if found is None:
-            said = f"{self._what} is {self.believed:.3f} by the scorer"
+            said = (
+                f"{self._what} is {self.believed:.3f} by the scorer, on what the merge was chosen "
+                "by, and may be too good"
+            )
+        elif isinstance(found, Scored):
+            said = (
+                f"by the verification scorer, which the search never asked, {self._what} is "
+                f"{found.value:.3f}"
+            )
         else:
             low, high = found.interval
             said = (
@@ -147,6 +157,25 @@ class SearchResult:
         )
 
     @property
+    def judged(self) -> str:
+        """What the figures of what is kept are, in a sentence."""
+        found = self.verified
+        if found is None:
+            return (
+                "The scorer is the judge; nothing was held back from it, so that its figure, the "
+                "best of all that were tried, may be too good. A verification scorer would tell."
+            )
+        if isinstance(found, Scored):
+            return (
+                "Kept: the merge's score over the model's own, both by the verification scorer, "
+                "which the search never asked; single numbers, so that there is no interval."
+            )
+        return (
+            f"Kept: on {found.samples} samples or more of each task that the search never "
+            f"touched; intervals are of {found.level:.0%}."
+        )
+
+    @property
     def _what(self) -> str:
         words = {
             "mean": "the mean of what the models keep of their own scores",
@@ -164,11 +193,13 @@ class SearchResult:
             told = float(self.forecast[place])
             row: dict[str, Any] = {"model": label, "forecast": None if isnan(told) else told}
             if found is not None:
-                row |= {
-                    "kept": float(found.kept[place]),
-                    "lower": float(found.lower[place]),
-                    "upper": float(found.upper[place]),
-                }
+                row["kept"] = float(found.kept[place])
+            if isinstance(found, Scored):
+                row["own_score"] = float(found.own[place])
+                row["merged_score"] = float(found.merged[place])
+            elif found is not None:
+                row["lower"] = float(found.lower[place])
+                row["upper"] = float(found.upper[place])
             rows.append(row)
         return {
             "advice": self.advice,
@@ -180,15 +211,8 @@ class SearchResult:
                 "importance": dict(self.objective.importance),
                 "required": dict(self.objective.required),
             },
-            "verified": None
-            if found is None
-            else {
-                "value": found.value,
-                "lower": found.interval[0],
-                "upper": found.interval[1],
-                "level": found.level,
-                "samples": found.samples,
-            },
+            "verified": None if found is None else _plain(found),
+            "judged": self.judged,
             "kept": rows,
             "believed": self.believed,
             "certainty": self.certainty,
@@ -214,6 +238,20 @@ class SearchResult:
     def _repr_html_(self) -> str:
         warnings = [f"warning: {text}" for text in (*self.left_out, *self.warnings)]
         return as_html([*search_parts(self.to_dict()), *warnings])
+
+
+def _plain(found: Verified | Scored) -> dict[str, Any]:
+    """A verification as data: by samples with an interval, by a scorer with its name."""
+    if isinstance(found, Scored):
+        return {"value": found.value, "scorer": found.by}
+    low, high = found.interval
+    return {
+        "value": found.value,
+        "lower": low,
+        "upper": high,
+        "level": found.level,
+        "samples": found.samples,
+    }
 
 
 def joined(candidate: Candidate) -> dict[str, str]:

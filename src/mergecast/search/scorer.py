@@ -1,4 +1,4 @@
-"""Scorers of people's own: a function, or a command that prints a number, judges merges."""
+"""Scorers of people's own: a function, or a command that prints a number, scores models."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from mergecast.evidence.session import Session
 from mergecast.family.task_heads import has_heads
 from mergecast.merging import write_merge
 from mergecast.runtime.stage import Stage
+from mergecast.runtime.store import file_digest
 from mergecast.search.candidates import Candidate
 from mergecast.search.judge import Seen
 from mergecast.typing import Floats
@@ -27,6 +28,8 @@ SCORED = Stage("scored", 1, modules=("mergecast.search.scorer",))
 #: What a scorer's number may be off by, as a standard deviation of what is kept: it has samples of
 #: its own, of which nothing is known here.
 NOISE = 0.005
+#: What errors call a scorer, and one that verifies.
+SCORER, VERIFIER = "scorer", "verification scorer"
 _TAIL = 300
 
 
@@ -37,32 +40,50 @@ class Command:
     ----------
     text : str
         The command; ``{model}`` and ``{task}`` in it stand for a model's path and a task's label.
+    name : str
+        What errors call it.
 
     Raises
     ------
     UsageError
-        ``{model}`` is not in it.
+        ``{model}`` is not in it, or a quotation in it has no end.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, name: str = SCORER) -> None:
         if "{model}" not in text:
             raise UsageError(
-                "scorer", f"{text!r} names no model", "put {model} (and {task}) into the command"
+                name, f"{text!r} names no model", "put {model} (and {task}) into the command"
             )
-        self.text = text
+        try:
+            self.words = shlex.split(text)
+        except ValueError as error:
+            raise UsageError(name, f"{text!r} cannot be read: {error}", "close it") from error
+        self.text, self._name = text, name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Command) and self.words == other.words
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.words))
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Words of it that are files, each to the SHA-256 of what the file holds now."""
+        return {word: file_digest(Path(word)) for word in self.words if _is_file(word)}
 
     def __call__(self, model: Path, label: str, /) -> float:
         """Run it; raises UsageError where it fails or prints no number."""
-        words = shlex.split(self.text)
-        words = [word.replace("{model}", str(model)).replace("{task}", label) for word in words]
+        words = [w.replace("{model}", str(model)).replace("{task}", label) for w in self.words]
         try:
             done = subprocess.run(words, capture_output=True, text=True, check=False)
         except OSError as error:
-            raise UsageError("scorer", f"cannot be run: {error}", "check the command") from error
+            raise UsageError(self._name, f"cannot be run: {error}", "check the command") from error
         if done.returncode:
             said = (done.stderr or done.stdout).strip()[-_TAIL:]
             raise UsageError(
-                f"scorer on {label!r}", f"ended with {done.returncode}: {said}", "run it by hand"
+                f"{self._name} on {label!r}",
+                f"ended with {done.returncode}: {said}",
+                "run it by hand",
             )
         lines = done.stdout.split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
@@ -70,10 +91,107 @@ class Command:
             return float(last)
         except ValueError as error:
             raise UsageError(
-                f"scorer on {label!r}",
+                f"{self._name} on {label!r}",
                 f"printed {last!r} last, which is no number",
                 "print the score as the last line",
             ) from error
+
+
+def _is_file(word: str) -> bool:
+    try:
+        return Path(word).is_file()
+    except OSError:  # longer than a name may be
+        return False
+
+
+class Scoring:
+    """Scores that a scorer gives the models and merges of a family.
+
+    Those of a `Command` are kept in the session's store, under its text; those of a function are
+    kept in memory, for the single models alone.
+
+    Parameters
+    ----------
+    scorer : callable
+        From a model's path and a label to a score.
+    name : str
+        What errors call it.
+    with_files : bool
+        Keep scores under the content of the files that a command names as well, so that a script
+        that was changed scores anew.
+    """
+
+    def __init__(self, scorer: Scorer, name: str = SCORER, *, with_files: bool = False) -> None:
+        self.scorer, self._name, self._with_files = scorer, name, with_files
+        self._own: dict[str, float] = {}
+
+    @property
+    def text(self) -> str:
+        """The command, or the name of the function."""
+        if isinstance(self.scorer, Command):
+            return self.scorer.text
+        return str(getattr(self.scorer, "__qualname__", type(self.scorer).__qualname__))
+
+    def own(self, session: Session, label: str) -> float:
+        """The score of a single model on its own task.
+
+        Raises
+        ------
+        UsageError, UndefinedError
+            The scorer fails, or gives no number above 0.
+        """
+        if isinstance(self.scorer, Command):
+            models = {"models": {label: session.digest(label)}}
+            kept = self._spec(self.scorer, models)
+            return float(session.unit(kept, lambda: {label: self._single(session, label)})[label])
+        if label not in self._own:
+            self._own[label] = self._single(session, label)
+        return self._own[label]
+
+    def merged(self, session: Session, candidate: Candidate) -> dict[str, float]:
+        """Scores of a merge on its members' tasks, by label; raises what the scorer raises."""
+
+        def compute() -> dict[str, float]:
+            with TemporaryDirectory(prefix="mergecast-") as scratch:
+                places = _written(session, candidate, Path(scratch) / "merged")
+                return {label: self._score(path, label) for label, path in places.items()}
+
+        if not isinstance(self.scorer, Command):
+            return compute()
+        models = {label: session.digest(label) for label in candidate.members}
+        spec = {"models": models, "recipe": candidate.recipe.key, "base": session.base_digest}
+        return session.unit(self._spec(self.scorer, spec), compute)
+
+    def _spec(self, command: Command, spec: Mapping[str, object]) -> dict[str, object]:
+        """What scores of a command are stored under."""
+        files = {"files": command.files} if self._with_files else {}
+        return {"stage": SCORED.key, "scorer": command.text, **spec, **files}
+
+    def _single(self, session: Session, label: str) -> float:
+        score = self._score(session.family.models[label].path, label)
+        if not score > 0:  # raised before it is stored: a scorer that was put right is asked again
+            raise UndefinedError(
+                f"model {label!r}",
+                f"the {self._name} gives it {score}, and what is kept is a share of that",
+                "let it give a number above 0, higher for better, or leave the model out",
+            )
+        return score
+
+    def _score(self, path: Path, label: str) -> float:
+        score = self.scorer(path, label)
+        if not isinstance(score, int | float) or not math.isfinite(score):
+            raise UsageError(
+                f"{self._name} on {label!r}", f"gave {score!r}", "let it give a finite number"
+            )
+        return float(score)
+
+
+def _written(session: Session, candidate: Candidate, out: Path) -> dict[str, Path]:
+    """Where each member's model is, once the merge is written."""
+    family = session.family.subset(candidate.members)
+    heads = has_heads(family)
+    write_merge(family, candidate.recipe, out, heads=heads, unchecked=True)
+    return {label: out / "heads" / label if heads else out for label in candidate.members}
 
 
 class ScorerJudge:
@@ -82,9 +200,9 @@ class ScorerJudge:
     Parameters
     ----------
     session : Session
-        The family. Scores of a `Command` are kept in its store; of a function in memory.
-    scorer : callable
-        From a model's path and a label to a score.
+        The family.
+    scoring : Scoring
+        Who is asked.
 
     Raises
     ------
@@ -95,19 +213,9 @@ class ScorerJudge:
     levels: Sequence[int] = (1,)
     at_once = 1
 
-    def __init__(self, session: Session, scorer: Scorer) -> None:
-        self._session, self._scorer, self.samples = session, scorer, 0
-        self.single: dict[str, float] = {}
-        for label in sorted(session.family.names):
-            path = session.family.models[label].path
-            score = self._kept({"models": {label: session.digest(label)}}, {label: path})[label]
-            if not score > 0:
-                raise UndefinedError(
-                    f"model {label!r}",
-                    f"the scorer gives it {score}, and what is kept is a share of that",
-                    "let it give a number above 0, higher for better",
-                )
-            self.single[label] = score
+    def __init__(self, session: Session, scoring: Scoring) -> None:
+        self._session, self._scoring, self.samples = session, scoring, 0
+        self.single = {label: scoring.own(session, label) for label in sorted(session.family.names)}
 
     def variance(self, candidate: Candidate, kept: Floats) -> Floats:
         """What a scorer's numbers may be off by, (k,)."""
@@ -123,43 +231,8 @@ class ScorerJudge:
         return [self._one(candidate) for candidate, _ in asked]
 
     def _one(self, candidate: Candidate) -> Seen:
-        session, members = self._session, candidate.members
-        models = {label: session.digest(label) for label in members}
-        spec = {"models": models, "recipe": candidate.recipe.key, "base": session.base_digest}
-        found = self._kept(spec, None, candidate)
+        members = candidate.members
+        found = self._scoring.merged(self._session, candidate)
         self.samples += len(members)
         kept = np.array([found[label] / self.single[label] for label in members])
         return Seen(kept, np.full(len(members), NOISE**2), 1)
-
-    def _kept(
-        self,
-        spec: Mapping[str, object],
-        models: Mapping[str, Path] | None,
-        candidate: Candidate | None = None,
-    ) -> dict[str, float]:
-        def compute() -> dict[str, object]:
-            if candidate is None:
-                return {label: self._score(path, label) for label, path in (models or {}).items()}
-            with TemporaryDirectory(prefix="mergecast-") as scratch:
-                places = self._written(candidate, Path(scratch) / "merged")
-                return {label: self._score(path, label) for label, path in places.items()}
-
-        if not isinstance(self._scorer, Command):
-            return {label: float(str(score)) for label, score in compute().items()}
-        whole = {"stage": SCORED.key, "scorer": self._scorer.text, **spec}
-        return self._session.unit(whole, compute)
-
-    def _written(self, candidate: Candidate, out: Path) -> dict[str, Path]:
-        """Where each member's model is, once the merge is written."""
-        family = self._session.family.subset(candidate.members)
-        heads = has_heads(family)
-        write_merge(family, candidate.recipe, out, heads=heads, unchecked=True)
-        return {label: out / "heads" / label if heads else out for label in candidate.members}
-
-    def _score(self, path: Path, label: str) -> float:
-        score = self._scorer(path, label)
-        if not isinstance(score, int | float) or not math.isfinite(score):
-            raise UsageError(
-                f"scorer on {label!r}", f"gave {score!r}", "let it give a finite number"
-            )
-        return float(score)

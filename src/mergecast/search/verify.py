@@ -1,8 +1,8 @@
-"""What the chosen merge keeps on samples that the search never touched."""
+"""What the chosen merge keeps on samples, or by a scorer, that the search never touched."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,34 @@ class Verified:
     interval: tuple[float, float]
     samples: int
     level: float
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a merge keeps by a scorer that the search never asked.
+
+    It gives one number a model, of samples of its own: there is no interval.
+
+    Attributes
+    ----------
+    members : tuple of str
+        Labels.
+    own, merged : (k,) array
+        Of every member on its task: the scores of its own model and of the merge.
+    kept : (k,) array
+        The second over the first.
+    value : float
+        The objective.
+    by : str
+        The command, or the name of the function.
+    """
+
+    members: tuple[str, ...]
+    own: Floats
+    merged: Floats
+    kept: Floats
+    value: float
+    by: str
 
 
 def verify(
@@ -89,3 +117,25 @@ def verified(
         seen.samples,
         level,
     )
+
+
+def scored(
+    own: Mapping[str, float], merged: Mapping[str, float], objective: Objective, by: str
+) -> Scored:
+    """What members keep by scores of the merge and of their own models.
+
+    Parameters
+    ----------
+    own, merged : mapping of str to float
+        Label of every member to its score; the first are above 0.
+    objective : Objective
+        What is sought.
+    by : str
+        Who gave the scores.
+    """
+    members = tuple(own)
+    alone = np.array([own[label] for label in members])
+    together = np.array([merged[label] for label in members])
+    kept = together / alone
+    value = float(objective.value(members, kept))
+    return Scored(members, alone, together, kept, value, by)
