@@ -118,7 +118,7 @@ def command(
 
       mergecast search base/ a/ b/ --tasks t.yaml --scorer "./eval.sh {model} {task}"
 
-      mergecast search b/ m*/ --tasks t.yaml --scorer "./dev {model}" --verify-scorer "./test {model}"
+      mergecast search b/ m*/ --tasks t.yaml --scorer "./a {model}" --verify-scorer "./b {model}"
     """
     import mergecast as mc
     from mergecast.runtime.progress import progress_bars
