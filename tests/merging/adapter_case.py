@@ -42,6 +42,32 @@ def adapters(folder, model_class, config, *settings):
     return folder / "base", [folder / label for label in labels]
 
 
+def classifiers(folder, base_class, config, members):
+    """A base and adapters of it; of each label, its class, number of labels and PEFT's settings.
+
+    The base's weights are so large that attention is not flat, and the answers hang on them.
+    """
+    config = type(config)(**{**config.to_dict(), "initializer_range": 0.2})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        base_class(config).save_pretrained(folder / "base")
+        for seed, (label, (model_class, count, settings)) in enumerate(members.items()):
+            model = loaded(model_class, folder / "base", count)
+            model = peft.get_peft_model(model, peft.LoraConfig(**settings))
+            draw = torch.Generator().manual_seed(seed + 5)
+            with torch.no_grad():
+                for value in model.parameters():
+                    if value.requires_grad:
+                        value.add_(0.1 * torch.randn(value.shape, generator=draw))
+            model.save_pretrained(folder / label)
+    return folder / "base", {label: folder / label for label in members}
+
+
+def loaded(model_class, base, count):
+    """A base under a task of so many classes, as people load it before they put an adapter on."""
+    return model_class.from_pretrained(base, num_labels=count, ignore_mismatched_sizes=True)
+
+
 def llamas_of(folder):
     """A Llama and two adapters of different ranks and modules."""
     return adapters(folder, transformers.LlamaForCausalLM, LLAMA, A, B)

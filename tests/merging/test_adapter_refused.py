@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
@@ -40,12 +41,23 @@ def test_a_rank_that_is_none_is_refused(rank, tmp_path, llamas):
     ("settings", "said"),
     [
         ({"rank": 3}, "rank: is 3 without adapter; ask for an adapter"),
-        ({"adapter": True, "heads": True}, "adapter: given with heads, .* leave one of them out"),
+        ({"adapter": True, "heads": True}, "heads: no model has one of its own; leave heads out"),
     ],
 )
 def test_what_does_not_go_together_is_refused(settings, said, tmp_path, llamas):
     with pytest.raises(UsageError, match=said):
         mc.write_merge(mc.Family.open(*llamas), "linear", tmp_path / "out", **settings)
+
+
+def test_a_vocabulary_is_refused_with_heads_or_without(tmp_path, llamas):
+    base, models = llamas
+    for folder in (base, *models):
+        (folder / "vocab.json").write_text(json.dumps({f"t{one}": one for one in range(40)}))
+    family = mc.Family.open(base, models, vocabulary="base")
+    for heads in (False, True):
+        with pytest.raises(UsageError, match="adapter: given with vocabulary, .* leave one"):
+            mc.write_merge(family, "linear", tmp_path / "out", adapter=True, heads=heads)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_merge_that_changes_more_than_adapters_do_is_refused(tmp_path, llamas):
@@ -99,7 +111,19 @@ def test_an_input_is_never_replaced(tmp_path, llamas):
     assert (a / "adapter_model.safetensors").read_bytes() == before
 
 
-def test_nothing_to_merge_is_refused(tmp_path, llamas):
+@pytest.mark.parametrize("heads", [False, True])
+def test_nothing_to_merge_is_refused(heads, tmp_path, llamas):
     family = mc.Family.open(*llamas, private=["*_proj.weight"])
-    with pytest.raises(FamilyError, match="change no parameter that is merged"):
+    with pytest.raises(FamilyError, match="change no parameter that is merged;"):
+        mc.write_merge(family, "linear", tmp_path / "out", adapter=True, heads=heads)
+
+
+def test_an_adapter_without_factors_is_refused(tmp_path):
+    """What is merged is held whole alone: PEFT makes no LoRA that adapts nothing."""
+    base, models = adapters(
+        tmp_path, transformers.GPT2LMHeadModel, GPT2,
+        {"r": 2, "target_modules": ["c_attn"], "modules_to_save": ["ln_f"]},
+    )  # fmt: skip
+    family = mc.Family.open(base, models, private=["*c_attn*"])
+    with pytest.raises(FamilyError, match="change no parameter that is merged by factors"):
         mc.write_merge(family, "linear", tmp_path / "out", adapter=True)

@@ -146,9 +146,15 @@ def kept_whole(members: Mapping[str, LoraCheckpoint], names: Iterable[str]) -> d
 
 
 def _saved_in(saved: object, stored: str) -> list[str]:
-    """Of a config's ``modules_to_save``, the entries that a tensor is of, by PEFT's rule."""
-    module = f".{stored.removeprefix(_PREFIX).rpartition('.')[0]}."
-    return [one for one in (saved if isinstance(saved, list) else ()) if f".{one}." in module]
+    """Of a config's ``modules_to_save``, the entries that a tensor is of, by PEFT's rule.
+
+    A module is saved whose path ends as an entry does: ``classifier`` names a ``pre_classifier``,
+    too, and all that is in it.
+    """
+    *parents, _ = stored.removeprefix(_PREFIX).split(".")
+    paths = [".".join(parents[: depth + 1]) for depth in range(len(parents))]
+    entries = saved if isinstance(saved, list) else ()
+    return [one for one in entries if any(path.endswith(one) for path in paths)]
 
 
 def merged_config(
@@ -175,35 +181,74 @@ def merged_config(
         Whether members have heads that the merge has not: of their kind of task, PEFT would want
         one.
     """
-    rank = max(ranks.values())
-    # PEFT takes the first pattern that the end of a module's path matches: long paths come first.
-    ordered = sorted(ranks, key=lambda place: (-len(place.module), place.module))
-    several = len(set(ranks.values())) > 1
-    pattern = {place.module: ranks[place] for place in ordered} if several else {}
     stored = list(whole)
     saved = {one for m in members for n in stored for one in _saved(m, n)}
     biases = [n for n in stored if not any(_saved(m, n) for m in members)]
     kinds = {str(m.config.get("bias", "none")) for m in members}
     recorded = _agreed(members, "base_model_name_or_path")
     known = recorded and (Path(recorded).exists() or is_model_name(recorded))
-    return {
-        "alpha_pattern": pattern,
+    config = {
+        **_of_ranks(ranks),
         "auto_mapping": _agreed(members, "auto_mapping"),
         "base_model_name_or_path": recorded if known else model_name(base) or str(base),
         "bias": "none" if not biases else "all" if "all" in kinds else "lora_only",
-        "fan_in_fan_out": any(one.transposed and not one.embedding for one in ranks),
         "inference_mode": True,
         "init_lora_weights": True,
-        "lora_alpha": rank,
         "lora_dropout": 0.0,
         "modules_to_save": sorted(saved) or None,
         "peft_type": "LORA",
-        "r": rank,
-        "rank_pattern": pattern,
         "revision": _agreed(members, "revision") if known else None,
-        "target_modules": sorted(place.module for place in ranks),
         "task_type": None if headless else _agreed(members, "task_type"),
         "use_rslora": False,
+    }
+    return dict(sorted(config.items()))
+
+
+def config_with_head(
+    config: Mapping[str, Any],
+    member: LoraCheckpoint,
+    ranks: Mapping[Place, int],
+    whole: Iterable[str],
+) -> dict[str, Any]:
+    """The config of a merged adapter with one member's own head on it.
+
+    Parameters
+    ----------
+    config : mapping of str to object
+        The merged adapter's.
+    member : LoraCheckpoint
+        Whose head it is: kind of task, class and ``modules_to_save`` are as it says.
+    ranks : mapping of Place to int
+        The rank of every adapted module, the merged ones and the member's own.
+    whole : iterable of str
+        Names in the adapter's file of what the member's head holds whole.
+    """
+    saved = {*(config["modules_to_save"] or ()), *(member.config.get("modules_to_save") or ())}
+    biases = any(not _saved(member, name) for name in whole)
+    kinds = {config["bias"], *([member.config.get("bias"), "lora_only"] if biases else ())}
+    own = {
+        "auto_mapping": member.config.get("auto_mapping"),
+        "bias": "all" if "all" in kinds else "lora_only" if "lora_only" in kinds else "none",
+        "modules_to_save": sorted(saved) or None,
+        "task_type": member.config.get("task_type"),
+    }
+    return {**config, **_of_ranks(ranks), **own}
+
+
+def _of_ranks(ranks: Mapping[Place, int]) -> dict[str, Any]:
+    """What a config says of the modules that are adapted."""
+    rank = max(ranks.values())
+    # PEFT takes the first pattern that the end of a module's path matches: long paths come first.
+    ordered = sorted(ranks, key=lambda place: (-len(place.module), place.module))
+    several = len(set(ranks.values())) > 1
+    pattern = {place.module: ranks[place] for place in ordered} if several else {}
+    return {
+        "alpha_pattern": pattern,
+        "fan_in_fan_out": any(one.transposed and not one.embedding for one in ranks),
+        "lora_alpha": rank,
+        "r": rank,
+        "rank_pattern": pattern,
+        "target_modules": sorted(place.module for place in ranks),
     }
 
 

@@ -133,6 +133,7 @@ def command(
 
     With --adapter LoRA adapters become one adapter, a folder for PEFT: of a linear method it is
     the merge itself, of others its nearest matrices of --rank; the share that it holds is said.
+    With --heads, too, heads/MODEL is it with a model's own head, for PEFT as well.
 
     With auto the merge is made at several strengths (or weights) in memory, and the one is written
     whose answers to a few samples of every model's task are nearest to the models' own.
@@ -153,6 +154,8 @@ def command(
       mergecast merge --method ties --weights a=2,b=1 base/ a/ b/ -o out/
 
       mergecast merge --method linear --adapter base/ lora-a/ lora-b/ -o lora/
+
+      mergecast merge --method linear --adapter --heads base/ a/ b/ -o lora/
 
       mergecast merge --mergekit ties.yml -o out/
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from mergecast.checkpoints.lora import LoraCheckpoint
 from mergecast.checkpoints.lora_files import ADAPTER_CONFIG
 from mergecast.checkpoints.lora_writer import (
     ADAPTER_WEIGHTS,
-    Place,
     kept_whole,
     merged_config,
     places,
@@ -26,7 +24,9 @@ from mergecast.checkpoints.tied import INPUT_EMBEDDINGS
 from mergecast.errors import FamilyError, UsageError
 from mergecast.family.family import Family
 from mergecast.merging.adapter_card import adapter_card
-from mergecast.merging.factors import TOLERANCE, factored
+from mergecast.merging.adapter_heads import AdapterHeads
+from mergecast.merging.factors import TOLERANCE
+from mergecast.merging.merged_adapter import MergedAdapter
 from mergecast.merging.recipe import Recipe
 from mergecast.merging.run import merged_blocks
 from mergecast.runtime.progress import Progress, Silent
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 _FLOAT32 = np.dtype(np.float32)
 
 
-def check_adapter(family: Family, rank: int | None, *, heads: bool) -> None:
+def check_adapter(family: Family, rank: int | None) -> None:
     """Raise for a merge that no adapter holds.
 
     Parameters
@@ -45,25 +45,22 @@ def check_adapter(family: Family, rank: int | None, *, heads: bool) -> None:
         The models to merge.
     rank : int or None
         The highest rank asked for.
-    heads : bool
-        Whether each model's head is asked for, too.
 
     Raises
     ------
     UsageError
-        A rank that is none; options that do not go with an adapter.
+        A rank that is none; a vocabulary.
     FamilyError
         A model is no LoRA adapter.
     """
     if rank is not None and (isinstance(rank, bool) or int(rank) != rank or rank < 1):
         raise UsageError("rank", f"is {rank!r}", "give a whole number, 1 or more")
-    for asked, option in ((heads, "heads"), (family.vocabulary is not None, "vocabulary")):
-        if asked:
-            raise UsageError(
-                "adapter",
-                f"given with {option}, which writes parameters that an adapter has no place for",
-                f"leave one of them out: without {option} the adapter is the merged encoder's",
-            )
+    if family.vocabulary is not None:
+        raise UsageError(
+            "adapter",
+            "given with vocabulary, which writes parameters that an adapter has no place for",
+            "leave one of them out: without vocabulary the adapter is the merged encoder's",
+        )
     for label, model in family.models.items():
         if not isinstance(model, LoraCheckpoint):
             raise FamilyError(
@@ -74,52 +71,12 @@ def check_adapter(family: Family, rank: int | None, *, heads: bool) -> None:
             )
 
 
-@dataclass
-class _Adapter:
-    """What is known of the adapter while matrices are merged."""
-
-    ranks: dict[Place, int] = field(default_factory=dict)
-    tensors: dict[str, Array] = field(default_factory=dict)
-    whole: list[str] = field(default_factory=list)
-    energy: dict[str, float] = field(default_factory=dict)
-    lost: dict[str, float] = field(default_factory=dict)
-
-    def add(self, place: Place, delta: Array, limit: int, dtype: np.dtype[np.generic]) -> None:
-        """Factor one matrix; what is lost is measured on the factors as they are stored."""
-        matrix = place.matrix(delta)
-        found = factored(matrix, limit)
-        left, right = found.left.astype(dtype), found.right.astype(dtype)
-        rest = matrix - left.astype(np.float64) @ right.astype(np.float64)
-        self.ranks[place] = found.rank
-        self.energy[place.module] = found.energy
-        self.lost[place.module] = float(np.square(rest).sum())
-        self.tensors |= place.tensors(left, right)
-
-    def summary(self, asked: int | None) -> dict[str, Any]:
-        """Plain data for records and people; shares are None where nothing changed."""
-        shares = {
-            module: 1 - self.lost[module] / energy
-            for module, energy in self.energy.items()
-            if energy
-        }
-        worst = min(shares, key=lambda module: shares[module]) if shares else None
-        total = sum(self.energy.values())
-        return {
-            "asked_rank": asked,
-            "ranks": {place.module: rank for place, rank in self.ranks.items()},
-            "tolerance": TOLERANCE,
-            "energy": 1 - sum(self.lost.values()) / total if total else None,
-            "worst_energy": None if worst is None else shares[worst],
-            "worst_matrix": worst,
-            "whole": self.whole,
-        }
-
-
 def write_adapter(
     family: Family,
     recipe: Recipe,
     out: Path,
     *,
+    heads: AdapterHeads | None,
     rank: int | None,
     device: str,
     workers: int,
@@ -134,6 +91,7 @@ def write_adapter(
 
     Every matrix's merged delta becomes factors of its numerical rank, of `rank` at most, or of the
     members' ranks added up. Scalings are 1. Parameters that members hold whole are written whole.
+    With `heads`, which `family` is then without, each gets a folder beside the rest.
 
     Raises
     ------
@@ -149,11 +107,13 @@ def write_adapter(
     refuse_folder(out, inputs, overwrite=overwrite)
     stored = kept_whole(members, family.shared)
     where = places(members, (name for name in family.shared if name not in stored))
-    if not where and not stored:
+    if not where:
         raise FamilyError(
-            "models", "change no parameter that is merged", "leave --private out, or merge others"
+            "models",
+            "change no parameter that is merged" + (" by factors" if stored else ""),
+            "leave --private out, or merge others",
         )
-    adapter = _Adapter()
+    adapter = MergedAdapter()
     factors = dtype or _FLOAT32
     blocks = merged_blocks(family, recipe, None, device, workers, evidence=evidence, deltas=True)
     advance = (progress or Silent()).stage(f"merging by {recipe.method}", len(family.shared))
@@ -169,11 +129,11 @@ def write_adapter(
         else:
             _refuse_change(family, recipe, name, delta)
         advance(1)
-    lost_heads = _lost_heads(members, stored)
+    lost_heads = {} if heads else _lost_heads(members, stored)
     for label, names in lost_heads.items():
         log.warning(
             "%s: its %s is left out: the adapter answers with the head of the model that it is put "
-            "on", label, ", ".join(names),
+            "on; merge --heads writes it beside", label, ", ".join(names),
         )  # fmt: skip
     for name in (*where, *stored):
         if name.endswith(INPUT_EMBEDDINGS):
@@ -186,10 +146,20 @@ def write_adapter(
         family.base.path,
         adapter.ranks,
         adapter.whole,
-        headless=bool(lost_heads),
+        headless=bool(heads or lost_heads),
     )
     saved = ", ".join(config["modules_to_save"] or ()) or "no task's head"
-    told = {**record, "head": f"the adapter carries {saved}", "adapter": adapter.summary(rank)}
+    line = f"the adapter carries {saved}" + (f"; {heads.line}" if heads else "")
+    told = {**record, "head": line, "adapter": adapter.summary(rank)}
+
+    def beside(folder: Path, _: Mapping[str, str]) -> None:
+        write_json(folder / ADAPTER_CONFIG, config)
+        (folder / "README.md").write_text(adapter_card(told, config), encoding="utf-8")
+        if heads is not None:
+            heads.write(folder, adapter, config, told, factors)
+        if extra is not None:
+            extra(folder)
+
     infos = [TensorInfo(name, one.shape, one.dtype) for name, one in adapter.tensors.items()]
     writer = FolderWriter(
         out,
@@ -199,24 +169,12 @@ def write_adapter(
         record=told,
         overwrite=overwrite,
         inputs=inputs,
-        beside=lambda folder, _: _beside(folder, config, told, extra),
+        beside=beside,
     )
     with writer.open():
         for name, array in adapter.tensors.items():
             writer.write(name, array)
     return out
-
-
-def _beside(
-    folder: Path,
-    config: Mapping[str, Any],
-    record: Mapping[str, Any],
-    extra: Callable[[Path], None] | None,
-) -> None:
-    write_json(folder / ADAPTER_CONFIG, config)
-    (folder / "README.md").write_text(adapter_card(record, config), encoding="utf-8")
-    if extra is not None:
-        extra(folder)
 
 
 def _refuse_change(family: Family, recipe: Recipe, name: str, delta: Array) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -10,7 +11,34 @@ import yaml
 from mergecast.checkpoints.hub import model_name
 
 
-def adapter_card(record: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+@dataclass(frozen=True)
+class OwnHead:
+    """What a card says of one model's own head on a merged adapter.
+
+    Attributes
+    ----------
+    label : str
+        The model.
+    modules : tuple of str
+        The modules that are its own.
+    on : str
+        The transformers class that the adapter is put on; "" where it is not known.
+    classes : int or None
+        The number of classes that the base is loaded with, where the head has that many outputs.
+    replaces : bool
+        Whether the base has a head of other shapes, which it must be loaded without.
+    """
+
+    label: str
+    modules: tuple[str, ...]
+    on: str = ""
+    classes: int | None = None
+    replaces: bool = False
+
+
+def adapter_card(
+    record: Mapping[str, Any], config: Mapping[str, Any], head: OwnHead | None = None
+) -> str:
     """What was merged, how, and how much of it the adapter holds, as model hubs read it.
 
     Parameters
@@ -19,6 +47,8 @@ def adapter_card(record: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         What is kept in ``mergecast.json``.
     config : mapping of str to object
         The adapter's config.
+    head : OwnHead, optional
+        The model's head that the adapter carries.
 
     Returns
     -------
@@ -38,26 +68,45 @@ def adapter_card(record: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         _yaml(front),
         "---",
         "",
-        f"# Merge of the adapters {', '.join(record['members'])}",
+        f"# Merge of the adapters {', '.join(record['members'])}"
+        + (f", with the head of {head.label}" if head else ""),
         "",
         f"A LoRA adapter of `{config['base_model_name_or_path']}`, merged from:",
         "",
         *(f"- {label}: `{model_name(at) or at}`" for label, at in record["members"].items()),
         "",
         *(f"{line[0].upper()}{line[1:]}." for line in described(record["adapter"])),
+        *((f"Not merged, from {head.label} alone: {', '.join(head.modules)}.",) if head else ()),
         "",
         "```yaml",
         _yaml(recipe),
         "```",
         "",
         "```python",
-        "from peft import PeftModel",
-        "",
-        "model = PeftModel.from_pretrained(base, folder)",
+        *_loading(str(front["base_model"]), head),
         "```",
         "",
     ]
     return "\n".join(lines)
+
+
+def _loading(base: str, head: OwnHead | None) -> Iterator[str]:
+    """Lines of Python that load the adapter."""
+    yield "from peft import PeftModel"
+    if head is not None and head.on:
+        given = [repr(base)]
+        if head.classes is not None:
+            given.append(f"num_labels={head.classes}")
+        if head.replaces:
+            given.append("ignore_mismatched_sizes=True")
+        yield f"from transformers import {head.on}"
+        yield ""
+        yield f"base = {head.on}.from_pretrained({', '.join(given)})"
+    else:
+        yield ""
+        if head is not None:
+            yield f"# base: of the class and with as many labels as {head.label} was trained with"
+    yield "model = PeftModel.from_pretrained(base, folder)"
 
 
 def described(told: Mapping[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,13 +55,7 @@ class Heads:
     @property
     def folders(self) -> dict[str, str]:
         """Label to the folder under the merged one."""
-        taken: dict[str, str] = {}
-        for label in self.own:
-            plain = re.sub(r"[^\w.@-]+", "_", label).lstrip(".") or "model"
-            while plain in taken.values():
-                plain += "_"
-            taken[label] = plain
-        return {label: f"{_FOLDER}/{plain}" for label, plain in taken.items()}
+        return head_folders(self.own)
 
     @property
     def owned(self) -> set[str]:
@@ -129,8 +123,7 @@ def apart(family: Family) -> Heads:
     UsageError
         No model has a head of its own.
     """
-    shared = task_heads.shared_heads(family)
-    family = family.without(shared) if shared else family
+    family = without_heads(family)
     own = {label: task_heads.own_names(family, label) for label in family.names}
     configs: dict[str, dict[str, Any]] = {}
     for label, model in family.models.items():
@@ -141,8 +134,30 @@ def apart(family: Family) -> Heads:
         if names is not None:  # what an adapter only passes on from a base with another head
             own[label] = [name for name in own[label] if names.get(name) is not None]
     if not any(own.values()):
-        raise UsageError("heads", "no model has one of its own", "leave heads out")
+        raise no_heads()
     return Heads(family, own, tuple(task_heads.base_heads(family)), configs)
+
+
+def without_heads(family: Family) -> Family:
+    """The family with the task heads that all its models share set aside."""
+    shared = task_heads.shared_heads(family)
+    return family.without(shared) if shared else family
+
+
+def no_heads() -> UsageError:
+    """The error for heads that were asked for where no model has one."""
+    return UsageError("heads", "no model has one of its own", "leave heads out")
+
+
+def head_folders(labels: Iterable[str]) -> dict[str, str]:
+    """Label to its model's folder under the merged one."""
+    taken: dict[str, str] = {}
+    for label in labels:
+        plain = re.sub(r"[^\w.@-]+", "_", label).lstrip(".") or "model"
+        while plain in taken.values():
+            plain += "_"
+        taken[label] = plain
+    return {label: f"{_FOLDER}/{plain}" for label, plain in taken.items()}
 
 
 def _link(file: Path, place: Path) -> None:

@@ -24,6 +24,7 @@ from mergecast.family.light import refuse_unusable
 from mergecast.family.meaning import label_names
 from mergecast.family.task_heads import head_line, shared_heads
 from mergecast.merging.adapter import check_adapter, write_adapter
+from mergecast.merging.adapter_heads import adapters_apart
 from mergecast.merging.heads import LEFT_OUT, Heads, apart
 from mergecast.merging.recipe import Given, Recipe
 from mergecast.merging.run import chosen_members, merged_blocks
@@ -84,9 +85,10 @@ def write_merge(
         Write a LoRA adapter as PEFT's folder, ``adapter_config.json`` and
         ``adapter_model.safetensors``, instead of whole weights; every model must be one. It holds
         each matrix's merged delta as factors of its numerical rank, which is exact where the
-        method is linear; the record says which share of the delta's energy is kept.
+        method is linear; the record says which share of the delta's energy is kept. With `heads`,
+        ``heads/LABEL`` is it with a model's own head, for every model that has one.
     rank : int, optional
-        With `adapter`, the highest rank of a matrix; the members' ranks added up by default.
+        With `adapter`, the highest rank of a merged matrix; the members' ranks added up by default.
     dtype : {"float32", "float16", "bfloat16"}, optional
         What the merged folder's floating-point weights are stored in; as in the base by default,
         and float32 for an adapter's factors.
@@ -108,8 +110,8 @@ def write_merge(
         `mergecast.check` would refuse one of the models, or a value overflows; with `adapter`, a
         model that is none, or a merge that changes what no adapter does.
     UsageError
-        An unknown method, parameter, member or dtype; a folder that may not be written; `rank`
-        without `adapter`, or `heads` or a vocabulary with it.
+        An unknown method, parameter, member or dtype; a folder that may not be written; `heads`
+        where no model has one of its own; `rank` without `adapter`, or a vocabulary with it.
     ResourceError
         The disk is full, or the folder cannot be written.
     """
@@ -120,11 +122,13 @@ def write_merge(
     recipe.check(chosen)
     stored = None if dtype is None else dtypes.to_store(dtype)
     if adapter:
-        check_adapter(family, rank, heads=heads)
+        check_adapter(family, rank)
     elif rank is not None:
         raise UsageError("rank", f"is {rank} without adapter", "ask for an adapter, or leave it")
-    own = apart(family) if heads else None
-    family = family if own is None else own.family
+    own = apart(family) if heads and not adapter else None
+    beside = adapters_apart(family) if heads and adapter else None
+    kept = own or beside
+    family = kept.family if kept else family
     findings = [] if unchecked else refuse_unusable(family)
     findings = [
         one
@@ -144,7 +148,7 @@ def write_merge(
         "members": {name: str(family.models[name].path) for name in chosen},
         "excluded": [vars(exclusion) for exclusion in family.alignment.excluded],
         "head": head_line(family, apart=heads),
-        "heads": own.folders if own else {},
+        "heads": kept.folders if kept else {},
         "vocabulary": family.vocabulary and family.vocabulary.said(),
         "adapter": None,
         "warnings": [f"{one.about}: {one.message}" for one in findings],
@@ -155,6 +159,7 @@ def write_merge(
             family,
             recipe,
             out,
+            heads=beside,
             rank=rank,
             device=device,
             workers=workers,
