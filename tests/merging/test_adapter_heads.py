@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import warnings
 
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import mergecast as mc
 from mergecast.checkpoints import Checkpoint
@@ -18,139 +17,20 @@ from mergecast.errors import CheckpointError, UsageError
 
 transformers = pytest.importorskip("transformers", reason="needs the hf extra")
 peft = pytest.importorskip("peft", reason="needs the hf extra")
-from adapter_case import BERT, GPT2, LLAMA, classifiers, loaded  # noqa: E402
+from adapter_case import BERT, classifiers, loaded  # noqa: E402
+from adapter_heads_case import (  # noqa: E402
+    BARE,
+    CASES,
+    SEQUENCE,
+    TEXT,
+    answers,
+    both,
+    config_of,
+    on_base,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # other packages' warnings about themselves
 logging.getLogger("transformers").setLevel(logging.ERROR)
-
-DISTILBERT = transformers.DistilBertConfig(
-    vocab_size=40, dim=16, n_layers=2, n_heads=2, hidden_dim=24, max_position_embeddings=20
-)
-VIT = transformers.ViTConfig(
-    hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24,
-    image_size=16, patch_size=8,
-)  # fmt: skip
-PADDED = {"pad_token_id": 0}
-SEQUENCE = transformers.BertForSequenceClassification
-TEXT = {"r": 2, "target_modules": ["query", "value"], "task_type": "SEQ_CLS"}
-BARE = {"r": 3, "target_modules": ["query", "output.dense"]}
-CASES = {
-    "other numbers of classes, and one without a head": (
-        transformers.BertForPreTraining, BERT,
-        {"a": (SEQUENCE, 2, TEXT), "b": (SEQUENCE, 5, {**TEXT, "r": 3}), "c": (SEQUENCE, 3, BARE)},
-        "ab",
-    ),
-    "other kinds of tasks": (
-        transformers.BertForPreTraining, BERT,
-        {
-            "a": (SEQUENCE, 2, TEXT),
-            "b": (transformers.BertForTokenClassification, 4, {**TEXT, "task_type": "TOKEN_CLS"}),
-        },
-        "ab",
-    ),
-    "heads of the base's shape, which all share": (
-        SEQUENCE, BERT,
-        {"a": (SEQUENCE, 3, TEXT), "b": (SEQUENCE, 3, TEXT), "c": (SEQUENCE, 3, BARE)},
-        "ab",
-    ),
-    "a head adapted by factors, one whole, one of another size": (
-        SEQUENCE, BERT,
-        {
-            "a": (SEQUENCE, 3, {**BARE, "target_modules": ["query", "classifier"]}),
-            "b": (SEQUENCE, 3, TEXT),
-            "c": (SEQUENCE, 2, TEXT),
-        },
-        "abc",
-    ),
-    "a layer before the head, saved as PEFT finds it by the end of its name": (
-        transformers.DistilBertForMaskedLM, DISTILBERT,
-        {
-            label: (transformers.DistilBertForSequenceClassification, count,
-                    {**TEXT, "target_modules": ["v_lin", "lin1"]})
-            for label, count in (("a", 2), ("b", 4))
-        },
-        "ab",
-    ),
-    "biases": (
-        transformers.BertModel, BERT,
-        {
-            "a": (SEQUENCE, 2, {**TEXT, "bias": "all"}),
-            "b": (SEQUENCE, 5, {**TEXT, "bias": "lora_only"}),
-            "c": (SEQUENCE, 3, TEXT),
-        },
-        "abc",
-    ),
-    "a layer saved by one beside the head": (
-        transformers.BertModel, BERT,
-        {
-            "a": (SEQUENCE, 2, {**TEXT, "modules_to_save": ["pooler.dense", "classifier"]}),
-            "b": (SEQUENCE, 5, TEXT),
-        },
-        "ab",
-    ),
-    "decoders": (
-        transformers.LlamaForCausalLM, transformers.LlamaConfig(**{**LLAMA.to_dict(), **PADDED}),
-        {
-            label: (transformers.LlamaForSequenceClassification, count,
-                    {"r": rank, "target_modules": ["q_proj", "down_proj"], "task_type": "SEQ_CLS"})
-            for label, count, rank in (("a", 2, 2), ("b", 3, 3))
-        },
-        "ab",
-    ),
-    "conv1d": (
-        transformers.GPT2Model, transformers.GPT2Config(**{**GPT2.to_dict(), **PADDED}),
-        {
-            label: (transformers.GPT2ForSequenceClassification, count,
-                    {"r": 2, "target_modules": ["c_attn"], "task_type": "SEQ_CLS",
-                     "fan_in_fan_out": True})
-            for label, count in (("a", 2), ("b", 3))
-        },
-        "ab",
-    ),
-    "pictures": (
-        transformers.ViTModel, VIT,
-        {
-            label: (transformers.ViTForImageClassification, count,
-                    {"r": 2, "target_modules": ["v_proj"], "modules_to_save": ["classifier"]})
-            for label, count in (("a", 2), ("b", 3))
-        },
-        "ab",
-    ),
-}  # fmt: skip
-
-
-def answers(model):
-    model.eval()
-    torch.manual_seed(0)
-    inputs = {"input_ids": torch.randint(1, 40, (3, 9))}
-    if "ViT" in type(model.get_base_model() if hasattr(model, "peft_config") else model).__name__:
-        inputs = {"pixel_values": torch.randn(3, 3, 16, 16)}
-    with torch.no_grad():
-        return model(**inputs).logits
-
-
-def on_base(model_class, base, count, folder):
-    """An adapter as PEFT loads it; a warning about it is an error, and so is a tensor unused."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message=".*(adapter keys|missing|unexpected)")
-        model = peft.PeftModel.from_pretrained(loaded(model_class, base, count), folder)
-    stored, held = load_file(folder / "adapter_model.safetensors"), model.state_dict()
-    assert set(stored) <= {
-        name.replace(".default", "").replace(".modules_to_save.", ".") for name in held
-    }
-    return model
-
-
-def both(folder, base, models, method="linear", private=(), **settings):
-    """Folders of the whole merge and of the adapter, with heads."""
-    family = mc.Family.open(base, models, private=private)
-    whole = mc.write_merge(family, method, folder / "whole", heads=True)
-    out = mc.write_merge(family, method, folder / "lora", heads=True, adapter=True, **settings)
-    return whole, out
-
-
-def config_of(folder):
-    return json.loads((folder / "adapter_config.json").read_text())
 
 
 @pytest.mark.parametrize("method", ["linear", "task_arithmetic(scaling=0.7)"])
@@ -312,6 +192,36 @@ def test_a_class_that_is_not_known_is_left_to_the_reader(tmp_path):
     assert "# base: of the class and with as many labels as a was trained with" in card
     model_class, count, _ = members["a"]
     on_base(model_class, base, count, out / "heads" / "a")
+
+
+def test_a_base_that_is_a_file_and_a_member_of_another_library(tmp_path):
+    """kohya's files hold no head: what is private of them is kept by factors all the same."""
+    base, models = classifiers(tmp_path, SEQUENCE, BERT, {"a": (SEQUENCE, 2, TEXT)})
+    draw = torch.Generator().manual_seed(1)
+    kohya = {}
+    for layer in (0, 1):
+        module = f"lora_unet_bert_encoder_layer_{layer}_attention_self_query"
+        for side in ("down", "up"):
+            value = 0.1 * torch.randn(2, 16, generator=draw)
+            kohya[f"{module}.lora_{side}.weight"] = (
+                value if side == "down" else value.T.contiguous()
+            )
+    save_file(kohya, tmp_path / "k.safetensors")
+    family = mc.Family.open(
+        base / "model.safetensors",
+        [models["a"], tmp_path / "k.safetensors"],
+        private=["*.layer.1.*"],
+    )
+    out = mc.write_merge(family, "linear", tmp_path / "out", adapter=True, heads=True)
+    assert sorted(one.name for one in (out / "heads").iterdir()) == ["a", "k"]
+    assert answers(on_base(SEQUENCE, base, 2, out / "heads" / "a")).shape == (3, 2)
+    answered = answers(on_base(SEQUENCE, base, 3, out / "heads" / "k"))
+    state, plain = loaded(SEQUENCE, base, 3), Checkpoint.open(base)
+    alone = Checkpoint.open(tmp_path / "k.safetensors", base=plain)
+    merged = mc.merge(family, "linear")
+    kept = "bert.encoder.layer.1.attention.self.query.weight"
+    state.load_state_dict({**merged, kept: torch.from_numpy(alone.array(kept))})
+    torch.testing.assert_close(answered, answers(state), atol=1e-5, rtol=0)
 
 
 def test_some_members_alone_keep_their_heads(tmp_path):

@@ -223,7 +223,8 @@ def config_with_head(
     whole : iterable of str
         Names in the adapter's file of what the member's head holds whole.
     """
-    saved = {*(config["modules_to_save"] or ()), *(member.config.get("modules_to_save") or ())}
+    named = member.config.get("modules_to_save")
+    saved = {*(config["modules_to_save"] or ()), *(named if isinstance(named, list) else ())}
     biases = any(not _saved(member, name) for name in whole)
     kinds = {config["bias"], *([member.config.get("bias"), "lora_only"] if biases else ())}
     own = {

@@ -140,9 +140,11 @@ class AdapterHeads:
     def _told(self, label: str) -> OwnHead:
         """What a card says of a head, with the class that it is put on, where that is known."""
         head, base = self.own[label], self.family.base
+        known = OwnHead(label, tuple(head.modules))
+        if not base.path.is_dir():
+            return known
         infos = {name: head.member.info(name) for name in head.names}
         config, names = adapter_config(head.member.path, base.path, infos)
-        known = OwnHead(label, tuple(head.modules))
         if names is None:
             return known
         count = len(config["id2label"])
