@@ -22,11 +22,13 @@ from mergecast.suites.merges import SIX
 
 TITLES = {
     "digits-14": "small ViTs, digits",
-    "text-15": "MiniLM, texts",
+    "text-15/minilm-l3/lora": "MiniLM by LoRA, texts",
+    "text-15/minilm-l3": "MiniLM, texts",
     "image-11/dinov2-small": "DINOv2, pictures",
     "image-11/efficientnet-lite0": "EfficientNet, pictures",
 }
 SIDE, GAP, TOP, LEFT, BOTTOM = 200, 56, 46, 52, 46
+IN_A_ROW = 3
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#7a5c00")
 
 
@@ -57,18 +59,21 @@ def main() -> None:
 
 
 def svg(found: dict[str, pd.DataFrame]) -> str:
-    """Panels side by side, one a suite, on axes of their own."""
-    width = LEFT + len(found) * (SIDE + GAP)
-    height = TOP + SIDE + BOTTOM + 24
+    """Panels in rows, one a suite, on axes of their own."""
+    n_rows = -(-len(found) // IN_A_ROW)
+    width = LEFT + min(len(found), IN_A_ROW) * (SIDE + GAP)
+    height = n_rows * (TOP + SIDE + BOTTOM) + 24
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
         'font-family="system-ui, sans-serif" font-size="12">',
-        "<title>Forecast against measured retention of merges on four suites that the forecaster "
-        "never saw</title>",
+        f"<title>Forecast against measured retention of merges on {len(found)} suites that the "
+        "forecaster never saw</title>",
         f'<rect width="{width}" height="{height}" fill="#ffffff" rx="8"/>',
     ]
     for place, (suite, table) in enumerate(found.items()):
-        parts += _panel(suite, table, LEFT + place * (SIDE + GAP))
+        row, column = divmod(place, IN_A_ROW)
+        at = (column * (SIDE + GAP), row * (TOP + SIDE + BOTTOM))
+        parts += [f'<g transform="translate{at}">', *_panel(suite, table), "</g>"]
     x, y = LEFT, height - 10
     for colour, method in zip(COLOURS, SIX, strict=True):
         parts.append(f'<circle cx="{x}" cy="{y - 4}" r="4" fill="{colour}"/>')
@@ -77,7 +82,7 @@ def svg(found: dict[str, pd.DataFrame]) -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _panel(suite: str, table: pd.DataFrame, left: float) -> list[str]:
+def _panel(suite: str, table: pd.DataFrame, left: float = LEFT) -> list[str]:
     values = table[["retention", "measured"]].to_numpy()
     low, high = np.floor(values.min() * 20) / 20, np.ceil(values.max() * 20) / 20
 

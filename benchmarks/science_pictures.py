@@ -17,6 +17,7 @@ TITLES = {
     "image-11/dinov2-small": "image-11\nDINOv2-small",
     "image-11/efficientnet-lite0": "image-11\nEfficientNet-lite0",
     "text-15/minilm-l3": "text-15\nMiniLM-L3",
+    "text-15/minilm-l3/lora": "text-15\nMiniLM-L3, LoRA",
 }
 
 
@@ -66,7 +67,7 @@ def draw_metrics(
         axis.set_yticks(range(len(keys)), keys, fontsize=7)
         axis.set_ylim(len(keys) - 0.5, -0.5)
         axis.axhline(len(groups[0]) - 0.5, color="#c8ccd1", linewidth=0.8)
-    _save(figure, path, "Correlation of metrics with the retention of pairs, on four suites")
+    _save(figure, path, "Correlation of metrics with the retention of pairs, by suite")
 
 
 def _figure(n: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
