@@ -25,7 +25,7 @@ test: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/coverage erase
 	@# One thread in each of two processes beats two in one; a file's tests stay together.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov=mergecast
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov=mergecast --durations 12
 
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
