@@ -97,6 +97,8 @@ def test_only_some_methods_one_of_them_as_text(family_paths, forecaster):
     assert set(found.rows["method"]) == {"dare"}
     with pytest.raises(UsageError, match=r"method 'tie': unknown; did you mean 'ties'\?"):
         mc.forecast(base, models, forecaster=forecaster, methods=["tie"])
+    with pytest.raises(UsageError, match="method 'fisher': is none that .* forecasts .*dare"):
+        mc.forecast(base, models, forecaster=forecaster, methods=["fisher"])
 
 
 def test_a_text_of_private_parameters_is_one_pattern(family_paths, forecaster):

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from mergecast.api.inputs import Tasks, log_refused
 from mergecast.api.metrics import Measurement, measure
-from mergecast.errors import FamilyError
+from mergecast.errors import FamilyError, UsageError
 from mergecast.evidence import wanted, with_companions
 from mergecast.family.family import Family
 from mergecast.family.findings import NO_MODEL
 from mergecast.family.models import Models
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.result import Forecast
+from mergecast.merging.method import METHODS
 from mergecast.merging.recipe import Recipe
 from mergecast.runtime.progress import Progress
 from mergecast.tables.columns import Column
@@ -74,7 +75,7 @@ def gathered_forecast(
     """Gather what the forecaster reads and ask it; words and errors as of `forecast`."""
     chosen = forecaster if isinstance(forecaster, Forecaster) else Forecaster.load(forecaster)
     if methods:
-        chosen = chosen.only([_label(method) for method in listed(methods)])
+        chosen = _only(chosen, [_label(method) for method in listed(methods)])
     reach, warm = _tier(chosen, tier, tasks is not None), suite is not None
     keys = with_companions(chosen.reads(reach, warm=warm), chosen.reads(ALL, warm=warm))
     if metrics is not None:
@@ -117,6 +118,22 @@ def gathered_forecast(
 def _label(method: str) -> str:
     """A method as a forecaster calls it: a recipe by its label."""
     return Recipe.of(method).label if "(" in method else method
+
+
+def _only(forecaster: Forecaster, methods: list[str]) -> Forecaster:
+    """The forecaster of these methods alone; a method that it was not fitted on is no unknown one.
+
+    Raises UsageError.
+    """
+    for name in methods:
+        if name in METHODS and name not in forecaster.file.methods:
+            raise UsageError(
+                f"method {name!r}",
+                f"is none that {forecaster.name} forecasts (these are: "
+                f"{', '.join(forecaster.file.methods)})",
+                "leave it out, or fit a forecaster on outcomes of merges by it (mergecast fit)",
+            )
+    return forecaster.only(methods)
 
 
 def _tier(forecaster: Forecaster, asked: str | None, has_tasks: bool) -> str:
