@@ -69,6 +69,21 @@ def test_the_strength_that_keeps_most_is_chosen(family, method):
     assert "strength" in repr(tuned)
 
 
+def test_what_is_kept_over_strength_is_shown(family):
+    tuned = mc.tune_merge(family, tasks=tiny_tasks(), method="ties", calibration=SAMPLES)
+    curve = tuned.curve
+    assert curve["scaling"].is_monotonic_increasing
+    assert curve["scaling"].is_unique
+    assert len(curve) >= 9
+    assert curve["mean"].max() == tuned.chosen["mean"]
+    assert len(tuned.parts[1].rows) == len(curve)
+    fixed = mc.tune_merge(
+        family, tasks=tiny_tasks(), method="ties", scaling=0.5, weights="auto", calibration=SAMPLES
+    )
+    assert fixed.curve.empty
+    assert len(fixed.parts) == 2
+
+
 def test_weights_stand_beside_equal_ones(family):
     tuned = mc.tune_merge(
         family,

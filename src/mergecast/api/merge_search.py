@@ -70,6 +70,18 @@ class TunedMerge:
         return pd.DataFrame(rows).reset_index(drop=True)
 
     @property
+    def curve(self) -> pd.DataFrame:
+        """What is kept over strength: rows of `tried` as it was given and as strengths were looked
+        for, by strength; none where the method has no strength, or it was not looked for.
+        """
+        rows = self.tried
+        if not (rows["sought"] == "strength").any():
+            return rows.iloc[:0]
+        rows = rows[rows["sought"].isin(["given", "strength"])].dropna(subset=STRENGTH)
+        ordered = rows.sort_values(STRENGTH, kind="stable").drop_duplicates(STRENGTH)
+        return ordered.reset_index(drop=True)
+
+    @property
     def parts(self) -> list[Table | str]:
         """What the command shows: a row a step, and what the numbers are."""
         rows: list[list[str] | None] = [
@@ -77,7 +89,12 @@ class TunedMerge:
             for step in self.steps.to_dict("records")
         ]
         table = Table("What the models keep", ["merge", STRENGTH, "mean", "worst"], rows)
-        return [table, self._sentence]
+        over = [
+            [number(row[key]) for key in (STRENGTH, "mean", "worst")]
+            for row in self.curve.to_dict("records")
+        ]
+        curve = Table("Over strength", [STRENGTH, "mean", "worst"], list(over))
+        return [table, *([curve] if over else []), self._sentence]
 
     def __repr__(self) -> str:
         shown = self.steps[["sought", STRENGTH, "mean", "worst"]]
