@@ -69,9 +69,8 @@ def test_json_says_what_each_model_was_judged_by(example_folder, capsys):
     assert "unknown table format .json" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("decimals", [2, 3, 4])
-@pytest.mark.parametrize("retention", [True, False])
-def test_a_csv_of_rounded_scores_and_nothing_else_is_enough(decimals, retention, folder, capsys):
+def rounded(folder, decimals, *, retention):
+    """A CSV of pairs' scores as people write them down."""
     generator = np.random.default_rng(2)
     rows = []
     for members in combinations(MODELS, 2):
@@ -86,7 +85,25 @@ def test_a_csv_of_rounded_scores_and_nothing_else_is_enough(decimals, retention,
                 "single_score": round(single, decimals),
             }
             rows.append(row | ({"retention": round(score / single, decimals)} if retention else {}))
-    pd.DataFrame(rows).to_csv(folder / "outcomes.csv", index=False)
+    frame = pd.DataFrame(rows)
+    frame.to_csv(folder / "outcomes.csv", index=False)
+    return frame
+
+
+@pytest.mark.parametrize("decimals", [2, 3, 4])
+@pytest.mark.parametrize("retention", [True, False])
+def test_a_csv_of_rounded_scores_is_read(decimals, retention, tmp_path):
+    written = rounded(tmp_path, decimals, retention=retention)
+    table = OutcomeTable.read(tmp_path / "outcomes.csv").frame
+    # As it is given, or what the scores say where it is not.
+    kept = written["retention"] if retention else written["score"] / written["single_score"]
+    assert table["retention"].to_numpy() == pytest.approx(kept.to_numpy(), abs=1e-9)
+    assert table["n_eval"].isna().all()
+
+
+@pytest.mark.parametrize(("decimals", "retention"), [(2, True), (4, False)])
+def test_a_csv_of_rounded_scores_and_nothing_else_is_enough(decimals, retention, folder, capsys):
+    rounded(folder, decimals, retention=retention)
     summary = fits_and_reports(folder, capsys)
     assert summary["header"]["n_eval"] == []
     assert summary["header"]["seeds"] == [0]
