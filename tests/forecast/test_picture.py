@@ -35,6 +35,25 @@ def test_without_curves_there_is_the_map_alone():
     assert len([one for one in case.forecast().plot().axes if one.images]) == 1
 
 
+def test_measured_merges_and_layers_have_a_panel_each():
+    rows = [("dare", 0.9, 0.8), ("dare", np.nan, 0.7), ("ties", 0.7, 0.75)]
+    beside = pd.DataFrame(rows, columns=["method", "before", "measured"])
+    layers = [(*pair, f"layer.{i}", 0.5) for pair in ("ab", "ac", "bc") for i in range(2)]
+    depth = pd.DataFrame(layers, columns=["left", "right", "layer", "apart"])
+    drawn = [
+        one for one in case.forecast(beside=beside, depth=depth).plot().axes if one.get_title()
+    ]
+    titles = [one.get_title() for one in drawn]
+    assert titles[1:] == [
+        "what members keep: measured beside forecast",
+        "where a and b lie apart, by layer",
+    ]
+    points = [tuple(one) for dots in drawn[1].collections for one in dots.get_offsets().data]
+    assert points == [(0.9, 0.8), (0.7, 0.75)]
+    assert [one.get_text() for one in drawn[2].get_yticklabels()] == ["layer.0", "layer.1"]
+    assert [bar.get_width() for bar in drawn[2].patches] == [0.5, 0.5]
+
+
 def test_a_notebook_shows_it(forecast):
     assert forecast.plot()._repr_png_().startswith(b"\x89PNG")
 

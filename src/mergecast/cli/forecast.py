@@ -70,8 +70,8 @@ def command(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Draw all pairs (and, with --strengths, what is kept over strength): a .png, "
-            ".svg or .pdf; needs mergecast[plot].",
+            help="Draw all pairs and what else there is (strengths, measured merges, layers): a "
+            ".png, .svg or .pdf; needs mergecast[plot].",
         ),
     ] = None,
     mergekit: MergekitOption = None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,19 +24,30 @@ SUFFIXES = (".png", ".svg", ".pdf")
 _MOST_NUMBERS = 14
 #: Curves in one picture, their lines being told apart by the legend.
 _MOST_CURVES = 6
+#: Layers of a pair that are named.
+_MOST_LAYERS = 24
 #: Inches of a panel.
 _WIDTH, _HEIGHT = 5.6, 5.0
 #: A cell this far up the colour scale is light: its number is black.
 _LIGHT = 0.5
 
 
-def draw(rows: pd.DataFrame, pairs: pd.DataFrame, curves: pd.DataFrame | None) -> Figure:
-    """Every pair by its best method as a map, and curves over strength beside it.
+def draw(
+    rows: pd.DataFrame,
+    pairs: pd.DataFrame,
+    curves: pd.DataFrame | None = None,
+    beside: pd.DataFrame | None = None,
+    depth: pd.DataFrame | None = None,
+) -> Figure:
+    """Every pair by its best method as a map; beside it what else there is, a panel each.
+
+    Curves over strength; measured members beside forecasts that did not know them; by layer, how
+    far the task vectors of the best pair lie apart.
 
     Parameters
     ----------
-    rows, pairs, curves : DataFrame
-        As those of `Forecast`; without curves there is the map alone.
+    rows, pairs, curves, beside, depth : DataFrame
+        As those of `Forecast`.
 
     Raises
     ------
@@ -51,12 +64,16 @@ def draw(rows: pd.DataFrame, pairs: pd.DataFrame, curves: pd.DataFrame | None) -
     best = rows.merge(pairs[keys], on=keys).dropna(subset="retention")
     if best.empty:
         raise UsageError("plot", "no pair has a forecast", "see why: print the forecast")
-    panels = 1 if curves is None else 2
-    figure = ShownFigure(figsize=(_WIDTH * panels, _HEIGHT), layout="constrained")
-    axes = figure.subplots(1, panels, squeeze=False)[0]
-    _map(axes[0], best)
+    panels: list[Callable[[Any], None]] = [partial(_map, best=best)]
     if curves is not None:
-        _curves(axes[1], curves)
+        panels.append(partial(_curves, curves=curves))
+    if beside is not None and beside["before"].notna().any():
+        panels.append(partial(_beside, beside=beside))
+    if depth is not None and not depth.empty:
+        panels.append(partial(_depth, depth=_of_best(depth, pairs)))
+    figure = ShownFigure(figsize=(_WIDTH * len(panels), _HEIGHT), layout="constrained")
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        panel(axes)
     return figure
 
 
@@ -107,3 +124,37 @@ def _curves(axes: Any, curves: pd.DataFrame) -> None:
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, frameon=False)
     axes.set_title("what is kept over strength, with 90 % intervals")
+
+
+def _beside(axes: Any, beside: pd.DataFrame) -> None:
+    """Measured members over what was forecast before any of them was measured."""
+    for method, rows in beside.dropna(subset="before").groupby("method", sort=True):
+        axes.scatter(rows["before"], rows["measured"], s=18, alpha=0.7, label=str(method))
+    ends = [*axes.get_xlim(), *axes.get_ylim()]
+    axes.plot([min(ends), max(ends)], [min(ends), max(ends)], "--", color="#888", linewidth=1)
+    axes.set_xlabel("forecast before it was measured")
+    axes.set_ylabel("measured")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, frameon=False)
+    axes.set_title("what members keep: measured beside forecast")
+
+
+def _of_best(depth: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """The layers of the pair that is forecast to keep most."""
+    known = pairs.dropna(subset="retention").sort_values("retention", ascending=False)
+    best = known.iloc[0]
+    rows = depth[(depth["left"] == best["left"]) & (depth["right"] == best["right"])]
+    return rows if len(rows) else depth[: depth["layer"].nunique()]
+
+
+def _depth(axes: Any, depth: pd.DataFrame) -> None:
+    """Parts of the squared distance between two task vectors, from the input down."""
+    layers, place = depth["layer"].tolist(), np.arange(len(depth))
+    axes.barh(place, depth["apart"], color="#0072b2")
+    step = -(-len(layers) // _MOST_LAYERS)
+    axes.set_yticks(place[::step], layers[::step], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("part of the squared distance between the task vectors")
+    axes.grid(axis="x", alpha=0.3)
+    first = depth.iloc[0]
+    axes.set_title(f"where {first['left']} and {first['right']} lie apart, by layer")

@@ -171,7 +171,10 @@ class Forecast:
         )
 
     def plot(self, path: str | Path | None = None) -> Figure:
-        """Every pair as a map, and what is kept over strength where that was asked for.
+        """Every pair as a map; beside it all that the page draws and this forecast has.
+
+        What is kept over strength, measured members beside forecasts that did not know them, and
+        by layer, how far the task vectors of the best pair lie apart.
 
         Parameters
         ----------
@@ -193,7 +196,7 @@ class Forecast:
         """
         from mergecast.forecast.picture import draw, save
 
-        figure = draw(self.rows, self.pairs, self.curves)
+        figure = draw(self.rows, self.pairs, self.curves, self.beside, self.depth)
         if path is not None:
             save(figure, path)
         return figure
