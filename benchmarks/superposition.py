@@ -1,6 +1,7 @@
 """Own, superposed and merged: what each tells of pair retention on digits-14, and what it costs.
 
-python benchmarks/superposition.py [--run DIR …] [--dir DIR] [--calibration 100] [--form FORM]
+python benchmarks/superposition.py [--run DIR … [--outcomes DIR …]] [--dir DIR]
+    [--calibration 100] [--form FORM]
 
 Nothing is fitted. Intervals are of 2.5 and 97.5 per cent over tasks drawn again, all pairs of the
 drawn tasks together. Costs are measured with an empty cache: seconds, and passes of one model over
@@ -39,18 +40,19 @@ DRAWS = 1000
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, nargs="+", help="finished runs, one a seed")
+    parser.add_argument("--outcomes", type=Path, nargs="+", help="a folder a run; by default its")
     parser.add_argument("--dir", type=Path, default=Path("benchmarks/runs"))
     parser.add_argument("--calibration", type=int, default=100)
     parser.add_argument("--form", default="overlap_unlabelled")
     arguments = parser.parse_args()
     runs = arguments.run or [run_suite("digits-14", arguments.dir / "digits-14-0", workers=1)]
     print(f"digits-14, {arguments.calibration} calibration samples a task, {arguments.form}")
-    for run in runs:
+    for run, folder in zip(runs, arguments.outcomes or runs, strict=True):
         with one_thread():
-            report(run, arguments.calibration, arguments.form)
+            report(run, folder, arguments.calibration, arguments.form)
 
 
-def report(run: Path, samples: int, form: str) -> None:
+def report(run: Path, folder: Path, samples: int, form: str) -> None:
     """Correlations of every kind with the pair's true retention, and what each kind took."""
     tasks = run_tasks(run)
     family = Family.open(
@@ -71,12 +73,15 @@ def report(run: Path, samples: int, form: str) -> None:
             began = perf_counter()
             found[kind] = collect(session)
             print(f"seed {seed}  {kind:<11}{perf_counter() - began:7.1f} s {passes[0]:6} passes")
-    outcomes = OutcomeTable.read(run / "outcomes.parquet").pairs()
-    rows = [row(found, pair, form) for pair in outcomes.to_dict("records")]
-    frame = pd.DataFrame([one for one in rows if one["method"] in METHODS])
+    outcomes = OutcomeTable.read(folder / "outcomes.parquet").pairs()
+    outcomes = outcomes[outcomes["method"].isin(METHODS)]
+    frame = pd.DataFrame([row(found, pair, form) for pair in outcomes.to_dict("records")])
     print(f"{'method':<17}" + "".join(f"{kind:>22}" for kind in KINDS))
     for method in METHODS:
         part = frame[frame["method"] == method]
+        if part.empty:
+            print(f"{method:<17}    not measured")
+            continue
         print(f"{method:<17}" + "".join(f"{interval(part, kind):>22}" for kind in KINDS))
 
 
