@@ -9,6 +9,7 @@ import pytest
 import mergecast as mc
 from mergecast.cli.main import run
 from mergecast.errors import UsageError
+from mergecast.evidence import EVIDENCE
 from mergecast.forecast.shipped import MEASURED
 
 
@@ -22,6 +23,30 @@ def test_a_metric_says_its_definition_source_and_what_suites_say():
     }
     assert (found.suites["r"] > 0.5).all()
     assert found.suites["least"].le(found.suites["r"]).all()
+
+
+def test_evidence_says_what_it_is_and_how_its_metrics_do(capsys):
+    found = mc.explain("superposition")
+    assert found.kind == "evidence"
+    assert found.meaning.startswith("Adding up what models do to each other's answers.")
+    metrics = {spec.key for spec in mc.METRICS if spec.evidence == "superposition"}
+    assert set(found.suites["metric"]) == metrics
+    alone = mc.explain("base_expected_labelled").suites
+    here = found.suites.set_index("metric").loc["base_expected_labelled"]
+    assert here["least"] == pytest.approx(alone["least"].min())
+    assert here["most"] == pytest.approx(alone["most"].max())
+    weighted = (alone["r"] * alone["methods"]).sum() / alone["methods"].sum()
+    assert here["r"] == pytest.approx(weighted)
+    assert here["suites"] == len(alone)
+    assert run(["explain", "weights"]) == 0
+    shown = capsys.readouterr().out
+    assert "Correlation of its metrics with what a member keeps" in shown
+    assert "task_vector_cosine_similarity" in shown
+
+
+@pytest.mark.parametrize("name", [one.name for one in EVIDENCE])
+def test_every_kind_of_evidence_says_what_it_is(name):
+    assert len(EVIDENCE.get(name).meaning) > 20
 
 
 def test_a_method_says_what_models_kept_by_it():

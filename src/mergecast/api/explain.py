@@ -1,4 +1,4 @@
-"""What a metric or a merging method is, and what the measured suites say of it."""
+"""What a metric, a kind of evidence or a merging method is, and what measured suites say of it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from mergecast.display.notebook import as_html
 from mergecast.errors import UsageError
+from mergecast.evidence.kind import EVIDENCE, EvidenceKind
 from mergecast.evidence.metric import METRICS, MetricSpec
 from mergecast.forecast.rows import ROW_KEYS, member_rows
 from mergecast.forecast.shipped import measured_folders
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 #: Fewer values than this correlate by chance.
 _LEAST = 10
+_TITLES = {
+    "metric": "Correlation with what a member keeps, by suite",
+    "evidence": "Correlation of its metrics with what a member keeps, over suites and methods",
+    "method": "What is kept, by suite",
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,7 +44,7 @@ class Explanation:
     Attributes
     ----------
     name, kind : str
-        The name, and ``metric`` or ``method``.
+        The name, and ``metric``, ``evidence`` or ``method``.
     meaning : str
         What it is, as its function's docstring says: the definition, shapes and errors.
     facts : mapping of str to str
@@ -46,9 +52,9 @@ class Explanation:
     suites : DataFrame
         One row a suite that comes with mergecast. Of a metric: `r`, its correlation with what
         members keep, the mean over merging methods, the smallest and largest of them, and how many
-        methods; of a method: what members keep by it on average, `best` what they keep by the
-        best method of each suite, and its place among the methods. Without rows where no suite
-        has it.
+        methods; of evidence one row a metric instead, over all suites and methods; of a method:
+        what members keep by it on average, `best` what they keep by the best method of each suite,
+        and its place among the methods. Without rows where no suite has it.
     """
 
     name: str
@@ -64,8 +70,7 @@ class Explanation:
             [str(value) if not isinstance(value, float) else number(value) for value in row]
             for row in self.suites.itertuples(index=False)
         ]
-        title = "Correlation with what a member keeps" if self.kind == "metric" else "What is kept"
-        said: Table | str = Table(f"{title}, by suite", list(self.suites.columns), rows)
+        said: Table | str = Table(_TITLES[self.kind], list(self.suites.columns), rows)
         if self.suites.empty:
             said = "No measured suite has it."
         facts = [f"{key}: {value}" for key, value in self.facts.items()]
@@ -95,8 +100,8 @@ def explain(name: str) -> Explanation:
     Parameters
     ----------
     name : str
-        A metric's name, with or without its method (``superposed_expected_labelled@ties``); a
-        method's name, or a recipe's text.
+        A metric's name, with or without its method (``superposed_expected_labelled@ties``); that
+        of a kind of evidence, as ``superposition``; a method's name, or a recipe's text.
 
     Raises
     ------
@@ -112,10 +117,13 @@ def explain(name: str) -> Explanation:
     key = name.partition("@")[0].partition(":")[0]
     if key in METRICS:
         return _metric(METRICS.get(key))
+    if name in EVIDENCE:
+        return _evidence(EVIDENCE.get(name))
     method = name.partition("(")[0]
     if method in METHODS:
         return _method(Recipe.of(name))
-    raise UsageError.unknown("metric or method", name, [*METRICS.names(), *METHODS.names()])
+    known = [*EVIDENCE.names(), *METHODS.names(), *METRICS.names()]
+    raise UsageError.unknown("metric, evidence or method", name, known)
 
 
 def _metric(spec: MetricSpec) -> Explanation:
@@ -134,8 +142,29 @@ def _metric(spec: MetricSpec) -> Explanation:
     return Explanation(spec.key, "metric", _meaning(spec.function), facts, found)
 
 
-def _method(recipe: Recipe) -> Explanation:
+def _evidence(kind: EvidenceKind) -> Explanation:
+    specs = [spec for spec in METRICS if spec.evidence == kind.name]
+    facts = {
+        "tier": f"{kind.tier} (the cheapest that takes it)",
+        "taken": "by its tier" if kind.default else "where its metrics are asked for",
+        "metrics": f"{len(specs)}, each explained by its name",
+        "source": "; ".join(dict.fromkeys(spec.source.partition(";")[0] for spec in specs)),
+    }
+    found: dict[str, list[float]] = {spec.key: [] for spec in specs}
+    suites: dict[str, int] = dict.fromkeys(found, 0)
+    for _, tables in _suites():
+        for key, values in _correlations(*tables, list(found)).items():
+            found[key] += values
+            suites[key] += bool(values)
+    rows = [
+        {"metric": key, **_spread(values), "suites": suites[key]}
+        for key, values in found.items()
+        if values
+    ]
+    return Explanation(kind.name, "evidence", kind.meaning, facts, pd.DataFrame(rows))
 
+
+def _method(recipe: Recipe) -> Explanation:
     method = recipe.merging_method
     takes = {"none": "takes none", "positive": "0 or more", "signed": "any"}
     most = "any number" if method.max_members is None else f"{method.max_members} at most"
@@ -168,25 +197,29 @@ def _correlation(
     suite: str, pairs: PairTable, outcomes: OutcomeTable, key: str
 ) -> dict[str, Any] | None:
     """How a metric goes with what members keep; None where a suite does not have it."""
-    measured = outcomes.members()
-    found = []
-    for method, truth in measured.groupby("method", sort=True):
+    values = _correlations(pairs, outcomes, [key])[key]
+    return {"suite": suite, **_spread(values), "methods": len(values)} if values else None
+
+
+def _correlations(
+    pairs: PairTable, outcomes: OutcomeTable, keys: list[str]
+) -> dict[str, list[float]]:
+    """Metric to its correlation with what members keep, by each method where it is defined."""
+    found: dict[str, list[float]] = {key: [] for key in keys}
+    for method, truth in outcomes.members().groupby("method", sort=True):
         rows = member_rows(pairs, str(method))
-        if key not in rows:
-            continue
-        both = rows[[*ROW_KEYS, key]].merge(truth, on=ROW_KEYS).dropna(subset=[key, "retention"])
-        if len(both) >= _LEAST and both[key].std() > 0:
-            found.append(pearson(both[key].to_numpy(), both["retention"].to_numpy()))
-    values = np.array([value for value in found if np.isfinite(value)])
-    if not len(values):
-        return None
-    return {
-        "suite": suite,
-        "r": float(values.mean()),
-        "least": float(values.min()),
-        "most": float(values.max()),
-        "methods": len(values),
-    }
+        here = [key for key in keys if key in rows]
+        table = rows[[*ROW_KEYS, *here]].merge(truth, on=ROW_KEYS)
+        for key in here:
+            both = table.dropna(subset=[key, "retention"])
+            if len(both) >= _LEAST and both[key].std() > 0:
+                r = pearson(both[key].to_numpy(), both["retention"].to_numpy())
+                found[key] += [r] if np.isfinite(r) else []
+    return found
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {"r": float(np.mean(values)), "least": min(values), "most": max(values)}
 
 
 def _kept(suite: str, outcomes: OutcomeTable, method: str) -> dict[str, Any] | None:

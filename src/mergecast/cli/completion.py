@@ -20,8 +20,9 @@ def suites(incomplete: str) -> list[str]:
 def explained(incomplete: str) -> list[str]:
     """Metrics and merging methods."""
     import mergecast as mc
+    from mergecast.evidence import EVIDENCE
 
-    return _beginning([*mc.METHODS.names(), *mc.METRICS.names()], incomplete)
+    return _beginning([*mc.METHODS.names(), *EVIDENCE.names(), *mc.METRICS.names()], incomplete)
 
 
 def _beginning(names: list[str], incomplete: str) -> list[str]:

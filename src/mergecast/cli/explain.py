@@ -15,17 +15,22 @@ def command(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="A metric, a method or a recipe.", autocompletion=explained
+            metavar="NAME",
+            help="A metric, a kind of evidence, a method or a recipe.",
+            autocompletion=explained,
         ),
     ],
     json: JsonOption = False,
 ) -> None:
     """Say what a metric or a merging method is, and what the measured suites say of it.
 
-    Of a metric: its definition, range, source, and how it goes with what models keep. Of a
-    method: what it does and takes, and what models kept by it.
+    Of a kind of evidence: what it is, and how its metrics go with what models keep. Of a metric:
+    its definition, range and source as well. Of a method: what it does and takes, and what models
+    kept by it.
 
     Examples:
+
+      mergecast explain superposition
 
       mergecast explain superposed_expected_labelled
 

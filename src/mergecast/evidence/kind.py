@@ -110,12 +110,20 @@ class EvidenceKind:
         take torch, which metrics do without.
     default : bool
         Whether it is collected where no set of metrics was asked for.
+    told_in : str
+        The module whose docstring says what it is; `module` where it is empty.
     """
 
     name: str
     tier: Tier
     module: str
     default: bool = True
+    told_in: str = ""
+
+    @property
+    def meaning(self) -> str:
+        """What it is, in words."""
+        return (import_module(self.told_in or self.module).__doc__ or "").strip()
 
     @property
     def collector(self) -> Collector:

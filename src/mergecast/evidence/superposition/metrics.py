@@ -15,7 +15,12 @@ from mergecast.tables.tiers import Tier
 
 EVIDENCE.add(
     "superposition",
-    EvidenceKind("superposition", "activations", "mergecast.evidence.superposition.collect"),
+    EvidenceKind(
+        "superposition",
+        "activations",
+        "mergecast.evidence.superposition.collect",
+        told_in="mergecast.evidence.superposition.shifts",
+    ),
 )
 _TIERS: dict[str, Tier] = {"unlabelled": "activations", "labelled": "labels"}
 _BASE = "base"
