@@ -7,7 +7,7 @@ from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.evidence import MergeSettings
 from mergecast.evidence.retention import probe as pair_probes
-from mergecast.evidence.retention.collect import collect
+from mergecast.evidence.retention.collect import collect, stand_ins_of
 from mergecast.evidence.retention.forms import compare, ways
 from mergecast.family import Family
 from mergecast.merging import METHODS, merging_method, usual_methods, write_merge
@@ -197,3 +197,14 @@ def test_finished_units_are_not_computed_again(tmp_path, monkeypatch):
     session.merges = by("dare", merge_seed=4)
     with pytest.raises(TypeError):
         collect(session)
+
+
+def test_scrambled_stand_ins_are_merged_only_where_a_metric_reads_them(tmp_path):
+    session = tiny_session(tmp_path, merges=by("ties"))
+    assert stand_ins_of(session) == ["base", "scrambled"]
+    values = collect(session.narrowed("ab", ["retention_expected_labelled"])).values
+    assert {key[2] for key in values} == {"base"}
+    both = ["retention_kept_labelled", "retention_scrambled_kept_labelled"]
+    found = collect(session.narrowed("ab", both)).values
+    assert {key[2] for key in found} == {"base", "scrambled"}
+    assert all(found[key] == value for key, value in values.items())

@@ -6,13 +6,14 @@ import torch
 
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.evidence import MergeSettings, ProbeSettings, Session
+from mergecast.evidence.retention import merges
 from mergecast.evidence.retention.forms import compare
 from mergecast.evidence.retention.logits import at_confidence, each_at_confidence
-from mergecast.evidence.retention.merges import together
 from mergecast.evidence.superposition import sets as superposed_sets
 from mergecast.evidence.superposition.checked import PAIRS, checked_sets
 from mergecast.evidence.superposition.sets import SetReadings, collect_sets, most_sets
 from mergecast.family import Family
+from mergecast.merging.stand_ins import merge_alone
 from mergecast.tasks.probe import Probe
 from mergecast.testing.tiny import tiny_states, tiny_tasks
 
@@ -33,8 +34,8 @@ def session(tmp_path):
     files = {label: tmp_path / f"{label}.safetensors" for label in LABELS}
     family = Family.open(tmp_path / "base.safetensors", files)
     tasks = {**tiny_tasks(), "d": tiny_tasks()["c"]}
-    merges = MergeSettings(samples=12, methods=("weight_avg", "task_arithmetic"))
-    return Session(family, tasks, ProbeSettings(calibration=10, cache=tmp_path / "cache"), merges)
+    by = MergeSettings(samples=12, methods=("weight_avg", "task_arithmetic"))
+    return Session(family, tasks, ProbeSettings(calibration=10, cache=tmp_path / "cache"), by)
 
 
 SETS = [("a", "b", "c"), ("a", "b", "d"), ("a", "c", "d"), ("b", "c", "d")]
@@ -45,7 +46,7 @@ def test_where_outputs_are_linear_the_average_of_a_set_is_the_merge_itself(sessi
     found = collect_sets(session, SETS)
     assert found.checked == {"weight_avg": [], "task_arithmetic": []}
     for place, members in enumerate(SETS):
-        merged = together(session, members, "weight_avg")
+        merged = merges.together(session, members, "weight_avg")
         values = [merged[one].values["expected_labelled"] for one in members]
         assert found.kept["weight_avg"][place] == pytest.approx(values, abs=1e-4)
 
@@ -56,7 +57,7 @@ def test_a_set_that_was_merged_keeps_what_it_kept_and_a_second_look_runs_nothing
     first = collect_sets(session, SETS)
     assert len(first.checked["task_arithmetic"]) == PAIRS
     for members in first.checked["task_arithmetic"]:
-        merged = together(session, members, "task_arithmetic")
+        merged = merges.together(session, members, "task_arithmetic")
         values = [merged[one].values["expected_labelled"] for one in members]
         assert first.kept["task_arithmetic"][SETS.index(members)] == pytest.approx(values)
     monkeypatch.setattr(Probe, "forward", None)  # from here on nothing is run
@@ -82,11 +83,11 @@ def test_losses_are_brought_to_what_merged_sets_lose():
 
 
 def test_sets_are_found_by_their_names_and_others_are_missing():
-    readings = SetReadings(
-        [("a", "b"), ("a", "c")], {"ties": np.array([[0.1, 0.2], [0.3, 0.4]])}, {}
-    )
+    kept, alone = np.array([[0.1, 0.2], [0.3, 0.4]]), np.array([[0.5, 0.6], [0.7, 0.8]])
+    readings = SetReadings([("a", "b"), ("a", "c")], {"ties": kept}, {"ties": alone}, {})
     found = readings.of("ties", ["a+c", "b+c", "a+b"])
     np.testing.assert_array_equal(found, [[0.3, 0.4], [np.nan, np.nan], [0.1, 0.2]])
+    np.testing.assert_array_equal(readings.alone_of("ties", ["a+c"]), [[0.7, 0.8]])
 
 
 def test_checked_sets_share_as_few_models_as_they_can():
@@ -129,3 +130,17 @@ def test_what_many_merges_keep_is_what_the_form_says_of_each(session):
     for value, merged in zip(found.tolist(), merges, strict=True):
         one = compare(merged, shifts.single["a"], kept["a"].labels)
         assert value == pytest.approx(one.values[judge.key], abs=1e-4)
+
+
+def test_what_a_member_keeps_without_the_others_is_its_merge_with_copies_of_the_base(
+    session, monkeypatch
+):
+    monkeypatch.setattr(superposed_sets, "checked_sets", lambda *_: [])
+    found = collect_sets(session, SETS)
+    for place, members in enumerate(SETS):
+        for column, label in enumerate(members):
+            merged = merge_alone(session.family, label, "weight_avg", size=3, partner="base")
+            kept = merges.compare(session, label, merges.answer(session, label, merged))
+            assert found.alone["weight_avg"][place, column] == pytest.approx(
+                kept.values["expected_labelled"], abs=1e-4
+            )

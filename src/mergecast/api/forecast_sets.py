@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,9 @@ from mergecast.forecast.sets import CHECKED, PAIRS, SUPERPOSED, Sets, rank_all_s
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.sets import join_members, split_members
 from mergecast.typing import Floats
+
+if TYPE_CHECKING:
+    from mergecast.evidence.superposition.sets import SetReadings
 
 
 @dataclass(frozen=True)
@@ -132,15 +136,17 @@ def _from_answers(
         known = pd.MultiIndex.from_frame(measured.by_recipe[["method", "members"]])
         basis = basis.mask(merges.isin(known), MEASURED)
     table = table.assign(basis=basis)
-    return RankedSets(with_intervals(table, made), use, (said,) if left > 0 else ())
+    table = with_intervals(table, made, readings)
+    return RankedSets(table, use, (said,) if left > 0 else ())
 
 
-def with_intervals(table: pd.DataFrame, made: Forecast) -> pd.DataFrame:
+def with_intervals(table: pd.DataFrame, made: Forecast, readings: SetReadings) -> pd.DataFrame:
     """The table with `lower` and `upper` of sets that are forecast from answers."""
     models = made.forecaster.tiers[made.tier]
     table = table.assign(lower=float("nan"), upper=float("nan"))
     for method, rows in table[table["basis"] != PAIRS].groupby("method"):
         numbers = rows["retention"].to_numpy(dtype="float64")
-        lower, upper = interval_of_new(models[str(method)], numbers, made.level)
+        alone = readings.alone_of(str(method), rows["members"].tolist()).mean(axis=1)
+        lower, upper = interval_of_new(models[str(method)], numbers, made.level, alone)
         table.loc[rows.index, ["lower", "upper"]] = np.column_stack([lower, upper])
     return table

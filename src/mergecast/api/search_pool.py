@@ -129,8 +129,9 @@ def _of_size(
     sets = _sets(names, needed, size)
     answered = "superposition" in gathered.gathering.evidence.kinds
     priced: list[Priced] = []
+    alone: dict[str, Floats] = {}
     if answered:
-        kept, sets, more = _from_answers(gathered, rows, names, sets, size)
+        kept, alone, sets, more = _from_answers(gathered, rows, names, sets, size)
         said += more
     else:
         kept = _from_pairs(rows, sets, size)
@@ -138,12 +139,13 @@ def _of_size(
         values = kept.get(method, np.full((len(sets), size), np.nan))
         values = np.where(np.isnan(values).any(axis=1, keepdims=True), np.nan, values)
         model = made.forecaster.tiers[made.tier].get(method)
-        for members, numbers in zip(sets, values, strict=True):
+        apart = alone.get(method, values)
+        for members, numbers, lone in zip(sets, values, apart, strict=True):
             known = model is not None and not np.isnan(numbers).any()
             if model is None or not known:
                 numbers, sd = _unknown(values, size), np.full(size, _UNKNOWN_SD)
             else:
-                lower, upper = interval_of_new(model, numbers, made.level)
+                lower, upper = interval_of_new(model, numbers, made.level, lone)
                 half = np.maximum(upper - numbers, numbers - lower)
                 half = np.where(np.isfinite(half), half, _UNKNOWN_SD)
                 sd = half / ndtri((1 + made.level) / 2) * (1.0 if answered else _FROM_PAIRS)
@@ -217,8 +219,11 @@ def _from_answers(
     names: list[str],
     sets: list[tuple[str, ...]],
     size: int,
-) -> tuple[dict[str, Floats], list[tuple[str, ...]], list[str]]:
-    """What members keep by their superposed answers, by method; the sets, those of best pairs."""
+) -> tuple[dict[str, Floats], dict[str, Floats], list[tuple[str, ...]], list[str]]:
+    """What members keep by their superposed answers, by method, and without the others.
+
+    Then the sets, those of the best pairs, and what was left out.
+    """
     from mergecast.evidence.superposition.sets import collect_sets, most_sets
 
     session, made = gathered.gathering.asked.session, gathered.made
@@ -241,7 +246,7 @@ def _from_answers(
         for method, values in readings.kept.items()
         if method in models
     }
-    return kept, sets, said
+    return kept, {name: values[order] for name, values in readings.alone.items()}, sets, said
 
 
 def _unknown(values: Floats, size: int) -> Floats:

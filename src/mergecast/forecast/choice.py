@@ -15,6 +15,8 @@ AUTO: Final = "auto"
 #: From the plainest on: a tie goes to the earlier one. Those that lack their metrics sit out.
 CANDIDATES: Final = [
     "constant",
+    "tempered",
+    "tempered_unlabelled",
     "superposed",
     "superposed_unlabelled",
     "superposition",
@@ -28,6 +30,8 @@ CANDIDATES: Final = [
 #: that did better on the pairs of one family have not held on others (`docs/tiers.md`), and they
 #: take the least evidence.
 PREFERRED: Final = [
+    "tempered",
+    "tempered_unlabelled",
     "superposed",
     "superposed_unlabelled",
     "superposition",

@@ -25,6 +25,7 @@ from mergecast.forecast.estimators.stored import StoredModel
 from mergecast.forecast.file import Feature, MethodModel, Quantile, Score
 from mergecast.forecast.intervals import (
     BETWEEN,
+    LEAST_APART,
     LEAST_LOSS,
     LEVEL,
     conformal_half_width,
@@ -203,7 +204,10 @@ def _with_errors(
     errors = ", ".join(f"{other} {error:.4f}" for other, error in maes.items())
     owners = [kin(suite) for suite in held_out[name]["suite"]] if by_kin else None
     predicted = held_out[name]["predicted"].clip(lower=0.0).to_numpy(dtype="float64")
-    residuals = np.abs(predicted - held_out[name]["measured"].to_numpy()) / spread(predicted)
+    apart = _apart(fit[0], rows, held_out[name])
+    least = LEAST_APART if fit[0].tells_apart else LEAST_LOSS
+    residuals = np.abs(predicted - held_out[name]["measured"].to_numpy())
+    residuals /= spread(predicted, least, apart)
     residuals *= BETWEEN if kinds > 1 and not by_kin else 1.0
     return MethodModel(
         predictor=name,
@@ -211,7 +215,7 @@ def _with_errors(
         model=fit[0],
         features=fit[1],
         residual_quantiles=_quantiles(residuals if new is None else residuals[new], owners),
-        least_loss=LEAST_LOSS,
+        least_loss=least,
         between_suites=kinds > 1,
         known_quantiles=[] if new is None else _quantiles(residuals[~new]),
         n_residuals=len(residuals),
@@ -222,6 +226,16 @@ def _with_errors(
         n_pairs=rows.n_pairs,
         most_kept=max(float(rows.y.max()), 0.0),
     )
+
+
+def _apart(model: StoredModel, rows: TrainingRows, held_out: pd.DataFrame) -> Floats | None:
+    """`StoredModel.apart` of out-of-fold forecasts, in their order."""
+    apart = model.apart(rows.X)
+    if apart is None:
+        return None
+    known = rows.keys.assign(apart=apart)
+    found = held_out[ROW_KEYS].merge(known, on=ROW_KEYS, how="left", validate="many_to_one")
+    return found["apart"].to_numpy(dtype="float64")
 
 
 def _held_out(unit: FitUnit, predictor: str) -> pd.DataFrame:

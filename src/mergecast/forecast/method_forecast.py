@@ -125,7 +125,7 @@ def forecast_method(
     ]
     excess = [max(row, default=0.0) for row in distances]
     half = _half_widths(entry, rows, level, suite) * (1 + np.array(excess))
-    half *= spread(numbers, entry.least_loss)
+    half *= spread(numbers, entry.least_loss, entry.model.apart(rows))
     if not entry.between_suites:
         half *= np.where(rows["suite"] == suite, 1.0, BETWEEN)
     table = rows[["suite", "left", "right", "member"]].assign(
@@ -152,7 +152,9 @@ def at_most(entry: MethodModel, numbers: Floats) -> Floats:
     return np.asarray(np.minimum(numbers, math.inf if entry.most_kept is None else entry.most_kept))
 
 
-def interval_of_new(entry: MethodModel, numbers: Floats, level: float) -> tuple[Floats, Floats]:
+def interval_of_new(
+    entry: MethodModel, numbers: Floats, level: float, alone: Floats | None = None
+) -> tuple[Floats, Floats]:
     """The interval of numbers forecast for models never seen, lower and upper ends, (n,) each.
 
     Parameters
@@ -163,8 +165,12 @@ def interval_of_new(entry: MethodModel, numbers: Floats, level: float) -> tuple[
         Retention of members, or means of members.
     level : float
         Nominal level, one that the file has.
+    alone : (n,) array, optional
+        What the same members, or means of them, keep alone: what numbers that are superposed
+        lie apart from, where the method's part says how far that matters.
     """
-    half = _half_width(entry.residual_quantiles, level) * spread(numbers, entry.least_loss)
+    apart = np.abs(numbers - alone) if alone is not None and entry.model.tells_apart else None
+    half = _half_width(entry.residual_quantiles, level) * spread(numbers, entry.least_loss, apart)
     half *= 1.0 if entry.between_suites else BETWEEN
     most = math.inf if entry.most_kept is None else max(entry.most_kept, 1.0)
     return np.clip(numbers - half, 0.0, most), np.clip(numbers + half, 0.0, most)

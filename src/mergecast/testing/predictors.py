@@ -50,7 +50,7 @@ class Trial:
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
-        self.rows = _rows(predictor.needs)
+        self.rows = _rows(tuple(x for one in predictor.alternatives for x in one))
 
     @cached_property
     def fitted(self) -> Any:

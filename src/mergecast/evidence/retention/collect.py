@@ -26,13 +26,15 @@ from mergecast.evidence.retention.merges import (
 from mergecast.evidence.session import Session
 from mergecast.merging.decompositions import Decompositions, remembered
 
+#: What metrics of merges with scrambled stand-ins begin with.
+SCRAMBLED = "retention_scrambled_"
 #: Whether statistics are measured anew is a setting: what is kept of a merge depends on it.
 STAGE = RETENTION.with_uses(BATCHNORM)
 
 
 def collect(session: Session) -> Readings:
     """Probe every model alone, by every method: (model, method, stand-in, form) to value."""
-    methods, stand_ins = session.methods, session.merges.partners
+    methods, stand_ins = session.methods, stand_ins_of(session)
     total = session.family.size * len(methods) * len(stand_ins)
     advance = session.progress.stage("retention", total)
     comparisons: dict[Key, Comparison] = {}
@@ -46,11 +48,20 @@ def collect(session: Session) -> Readings:
     return readings_of(comparisons, session)
 
 
+def stand_ins_of(session: Session) -> list[str]:
+    """The stand-ins that some metric asked for reads; the scrambled ones take several merges."""
+    asked, partners = session.keys, session.merges.partners
+    if asked is None:
+        return [*partners]
+    read = {"scrambled" if key.startswith(SCRAMBLED) else "base" for key in asked}
+    return [one for one in partners if one in read]
+
+
 def steps(session: Session) -> Iterator[Step]:
     """One model's answers, and by every method and stand-in its merge of each shape."""
     n, member, merges = session.family.size, min(session.family.names), session.merges
     held = held_by_a_merge(session.family)
-    draws = {stand_in: 1 if stand_in == "base" else merges.draws for stand_in in merges.partners}
+    draws = {one: 1 if one == "base" else merges.draws for one in stand_ins_of(session)}
     with remembered(Decompositions()):
         for method, stand_in in product(session.methods, draws):
             for name, count in one_of_each_shape(session.family).items():

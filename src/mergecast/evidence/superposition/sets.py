@@ -47,19 +47,28 @@ class SetReadings:
         The sets, each sorted.
     kept : mapping of str to (sets, size) array
         Method to what each member keeps, in the set's order; NaN where that is not defined.
+    alone : mapping of str to (sets, size) array
+        The same without the others' shifts: of each member alone, at its share in such a set.
     checked : mapping of str to list of tuple of str
         Method to the sets that were really merged by it; what they keep is what their merges did.
     """
 
     members: list[tuple[str, ...]]
     kept: Mapping[str, Floats]
+    alone: Mapping[str, Floats]
     checked: Mapping[str, list[tuple[str, ...]]]
 
     def of(self, method: str, names: Sequence[str]) -> Floats:
         """What members keep in sets by their joined names, (n, size); NaN for a set not here."""
+        return self._rows(self.kept[method], names)
+
+    def alone_of(self, method: str, names: Sequence[str]) -> Floats:
+        """What the same members keep without the others, (n, size); NaN for a set not here."""
+        return self._rows(self.alone[method], names)
+
+    def _rows(self, values: Floats, names: Sequence[str]) -> Floats:
         places = {join_members(one): place for place, one in enumerate(self.members)}
-        missing = np.full((1, len(self.members[0])), np.nan)
-        known = np.vstack([self.kept[method], missing])
+        known = np.vstack([values, np.full((1, len(self.members[0])), np.nan)])
         return np.asarray(known[[places.get(name, -1) for name in names]])
 
 
@@ -89,13 +98,13 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
     judges = {task: SetJudge.of(session, shifts, kept[task], task) for task in names}
     places = _places(sets, names)
     advance = session.progress.stage("sets", len(session.methods) * (len(names) + len(checks)))
-    found, merged = {}, {}
+    found, alone, merged = {}, {}, {}
     for method in session.methods:
-        values = np.full(places.shape, np.nan)
+        values, alone[method] = np.full((2, *places.shape), np.nan)
         for number, task in enumerate(names):
             rows, columns = np.nonzero(places == number)
             if len(rows):
-                values[rows, columns] = _superposed(
+                values[rows, columns], alone[method][rows, columns] = _superposed(
                     shifts, judges[task], task, method, places[rows], names
                 )
             advance(1)
@@ -108,7 +117,7 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
             advance(1)
         found[method] = _corrected(values, real)
         merged[method] = [sets[row] for row, kept in real.items() if np.isfinite(kept).all()]
-    return SetReadings(sets, found, merged)
+    return SetReadings(sets, found, alone, merged)
 
 
 def _places(sets: Sequence[tuple[str, ...]], names: Sequence[str]) -> npt.NDArray[np.intp]:
@@ -124,15 +133,18 @@ def _superposed(
     method: str,
     places: npt.NDArray[np.intp],
     names: Sequence[str],
-) -> Floats:
-    """What a task's model keeps in each of some sets that it is in, (n,)."""
+) -> tuple[Floats, float]:
+    """What a task's model keeps in each of some sets that it is in, (n,), and without the others.
+
+    NaN where that is not defined.
+    """
     try:
         own, others = shifts.in_set(task, method, places.shape[1])
     except UndefinedError:
-        return np.full(len(places), np.nan)
+        return np.full(len(places), np.nan), np.nan
     known = [label for label in names if label in others]
     if not known:
-        return np.full(len(places), np.nan)
+        return np.full(len(places), np.nan), np.nan
     parts = torch.stack([others[label].flatten() for label in known]).float()
     inside = np.zeros((len(places), len(names)), dtype="float32")
     np.put_along_axis(inside, places, 1.0, axis=1)
@@ -146,7 +158,7 @@ def _superposed(
         merged = own.flatten().float() + chosen[some] @ parts
         values[some] = judge.values(merged.reshape(-1, *own.shape)).numpy()
     without = inside[:, [column[label] for label in lacking]].any(axis=1)
-    return np.where(without, np.nan, values)
+    return np.where(without, np.nan, values), float(judge.values(own[None].float())[0])
 
 
 def _corrected(values: Floats, real: Mapping[int, Floats]) -> Floats:

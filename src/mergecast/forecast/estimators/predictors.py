@@ -39,8 +39,8 @@ class Predictor:
         apply where both tasks are unseen.
     summary : str
         One line for tables and help.
-    needs : tuple of str
-        Metrics of which it takes one; empty where any will do.
+    needs : tuple of str, or of tuples of str
+        Metrics of which it takes one, or several that it takes together; empty where any will do.
     stored : type of StoredModel, optional
         The form in which a forecaster file keeps a fit; without one it is there to be evaluated.
     """
@@ -49,14 +49,21 @@ class Predictor:
     make: Callable[[], Any]
     warm: bool
     summary: str
-    needs: tuple[str, ...] = ()
+    needs: tuple[str | tuple[str, ...], ...] = ()
     stored: type[StoredModel] | None = None
 
     def lacks(self, metrics: Iterable[str]) -> str:
         """Why it says nothing of rows with these metrics; "" where it does."""
-        if not self.needs or set(self.needs) & set(metrics):
+        known, either = set(metrics), self.alternatives
+        if not either or any(known.issuperset(one) for one in either):
             return ""
-        return f"not applicable: the pair table has none of {', '.join(self.needs)}"
+        names = ", ".join(" with ".join(one) for one in either)
+        return f"not applicable: the pair table has none of {names}"
+
+    @property
+    def alternatives(self) -> list[tuple[str, ...]]:
+        """The metrics of `needs`, those together that it takes together."""
+        return [(one,) if isinstance(one, str) else one for one in self.needs]
 
     @property
     def draws(self) -> bool:
@@ -78,7 +85,7 @@ def predictor(
     summary: str,
     *,
     warm: bool = False,
-    needs: tuple[str, ...] = (),
+    needs: tuple[str | tuple[str, ...], ...] = (),
     stored: type[StoredModel] | None = None,
     **parameters: object,
 ) -> Callable[[F], F]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -42,6 +42,8 @@ class StoredModel(Strict, ABC):
     """
 
     kind: str
+    #: Whether a forecast has two sources, so that `apart` says how far they differ.
+    tells_apart: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
@@ -65,6 +67,14 @@ class StoredModel(Strict, ABC):
     def fading(self) -> dict[str, float]:
         """Metrics whose effect fades out beyond their range, to how many widths beyond it."""
         return {}
+
+    def apart(self, rows: pd.DataFrame) -> Floats | None:
+        """By how much its two sources differ, in retention, (n,): intervals grow by it.
+
+        None where there is one source. `rows` as of `predict`.
+        """
+        del rows
+        return None
 
     @property
     def known_models(self) -> set[tuple[str, str]]:

@@ -29,6 +29,8 @@ NOT_APPLICABLE = "not applicable: needs outcomes of the partner, and both tasks 
 # The others are there to be asked for: they cost more, or serve to reproduce the paper.
 DEFAULT_PREDICTORS = [
     *BASELINES,
+    "tempered",
+    "tempered_unlabelled",
     "superposed",
     "superposed_unlabelled",
     "superposition",
