@@ -87,7 +87,7 @@ def superposed(run: Path, table: pd.DataFrame, samples: int, n_pairs: int) -> pd
     outcome = table.set_index(["left", "right", "method"])["retention"]
     with Session(family, tasks, settings, merges) as session:
         kept = {label: own_answers(session, label)[0] for label in names}
-        shifts = gather(session, kept)
+        shifts = gather(session)
         extra = Extra(session, shifts, kept)
         judge = {x: forms.Reference(shifts.single[x], kept[x].labels).compare for x in names}
         rows = []

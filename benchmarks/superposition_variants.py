@@ -95,7 +95,7 @@ def superposed(run: Path, table: OutcomeTable, samples: int) -> dict[str, pd.Dat
     with Session(family, tasks, settings, merges) as session:
         names = sorted(family.names)
         kept = {label: own_answers(session, label)[0] for label in names}
-        shifts = gather(session, kept)
+        shifts = gather(session)
         judge = {x: forms.Reference(shifts.single[x], kept[x].labels).compare for x in names}
         found: dict[str, dict[tuple[str, str, str], Comparison]] = {name: {} for name in VARIANTS}
         extra = Extra(session, shifts, kept)

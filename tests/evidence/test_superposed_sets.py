@@ -123,7 +123,7 @@ def test_what_many_merges_keep_is_what_the_form_says_of_each(session):
     from mergecast.evidence.superposition.collect import gather
 
     kept = {label: own_answers(session, label)[0] for label in LABELS}
-    shifts = gather(session, kept)
+    shifts = gather(session)
     judge = superposed_sets.SetJudge.of(session, shifts, kept["a"], "a")
     merges = torch.stack([shifts.base["a"], shifts.single["a"], -shifts.single["a"]])
     found = judge.values(merges.float())

@@ -6,7 +6,7 @@ from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import UndefinedError
 from mergecast.evidence import MergeSettings, ProbeSettings, Session
 from mergecast.evidence.retention import probe as pair_probes
-from mergecast.evidence.retention.answers import Kept, own_answers
+from mergecast.evidence.retention.answers import Kept
 from mergecast.evidence.retention.forms import Comparison, ways
 from mergecast.evidence.retention.logits import LIKELIEST, likeliest
 from mergecast.evidence.superposition.checked import PAIRS, checked_pairs, corrected, correction
@@ -71,7 +71,7 @@ def test_a_set_is_added_up_without_a_pass(linear, monkeypatch):
     expected = session.probe("b").logits({**state, **head}, session.merge_samples("b"))
     monkeypatch.setattr(Probe, "forward", None)  # from here on nothing is run
     stored = linear()
-    shifts = gather(stored, {label: own_answers(stored, label)[0] for label in "abc"})
+    shifts = gather(stored)
     found = shifts.merged("b", dict.fromkeys("abc", 0.4))
     torch.testing.assert_close(found.float(), expected, atol=1e-5, rtol=1e-5)
 

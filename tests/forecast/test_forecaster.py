@@ -312,7 +312,7 @@ def test_it_needs_four_tasks_and_a_predictor_it_can_store(make_suite):
         Forecaster.fit(*make_suite(n_tasks=3))
     with pytest.raises(
         UsageError,
-        match="known: auto, constant, superposed, superposed_unlabelled, superp",
+        match="known: auto, constant, tempered, tempered_unlabelled, superp",
     ):
         Forecaster.fit(*make_suite(n_tasks=4), "partner_mean")
     with pytest.raises(UsageError, match="predictor 'retention', method 'ties': not applicable"):

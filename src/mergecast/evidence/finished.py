@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+class NotFinished(Exception):  # noqa: N818  # says what is, and never leaves the package
+    """A unit is not in the store of a session that only reads."""
+
+
 class Finished:
     """What is finished is kept in `store`; the end of the context ends a temporary one.
 
@@ -25,9 +29,12 @@ class Finished:
     ----------
     settings : ProbeSettings
         Where the store is.
+    reads_only : bool
+        Nothing is computed: what is not there raises NotFinished.
     """
 
     settings: ProbeSettings
+    reads_only: bool = False
 
     def __init__(self) -> None:
         self._scope = ExitStack()
@@ -52,7 +59,7 @@ class Finished:
         self, spec: Mapping[str, object], compute: Callable[[], Mapping[str, object]]
     ) -> dict[str, Any]:
         """The numbers stored under `spec`, computed where there are none."""
-        result = self.store.get(spec)
+        result = self._found(spec)
         if result is None:
             result = dict(compute())
             self.store.put(spec, result)
@@ -68,9 +75,15 @@ class Finished:
         from mergecast.checkpoints.writer import write_safetensors
 
         path = f"{folder}/{self.store.key(spec)}.safetensors"
-        record = self.store.get(spec)
+        record = self._found(spec)
         if record is None:
             tensors, result = compute()
             self.store.put_file(spec, path, lambda part: write_safetensors(part, tensors), result)
             record = dict(result)
         return Checkpoint.open(self.store.folder / path), record
+
+    def _found(self, spec: Mapping[str, object]) -> dict[str, Any] | None:
+        record = self.store.get(spec)
+        if record is None and self.reads_only:
+            raise NotFinished
+        return record

@@ -13,11 +13,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait as wait_for
 from types import FrameType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from mergecast.errors import ResourceError, UsageError
 from mergecast.typing import Advance
@@ -43,6 +43,9 @@ class Workers:
     ----------
     count : int
         Processes; the results are the same for any number of them.
+    imports_main : bool
+        Whether they import the program that starts them, which a script has to be written for;
+        they must where units or their words are of classes that it defines.
 
     Raises
     ------
@@ -50,10 +53,10 @@ class Workers:
         The number is below 1.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, imports_main: bool = True) -> None:
         if count < 1:
             raise UsageError("workers", f"{count} is not a number of processes", "use 1 or more")
-        self.count = count
+        self.count, self._imports_main = count, imports_main
         self._executor: ProcessPoolExecutor | None = None
         self._failed = False
         self._scope = ExitStack()
@@ -73,6 +76,7 @@ class Workers:
         function: Callable[[S], R],
         specs: Sequence[S],
         progress: Advance | None = None,
+        sizes: Sequence[int] | None = None,
     ) -> list[R]:
         """The function of every spec, in the order of the specs.
 
@@ -85,6 +89,8 @@ class Workers:
             What it is called with, one at a time.
         progress : Advance, optional
             Called in this process with the number of units that just finished.
+        sizes : sequence of int, optional
+            What each spec counts as, in progress; 1 by default.
 
         Raises
         ------
@@ -93,16 +99,20 @@ class Workers:
         ResourceError
             A worker was killed, or ran out of memory.
         """
+        sizes = sizes or [1] * len(specs)
         if self.count == 1:
-            return [_advance(function(spec), progress) for spec in specs]
+            both = zip(specs, sizes, strict=True)
+            return [_advance(function(spec), progress, size) for spec, size in both]
         if self._executor is None:
             self._executor = ProcessPoolExecutor(
                 self.count, get_context("spawn"), initializer=_start_worker
             )
         try:
-            futures = [self._executor.submit(function, spec) for spec in specs]
+            with nullcontext() if self._imports_main else _main_hidden():
+                futures = [self._executor.submit(function, spec) for spec in specs]
+            counts = dict(zip(futures, sizes, strict=True))
             for future in as_completed(futures):
-                _advance(future.result(), progress)
+                _advance(future.result(), progress, counts[future])
             return [future.result() for future in futures]
         except BrokenProcessPool as error:
             raise ResourceError(
@@ -129,10 +139,24 @@ class Workers:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _advance(result: R, progress: Advance | None) -> R:
+def _advance(result: R, progress: Advance | None, size: int) -> R:
     if progress is not None:
-        progress(1)
+        progress(size)
     return result
+
+
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Processes that are started meanwhile do not import the program that starts them."""
+    program: dict[str, Any] = vars(sys.modules["__main__"])
+    hidden: dict[str, Any] = {
+        name: program.pop(name) for name in ("__spec__", "__file__") if name in program
+    }
+    program["__spec__"] = None
+    try:
+        yield
+    finally:
+        program.update({"__spec__": None, **hidden})
 
 
 def _start_worker() -> None:

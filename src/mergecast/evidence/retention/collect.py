@@ -24,6 +24,7 @@ from mergecast.evidence.retention.merges import (
     readings_of,
 )
 from mergecast.evidence.session import Session
+from mergecast.evidence.side_by_side import Unit, make
 from mergecast.merging.decompositions import Decompositions, remembered
 
 #: What metrics of merges with scrambled stand-ins begin with.
@@ -35,17 +36,25 @@ STAGE = RETENTION.with_uses(BATCHNORM)
 def collect(session: Session) -> Readings:
     """Probe every model alone, by every method: (model, method, stand-in, form) to value."""
     methods, stand_ins = session.methods, stand_ins_of(session)
-    total = session.family.size * len(methods) * len(stand_ins)
-    advance = session.progress.stage("retention", total)
+    members = sorted(session.family.names)
+    words = list(product(members, stand_ins))
+    units = [Unit(_alone, (*both, methods), len(methods)) for both in words]
+    make(session, units, session.progress.stage("retention", len(words) * len(methods)))
     comparisons: dict[Key, Comparison] = {}
-    for member in sorted(session.family.names):
-        with remembered(Decompositions()):
-            for method in methods:
-                for stand_in in stand_ins:
-                    key = (member, method, stand_in)
-                    comparisons[key] = alone(session, *key)
-                    advance(1)
+    for member, stand_in in words:
+        comparisons |= _alone(session, member, stand_in, methods)
     return readings_of(comparisons, session)
+
+
+def _alone(
+    session: Session, member: str, stand_in: str, methods: tuple[str, ...]
+) -> dict[Key, Comparison]:
+    """A model merged with a stand-in by every method."""
+    with remembered(Decompositions()):
+        return {
+            (member, method, stand_in): alone(session, member, method, stand_in)
+            for method in methods
+        }
 
 
 def stand_ins_of(session: Session) -> list[str]:

@@ -23,6 +23,7 @@ from mergecast.evidence.retention.merges import (
     together,
 )
 from mergecast.evidence.session import Session
+from mergecast.evidence.side_by_side import Unit, make
 
 #: Whether statistics are measured anew is a setting: what is kept of a merge depends on it.
 STAGE = PROBE.with_uses(BATCHNORM)
@@ -31,14 +32,14 @@ STAGE = PROBE.with_uses(BATCHNORM)
 def collect(session: Session) -> Readings:
     """Merge every pair by every method: (model, partner, method, form) to value."""
     pairs, methods = list(combinations(sorted(session.family.names), 2)), session.methods
-    advance = session.progress.stage("pair probes", len(pairs) * len(methods))
+    units = [Unit(together, (pair, method)) for pair in pairs for method in methods]
+    make(session, units, session.progress.stage("pair probes", len(units)))
     comparisons: dict[Key, Comparison] = {}
     for left, right in pairs:
         for method in methods:
             both = together(session, (left, right), method)
             comparisons[left, right, method] = both[left]
             comparisons[right, left, method] = both[right]
-            advance(1)
     return readings_of(comparisons, session)
 
 

@@ -32,6 +32,7 @@ from mergecast.evidence.retention.merges import (
     together,
 )
 from mergecast.evidence.session import Session
+from mergecast.evidence.side_by_side import Unit, make
 from mergecast.evidence.superposition.checked import checked_pairs, corrected
 from mergecast.evidence.superposition.shifts import HALF, Shifts
 from mergecast.merging.decompositions import Decompositions, remembered
@@ -58,9 +59,9 @@ def collect(session: Session) -> Readings:
     """Every pair by every method, and the base: (model, partner, method, form) to value."""
     names = sorted(session.family.names)
     kept = {label: own_answers(session, label)[0] for label in names}
-    shifts = gather(session, kept)
+    shifts = gather(session)
     pairs = checked_pairs(names)
-    advance = session.progress.stage("checked pairs", len(pairs) * len(session.methods))
+    make_merges(session, pairs, "checked pairs")
     judges = {task: _judge(session, shifts, kept, task) for task in names}
     comparisons: dict[Key, Comparison] = {
         (task, BASE): judges[task](shifts.base[task]) for task in names
@@ -78,47 +79,74 @@ def collect(session: Session) -> Readings:
         for left, right in pairs:
             both = together(session, (left, right), method)
             real |= {(left, right, method): both[left], (right, left, method): both[right]}
-            advance(1)
         comparisons |= corrected(superposed, real)
     return readings_of(comparisons, session)
 
 
-def gather(session: Session, kept: dict[str, Kept], methods: Sequence[str] | None = None) -> Shifts:
+def gather(session: Session, methods: Sequence[str] | None = None) -> Shifts:
     """All that superposition takes, computed where the store does not hold it.
 
     `methods` are those that every model is merged alone by, the session's by default.
     """
     names = sorted(session.family.names)
     methods = session.methods if methods is None else methods
-    total = len(names) * (len(names) + 1 + len(methods))
-    advance = session.progress.stage("superposition", total)
-    base, single, half, alone = {}, {}, {}, {}
-    missing: dict[tuple[str, str], str] = {}
-    for task in names:
-        single[task] = own_answers(session, task)[1].double()
-    weights = cache(partial(half_way, session))
-    for task in names:
-        base[task] = _answers(session, None, task, kept[task], weights)
-        advance(1)
-    for label in names:
-        weights = cache(partial(half_way, session, label))
-        half[label, label] = _answers(session, label, label, kept[label], weights) - base[label]
-        advance(1)
-    for pair in combinations(names, 2):
-        weights = cache(partial(half_way, session, *pair))
-        for task, label in (pair, pair[::-1]):
-            answers = _answers(session, label, task, kept[task], weights)
+    pairs = list(combinations(names, 2))
+    units = [Unit(_answers_at_half, (task, None)) for task in names]
+    units += [Unit(_answers_at_half, (task, task)) for task in names]
+    units += [Unit(_pair_answers, pair, 2) for pair in pairs]
+    units += [Unit(_alone_answers, (task, tuple(methods)), len(methods)) for task in names]
+    advance = session.progress.stage("superposition", sum(unit.steps for unit in units))
+    make(session, units, advance)
+    single = {task: own_answers(session, task)[1].double() for task in names}
+    base = {task: _answers_at_half(session, task, None) for task in names}
+    half = {(x, x): _answers_at_half(session, x, x) - base[x] for x in names}
+    for pair in pairs:
+        for (task, label), answers in _pair_answers(session, *pair).items():
             half[label, task] = answers - base[task] - half[task, task]
-            advance(1)
+    alone, missing = dict[tuple[str, str], Tensor](), dict[tuple[str, str], str]()
     for task in names:
-        with remembered(Decompositions()):
-            for method in methods:
-                try:
-                    alone[task, method] = alone_answers(session, task, method).double()
-                except UndefinedError as reason:
-                    missing[task, method] = reason.problem
-                advance(1)
+        for method, found in _alone_answers(session, task, tuple(methods)).items():
+            if isinstance(found, str):
+                missing[task, method] = found
+            else:
+                alone[task, method] = found
     return Shifts(base, single, half, alone, missing)
+
+
+def make_merges(session: Session, sets: Sequence[tuple[str, ...]], name: str) -> None:
+    """Have the real merges of some sets by every method in the store, each answered."""
+    units = [Unit(together, (one, method)) for one in sets for method in session.methods]
+    make(session, units, session.progress.stage(name, len(units)))
+
+
+def _answers_at_half(session: Session, task: str, label: str | None) -> Tensor:
+    """Answers to a task's samples of the base, or of half the task's own model, (r, k)."""
+    labels = () if label is None else (label,)
+    weights = cache(partial(half_way, session, *labels))
+    return _answers(session, label, task, own_answers(session, task)[0], weights)
+
+
+def _pair_answers(session: Session, *pair: str) -> dict[tuple[str, str], Tensor]:
+    """Answers of the average of two models to both tasks' samples, by task and the other model."""
+    weights = cache(partial(half_way, session, *pair))
+    return {
+        (task, label): _answers(session, label, task, own_answers(session, task)[0], weights)
+        for task, label in (pair, pair[::-1])
+    }
+
+
+def _alone_answers(
+    session: Session, task: str, methods: tuple[str, ...]
+) -> dict[str, Tensor | str]:
+    """Answers of a model merged alone by some methods, or why there are none."""
+    found: dict[str, Tensor | str] = {}
+    with remembered(Decompositions()):
+        for method in methods:
+            try:
+                found[method] = alone_answers(session, task, method).double()
+            except UndefinedError as reason:
+                found[method] = reason.problem
+    return found
 
 
 def steps(session: Session) -> Iterator[Step]:

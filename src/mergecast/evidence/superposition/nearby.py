@@ -51,7 +51,7 @@ class Nearby:
         names = tuple(sorted(members))
         narrow = session.narrowed(names)
         kept = {label: own_answers(narrow, label)[0] for label in names}
-        shifts = gather(narrow, kept, (method,))
+        shifts = gather(narrow, (method,))
         parts: dict[str, dict[str, Tensor]] = {}
         judges = {}
         for task in names:

@@ -24,7 +24,7 @@ from mergecast.evidence.retention.logits import Logits, each_at_confidence
 from mergecast.evidence.retention.merges import together
 from mergecast.evidence.session import Session
 from mergecast.evidence.superposition.checked import checked_sets, correction
-from mergecast.evidence.superposition.collect import gather
+from mergecast.evidence.superposition.collect import gather, make_merges
 from mergecast.evidence.superposition.shifts import Shifts
 from mergecast.tables.sets import join_members
 from mergecast.typing import Floats
@@ -94,10 +94,11 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
     checks = checked_sets(names, size)
     sets = sorted({*sets, *checks})
     kept = {label: own_answers(session, label)[0] for label in names}
-    shifts = gather(session, kept)
+    shifts = gather(session)
     judges = {task: SetJudge.of(session, shifts, kept[task], task) for task in names}
     places = _places(sets, names)
-    advance = session.progress.stage("sets", len(session.methods) * (len(names) + len(checks)))
+    make_merges(session, checks, "checked sets")
+    advance = session.progress.stage("sets", len(session.methods) * len(names))
     found, alone, merged = {}, {}, {}
     for method in session.methods:
         values, alone[method] = np.full((2, *places.shape), np.nan)
@@ -114,7 +115,6 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
             real[sets.index(members)] = np.array(
                 [both[one].values.get(judges[one].key, np.nan) for one in members]
             )
-            advance(1)
         found[method] = _corrected(values, real)
         merged[method] = [sets[row] for row, kept in real.items() if np.isfinite(kept).all()]
     return SetReadings(sets, found, alone, merged)

@@ -18,7 +18,6 @@ from torch import Tensor
 from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.errors import FamilyError, UndefinedError, UsageError
 from mergecast.evidence.retention import forms
-from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.retention.merges import answer, compare, merge_spec
 from mergecast.evidence.session import Session
@@ -89,7 +88,7 @@ def collect_strengths(session: Session, method: str) -> StrengthReadings:
     names = sorted(session.family.names)
     way = way_of_asking(session)
     key = f"{FORM}_{way}"
-    shifts = gather(session, {label: own_answers(session, label)[0] for label in names}, ())
+    shifts = gather(session, ())
     lengths = cache(partial(length, session))
     advance = session.progress.stage(f"strengths of {method}", 3 * len(names))
     alone, merges = {}, []

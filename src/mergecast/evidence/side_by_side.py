@@ -1,0 +1,134 @@
+"""Units of evidence made by several processes, where models are small and processors are few.
+
+A unit is a function of a session that leaves what it computes in the session's store, where whoever
+needs it reads it. Small models on few processors gain from running side by side what one process
+would run with several threads; large ones do not, and take the memory of one each. What a unit
+computes does not depend on where it runs: all of them take one thread.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from copy import copy
+from dataclasses import dataclass, replace
+from multiprocessing import parent_process
+from time import perf_counter
+from typing import Any
+
+from mergecast.evidence.finished import NotFinished
+from mergecast.evidence.session import Session
+from mergecast.runtime.workers import Workers, one_thread
+from mergecast.typing import Advance
+
+#: Numbers in a model up to which several of them fit beside each other, and one keeps few threads
+#: busy.
+SMALL = 300_000_000
+#: Seconds of work from which on processes are worth starting.
+_WORTH = 15.0
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A part of the evidence that any process can make.
+
+    Attributes
+    ----------
+    run : callable
+        Called with a session and the words; of a module, since workers import it.
+    words : tuple
+        Plain values.
+    steps : int
+        What it counts in progress.
+    """
+
+    run: Callable[..., object]
+    words: tuple[Any, ...]
+    steps: int = 1
+
+    def make(self, session: Session) -> None:
+        """Have it in a session's store; raises what it raises."""
+        self.run(session, *self.words)
+
+
+def make(session: Session, units: Sequence[Unit], advance: Advance) -> None:
+    """Have all units in the session's store: those that are not there are made, here or beside.
+
+    Raises
+    ------
+    MergecastError
+        What a unit raises.
+    """
+    left = _unfinished(session, units)
+    advance(sum(unit.steps for unit in units) - sum(unit.steps for unit in left))
+    gains, packed = _gains(session), None
+    began, done = perf_counter(), 0
+    with one_thread() if gains else nullcontext():
+        for unit in left:
+            ahead = (perf_counter() - began) / max(done, 1) * (len(left) - done)
+            if gains and done and ahead > _WORTH:
+                packed = _packed(session)
+                if packed is not None:
+                    break
+                gains = False
+            unit.make(session)
+            advance(unit.steps)
+            done += 1
+    if packed is not None:
+        rest = left[done:]
+        with Workers(min(session.workers, len(rest)), imports_main=False) as pool:
+            words = [(packed, unit) for unit in rest]
+            pool.map(_make, words, advance, [unit.steps for unit in rest])
+
+
+def _unfinished(session: Session, units: Sequence[Unit]) -> list[Unit]:
+    """The units of which something is not in the store."""
+    _ = session.store  # one for both
+    reading, left = copy(session), []
+    reading.reads_only = True
+    for unit in units:
+        try:
+            unit.make(reading)
+        except NotFinished:
+            left.append(unit)
+    return left
+
+
+def _gains(session: Session) -> bool:
+    """Whether several processes of one thread each may be faster than this one.
+
+    Not with one worker, a device of its own, a model that is not small or more than two threads for
+    every worker. A worker has none of its own.
+    """
+    import torch
+
+    infos = session.family.base.infos.values()
+    small = sum(info.size for info in infos) <= SMALL and session.settings.device == "cpu"
+    few = session.workers > 1 and torch.get_num_threads() <= 2 * session.workers
+    return small and few and parent_process() is None
+
+
+def _packed(session: Session) -> bytes | None:
+    """All that another process needs to make units; None where that cannot be sent.
+
+    Tasks that the program itself defines are known to no other process.
+    """
+    settings = replace(session.settings, cache=session.store.folder)
+    try:
+        packed = pickle.dumps((session.family, session.tasks, settings, session.merges))
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return None
+    return None if b"__main__" in packed else packed
+
+
+_SESSIONS: dict[bytes, Session] = {}
+
+
+def _make(words: tuple[bytes, Unit]) -> None:
+    """One unit in a worker, which keeps its session for the next one."""
+    packed, unit = words
+    if packed not in _SESSIONS:
+        _SESSIONS.clear()
+        _SESSIONS[packed] = Session(*pickle.loads(packed))
+    unit.make(_SESSIONS[packed])

@@ -1,0 +1,108 @@
+"""Evidence that several processes make is what one makes."""
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from mergecast.errors import UsageError
+from mergecast.evidence import MergeSettings, side_by_side
+from mergecast.evidence.finished import NotFinished
+from mergecast.evidence.retention.collect import collect as alone
+from mergecast.evidence.side_by_side import Unit, make
+from mergecast.evidence.superposition.collect import collect as superposed
+from tiny_models import tiny_session
+
+MERGES = MergeSettings(samples=12, draws=2, methods=("ties", "weight_avg"))
+
+
+@pytest.mark.parametrize("collect", [alone, superposed])
+def test_processes_make_what_one_makes_and_it_is_then_there(tmp_path, monkeypatch, collect):
+    by_one = tiny_session(tmp_path, merges=MERGES)
+    by_one.workers = 1
+    expected = collect(by_one).values
+    monkeypatch.setattr(side_by_side, "_WORTH", 0.0)
+    by_two = tiny_session(tmp_path, merges=MERGES)
+    found = collect(by_two).values
+    assert found == expected
+    assert np.isfinite(list(found.values())).all()
+
+
+def test_what_is_finished_is_not_made_again(tmp_path, monkeypatch):
+    session = tiny_session(tmp_path, merges=MERGES)
+    seen = []
+    make(session, [Unit(_kept, ("a", 1), 2), Unit(_kept, ("b", 2))], seen.append)
+    assert sum(seen) == 3
+    monkeypatch.setattr(side_by_side, "Workers", None)
+    session.reads_only = True
+    assert _kept(session, "a", 1) == {"value": 1}
+    with pytest.raises(NotFinished):
+        _kept(session, "c", 3)
+
+
+def test_an_error_in_another_process_is_raised_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(side_by_side, "_WORTH", 0.0)
+    session = tiny_session(tmp_path, merges=MERGES)
+    with pytest.raises(UsageError, match="unit c: refused"):
+        make(session, [Unit(_kept, ("a", 1)), Unit(_kept, ("b", 1)), Unit(_refused, ("c",))], abs)
+
+
+@pytest.mark.parametrize("settings", [{"workers": 1}, {"device": "cuda"}, {"large": True}])
+def test_one_process_serves_where_several_would_not_gain(tmp_path, monkeypatch, settings):
+    monkeypatch.setattr(side_by_side, "_WORTH", 0.0)
+    monkeypatch.setattr(side_by_side, "Workers", None)  # nobody starts any
+    session = tiny_session(tmp_path, merges=MERGES)
+    session.workers = settings.get("workers", 2)
+    session.settings = side_by_side.replace(session.settings, device=settings.get("device", "cpu"))
+    if settings.get("large"):
+        monkeypatch.setattr(side_by_side, "SMALL", 10)
+    make(session, [Unit(_kept, (name, 1)) for name in "abc"], abs)
+    session.reads_only = True
+    assert all(_kept(session, name, 1) for name in "abc")
+
+
+def test_a_script_needs_no_guard_and_its_own_tasks_stay_with_it(tmp_path):
+    """A worker that imported the script would run it once more."""
+    script = tmp_path / "program.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import os, pathlib, sys
+            from mergecast.evidence import side_by_side
+            from mergecast.evidence.retention.collect import collect
+            from mergecast.evidence import MergeSettings, ProbeSettings, Session
+            from mergecast.testing.tiny import TinyTask, tiny_family, tiny_tasks
+
+            folder = pathlib.Path(sys.argv[1])
+            (folder / f"{os.getpid()}.pid").touch()
+            side_by_side._WORTH = 0.0
+            before = dict(vars(sys.modules["__main__"]))
+            settings, merges = ProbeSettings(cache=folder), MergeSettings(methods=("ties",))
+            session = Session(tiny_family(folder), tiny_tasks("abc"), settings, merges)
+
+            class Own(TinyTask):
+                pass
+
+            assert collect(session).values
+            assert side_by_side._packed(session) is not None
+            session.tasks["a"].__class__ = Own
+            assert side_by_side._packed(session) is None
+            assert __file__ == before["__file__"] and __spec__ is before["__spec__"]
+            """
+        )
+    )
+    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True, timeout=300)
+    assert len(list(tmp_path.glob("*.pid"))) == 1
+
+
+def _kept(session, name, value):
+    return session.unit({"stage": "test", "name": name}, lambda: {"value": value})
+
+
+def _refused(session, name):
+    def refuse():
+        raise UsageError(f"unit {name}", "refused")
+
+    return session.unit({"stage": "test", "name": name}, refuse)
