@@ -48,7 +48,8 @@ class Session(Finished):
     merges : MergeSettings
         How merges are made and measured, for retention, interference and pair probes.
     workers : int
-        Threads of the weights tier; no value depends on it.
+        Threads of the weights tier, and processes that run small models (`side_by_side`); no value
+        depends on it.
     on_error : str
         ``refuse`` sets models with non-finite weights aside instead of raising.
     progress : Progress
