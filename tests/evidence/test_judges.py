@@ -112,7 +112,7 @@ def test_superposed_merges_of_decoders_are_judged_by_their_score(judged):
     merges = MergeSettings(methods=("weight_avg",))
     with Session(family, tasks, ProbeSettings(40), merges) as session:
         kept = {label: own_answers(session, label)[0] for label in family.names}
-        shifts = gather(session, kept)
+        shifts = gather(session)
         for label in family.names:
             score = tasks[label].score_name
             judge = SetJudge.of(session, shifts, kept[label], label)
@@ -134,7 +134,7 @@ def test_a_model_that_matches_nothing_has_nothing_to_keep(decoders):
     tasks = {name: task for name, task in load_tasks(file).items() if name in family.names}
     with Session(family, tasks, ProbeSettings(20), MergeSettings(methods=("ties",))) as session:
         kept = {label: own_answers(session, label)[0] for label in family.names}
-        shifts = gather(session, kept)
+        shifts = gather(session)
         with pytest.raises(UndefinedError, match="its exact match is 0 on its own samples"):
             SetJudge.of(session, shifts, kept["after"], "after")
 

@@ -60,7 +60,7 @@ def test_at_the_recipe_s_own_strength_it_is_what_superposition_says_of_the_set(s
 
     nearby = Nearby.of(session, ("a", "b", "c"), "ties")
     kept = {label: own_answers(session, label)[0] for label in "abc"}
-    shifts = gather(session, kept, ("ties",))
+    shifts = gather(session, ("ties",))
     for row, task in enumerate("abc"):
         own, others = shifts.in_set(task, "ties", 3)
         merged = (own + sum(others.values())).float()[None]
