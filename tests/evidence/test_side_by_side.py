@@ -86,9 +86,11 @@ def test_a_script_needs_no_guard_and_its_own_tasks_stay_with_it(tmp_path):
                 pass
 
             assert collect(session).values
-            assert side_by_side._packed(session) is not None
+            assert not side_by_side.names_program(side_by_side.pack(session))
             session.tasks["a"].__class__ = Own
-            assert side_by_side._packed(session) is None
+            assert side_by_side.names_program(side_by_side.pack(session))
+            session.tasks["a"].sent = lambda: None
+            assert side_by_side.pack(session) is None
             assert __file__ == before["__file__"] and __spec__ is before["__spec__"]
             """
         )

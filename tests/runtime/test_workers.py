@@ -117,6 +117,12 @@ def _pid(_spec):
     return os.getpid()
 
 
+def _after(spec):
+    wait, seconds = spec
+    wait(seconds)
+    return os.getpid()
+
+
 def _refuse_or_answer_for_ever(spec):
     if spec:
         time.sleep(1)
@@ -134,3 +140,23 @@ class _NeverPickled:
 
 def _refuse(spec):
     raise UsageError(f"spec {spec}", "refused")
+
+
+def test_little_work_starts_no_processes_and_much_does_not_wait_for_one():
+    with Workers(2, worth=60.0) as pool:
+        assert set(pool.map(_pid, [None] * 3)) == {os.getpid()}
+        assert pool.map(_threads, [None]) == [1]
+    counted = []
+    with Workers(2, worth=0.2) as pool:
+        specs = [(time.sleep, 0.15)] * 4
+        pids = pool.map(_after, specs, counted.append, [1, 2, 3, 4], here=_after)
+        assert pids[0] == os.getpid()
+        assert os.getpid() not in pids[1:]
+        assert sum(counted) == 10
+        # Once there are processes they do all of it.
+        assert os.getpid() not in pool.map(_pid, [None])
+
+
+def test_this_process_may_do_it_another_way():
+    with Workers(2, worth=60.0) as pool:
+        assert pool.map(abs, [-1, -2], here=float) == [-1.0, -2.0]

@@ -21,6 +21,7 @@ from mergecast.checkpoints.folder_writer import refuse_folder
 from mergecast.errors import ResourceError, UsageError
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import CALIBRATION, ProbeSettings
+from mergecast.evidence.side_by_side import names_program, pack
 from mergecast.family.family import Family
 from mergecast.family.models import Models
 from mergecast.forecast.forecaster import Forecaster
@@ -221,7 +222,7 @@ def search(
         narrow = before.family.subset(pool.labels)
         with (
             replace(before, family=narrow, keys=None) as session,
-            Workers(workers) as pool_of_workers,
+            Workers(workers, imports_main=names_program(pack(session) or b"")) as pool_of_workers,
         ):
             judge: MergeJudge | ScorerJudge
             if scorers.judge is None:

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
 from multiprocessing import parent_process
-from time import perf_counter
 from typing import Any
 
 from mergecast.evidence.finished import NotFinished
 from mergecast.evidence.session import Session
-from mergecast.runtime.workers import Workers, one_thread
+from mergecast.runtime.workers import Workers
 from mergecast.typing import Advance
 
 #: Numbers in a model up to which several of them fit beside each other, and one keeps few threads
@@ -62,24 +60,38 @@ def make(session: Session, units: Sequence[Unit], advance: Advance) -> None:
     """
     left = _unfinished(session, units)
     advance(sum(unit.steps for unit in units) - sum(unit.steps for unit in left))
-    gains, packed = _gains(session), None
-    began, done = perf_counter(), 0
-    with one_thread() if gains else nullcontext():
+    packed = pack(session) if len(left) > 1 and _gains(session) else None
+    if packed is None or names_program(packed):
         for unit in left:
-            ahead = (perf_counter() - began) / max(done, 1) * (len(left) - done)
-            if gains and done and ahead > _WORTH:
-                packed = _packed(session)
-                if packed is not None:
-                    break
-                gains = False
             unit.make(session)
             advance(unit.steps)
-            done += 1
-    if packed is not None:
-        rest = left[done:]
-        with Workers(min(session.workers, len(rest)), imports_main=False) as pool:
-            words = [(packed, unit) for unit in rest]
-            pool.map(_make, words, advance, [unit.steps for unit in rest])
+        return
+    words, steps = [(packed, unit) for unit in left], [unit.steps for unit in left]
+    with Workers(session.workers, worth=_WORTH, imports_main=False) as pool:
+        pool.map(_make, words, advance, steps, lambda both: both[1].make(session))
+
+
+def pack(session: Session) -> bytes | None:
+    """All that another process needs of a session, whose store is this one's; None where its tasks
+    cannot be sent.
+    """
+    settings = replace(session.settings, cache=session.store.folder)
+    try:
+        return pickle.dumps((session.family, session.tasks, settings, session.merges))
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return None
+
+
+def unpack(packed: bytes) -> Session:
+    """The session in another process."""
+    return Session(*pickle.loads(packed))
+
+
+def names_program(packed: bytes) -> bool:
+    """Whether tasks are of classes that the program itself defines, which no other process knows
+    unless it imports the program.
+    """
+    return b"__main__" in packed
 
 
 def _unfinished(session: Session, units: Sequence[Unit]) -> list[Unit]:
@@ -109,19 +121,6 @@ def _gains(session: Session) -> bool:
     return small and few and parent_process() is None
 
 
-def _packed(session: Session) -> bytes | None:
-    """All that another process needs to make units; None where that cannot be sent.
-
-    Tasks that the program itself defines are known to no other process.
-    """
-    settings = replace(session.settings, cache=session.store.folder)
-    try:
-        packed = pickle.dumps((session.family, session.tasks, settings, session.merges))
-    except (pickle.PicklingError, AttributeError, TypeError):
-        return None
-    return None if b"__main__" in packed else packed
-
-
 _SESSIONS: dict[bytes, Session] = {}
 
 
@@ -130,5 +129,5 @@ def _make(words: tuple[bytes, Unit]) -> None:
     packed, unit = words
     if packed not in _SESSIONS:
         _SESSIONS.clear()
-        _SESSIONS[packed] = Session(*pickle.loads(packed))
+        _SESSIONS[packed] = unpack(packed)
     unit.make(_SESSIONS[packed])

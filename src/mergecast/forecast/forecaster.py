@@ -31,7 +31,7 @@ from mergecast.forecast.shipped import find_forecaster
 from mergecast.forecast.training import training_rows
 from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.runtime.progress import Progress, Silent
-from mergecast.runtime.workers import Workers
+from mergecast.runtime.workers import WORTH, Workers
 from mergecast.tables.outcomes import OutcomesLike, as_outcomes
 from mergecast.tables.pairs import PairsLike, as_pairs
 from mergecast.tables.table import joined_versions
@@ -130,7 +130,7 @@ class Forecaster:
             for tier, methods in data.items()
             for method, rows in methods.items()
         ]
-        with Workers(workers) as pool:
+        with Workers(workers, worth=WORTH) as pool:
             fits = pool.map(fit_unit, units, (progress or Silent()).stage("fitting", len(units)))
         tiers: dict[str, dict[str, MethodModel]] = {tier: {} for tier in names}
         warm_tiers: dict[str, dict[str, MethodModel]] = {}

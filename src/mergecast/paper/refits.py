@@ -17,7 +17,7 @@ from mergecast.forecast.validation.scoring import mean_defined, paired_predictio
 from mergecast.paper.replay import NORMALIZED, RAW
 from mergecast.paper.selection import Selection
 from mergecast.runtime.progress import Progress, Silent
-from mergecast.runtime.workers import Workers
+from mergecast.runtime.workers import WORTH, Workers
 from mergecast.tables.pairs import PAIR_KEYS
 
 _KEYS = ["predictor", "target", "protocol", "method"]
@@ -120,7 +120,7 @@ def refit(
     }
     units = list(_units([PREDICTORS.get(name) for name in names], data, seeds, selection.others))
     advance = (progress or Silent()).stage("refitting", len(units))
-    with Workers(workers) as pool:
+    with Workers(workers, worth=WORTH) as pool:
         results = dict(zip(units, pool.map(_validate, units, advance), strict=True))
     partner_means = {
         (unit.target, unit.method): result.predictions

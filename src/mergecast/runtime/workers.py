@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager, nullcontext
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait as wait_for
+from time import perf_counter
 from types import FrameType
 from typing import Any, Self, TypeVar
 
@@ -25,6 +26,8 @@ from mergecast.typing import Advance
 S = TypeVar("S")
 R = TypeVar("R")
 
+#: Seconds of work of tables from which on processes are worth what it takes to start them.
+WORTH = 10.0
 # torch takes its number of threads from OMP_NUM_THREADS, or MKL's where it was built with it.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -33,7 +36,8 @@ class Workers:
     """At most `count` processes with one thread each; with 1, this process does the work.
 
     A context manager: processes start at the first `map` that needs them, stay for the next one
-    (starting one costs seconds of imports), and are stopped at the end.
+    (starting one costs seconds of imports), and are stopped at the end. Until then, and where the
+    work is not worth them, this process does it, with one thread too.
 
     SIGINT raises KeyboardInterrupt and SIGTERM SystemExit(143), or what the program's own handler
     raises, after the workers have been stopped. Workers end by themselves when this process is
@@ -43,6 +47,9 @@ class Workers:
     ----------
     count : int
         Processes; the results are the same for any number of them.
+    worth : float
+        Seconds of work from which on processes are started, judged by the units that this process
+        has done; 0 starts them at once.
     imports_main : bool
         Whether they import the program that starts them, which a script has to be written for;
         they must where units or their words are of classes that it defines.
@@ -53,17 +60,18 @@ class Workers:
         The number is below 1.
     """
 
-    def __init__(self, count: int, *, imports_main: bool = True) -> None:
+    def __init__(self, count: int, *, worth: float = 0.0, imports_main: bool = True) -> None:
         if count < 1:
             raise UsageError("workers", f"{count} is not a number of processes", "use 1 or more")
-        self.count, self._imports_main = count, imports_main
+        self.count, self._worth, self._imports_main = count, worth, imports_main
         self._executor: ProcessPoolExecutor | None = None
         self._failed = False
         self._scope = ExitStack()
 
     def __enter__(self) -> Self:
         self._scope.enter_context(_sigterm_exits())
-        self._scope.enter_context(one_thread() if self.count == 1 else _one_thread_for_children())
+        here = self.count == 1 or self._worth > 0
+        self._scope.enter_context(one_thread() if here else _one_thread_for_children())
         self._scope.callback(self._stop)
         return self
 
@@ -77,6 +85,7 @@ class Workers:
         specs: Sequence[S],
         progress: Advance | None = None,
         sizes: Sequence[int] | None = None,
+        here: Callable[[S], R] | None = None,
     ) -> list[R]:
         """The function of every spec, in the order of the specs.
 
@@ -91,6 +100,8 @@ class Workers:
             Called in this process with the number of units that just finished.
         sizes : sequence of int, optional
             What each spec counts as, in progress; 1 by default.
+        here : callable, optional
+            What this process calls in the function's place.
 
         Raises
         ------
@@ -100,9 +111,31 @@ class Workers:
             A worker was killed, or ran out of memory.
         """
         sizes = sizes or [1] * len(specs)
-        if self.count == 1:
-            both = zip(specs, sizes, strict=True)
-            return [_advance(function(spec), progress, size) for spec, size in both]
+        done = [
+            _advance((here or function)(spec), progress, size)
+            for spec, size in zip(self._mine(specs), sizes, strict=False)
+        ]
+        rest = specs[len(done) :]
+        return done + self._others(function, rest, progress, sizes[len(done) :]) if rest else done
+
+    def _mine(self, specs: Sequence[S]) -> Iterator[S]:
+        """The specs that this process works on: all, or until the rest is worth processes."""
+        if self.count > 1 and (self._executor is not None or not self._worth):
+            return
+        began = perf_counter()
+        for done, spec in enumerate(specs):
+            ahead = (perf_counter() - began) / max(done, 1) * (len(specs) - done)
+            if self.count > 1 and ahead > self._worth:
+                return
+            yield spec
+
+    def _others(
+        self,
+        function: Callable[[S], R],
+        specs: Sequence[S],
+        progress: Advance | None,
+        sizes: Sequence[int],
+    ) -> list[R]:
         if self._executor is None:
             self._executor = ProcessPoolExecutor(
                 self.count, get_context("spawn"), initializer=_start_worker

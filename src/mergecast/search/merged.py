@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from mergecast.errors import FamilyError, UndefinedError, UsageError
 from mergecast.evidence.session import Session
+from mergecast.evidence.side_by_side import pack, unpack
 from mergecast.merging import merge
 from mergecast.runtime.stage import Stage
 from mergecast.runtime.workers import Workers
@@ -151,15 +151,11 @@ class _Bench:
 
     @cached_property
     def pickled(self) -> bytes:
-        """All that another process needs to take looks; its store is this one's."""
-        one = self._session
-        settings = replace(one.settings, cache=one.store.folder)
-        try:
-            return pickle.dumps((one.family, one.tasks, settings, one.merges))
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise UsageError(
-                "tasks", f"cannot be sent to workers: {error}", "search with one worker"
-            ) from error
+        """All that another process needs to take looks."""
+        packed = pack(self._session)
+        if packed is None:
+            raise UsageError("tasks", "cannot be sent to workers", "search with one worker")
+        return packed
 
     def single(self, label: str, *, held: bool) -> Floats:
         """Scores of a model on its own samples, (n,)."""
@@ -241,6 +237,5 @@ def _look(words: tuple[bytes, Look]) -> list[list[float]] | str:
     pickled, look = words
     if pickled not in _BENCHES:
         _BENCHES.clear()
-        family, tasks, settings, merges = pickle.loads(pickled)
-        _BENCHES[pickled] = _Bench(Session(family, tasks, settings, merges))
+        _BENCHES[pickled] = _Bench(unpack(pickled))
     return _BENCHES[pickled].look(look)

@@ -21,7 +21,7 @@ from mergecast.forecast.validation.uncertainty import (
     seed_spread,
 )
 from mergecast.runtime.progress import Progress, Silent
-from mergecast.runtime.workers import Workers
+from mergecast.runtime.workers import WORTH, Workers
 from mergecast.tables.outcomes import OutcomesLike, OutcomeTable, as_outcomes
 from mergecast.tables.pairs import PairsLike
 
@@ -118,7 +118,7 @@ def evaluate(
         for predictor in entries
     ]
     advance = (progress or Silent()).stage(f"validating ({protocol})", len(units))
-    with Workers(workers) as pool:
+    with Workers(workers, worth=WORTH) as pool:
         validated = pool.map(_validate, units, advance)
     results = [row for row, _ in validated]
     tables = [table for _, table in validated if table is not None]
