@@ -15,6 +15,7 @@ from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.rows import ROW_KEYS, kin, member_rows
 from mergecast.forecast.validation.ceiling import ceilings
 from mergecast.forecast.validation.decisions import method_regret
+from mergecast.forecast.validation.over_tasks import error_over_tasks, gain_over_tasks
 from mergecast.forecast.validation.scoring import paired_predictions, pearson
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.tables.outcomes import OutcomeTable
@@ -54,7 +55,18 @@ COLUMNS = [
 ]
 
 
-CHOICE_COLUMNS = ["suite", "tier", "n_pairs", "n_methods", "regret", "fixed_regret", "fixed_method"]
+CHOICE_COLUMNS = [
+    "suite",
+    "tier",
+    "n_pairs",
+    "n_methods",
+    "regret",
+    "fixed_regret",
+    "fixed_method",
+    "gain_low",
+    "gain_high",
+]
+TASK_COLUMNS = ["suite", "tier", "ratio", "ratio_low", "ratio_high", "task", "ratio_without"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,13 +86,19 @@ class SuiteScores:
     choices : DataFrame
         One row a suite and tier: what choosing every pair's method by the forecasts loses against
         the best choice in hindsight (`regret`, of `n_pairs` pairs and `n_methods` methods), and
-        what the best fixed one does (`fixed_method`, `fixed_regret`), which nobody knows before.
+        what the best fixed one does (`fixed_method`, `fixed_regret`), which nobody knows before;
+        the difference lies between `gain_low` and `gain_high` in 90 % of draws of tasks.
+    over_tasks : DataFrame
+        One row a suite and tier: the error over that of the suite's own mean, means over all its
+        methods (`ratio`), between which ends it lies in 90 % of draws of tasks, and what it is
+        without the pairs of the `task` that counts most.
     notes : list of str
         What was left out, and why.
     """
 
     rows: pd.DataFrame
     choices: pd.DataFrame
+    over_tasks: pd.DataFrame
     notes: list[str]
 
     def __repr__(self) -> str:
@@ -97,8 +115,8 @@ class SuiteScores:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; undefined is None."""
-        rows, choices = records(self.rows), records(self.choices)
-        return {"rows": rows, "choices": choices, "notes": self.notes}
+        tables = {"rows": self.rows, "choices": self.choices, "over_tasks": self.over_tasks}
+        return {**{name: records(table) for name, table in tables.items()}, "notes": self.notes}
 
 
 def score_suites(
@@ -134,6 +152,7 @@ def score_suites(
     advance = (progress or Silent()).stage("a suite unseen", len(kins) * len(tiers))
     rows: list[dict[str, Any]] = []
     choices: list[dict[str, Any]] = []
+    over_tasks: list[dict[str, Any]] = []
     notes: dict[str, None] = {}
     for tier in tiers:
         cut = pairs.up_to(tier)
@@ -155,21 +174,28 @@ def score_suites(
                 told = forecaster.forecast(new).rows.merge(measured, on=[*ROW_KEYS, "method"])
                 rows += [{**here, **row} for row in _scored(told, known, new, truth)]
                 choices += [{**here, **row} for row in _choice(told)]
+                over_tasks.append({**here, **error_over_tasks(_as_predicted(told))})
             advance(1)
     return SuiteScores(
         pd.DataFrame(rows, columns=COLUMNS),
         pd.DataFrame(choices, columns=CHOICE_COLUMNS),
+        pd.DataFrame(over_tasks, columns=TASK_COLUMNS),
         list(notes),
     )
 
 
 def _choice(told: pd.DataFrame) -> list[dict[str, Any]]:
     """What choosing methods by a suite's forecasts loses; nothing where there are none."""
-    rows = told.rename(columns={"retention": "predicted"}).assign(predictor=FORECASTER, fold="")
+    rows = _as_predicted(told)
     rows = rows.groupby("method").filter(lambda table: table["predicted"].notna().any())
     n_methods = len(rows["method"].unique())
     found = records(method_regret(rows)) if n_methods > 1 else []
-    return [{"n_methods": n_methods, **row} for row in found]
+    return [{"n_methods": n_methods, **row, **gain_over_tasks(rows)} for row in found]
+
+
+def _as_predicted(told: pd.DataFrame) -> pd.DataFrame:
+    """Forecasts as a validation calls them, all of one fold."""
+    return told.rename(columns={"retention": "predicted"}).assign(predictor=FORECASTER, fold="")
 
 
 def _scored(

@@ -165,14 +165,9 @@ def method_regret(predictions: pd.DataFrame, threshold: float = THRESHOLD) -> pd
     keys = ["fold", *PAIR_KEYS]
     scores = []
     for predictor, table in predictions.groupby("predictor", sort=False):
-        kept = _by_method(table, keys, "measured", "mean")
-        complete = kept.notna() & _by_method(table, keys, "predicted", "mean").notna()
-        kept = kept[complete.all(axis=1)]
+        judged, kept = method_choices(table, keys, threshold)
         if kept.empty:
             continue
-        rows = table.rename(columns={"predicted": "retention"})
-        judged = with_hindsight(recommend(rows, threshold, keys), rows, keys)
-        judged = judged.set_index(keys).loc[kept.index]
         refused = judged["advice"] == DO_NOT_MERGE
         bad = judged["worst_measured"] < threshold
         fixed = kept.mean(axis=0).idxmax()
@@ -190,6 +185,36 @@ def method_regret(predictions: pd.DataFrame, threshold: float = THRESHOLD) -> pd
             }
         )
     return pd.DataFrame(scores, columns=METHOD_COLUMNS)
+
+
+def method_choices(
+    table: pd.DataFrame, keys: Sequence[str], threshold: float = THRESHOLD
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What was chosen for each pair, and what every method kept of it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Member rows of one predictor: `keys`, `method`, `member`, `predicted`, `measured`.
+    keys : sequence of str
+        What a pair is told from others by.
+    threshold : float
+        Retention of the worst member below which a pair is not merged.
+
+    Returns
+    -------
+    judged : DataFrame
+        As `with_hindsight`, by `keys`, of pairs with a forecast and an outcome under every method.
+    kept : DataFrame
+        The same pairs' measured mean retention, a column a method.
+    """
+    keys = [*keys]
+    kept = _by_method(table, keys, "measured", "mean")
+    complete = kept.notna() & _by_method(table, keys, "predicted", "mean").notna()
+    kept = kept[complete.all(axis=1)]
+    rows = table.rename(columns={"predicted": "retention"})
+    judged = with_hindsight(recommend(rows, threshold, keys), rows, keys)
+    return judged.set_index(keys).loc[kept.index], kept
 
 
 def partner_regret(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,72 @@
+"""How far a suite's scores hang on its tasks."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mergecast.forecast.validation.over_tasks import error_over_tasks, gain_over_tasks
+
+TASKS = [f"t{k}" for k in range(8)]
+
+
+def told(predicted, measured, tasks=TASKS):
+    """Member rows under two methods: functions of method, member and partner."""
+    rows = []
+    for left, right in combinations(tasks, 2):
+        for method in ("dare", "ties"):
+            for member, partner in ((left, right), (right, left)):
+                names = (method, member, partner)
+                row = dict(zip(("method", "member"), names, strict=False))
+                row |= {"left": left, "right": right, "fold": "", "predictor": "p"}
+                rows.append(row | {"predicted": predicted(*names), "measured": measured(*names)})
+    return pd.DataFrame(rows)
+
+
+def level(member):
+    return 0.6 + 0.04 * TASKS.index(member)
+
+
+def test_the_ratio_is_of_pairs_errors_and_a_draw_leaves_it_between_its_ends():
+    draw = np.random.default_rng(0)
+    rows = told(lambda *_: 0.8, lambda _m, a, _b: level(a) + draw.normal(0, 0.01))
+    found = error_over_tasks(rows)
+    pairs = rows.groupby(["method", "left", "right"])["measured"].mean()
+    own = (pairs - pairs.groupby("method").transform("mean")).abs().mean()
+    assert found["ratio"] == pytest.approx((pairs - 0.8).abs().mean() / own)
+    assert found["ratio_low"] < found["ratio"] < found["ratio_high"]
+    assert error_over_tasks(rows) == found
+
+
+def test_the_task_that_counts_most_is_named():
+    def predicted(_method, member, partner):
+        return level(member) + (0.3 if "t3" in (member, partner) else 0.02)
+
+    found = error_over_tasks(told(predicted, lambda _m, a, _b: level(a)))
+    assert found["task"] == "t3"
+    assert found["ratio_without"] < found["ratio"] / 2
+
+
+def test_pairs_without_a_number_stay_out_and_none_at_all_is_not_defined():
+    rows = told(lambda _m, a, _b: level(a) + 0.01, lambda _m, a, _b: level(a))
+    holed = rows.assign(predicted=rows["predicted"].where(rows["left"] != "t0"))
+    assert error_over_tasks(holed)["ratio"] < error_over_tasks(rows)["ratio"] * 2
+    nothing = error_over_tasks(rows.assign(predicted=np.nan))
+    assert np.isnan(nothing["ratio"])
+    assert nothing["task"] == ""
+    assert np.isnan(gain_over_tasks(rows.assign(predicted=np.nan))["gain"])
+
+
+def test_choosing_gains_what_the_best_fixed_method_loses():
+    def measured(method, member, partner):
+        """`ties` is the better one where two early tasks meet, `dare` for all others."""
+        early = {member, partner} <= set(TASKS[:5])
+        return 0.9 if (method == "ties") == early else 0.7
+
+    found = gain_over_tasks(told(measured, measured))
+    assert found["gain"] == pytest.approx(0.2 * 10 / 28)
+    assert 0 <= found["gain_low"] < found["gain"] < found["gain_high"]
+    # Forecasts that say nothing of methods choose one and the same for all.
+    level_of = told(lambda *_: 0.8, measured)
+    assert gain_over_tasks(level_of)["gain_high"] == pytest.approx(0, abs=1e-12)
