@@ -39,7 +39,7 @@ class Predictor:
         apply where both tasks are unseen.
     summary : str
         One line for tables and help.
-    needs : tuple of str, or of tuples of str
+    needs : tuple of (str or tuple of str)
         Metrics of which it takes one, or several that it takes together; empty where any will do.
     stored : type of StoredModel, optional
         The form in which a forecaster file keeps a fit; without one it is there to be evaluated.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -11,7 +11,10 @@ from mergecast.suites.suite import Recipe
 
 
 class DigitsRecipe(Recipe):
-    """Sizes of the encoder and the splits, and AdamW's settings in each of the three stages."""
+    """Sizes of the encoder and the splits, and settings of each of the three stages.
+
+    Base and heads are trained by AdamW, models by `optimizer`: SGD has a momentum of 0.9.
+    """
 
     width: int = Field(64, ge=8)
     depth: int = Field(3, ge=1)
@@ -34,6 +37,7 @@ class DigitsRecipe(Recipe):
 
     steps: int = Field(300, ge=1)
     rate: float = Field(1e-3, gt=0)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
 
     @classmethod
     def quick(cls) -> Self:

@@ -39,13 +39,11 @@ def pre_train(recipe: DigitsRecipe, seed: int) -> dict[str, Tensor]:
 def fine_tune(
     recipe: DigitsRecipe, seed: int, task: str, base: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """AdamW with a cosine schedule on the encoder, under a head that is probed first."""
+    """The recipe's optimizer with a cosine schedule on the encoder, under a head probed first."""
     train = recipe.data(task).train
     head = linear_probe(recipe, task, base)
     encoder = _load(recipe, base)
-    optimizer = torch.optim.AdamW(
-        encoder.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay
-    )
+    optimizer = _optimizer(recipe, encoder)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.steps)
     draw = generator(seed, "fine-tune", task)
     for rows in _batches(len(train.labels), recipe.batch, recipe.steps, draw):
@@ -70,6 +68,13 @@ def linear_probe(recipe: DigitsRecipe, task: str, base: Mapping[str, Tensor]) ->
         logits = functional.linear(features, weight, bias)
         _step(optimizer, functional.cross_entropy(logits, data.train.labels))
     return {"head.weight": weight.detach(), "head.bias": bias.detach()}
+
+
+def _optimizer(recipe: DigitsRecipe, encoder: Encoder) -> torch.optim.Optimizer:
+    rate, decay = recipe.rate, recipe.weight_decay
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(encoder.parameters(), lr=rate, momentum=0.9, weight_decay=decay)
+    return torch.optim.AdamW(encoder.parameters(), lr=rate, weight_decay=decay)
 
 
 def _encoder(recipe: DigitsRecipe, weights: torch.Generator | None = None) -> Encoder:
