@@ -124,6 +124,15 @@ class Registry(Generic[T]):
         self.get(name)
         return self._entries[name].package
 
+    def known_elsewhere(self, name: str) -> bool:
+        """Whether another process finds `name` by itself: ours, or of an installed package.
+
+        What the program itself registers, another process knows only if it imports the program.
+        """
+        package = self.package(name)
+        points = entry_points(group=self.group)
+        return package in {_OWN, *(point.module.partition(".")[0] for point in points)}
+
     def names(self) -> list[str]:
         """All names: the built-in ones in order of their modules, then those of plug-ins."""
         entries = self._loaded()

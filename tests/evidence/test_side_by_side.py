@@ -70,6 +70,9 @@ def test_a_script_needs_no_guard_and_its_own_tasks_stay_with_it(tmp_path):
         textwrap.dedent(
             """
             import os, pathlib, sys
+            import mergecast
+            import torch
+            from mergecast.merging import TensorBlock
             from mergecast.evidence import side_by_side
             from mergecast.evidence.retention.collect import collect
             from mergecast.evidence import MergeSettings, ProbeSettings, Session
@@ -86,9 +89,17 @@ def test_a_script_needs_no_guard_and_its_own_tasks_stay_with_it(tmp_path):
                 pass
 
             assert collect(session).values
-            assert not side_by_side.names_program(side_by_side.pack(session))
+            packed = side_by_side.pack(session)
+            assert not side_by_side.needs_program(session, packed)
             session.tasks["a"].__class__ = Own
-            assert side_by_side.names_program(side_by_side.pack(session))
+            assert side_by_side.needs_program(session, side_by_side.pack(session))
+
+            @mergecast.merging_method("own", reference="here")
+            def own(block: TensorBlock) -> torch.Tensor:
+                return block.deltas.mean(dim=0)
+
+            session.merges = MergeSettings(methods=("own",))
+            assert side_by_side.needs_program(session, packed)
             session.tasks["a"].sent = lambda: None
             assert side_by_side.pack(session) is None
             assert __file__ == before["__file__"] and __spec__ is before["__spec__"]

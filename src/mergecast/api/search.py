@@ -21,7 +21,7 @@ from mergecast.checkpoints.folder_writer import refuse_folder
 from mergecast.errors import ResourceError, UsageError
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import CALIBRATION, ProbeSettings
-from mergecast.evidence.side_by_side import names_program, pack
+from mergecast.evidence.side_by_side import needs_program, pack
 from mergecast.family.family import Family
 from mergecast.family.models import Models
 from mergecast.forecast.forecaster import Forecaster
@@ -222,7 +222,7 @@ def search(
         narrow = before.family.subset(pool.labels)
         with (
             replace(before, family=narrow, keys=None) as session,
-            Workers(workers, imports_main=names_program(pack(session) or b"")) as pool_of_workers,
+            Workers(workers, imports_main=_imports_program(session)) as pool_of_workers,
         ):
             judge: MergeJudge | ScorerJudge
             if scorers.judge is None:
@@ -250,6 +250,12 @@ def search(
             if out is None or result.advice == DO_NOT_MERGE:
                 return result
             return write_merged(session.family, result, Path(out), device, workers, overwrite)
+
+
+def _imports_program(session: Session) -> bool:
+    """Whether workers have to import the program, for which a script must be written."""
+    packed = pack(session)
+    return packed is not None and needs_program(session, packed)
 
 
 def _evidence_samples(tasks: Mapping[str, Task], asked: int | None) -> int | None:

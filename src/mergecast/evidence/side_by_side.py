@@ -61,7 +61,7 @@ def make(session: Session, units: Sequence[Unit], advance: Advance) -> None:
     left = _unfinished(session, units)
     advance(sum(unit.steps for unit in units) - sum(unit.steps for unit in left))
     packed = pack(session) if len(left) > 1 and _gains(session) else None
-    if packed is None or names_program(packed):
+    if packed is None or needs_program(session, packed):
         for unit in left:
             unit.make(session)
             advance(unit.steps)
@@ -87,11 +87,12 @@ def unpack(packed: bytes) -> Session:
     return Session(*pickle.loads(packed))
 
 
-def names_program(packed: bytes) -> bool:
-    """Whether tasks are of classes that the program itself defines, which no other process knows
-    unless it imports the program.
-    """
-    return b"__main__" in packed
+def needs_program(session: Session, packed: bytes) -> bool:
+    """Whether another process has to import the program: it defines tasks or merging methods."""
+    from mergecast.merging.method import METHODS
+
+    kernels = {session.recipe(method).method for method in session.methods}
+    return b"__main__" in packed or not all(map(METHODS.known_elsewhere, kernels))
 
 
 def _unfinished(session: Session, units: Sequence[Unit]) -> list[Unit]:
