@@ -48,3 +48,12 @@ def test_an_unknown_name_is_a_key_error_in_one_line_without_quotes():
     with pytest.raises(KeyError) as caught:
         raise UsageError.unknown("method", "tiess", ["ties", "dare"])
     assert str(caught.value) == "method 'tiess': unknown; did you mean 'ties'? known: ties, dare"
+
+
+def test_of_many_names_the_nearest_are_listed_and_case_does_not_matter():
+    names = [f"metric_{k}" for k in range(100)]
+    said = str(UsageError.unknown("metric", "Metric_7", names))
+    assert "did you mean 'metric_7'? known: metric_7" in said
+    assert "and 92 more" in said
+    few = str(UsageError.unknown("method", "Ties", ["dare", "ties"]))
+    assert few.endswith("did you mean 'ties'? known: dare, ties")

@@ -20,7 +20,7 @@ SAYS = {
                              r"Forecast: 3 pairs, 1 merging methods, by forecaster in memory"],
     "learn_from_merges": [r"4 measured merges of this family used", r"additive_plus +-?0\.\d",
                           r"mine\.json"],
-    "search_under_a_budget": [r"on\s+samples\s+that\s+the\s+search\s+never\s+touched", r"model\.safetensors"],
+    "search_under_a_budget": [r"search\s+never\s+touched", r"model\.safetensors"],
     "weights_alone": [r"usable: inverted, loops", r"No forecast for 15 of 15 pairs"],
     "with_samples": [r"6 pairs (can|should) be merged", r"forecast 0\.\d+\n"],
 }  # fmt: skip

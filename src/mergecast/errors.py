@@ -10,6 +10,9 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, Self, cast
 
+#: Names that an error lists, and how many of the nearest where there are more.
+_LISTED, _NEAR = 60, 8
+
 
 class MergecastError(Exception):
     """Base class: something a user can act on.
@@ -59,9 +62,13 @@ class UsageError(MergecastError, ValueError):
     def unknown(cls, kind: str, name: str, known: Iterable[str], remedy: str = "") -> Self:
         """An unknown name: what was asked for, what exists, and the nearest match."""
         names = list(known)
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        listing = ", ".join(names) if names else "none"
+        cased = {one.lower(): one for one in reversed(names)}
+        near = difflib.get_close_matches(name.lower(), cased, n=_NEAR, cutoff=0.5)
+        hint = f"did you mean {cased[near[0]]!r}? " if near else ""
+        shown = names if len(names) <= _LISTED else [cased[one] for one in near] or names[:_NEAR]
+        listing = ", ".join(shown) if names else "none"
+        if len(shown) < len(names):
+            listing += f" and {len(names) - len(shown)} more"
         unknown = UnknownNameError if cls is UsageError else cls
         error = unknown(f"{kind} {name!r}", "unknown", remedy or f"{hint}known: {listing}")
         return cast(Self, error)

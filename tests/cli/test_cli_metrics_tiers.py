@@ -196,7 +196,7 @@ def changed(built, edit):
         ),
         ({}, {"labels": "lable"}, "column 'lable': unknown; did you mean 'label'"),
         ({}, {"file": "none.npz"}, "none.npz: does not exist"),
-        ({}, {"lables": "label"}, "tasks.first.data.lables: Extra inputs are not permitted"),
+        ({}, {"lables": "label"}, "tasks.first.data.lables: no field is called so here"),
     ],
 )
 @pytest.mark.parametrize("tier", ["activations", "gradients"])

@@ -92,3 +92,19 @@ def test_a_method_with_a_missing_member_takes_no_part():
         "no forecast",
     )
     assert pd.isna(nothing["retention"])
+
+
+def test_what_was_measured_is_not_outweighed_by_what_another_method_does_to_the_family():
+    """In three other pairs `ties` is far better; in this one `tsv` was seen to keep more."""
+    pairs = ["ab", "ac", "bc", "ad", "bd"]
+    forecasts = {(pair, "ties"): 0.98 for pair in pairs} | {(pair, "tsv"): 0.9 for pair in pairs}
+    forecasts["ab", "ties"], forecasts["ab", "tsv"] = 0.92, 0.95
+    basis = dict.fromkeys(forecasts, "cold")
+    assert recommend(family(forecasts, basis=basis))["method"][0] == "ties"
+    basis["ab", "tsv"] = "measured"
+    best = recommend(family(forecasts, basis=basis))
+    assert best["method"].tolist() == ["tsv", *["ties"] * 4]
+    assert best["retention"][0] == 0.95
+    # One that is forecast to keep more than what was measured still wins.
+    forecasts["ab", "ties"] = 0.97
+    assert recommend(family(forecasts, basis=basis))["method"][0] == "ties"

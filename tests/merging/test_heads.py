@@ -218,3 +218,20 @@ def test_language_models_have_no_head_to_keep(tmp_path):
     for merge in (mc.merge, lambda *given, **rest: mc.write_merge(*given, tmp_path / "o", **rest)):
         with pytest.raises(UsageError, match="no model has one of its own"):
             merge(family, "weight_avg", heads=True)
+
+
+def test_a_model_without_a_tokenizer_of_its_own_keeps_its_base_s(tmp_path):
+    """Without one, transformers makes an empty tokenizer and says nothing."""
+    base, models = family_of(
+        tmp_path, transformers.BertModel, BERT, transformers.BertForSequenceClassification
+    )
+    (base / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "base"]))
+    (base / "tokenizer_config.json").write_text("{}")
+    (models[1] / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "own"]))
+    mc.write_merge(mc.Family.open(base, models[:2]), "weight_avg", tmp_path / "out", heads=True)
+    first, second = (tmp_path / "out/heads" / one.name for one in models[:2])
+    assert (first / "vocab.txt").read_text() == (base / "vocab.txt").read_text()
+    assert (first / "tokenizer_config.json").read_text() == "{}"
+    assert json.loads((first / "config.json").read_text())["id2label"]
+    assert (second / "vocab.txt").read_text() == (models[1] / "vocab.txt").read_text()
+    assert not (second / "tokenizer_config.json").exists()

@@ -82,10 +82,18 @@ def test_a_damaged_text_file_is_named(tmp_path, name, content):
         open_columns(tmp_path / name)
 
 
-@pytest.mark.parametrize(("name", "text"), [("t.csv", "a;b\n1;2\n"), ("t.tsv", "a,b\n1,2\n")])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.csv", "a;b\n1;2\n"),
+        ("t.tsv", "a,b\n1,2\n"),
+        ("t.csv", "\ufeffa;b\nwell, so;2\n"),
+        ("t.csv", "a\tb\nwell, so\t2\n"),
+    ],
+)
 def test_other_separators_are_named(tmp_path, name, text):
     (tmp_path / name).write_text(text)
-    with pytest.raises(UsageError, match=r"one column, 'a.b': it seems to be separated by"):
+    with pytest.raises(UsageError, match=r"one column, 'a.+b': it seems to be separated by"):
         open_columns(tmp_path / name)
     (tmp_path / name).write_text("text\nhello; you | there\n")
     assert open_columns(tmp_path / name).names == ("text",)
@@ -134,3 +142,14 @@ def test_columns_become_tensors():
         as_tensor("t", TABLE["text"])
     with pytest.raises(UsageError, match="rows of different shapes"):
         as_tensor("x", [[[1], [1, 2]], [[1], [1]]])
+
+
+def test_a_table_in_utf_16_is_named(tmp_path):
+    (tmp_path / "t.csv").write_text("text,label\na,1\n", encoding="utf-16")
+    with pytest.raises(UsageError, match=r"t.csv: is written in UTF-16; write it in UTF-8"):
+        open_columns(tmp_path / "t.csv")
+
+
+def test_rows_without_a_value_are_counted():
+    with pytest.raises(UsageError, match="column 'label': has no value in 1 of 3 rows; fill"):
+        as_tensor("label", [0, None, 1])

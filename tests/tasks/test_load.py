@@ -12,11 +12,11 @@ from mergecast.tasks.load import load_tasks
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("labels: label", "label: label", "line 8: tasks.a.data.label: Extra inputs"),
+        ("labels: label", "label: label", "line 8: tasks.a.data.label: no field is called so here"),
         ("file: t.npz", "file: t.npz\n      call: m:f", "line 5: tasks.a.data: give either file"),
         ("inputs: [input]", "inputs: 3", "line 7: tasks.a.data.inputs: .*got 3"),
         ("      inputs: [input]\n", "", "line 5: tasks.a.data: give either inputs or text"),
-        ("model: {build", "model: {bild", "line 2: tasks.a.model.bild: Extra"),
+        ("model: {build", "model: {bild", "line 2: tasks.a.model.bild: no field is called so"),
         ("{build: ", "{folder: base, x: ", "line 2: tasks.a.model.x"),
         ('{build: "probe_families:build_cnn"}', "{folder: base}", "line 2: .*: auto is missing"),
         ("    data:", "    loss: hinge\n    data:", "line 5: tasks.a.loss: .*'hinge'"),

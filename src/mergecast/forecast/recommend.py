@@ -89,7 +89,9 @@ def preference(merges: pd.DataFrame, keys: Sequence[str] = PAIR_KEYS) -> pd.Seri
     """What merges are chosen by: a method's part in a family, and a share of the merge's own.
 
     Of the mean retention of a pair (or set) and method, less the mean of the pair and that of the
-    method in the family, `OWN_SHARE` counts; all of it where the merge was measured.
+    method in the family, `OWN_SHARE` counts; all of it where the merge was measured. Beside a
+    merge of the same models that was measured, one that was not counts no more than its own
+    forecast: what a method does to a family does not outweigh what was seen.
 
     Parameters
     ----------
@@ -115,6 +117,10 @@ def preference(merges: pd.DataFrame, keys: Sequence[str] = PAIR_KEYS) -> pd.Seri
         own = rows["mean"] - of_pair - level
         share = np.where(rows["known"], 1.0, OWN_SHARE) if "known" in rows else OWN_SHARE
         sought[rows.index] = of_pair + level + share * own
+    if "known" in merges:
+        beside = merges["known"].groupby([merges[key] for key in keys]).transform("any")
+        capped = np.minimum(sought, merges["mean"])
+        sought = sought.mask(beside & ~merges["known"], capped)
     return sought
 
 

@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from mergecast.checkpoints.folder_writer import write_index, write_json
 from mergecast.checkpoints.head_config import adapter_config, bare_config
-from mergecast.checkpoints.side_files import put_network_here, read_json, side_files
+from mergecast.checkpoints.side_files import (
+    processing_files,
+    put_network_here,
+    read_json,
+    side_files,
+)
 from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.checkpoints.writer import SafetensorsWriter
 from mergecast.errors import UsageError
@@ -104,8 +109,12 @@ class Heads:
         size = sum((out / file).stat().st_size for file in set(of.values()))
         write_index(out, of, size)
         base = self.family.base.path
-        for source in (base, model.path) if label in self.configs else (model.path,):
-            for one in side_files(source):
+        files_of = {base: side_files(base)} if label in self.configs else {}
+        if not processing_files(model.path):  # its tokenizer was the base's all along
+            files_of.setdefault(base, processing_files(base))
+        files_of[model.path] = side_files(model.path)
+        for source in files_of.values():
+            for one in source:
                 if one.is_dir():
                     shutil.copytree(one, out / one.name, dirs_exist_ok=True)
                 elif one.name != "README.md":

@@ -73,6 +73,8 @@ def first_problem(error: ValidationError) -> tuple[list[object], str]:
     where: list[object] = [part for part in first["loc"] if part != "[key]"]
     field = ".".join(str(part) for part in where) or "file"
     message = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "no field is called so here"
     value = first.get("input")
     got = "" if isinstance(value, dict | list) or value is None else f", got {value!r}"
     others = f" (and {len(more)} more)" if more else ""

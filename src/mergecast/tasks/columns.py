@@ -99,18 +99,22 @@ def _csv(path: Path) -> Table:
     from pyarrow import csv
 
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    options = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    table = csv.read_csv(path, parse_options=options)
-    [name, *others] = table.column_names
-    other = next((one for one in ";\t|," if one in name), None)
-    if not others and other is not None:
+    with path.open("rb") as file:
+        start = file.readline()
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UsageError(path, "is written in UTF-16", "write it in UTF-8")
+    # Before it is parsed: texts may hold the separator that the names lack.
+    names = start.decode("utf-8", "replace").strip().removeprefix("\ufeff")
+    other = next((one for one in ";\t|," if one in names), None)
+    if delimiter not in names and other is not None:
         raise UsageError(
             path,
-            f"has one column, {name!r:.60}: it seems to be separated by {other!r}",
+            f"has one column, {names!r:.60}: it seems to be separated by {other!r}",
             f"write it with {delimiter!r} between columns"
             + (", or call it .tsv" if other == "\t" else ""),
         )
-    return table
+    options = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    return csv.read_csv(path, parse_options=options)
 
 
 def _json_lines(path: Path) -> Table:
@@ -236,6 +240,13 @@ def as_tensor(name: str, values: Any, padding: int = 0) -> tuple[Tensor, Tensor 
         and any(isinstance(row, list) for row in values)
         and len({len(row) for row in values if isinstance(row, list)}) > 1
     )
+    empty = sum(value is None for value in values) if isinstance(values, list) else 0
+    if empty:
+        raise UsageError(
+            f"column {name!r}",
+            f"has no value in {empty} of {len(values)} rows",
+            "fill them in, or leave these rows out",
+        )
     mask = None
     if ragged:
         length = max(len(row) for row in values)
