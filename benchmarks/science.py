@@ -1,6 +1,7 @@
 """What predicts what on the measured suites, and whether the paper's claims hold on them.
 
 python benchmarks/science.py [-o docs] [--gradients benchmarks/results/gradients-text-15.csv]
+                             [--run DIR …]
 
 From the tables that come with the package alone; nothing is trained. --gradients is a table of the
 paper's gradient metrics of `text-15/minilm-l3`, whose own table has none. It writes
@@ -73,13 +74,16 @@ def main() -> None:
     parser.add_argument(
         "--gradients", type=Path, default=Path("benchmarks/results/gradients-text-15.csv")
     )
+    parser.add_argument(
+        "--run", nargs="+", type=Path, help="other runs than those of the package, by folder"
+    )
     arguments = parser.parse_args()
     start = time.perf_counter()
     suites = {}
-    for folder in measured_folders():
+    for folder in arguments.run or measured_folders():
         pairs, outcomes = mc.load_run(folder)
         pairs = with_gradients(pairs, arguments.gradients)
-        suites[pairs.suites[0]] = (pairs, outcomes)
+        suites[folder.name if arguments.run else pairs.suites[0]] = (pairs, outcomes)
     shares = {name: member_shares(outcomes) for name, (_, outcomes) in suites.items()}
     print_shares(shares)
     found = {name: metric_table(*tables) for name, tables in suites.items()}
@@ -141,7 +145,7 @@ def _parts(rows: pd.DataFrame) -> dict[str, float]:
 def print_shares(shares: dict[str, pd.DataFrame]) -> None:
     print("What a member keeps: share of its own part / the partner's / the pair's / noise; sd\n")
     print(f"{'recipe':<30}" + "".join(f"{name:>30}" for name in shares))
-    for method in RECIPES:
+    for method in [one for one in RECIPES if all(one in table.index for table in shares.values())]:
         cells = []
         for table in shares.values():
             row = table.loc[method]
