@@ -6,6 +6,7 @@ import report_case as case
 from mergecast.forecast.estimators.stored_linear import LinearModel
 from mergecast.forecast.file import ForecasterFile, MethodModel, Score, Training
 from mergecast.report.family_summary import forecast_warnings, summarise_forecast
+from mergecast.report.family_verdict import better_strengths
 
 
 def model(predictor, mae, constant=0.08):
@@ -97,3 +98,26 @@ def test_warnings_that_are_on_the_forecast_already_are_not_said_twice():
     assert any("dare: No metric beat the constant" in text for text in told)
     again = summarise_forecast(case.forecast(file, warnings=("first", *told)))
     assert again["warnings"] == ["first", *told]
+
+
+def test_a_pair_advised_against_is_said_to_be_served_by_a_strength_of_its_own():
+    advice = [
+        {"left": "a", "right": "b", "advice": "do not merge"},
+        {"left": "a", "right": "c", "advice": "do not merge"},
+        {"left": "b", "right": "c", "advice": "merge"},
+    ]
+
+    def best(members, kept):
+        return {
+            "members": list(members),
+            "method": "task_arithmetic",
+            "strength": 0.683,
+            "worst_kept": kept,
+        }
+
+    found = [best("ab", 0.94), best("ac", 0.8), best("bc", 0.99), best("abc", 0.95)]
+    [said] = better_strengths(advice, found, 0.9)
+    assert "a + b (0.940 by task_arithmetic at 0.68) are forecast to keep enough" in said
+    assert "a + c" not in said
+    assert "b + c" not in said
+    assert not [*better_strengths(advice, found, 0.95)]

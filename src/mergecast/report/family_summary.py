@@ -16,7 +16,12 @@ from mergecast.forecast.rows import ABSTAINED
 from mergecast.report import known_outcomes
 from mergecast.report.advice import advice_records
 from mergecast.report.depth_panels import pair_layers
-from mergecast.report.family_verdict import family_verdict, headline, next_command
+from mergecast.report.family_verdict import (
+    better_strengths,
+    family_verdict,
+    headline,
+    next_command,
+)
 from mergecast.report.measured_summary import summarise_measured
 from mergecast.report.model import (
     FamilyMethod,
@@ -59,6 +64,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
     member_rows = cast("list[MemberRow]", records(rows.assign(inside=None)))
     advice = advice_records(forecast.pairs)
     sets = None if forecast.sets is None else summarise_sets(forecast.sets)
+    strengths = _strengths(forecast.strengths)
     beside = forecast.beside
     measured = None if beside is None else summarise_measured(beside, forecast.level)
     outside = _out_of_range(forecast.rows)
@@ -93,6 +99,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
             *([forecast.abstention] if forecast.abstention else []),
             *(use.sentence for use in forecast.uses),
             *family_verdict(advice, member_rows, sets, forecast.threshold),
+            *better_strengths(advice, strengths, forecast.threshold),
             *base_sentence(forecast.task_scores),
             *([measured["sentence"]] if measured is not None else []),
             *known_outcomes.sentences(forecast.rows, warm, forecast.suite),
@@ -114,9 +121,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
     if sets is not None:
         summary["sets"] = sets
     if forecast.strengths is not None:
-        table = forecast.strengths
-        table = table.assign(members=table["members"].map(split_members))
-        summary["strengths"] = cast("list[BestStrength]", records(table))
+        summary["strengths"] = strengths
     if forecast.curves is not None:
         summary["curves"] = _curves(forecast.curves)
     return summary
@@ -156,6 +161,13 @@ def _method(name: str, model: MethodModel, warm: MethodModel | None, protocol: s
         "warm": known_outcomes.of_method(warm, model.predictor),
         **judged(model.predictor, scores),
     }
+
+
+def _strengths(table: pd.DataFrame | None) -> list[BestStrength]:
+    if table is None:
+        return []
+    table = table.assign(members=table["members"].map(split_members))
+    return cast("list[BestStrength]", records(table))
 
 
 def _curves(points: pd.DataFrame) -> list[StrengthCurve]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from mergecast.forecast.recommend import DO_NOT_MERGE, MERGE
 from mergecast.report.model import MemberRow, PairAdvice
-from mergecast.report.set_model import SetSummary
+from mergecast.report.set_model import BestStrength, SetSummary
 from mergecast.report.table import number
 from mergecast.report.verdicts import listing
 
@@ -87,6 +87,38 @@ def family_verdict(
         by = ", ".join(f"{method} ({count})" for method, count in methods.most_common())
         yield f"Methods advised: {by}."
     yield from _apart([entry for entry in advice if entry["advice"] == DO_NOT_MERGE], n)
+
+
+def better_strengths(
+    advice: Sequence[PairAdvice], strengths: Sequence[BestStrength], threshold: float
+) -> Iterator[str]:
+    """Pairs that are advised against, which a merge at another strength is forecast to serve.
+
+    Parameters
+    ----------
+    advice : sequence of PairAdvice
+        One a pair.
+    strengths : sequence of BestStrength
+        The best strength of pairs, and of sets, which are passed over.
+    threshold : float
+        Retention of the worst member below which the advice is not to merge.
+    """
+    refused = [{one["left"], one["right"]} for one in advice if one["advice"] == DO_NOT_MERGE]
+    found = [
+        one for one in strengths if {*one["members"]} in refused and one["worst_kept"] >= threshold
+    ]
+    if not found:
+        return
+    named = [
+        f"{' + '.join(one['members'])} ({number(one['worst_kept'])} by {one['method']} at "
+        f"{number(one['strength'], 2)})"
+        for one in found[:_NAMED]
+    ]
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    yield (
+        f"At a strength of their own, both members of {listing(named)}{more} are forecast to keep "
+        "enough: merge --scaling auto looks for it."
+    )
 
 
 def best_pair(advice: Sequence[PairAdvice]) -> PairAdvice | None:
