@@ -7,8 +7,9 @@ import report_case as case
 from test_family_summary import forecaster_file, model
 
 from mergecast.errors import ResourceError
+from mergecast.report import plots
 from mergecast.report.family_summary import summarise_forecast
-from mergecast.report.html import render_html, write_html
+from mergecast.report.html import render_html, strength_panel, write_html
 from mergecast.report.summary import summarise_run
 
 VOID = {"meta", "br", "link", "img", "input"}
@@ -195,3 +196,23 @@ def test_the_file_is_written_or_the_error_names_it(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResourceError, match="page.html"):
         write_html(run_summary(), tmp_path / "file" / "page.html")
+
+
+def test_a_curve_s_title_says_the_best_strength_that_the_terminal_says():
+    curve = {
+        "members": ["a", "b"],
+        "method": "task_arithmetic",
+        "strengths": [0.0, 0.8, 0.9],
+        "kept": [0.2, 0.95, 0.9],
+        "low": [0.1, 0.9, 0.8],
+        "high": [0.3, 1.0, 1.0],
+    }
+    domain = plots.domain_of([0.1, 1.0])
+    assert strength_panel(curve, domain, None)["said"] == "0.95 at 0.80"
+    best = {"strength": 0.826, "kept": 0.958, "default": 0.3}
+    panel = strength_panel(curve, domain, best)
+    assert panel["said"] == "0.96 at 0.83"
+    frame = strength_panel(curve, domain, {**best, "strength": 0.8})
+    assert panel["best"]["x"] > frame["best"]["x"]
+    assert panel["usual"] is not None
+    assert strength_panel(curve, domain, {**best, "default": 1.0})["usual"] is None

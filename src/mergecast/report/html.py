@@ -13,7 +13,7 @@ from mergecast.report.beside_panels import beside_panels
 from mergecast.report.depth_panels import DEPTH_IS, depth_panel, shown_pairs
 from mergecast.report.model import FamilySummary, RunSummary, Summary
 from mergecast.report.reasons import in_words
-from mergecast.report.set_model import StrengthCurve
+from mergecast.report.set_model import BestStrength, StrengthCurve
 from mergecast.report.strengths import STRENGTHS_ARE
 from mergecast.report.table import number, percent
 from mergecast.report.verdicts import LEAST_GAIN
@@ -109,11 +109,11 @@ def _of_forecast(summary: FamilySummary) -> dict[str, Any]:
     ranked = sorted(
         summary["pairs"], key=lambda one: (one["advice"] != MERGE, -(one["predicted"] or 0.0))
     )
-    default = {(e["method"], *e["members"]): e["default"] for e in summary.get("strengths", [])}
+    best_of = {(e["method"], *e["members"]): e for e in summary.get("strengths", [])}
     drawn = summary.get("curves", [])
     up = plots.domain_of([value for one in drawn for value in (*one["kept"], *one["low"])])
     curves = [
-        strength_panel(one, up, default.get((one["method"], *one["members"]))) for one in drawn
+        strength_panel(one, up, best_of.get((one["method"], *one["members"]))) for one in drawn
     ]
     drawn_layers = shown_pairs(summary)
     return {
@@ -130,7 +130,9 @@ def _of_forecast(summary: FamilySummary) -> dict[str, Any]:
     }
 
 
-def strength_panel(curve: StrengthCurve, up: plots.Domain, default: float | None) -> dict[str, Any]:
+def strength_panel(
+    curve: StrengthCurve, up: plots.Domain, chosen: BestStrength | None
+) -> dict[str, Any]:
     """A set's retention over strength: line, band, the best strength and the default one.
 
     Parameters
@@ -139,21 +141,25 @@ def strength_panel(curve: StrengthCurve, up: plots.Domain, default: float | None
         At one strength or more.
     up : Domain
         Of the axis upwards, the same for all panels.
-    default : float or None
-        The method's strength where nobody chooses; it is not drawn beyond the curve's end.
+    chosen : BestStrength or None
+        The set's best strength, which lies between points of the curve, and the method's where
+        nobody chooses, which is not drawn beyond the curve's end; None takes the best point.
     """
     strengths, kept = curve["strengths"], curve["kept"]
     frame = plots.Frame((0.0, max(strengths)), up, width=320.0, height=200.0)
-    best = max(range(len(kept)), key=kept.__getitem__)
+    most = max(kept)
+    strength, default = strengths[kept.index(most)], None
+    if chosen is not None:
+        strength, most, default = chosen["strength"], chosen["kept"], chosen["default"]
     there = frame.line(strengths, curve["high"])
     back = frame.line(strengths[::-1], curve["low"][::-1]).replace("M", "L", 1)
     return {
         "title": " + ".join(curve["members"]),
         "method": curve["method"],
-        "said": f"{kept[best]:.2f} at {strengths[best]:.2g}",
+        "said": f"{number(most, 2)} at {number(strength, 2)}",
         "line": frame.line(strengths, kept),
         "band": f"{there}{back}Z",
-        "best": {"x": frame.x(strengths[best]), "y": frame.y(kept[best])},
+        "best": {"x": frame.x(strength), "y": frame.y(most)},
         "usual": frame.x(default) if default is not None and default <= max(strengths) else None,
         "ticks_x": frame.ticks_x,
         "ticks_y": frame.ticks_y,
