@@ -11,7 +11,7 @@ from mergecast.errors import UsageError
 from mergecast.evidence import MergeSettings, side_by_side
 from mergecast.evidence.finished import NotFinished
 from mergecast.evidence.retention.collect import collect as alone
-from mergecast.evidence.side_by_side import Unit, make
+from mergecast.evidence.side_by_side import Unit, all_of
 from mergecast.evidence.superposition.collect import collect as superposed
 from tiny_models import tiny_session
 
@@ -33,20 +33,25 @@ def test_processes_make_what_one_makes_and_it_is_then_there(tmp_path, monkeypatc
 def test_what_is_finished_is_not_made_again(tmp_path, monkeypatch):
     session = tiny_session(tmp_path, merges=MERGES)
     seen = []
-    make(session, [Unit(_kept, ("a", 1), 2), Unit(_kept, ("b", 2))], seen.append)
+    units = [Unit(_kept, ("a", 1), 2), Unit(_kept, ("b", 2))]
+    assert all_of(session, units, seen.append) == [{"value": 1}, {"value": 2}]
     assert sum(seen) == 3
+    # Some are there, others are made: all come in their order.
+    more = [Unit(_kept, ("c", 3)), *units, Unit(_kept, ("d", 4))]
+    found = all_of(session, more, seen.append)
+    assert [one["value"] for one in found] == [3, 1, 2, 4]
     monkeypatch.setattr(side_by_side, "Workers", None)
     session.reads_only = True
     assert _kept(session, "a", 1) == {"value": 1}
     with pytest.raises(NotFinished):
-        _kept(session, "c", 3)
+        _kept(session, "e", 3)
 
 
 def test_an_error_in_another_process_is_raised_as_it_was(tmp_path, monkeypatch):
     monkeypatch.setattr(side_by_side, "_WORTH", 0.0)
     session = tiny_session(tmp_path, merges=MERGES)
     with pytest.raises(UsageError, match="unit c: refused"):
-        make(session, [Unit(_kept, ("a", 1)), Unit(_kept, ("b", 1)), Unit(_refused, ("c",))], abs)
+        all_of(session, [Unit(_kept, ("a", 1)), Unit(_kept, ("b", 1)), Unit(_refused, ("c",))], abs)
 
 
 @pytest.mark.parametrize("settings", [{"workers": 1}, {"device": "cuda"}, {"large": True}])
@@ -58,7 +63,7 @@ def test_one_process_serves_where_several_would_not_gain(tmp_path, monkeypatch, 
     session.settings = side_by_side.replace(session.settings, device=settings.get("device", "cpu"))
     if settings.get("large"):
         monkeypatch.setattr(side_by_side, "SMALL", 10)
-    make(session, [Unit(_kept, (name, 1)) for name in "abc"], abs)
+    all_of(session, [Unit(_kept, (name, 1)) for name in "abc"], abs)
     session.reads_only = True
     assert all(_kept(session, name, 1) for name in "abc")
 

@@ -70,3 +70,13 @@ def test_choosing_gains_what_the_best_fixed_method_loses():
     # Forecasts that say nothing of methods choose one and the same for all.
     level_of = told(lambda *_: 0.8, measured)
     assert gain_over_tasks(level_of)["gain_high"] == pytest.approx(0, abs=1e-12)
+
+
+def test_draws_that_have_nothing_of_a_method_are_left_out():
+    """Of four tasks many draws lack all pairs of a method that two of them know."""
+    rows = told(lambda *_: 0.8, lambda _m, a, _b: level(a), TASKS[:4])
+    few = rows[(rows["method"] == "ties") | (rows["left"] == "t0")]
+    found = error_over_tasks(few)
+    assert np.isfinite([found["ratio"], found["ratio_low"], found["ratio_high"]]).all()
+    # One pair, or all alike: the own mean errs by nothing, and there is no ratio.
+    assert np.isnan(error_over_tasks(rows.assign(measured=0.7))["ratio"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from multiprocessing import parent_process
@@ -34,7 +35,8 @@ class Unit:
     Attributes
     ----------
     run : callable
-        Called with a session and the words; of a module, since workers import it.
+        Called with a session and the words, returns what is in the store then, never None; of a
+        module, since workers import it.
     words : tuple
         Plain values.
     steps : int
@@ -45,30 +47,39 @@ class Unit:
     words: tuple[Any, ...]
     steps: int = 1
 
-    def make(self, session: Session) -> None:
-        """Have it in a session's store; raises what it raises."""
-        self.run(session, *self.words)
+    def of(self, session: Session) -> Any:
+        """What the unit is in a session, from its store or made for it; raises what it raises."""
+        return self.run(session, *self.words)
 
 
-def make(session: Session, units: Sequence[Unit], advance: Advance) -> None:
-    """Have all units in the session's store: those that are not there are made, here or beside.
+def all_of(session: Session, units: Sequence[Unit], advance: Advance) -> list[Any]:
+    """What all units are, in their order: those that are not in the store are made, here or beside.
 
     Raises
     ------
     MergecastError
         What a unit raises.
     """
-    left = _unfinished(session, units)
+    found = _finished(session, units)
+    left = [unit for place, unit in enumerate(units) if place not in found]
     advance(sum(unit.steps for unit in units) - sum(unit.steps for unit in left))
-    packed = pack(session) if len(left) > 1 and _gains(session) else None
+    made = iter(_made(session, left, advance))
+    return [found[place] if place in found else next(made) for place in range(len(units))]
+
+
+def _made(session: Session, units: Sequence[Unit], advance: Advance) -> list[Any]:
+    packed = pack(session) if len(units) > 1 and _gains(session) else None
     if packed is None or needs_program(session, packed):
-        for unit in left:
-            unit.make(session)
+        made = []
+        for unit in units:
+            made.append(unit.of(session))
             advance(unit.steps)
-        return
-    words, steps = [(packed, unit) for unit in left], [unit.steps for unit in left]
+        return made
+    words, steps = [(packed, unit) for unit in units], [unit.steps for unit in units]
     with Workers(session.workers, worth=_WORTH, imports_main=False) as pool:
-        pool.map(_make, words, advance, steps, lambda both: both[1].make(session))
+        here = pool.map(_make, words, advance, steps, lambda both: both[1].of(session))
+    # What another process made is read from the store.
+    return [unit.of(session) if one is None else one for unit, one in zip(units, here, strict=True)]
 
 
 def pack(session: Session) -> bytes | None:
@@ -95,17 +106,15 @@ def needs_program(session: Session, packed: bytes) -> bool:
     return b"__main__" in packed or not all(map(METHODS.known_elsewhere, kernels))
 
 
-def _unfinished(session: Session, units: Sequence[Unit]) -> list[Unit]:
-    """The units of which something is not in the store."""
+def _finished(session: Session, units: Sequence[Unit]) -> dict[int, Any]:
+    """The units of which all is in the store, by their places."""
     _ = session.store  # one for both
-    reading, left = copy(session), []
+    reading, found = copy(session), {}
     reading.reads_only = True
-    for unit in units:
-        try:
-            unit.make(reading)
-        except NotFinished:
-            left.append(unit)
-    return left
+    for place, unit in enumerate(units):
+        with suppress(NotFinished):
+            found[place] = unit.of(reading)
+    return found
 
 
 def _gains(session: Session) -> bool:
@@ -126,9 +135,9 @@ _SESSIONS: dict[bytes, Session] = {}
 
 
 def _make(words: tuple[bytes, Unit]) -> None:
-    """One unit in a worker, which keeps its session for the next one."""
+    """One unit in a worker, which keeps its session for the next one; nothing is sent back."""
     packed, unit = words
     if packed not in _SESSIONS:
         _SESSIONS.clear()
         _SESSIONS[packed] = unpack(packed)
-    unit.make(_SESSIONS[packed])
+    unit.of(_SESSIONS[packed])

@@ -24,7 +24,7 @@ from mergecast.evidence.retention.merges import (
     readings_of,
 )
 from mergecast.evidence.session import Session
-from mergecast.evidence.side_by_side import Unit, make
+from mergecast.evidence.side_by_side import Unit, all_of
 from mergecast.merging.decompositions import Decompositions, remembered
 
 #: What metrics of merges with scrambled stand-ins begin with.
@@ -39,10 +39,10 @@ def collect(session: Session) -> Readings:
     members = sorted(session.family.names)
     words = list(product(members, stand_ins))
     units = [Unit(_alone, (*both, methods), len(methods)) for both in words]
-    make(session, units, session.progress.stage("retention", len(words) * len(methods)))
+    advance = session.progress.stage("retention", len(words) * len(methods))
     comparisons: dict[Key, Comparison] = {}
-    for member, stand_in in words:
-        comparisons |= _alone(session, member, stand_in, methods)
+    for found in all_of(session, units, advance):
+        comparisons |= found
     return readings_of(comparisons, session)
 
 

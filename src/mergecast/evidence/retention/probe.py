@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from itertools import combinations
+from itertools import combinations, product
 from math import comb
 
 from mergecast.evidence.kind import Step, one_of_each_shape
@@ -23,7 +23,7 @@ from mergecast.evidence.retention.merges import (
     together,
 )
 from mergecast.evidence.session import Session
-from mergecast.evidence.side_by_side import Unit, make
+from mergecast.evidence.side_by_side import Unit, all_of
 
 #: Whether statistics are measured anew is a setting: what is kept of a merge depends on it.
 STAGE = PROBE.with_uses(BATCHNORM)
@@ -32,14 +32,13 @@ STAGE = PROBE.with_uses(BATCHNORM)
 def collect(session: Session) -> Readings:
     """Merge every pair by every method: (model, partner, method, form) to value."""
     pairs, methods = list(combinations(sorted(session.family.names), 2)), session.methods
-    units = [Unit(together, (pair, method)) for pair in pairs for method in methods]
-    make(session, units, session.progress.stage("pair probes", len(units)))
+    merges = list(product(pairs, methods))
+    units = [Unit(together, one) for one in merges]
+    found = all_of(session, units, session.progress.stage("pair probes", len(units)))
     comparisons: dict[Key, Comparison] = {}
-    for left, right in pairs:
-        for method in methods:
-            both = together(session, (left, right), method)
-            comparisons[left, right, method] = both[left]
-            comparisons[right, left, method] = both[right]
+    for ((left, right), method), both in zip(merges, found, strict=True):
+        comparisons[left, right, method] = both[left]
+        comparisons[right, left, method] = both[right]
     return readings_of(comparisons, session)
 
 

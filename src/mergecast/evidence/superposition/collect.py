@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 
 from torch import Tensor
 
@@ -32,7 +32,7 @@ from mergecast.evidence.retention.merges import (
     together,
 )
 from mergecast.evidence.session import Session
-from mergecast.evidence.side_by_side import Unit, make
+from mergecast.evidence.side_by_side import Unit, all_of
 from mergecast.evidence.superposition.checked import checked_pairs, corrected
 from mergecast.evidence.superposition.shifts import HALF, Shifts
 from mergecast.merging.decompositions import Decompositions, remembered
@@ -61,7 +61,7 @@ def collect(session: Session) -> Readings:
     kept = {label: own_answers(session, label)[0] for label in names}
     shifts = gather(session)
     pairs = checked_pairs(names)
-    make_merges(session, pairs, "checked pairs")
+    merged_pairs = real_merges(session, pairs, "checked pairs")
     judges = {task: _judge(session, shifts, kept, task) for task in names}
     comparisons: dict[Key, Comparison] = {
         (task, BASE): judges[task](shifts.base[task]) for task in names
@@ -77,7 +77,7 @@ def collect(session: Session) -> Readings:
                 superposed[task, partner, method] = judges[task](merged)
         real: dict[Key, Comparison] = {}
         for left, right in pairs:
-            both = together(session, (left, right), method)
+            both = merged_pairs[(left, right), method]
             real |= {(left, right, method): both[left], (right, left, method): both[right]}
         comparisons |= corrected(superposed, real)
     return readings_of(comparisons, session)
@@ -91,21 +91,21 @@ def gather(session: Session, methods: Sequence[str] | None = None) -> Shifts:
     names = sorted(session.family.names)
     methods = session.methods if methods is None else methods
     pairs = list(combinations(names, 2))
+    single = {task: own_answers(session, task)[1].double() for task in names}
     units = [Unit(_answers_at_half, (task, None)) for task in names]
     units += [Unit(_answers_at_half, (task, task)) for task in names]
     units += [Unit(_pair_answers, pair, 2) for pair in pairs]
     units += [Unit(_alone_answers, (task, tuple(methods)), len(methods)) for task in names]
     advance = session.progress.stage("superposition", sum(unit.steps for unit in units))
-    make(session, units, advance)
-    single = {task: own_answers(session, task)[1].double() for task in names}
-    base = {task: _answers_at_half(session, task, None) for task in names}
-    half = {(x, x): _answers_at_half(session, x, x) - base[x] for x in names}
-    for pair in pairs:
-        for (task, label), answers in _pair_answers(session, *pair).items():
+    made = iter(all_of(session, units, advance))
+    base = {task: next(made) for task in names}
+    half = {(x, x): next(made) - base[x] for x in names}
+    for _ in pairs:
+        for (task, label), answers in next(made).items():
             half[label, task] = answers - base[task] - half[task, task]
     alone, missing = dict[tuple[str, str], Tensor](), dict[tuple[str, str], str]()
     for task in names:
-        for method, found in _alone_answers(session, task, tuple(methods)).items():
+        for method, found in next(made).items():
             if isinstance(found, str):
                 missing[task, method] = found
             else:
@@ -113,10 +113,14 @@ def gather(session: Session, methods: Sequence[str] | None = None) -> Shifts:
     return Shifts(base, single, half, alone, missing)
 
 
-def make_merges(session: Session, sets: Sequence[tuple[str, ...]], name: str) -> None:
-    """Have the real merges of some sets by every method in the store, each answered."""
-    units = [Unit(together, (one, method)) for one in sets for method in session.methods]
-    make(session, units, session.progress.stage(name, len(units)))
+def real_merges(
+    session: Session, sets: Sequence[tuple[str, ...]], name: str
+) -> dict[tuple[tuple[str, ...], str], dict[str, Comparison]]:
+    """The real merges of some sets by every method: (set, method) to what each member keeps."""
+    merges = list(product(sets, session.methods))
+    units = [Unit(together, one) for one in merges]
+    found = all_of(session, units, session.progress.stage(name, len(units)))
+    return dict(zip(merges, found, strict=True))
 
 
 def _answers_at_half(session: Session, task: str, label: str | None) -> Tensor:

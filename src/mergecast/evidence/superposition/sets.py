@@ -21,10 +21,9 @@ from mergecast.errors import UndefinedError
 from mergecast.evidence.retention.answers import Kept, own_answers
 from mergecast.evidence.retention.form_values import DECIDED, beliefs
 from mergecast.evidence.retention.logits import Logits, each_at_confidence
-from mergecast.evidence.retention.merges import together
 from mergecast.evidence.session import Session
 from mergecast.evidence.superposition.checked import checked_sets, correction
-from mergecast.evidence.superposition.collect import gather, make_merges
+from mergecast.evidence.superposition.collect import gather, real_merges
 from mergecast.evidence.superposition.shifts import Shifts
 from mergecast.tables.sets import join_members
 from mergecast.typing import Floats
@@ -97,7 +96,7 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
     shifts = gather(session)
     judges = {task: SetJudge.of(session, shifts, kept[task], task) for task in names}
     places = _places(sets, names)
-    make_merges(session, checks, "checked sets")
+    merges = real_merges(session, checks, "checked sets")
     advance = session.progress.stage("sets", len(session.methods) * len(names))
     found, alone, merged = {}, {}, {}
     for method in session.methods:
@@ -111,7 +110,7 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
             advance(1)
         real = {}
         for members in checks:
-            both = together(session, members, method)
+            both = merges[members, method]
             real[sets.index(members)] = np.array(
                 [both[one].values.get(judges[one].key, np.nan) for one in members]
             )

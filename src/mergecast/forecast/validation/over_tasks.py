@@ -21,6 +21,8 @@ from mergecast.typing import Floats
 #: Draws of tasks, enough for two digits of an interval's ends.
 DRAWS = 1000
 _SIDES = ["left", "right"]
+# Own means that err by less err by nothing.
+_EQUAL = 1e-12
 Score = Callable[[Floats], float]
 
 
@@ -53,10 +55,14 @@ def error_over_tasks(told: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
 
     def ratio(weight: Floats) -> float:
         shares = weight[:, None] * known
-        shares = shares / shares.sum(axis=0)
+        total = shares.sum(axis=0)
+        if not total.all():  # a method none of whose pairs is there
+            return np.nan
+        shares = shares / total
         centre = (shares * np.where(known, truth, 0.0)).sum(axis=0)
         own = (shares * np.where(known, np.abs(truth - centre), 0.0)).sum(axis=0).mean()
-        return float((shares * np.where(known, errors, 0.0)).sum(axis=0).mean() / own)
+        error = (shares * np.where(known, errors, 0.0)).sum(axis=0).mean()
+        return float(error / own) if own > _EQUAL else np.nan
 
     found = _over_tasks(measured.index.to_frame(index=False), ratio, seed)
     return {
@@ -107,12 +113,14 @@ def _over_tasks(pairs: pd.DataFrame, score: Score, seed: int) -> dict[str, Any]:
     places = places.reshape(sides.shape)
     value = score(np.ones(len(pairs)))
     draws = [score(weight) for weight in _draws(places, len(tasks), seed)]
+    draws = [draw for draw in draws if np.isfinite(draw)]
     low, high = np.quantile(draws, INTERVAL) if draws else (np.nan, np.nan)
     without = {
         str(task): score((places != place).all(axis=1).astype(np.float64))
         for place, task in enumerate(tasks)
         if (places != place).all(axis=1).sum() > 1
     }
+    without = {task: one for task, one in without.items() if np.isfinite(one)}
     task = max(without, key=lambda one: abs(without[one] - value), default="")
     return {
         "value": value,
@@ -125,7 +133,7 @@ def _over_tasks(pairs: pd.DataFrame, score: Score, seed: int) -> dict[str, Any]:
 
 def _draws(places: npt.NDArray[np.intp], n_tasks: int, seed: int) -> Iterator[Floats]:
     """How often each pair counts where tasks are drawn anew; draws of fewer than two pairs are not
-    among them.
+    among them, and those of which a score is not defined not among its ends.
     """
     random = np.random.default_rng(derived_seed(seed, "over tasks", DRAWS))
     for _ in range(DRAWS):
