@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,9 @@ from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.intervals import conformal_half_width
 from mergecast.forecast.rows import kin_weights
 from mergecast.forecast.unseen_suites import CONSTANT, FORECASTER, score_suites
-from mergecast.forecast.validation.ceiling import ceilings
+from mergecast.forecast.validation.ceiling import ceilings, split_half_ceilings
 from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.paired import retention_stderr
 from mergecast.tables.pairs import PairTable
 
 FORM = "superposed_expected_unlabelled"
@@ -185,6 +187,32 @@ def test_the_ceiling_falls_with_noise(tables):
     assert ceilings(noisy)["ties"] < high
     assert ceilings(OutcomeTable(outcomes.frame.assign(retention_stderr=9.0)))["ties"] == 0
     assert ceilings(OutcomeTable(outcomes.frame.drop(columns="retention_stderr"))).empty
+
+
+def test_halves_of_the_samples_tell_the_ceiling_that_standard_errors_tell():
+    rng, n = np.random.default_rng(0), 400
+    single = {task: (rng.random(n) < 0.9).astype(float) for task in "ABCDEFG"}
+    rows = []
+    for left, right in combinations(single, 2):
+        kept = rng.uniform(0.75, 0.95)
+        for task in (left, right):
+            merged = single[task] * (rng.random(n) < kept)
+            error = retention_stderr(merged, single[task])
+            rows.append((f"{left}+{right}", task, merged, single[task], error))
+    frame = pd.DataFrame(
+        rows, columns=["members", "task", "scores", "single_scores", "retention_stderr"]
+    ).assign(suite="s", method="ties", recipe="ties", seed=0)
+    score = frame.assign(
+        score=frame["scores"].map(np.mean), single_score=frame["single_scores"].map(np.mean)
+    )
+    by_errors = ceilings(OutcomeTable(score.drop(columns=["scores", "single_scores"])))["ties"]
+    assert split_half_ceilings(frame)["ties"] == pytest.approx(by_errors, abs=0.01)
+    # Merges that keep alike differ by their samples alone: nothing is left to foretell.
+    alike = frame.assign(
+        scores=[row.single_scores * (rng.random(n) < 0.85) for row in frame.itertuples()]
+    )
+    assert split_half_ceilings(alike)["ties"] < 0.5
+    assert split_half_ceilings(frame.assign(scores=[[]] * len(frame))).empty
 
 
 def test_where_nothing_carries_over_there_is_no_number(tables):

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.shipped import MEASURED
 from mergecast.suites.folder import read_run
 from mergecast.suites.pair_table import pairs_versions
+from mergecast.suites.tables import samples_path
 from mergecast.tables.runs import load_run
 
 COMMITTED = sorted(path.parent for path in MEASURED.glob("*/suite.json"))
@@ -22,6 +25,20 @@ def test_no_number_in_the_committed_tables_is_stale(folder):
     again = "run the suite again and commit its tables"
     assert pairs.stale(pairs_versions(plan)) == [], again
     assert outcomes.stale(plan.stages()) == [], again
+
+
+WITH_SAMPLES = [one for one in COMMITTED if samples_path(one / "outcomes.parquet").exists()]
+
+
+@pytest.mark.parametrize("folder", WITH_SAMPLES, ids=lambda folder: folder.name)
+def test_the_scores_of_single_samples_are_those_of_the_outcomes(folder):
+    _, outcomes = load_run(folder)
+    samples = pd.read_parquet(samples_path(folder / "outcomes.parquet"))
+    keys = ["suite", "recipe", "members", "task", "seed"]
+    assert (samples[keys].to_numpy() == outcomes.frame[keys].to_numpy()).all()
+    for scores, column in (("scores", "score"), ("single_scores", "single_score")):
+        means = samples[scores].map(np.mean)
+        assert np.allclose(means, outcomes.frame[column], atol=1e-12, equal_nan=True)
 
 
 def test_no_number_in_the_shipped_forecaster_is_stale():

@@ -26,7 +26,7 @@ from mergecast.suites.evaluate import (
     single_stage,
 )
 from mergecast.suites.merges import Merge
-from mergecast.suites.tables import outcomes_table, samples_table
+from mergecast.suites.tables import outcomes_table, samples_path, samples_table
 from mergecast.tables.io import write_table
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tasks.standing import Standing
@@ -69,13 +69,11 @@ class Measured:
             The file of the outcomes.
         """
         path = Path(path)
-        write_table(self.samples, self.samples_path(path))
+        write_table(self.samples, samples_path(path))
         return self.outcomes.write(path)
 
-    @staticmethod
-    def samples_path(path: Path) -> Path:
-        """Where the scores of every sample stand beside a table of outcomes."""
-        return path.with_name(f"{path.stem}.samples.parquet")
+    #: Where the scores of every sample stand beside a file of outcomes.
+    samples_path = staticmethod(samples_path)
 
     def __repr__(self) -> str:
         return repr(self.outcomes)

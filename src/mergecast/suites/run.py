@@ -18,7 +18,7 @@ from mergecast.suites.merges import N_SETS, Recipes, check_members, listed_recip
 from mergecast.suites.pair_table import pair_table
 from mergecast.suites.plan import RunPlan
 from mergecast.suites.suite import SUITES, Recipe
-from mergecast.suites.tables import outcomes_table, tasks_table
+from mergecast.suites.tables import outcomes_table, samples_path, samples_table, tasks_table
 from mergecast.suites.units import BaseUnit, OutcomeUnit, Run, Unit, compute
 from mergecast.tables.io import write_table
 from mergecast.tables.tiers import known_tier
@@ -81,7 +81,8 @@ def run_suite(
     -------
     Path
         The folder, with ``base.safetensors``, ``models/<task>.safetensors``, ``tasks.parquet``,
-        ``outcomes.parquet``, ``pairs.parquet`` and ``suite.json``.
+        ``outcomes.parquet``, ``outcomes.samples.parquet`` with the score of every test sample,
+        ``pairs.parquet`` and ``suite.json``.
 
     Raises
     ------
@@ -196,9 +197,9 @@ def _write_tables(
 ) -> None:
     by_task = dict(zip(plan.tasks, singles, strict=True))
     write_table(tasks_table(by_task), plan.run.folder / "tasks.parquet")
-    run = plan.run
+    run, made = plan.run, [(unit.how, unit.members) for unit in merges]
     outcomes = outcomes_table(
-        [(unit.how, unit.members) for unit in merges],
+        made,
         records,
         by_task,
         suite=run.label,
@@ -208,4 +209,6 @@ def _write_tables(
     for m in outcomes.missing:
         if m.column == "retention":
             log.warning("%s of %s has no score on %s: %s", m.recipe, m.members, m.task, m.reason)
-    outcomes.write(plan.run.folder / "outcomes.parquet")
+    samples = samples_table(made, records, by_task, suite=run.label)
+    write_table(samples, samples_path(run.folder / "outcomes.parquet"))
+    outcomes.write(run.folder / "outcomes.parquet")

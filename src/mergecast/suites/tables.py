@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mergecast.tables.missing import MissingOutcome
@@ -91,6 +92,12 @@ def outcomes_table(
     return OutcomeTable(pd.DataFrame(rows), missing=missing, versions=versions, recipe=recipe)
 
 
+def samples_path(outcomes: str | Path) -> Path:
+    """Where the scores of every sample stand beside a file of outcomes."""
+    path = Path(outcomes)
+    return path.with_name(f"{path.stem}.samples.parquet")
+
+
 def samples_table(
     merges: Sequence[Merge],
     records: Sequence[Mapping[str, Any]],
@@ -98,7 +105,11 @@ def samples_table(
     *,
     suite: str,
 ) -> pd.DataFrame:
-    """The scores of every sample, one row a row of `outcomes_table`; arguments as it takes them."""
+    """The scores of every sample, one row a row of `outcomes_table`; arguments as it takes them.
+
+    `scores` of the merge and `single_scores` are lists in the order of the test samples, of no
+    sample where there is no score. Written as Parquet, right and wrong take a bit each.
+    """
     import pandas as pd
 
     return pd.DataFrame(

@@ -6,6 +6,10 @@ import numpy as np
 import pandas as pd
 
 from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.sets import sizes_of
+from mergecast.typing import Floats
+
+_PAIR = ["recipe", "suite", "members", "seed"]
 
 
 def ceilings(outcomes: OutcomeTable) -> pd.Series:
@@ -41,10 +45,55 @@ def ceilings(outcomes: OutcomeTable) -> pd.Series:
         return pd.Series(dtype="float64")
     two = (outcomes.sizes == 2) & ~outcomes.of_own_models
     members = frame[two].assign(variance=lambda x: x["retention_stderr"] ** 2)
-    pairs = members.groupby(["recipe", "suite", "members", "seed"], dropna=False)[
-        ["retention", "variance"]
-    ].mean()
+    pairs = members.groupby(_PAIR, dropna=False)[["retention", "variance"]].mean()
     pairs["variance"] /= 2
+    return _by_recipe(pairs)
+
+
+def split_half_ceilings(samples: pd.DataFrame, splits: int = 50, seed: int = 0) -> pd.Series:
+    """What `ceilings` finds, from the samples themselves instead of standard errors.
+
+    Every task's test samples are halved at random. A quarter of the mean square of what lies
+    between the two halves' retention of a pair is the sampling variance of that on all samples.
+
+    Parameters
+    ----------
+    samples : DataFrame
+        The scores of every sample, as ``outcomes.samples.parquet`` of a suite's run holds them; of
+        these the merges of two.
+    splits : int
+        How often the samples are halved.
+    seed : int
+        Of the halves.
+
+    Returns
+    -------
+    Series
+        As of `ceilings`; recipes of fewer than three pairs with all scores are not there.
+    """
+    rng = np.random.default_rng(seed)
+    halves: dict[tuple[str, int], Floats] = {}
+    rows = []
+    for row in samples[sizes_of(samples["members"]) == 2].itertuples():
+        merged, single = (np.asarray(x, dtype=np.float64) for x in (row.scores, row.single_scores))
+        if len(merged) < 2 or len(single) != len(merged) or single.sum() <= 0:
+            continue
+        asked = (str(row.task), len(merged))
+        if asked not in halves:
+            order = np.tile(np.arange(asked[1]), (splits, 1))
+            halves[asked] = (rng.permuted(order, axis=1) < asked[1] // 2).astype(np.float64)
+        one, other = halves[asked], 1 - halves[asked]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            apart = one @ merged / (one @ single) - other @ merged / (other @ single)
+        rows.append([*(getattr(row, key) for key in _PAIR), merged.sum() / single.sum(), *apart])
+    members = pd.DataFrame(rows, columns=[*_PAIR, "retention", *range(splits)]).groupby(_PAIR)
+    pairs = members.mean()[members.size() == 2].dropna()
+    variance = (pairs[list(range(splits))] ** 2).mean(axis=1) / 4
+    return _by_recipe(pairs[["retention"]].assign(variance=variance))
+
+
+def _by_recipe(pairs: pd.DataFrame) -> pd.Series:
+    """√reliability by recipe, of pairs' `retention` and its sampling `variance`."""
     found = {}
     for recipe, rows in pairs.dropna().groupby(level="recipe"):
         if len(rows) > 2 and (total := float(rows["retention"].var())) > 0:
