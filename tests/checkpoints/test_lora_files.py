@@ -113,15 +113,18 @@ def test_what_cannot_be_a_task_vector_is_refused(tensors, message, base, tmp_pat
 
 
 def test_peft_s_file_without_its_config_says_that_the_scaling_is_missing(base, tmp_path):
-    f = factors()
+    f, folder = factors(), tmp_path / "adapter"
+    folder.mkdir()
     name = f"base_model.model.{MODULE}"
     tensors = {f"{name}.lora_A.weight": f["A"], f"{name}.lora_B.weight": f["B"]}
-    save_file(tensors, tmp_path / "adapter_model.safetensors")
+    save_file(tensors, folder / "adapter_model.safetensors")
     with pytest.raises(CheckpointError, match="without adapter_config.json"):
-        Checkpoint.open(tmp_path / "adapter_model.safetensors", base=base)
+        Checkpoint.open(folder / "adapter_model.safetensors", base=base)
+    with pytest.raises(CheckpointError, match="put adapter_config.json beside it"):
+        Checkpoint.open(folder, base=base)  # as people give it
     with pytest.raises(CheckpointError, match="is a LoRA adapter; open it with its base"):
-        Checkpoint.open(tmp_path / "adapter_model.safetensors")
+        Checkpoint.open(folder / "adapter_model.safetensors")
     config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4}
-    (tmp_path / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
-    got = delta(base, tmp_path / "adapter_model.safetensors", f"{MODULE}.weight")
+    (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    got = delta(base, folder / "adapter_model.safetensors", f"{MODULE}.weight")
     np.testing.assert_allclose(got, 2 * (f["B"] @ f["A"]).numpy(), atol=1e-5)

@@ -229,6 +229,11 @@ def test_without_models_the_architectures_are_tried(filled, capsys):
             {},
             "holds 'a', 'b', no numbers and no classes of the model's config: sport, politics",
         ),
+        (
+            {"text": TEXTS, "label": ["Sport", "politics ", "sport", "sport"]},
+            {},
+            "spell them as the config does: 'sport', not 'Sport', 'politics', not 'politics '",
+        ),
         ({"text": [1, 2, 3, 4], "label": [0] * 4}, {}, "does not hold text but [1-4]"),
         ({"text": TEXTS, "label": [0] * 4}, {"file": "no.parquet"}, "no.parquet: does not exist"),
     ],

@@ -13,6 +13,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from mergecast import entry
+from mergecast.cli import main as main_module
 from mergecast.cli.main import run
 from mergecast.cli.options import parse_parameters
 from mergecast.merging import METHODS
@@ -101,6 +102,27 @@ def test_a_table_is_not_written_over_by_another_kind_of_file(tmp_path, capsys):
     assert run(["report", str(tmp_path), "-o", str(table)]) == 2
     assert "ends in .parquet, as tables do; give another file name" in capsys.readouterr().err
     assert table.read_bytes() == b"of value"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [
+        (["bench", "run", "digits-14", "-o", "runs/d"], True),
+        (["search", "base/", "a/", "--out=merged/"], True),
+        (["search", "base/", "a/", "--tasks", "t.yaml"], False),
+        (["forecast", "base/", "a/", "--cache", "seen/"], True),
+        (["forecast", "base/", "a/", "-o", "out.json"], False),
+    ],
+)
+def test_an_interrupt_says_whether_finished_work_is_kept(arguments, kept, monkeypatch, capsys):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main_module, "app", stopped)
+    assert main_module.run(arguments) == 130
+    told = capsys.readouterr().err
+    assert ("the same command goes on from there" in told) == kept
+    assert told.startswith("mergecast: error: interrupted")
 
 
 def test_an_interrupt_before_the_program_runs_is_no_traceback(monkeypatch, capsys):

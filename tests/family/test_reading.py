@@ -72,6 +72,38 @@ def test_names_that_were_aligned_are_said(folders):
     assert names.startswith(f"{count} tensor(s) are taken under the base's names: module.")
 
 
+def adapter(folder, scale, recorded):
+    """A LoRA adapter of one matrix."""
+    name, shape = next((n, v.shape) for n, v in arrays(0).items() if v.ndim == 2)
+    module = name.removesuffix(".weight")
+    folder.mkdir()
+    factors = {"A": np.full((1, shape[1]), scale, "f4"), "B": np.ones((shape[0], 1), "f4")}
+    write_safetensors(
+        folder / "adapter_model.safetensors",
+        {f"base_model.model.{module}.lora_{side}.weight": v for side, v in factors.items()},
+    )
+    config = {"peft_type": "LORA", "r": 1, "lora_alpha": 1, **recorded}
+    (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("bases", "doubted"),
+    [
+        (("org/net", "/models/Net/", ""), []),
+        (("org/net", "org/other", "net"), ["b"]),
+        (("org/net", "org/other", ""), ["a", "b"]),
+        (("", "", "org/net"), []),
+    ],
+)
+def test_adapters_of_different_bases_are_doubted(folders, tmp_path, bases, doubted):
+    for number, (label, named) in enumerate(zip("abc", bases, strict=True)):
+        adapter(tmp_path / label, 0.1 * (number + 1), {"base_model_name_or_path": named or None})
+    found = mc.check(folders[0], [tmp_path / label for label in "abc"]).findings
+    said = [f for f in found if f.rule == "adapter base"]
+    assert [f.about for f in said] == doubted
+    assert all("says that it was trained on 'org/" in f.message for f in said)
+
+
 @pytest.mark.parametrize(
     ("recorded", "said"),
     [
@@ -84,16 +116,7 @@ def test_names_that_were_aligned_are_said(folders):
 )
 def test_the_base_that_an_adapter_records_is_said(folders, tmp_path, recorded, said):
     base, _ = folders
-    name, shape = next((n, v.shape) for n, v in arrays(0).items() if v.ndim == 2)
-    module = name.removesuffix(".weight")
-    (tmp_path / "lora").mkdir()
-    factors = {"A": np.ones((1, shape[1]), "f4"), "B": np.ones((shape[0], 1), "f4")}
-    write_safetensors(
-        tmp_path / "lora/adapter_model.safetensors",
-        {f"base_model.model.{module}.lora_{side}.weight": v for side, v in factors.items()},
-    )
-    config = {"peft_type": "LORA", "r": 1, "lora_alpha": 1, **recorded}
-    (tmp_path / "lora/adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    adapter(tmp_path / "lora", 1.0, recorded)
     [_, reading] = mc.check(base, tmp_path / "lora").readings
     assert reading.lines[0].startswith("reads adapter_model.safetensors: the first there is")
     assert said in reading.lines[-1]

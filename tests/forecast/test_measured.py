@@ -147,7 +147,7 @@ def test_what_cannot_be_used_is_named():
     _, use = with_measured(forecast_rows(), frame, 0.9)
     assert use.left_out == (
         "2 measured merges left out: with models that are not forecast here (x, y, z)",
-        "1 measured merge left out: by dare, which is not forecast here",
+        "1 measured merge left out: by dare, which is not forecast here (ties, tsv are)",
         "1 measured merge left out: of 3 models, where forecasts are of 2",
         "1 measured merge left out: retention is missing",
     )

@@ -105,9 +105,9 @@ def sizes_asked(size: int | str | Sequence[int] | None, count: int) -> list[int]
     elif not text and not isinstance(size, int | str):
         wanted = [*size]
     if not wanted or min(wanted) < 2 or max(wanted) > count:
-        raise UsageError(
-            "size", f"is {size!r}, of {count} models", f"give 2 to {count}, as 3, 2..4 or any"
-        )
+        few = "give two models at least" if count < 2 else "leave it out: 2 models have one merge"
+        remedy = few if count < 3 else f"give 2 to {count}, as 3, 2..{count} or any"
+        raise UsageError("size", f"is {size!r}, of {count} models", remedy)
     return wanted
 
 

@@ -127,9 +127,9 @@ def run(arguments: list[str]) -> int:
         problem = f"{error.format_message().rstrip('.')}; see mergecast --help"
         return _fail(_renamed(error) or problem, 2)
     except (typer.Abort, KeyboardInterrupt):
-        return _fail("interrupted", 130)
+        return _fail(f"interrupted{_resumes(arguments)}", 130)
     except _Terminated:
-        return _fail("terminated", 143)
+        return _fail(f"terminated{_resumes(arguments)}", 143)
     except BrokenPipeError:
         # The reader went away (`| head`); what is left must not be flushed at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -143,7 +143,7 @@ def run(arguments: list[str]) -> int:
         traceback.print_exc()
         return _fail(f"internal error ({type(error).__name__}); please report the lines above", 1)
     if code == 130:  # typer has caught the interrupt and says nothing
-        return _fail("interrupted", 130)
+        return _fail(f"interrupted{_resumes(arguments)}", 130)
     return code if isinstance(code, int) else 0
 
 
@@ -163,6 +163,18 @@ def _renamed(error: TyperException) -> str:
     known = {name for option in context.command.params for name in option.opts} if context else ()
     names = [name for name in _RENAMED.get(old, ()) if name in known]
     return f"option {old}: no longer known; it is {names[0]} now" if names else ""
+
+
+#: Options that say where finished work is kept.
+_KEEPS = {"bench": {"-o", "--out"}, "search": {"-o", "--out", "--cache"}}
+
+
+def _resumes(arguments: list[str]) -> str:
+    """What is to be done after an interrupt, where finished work was kept."""
+    keeps = _KEEPS.get(arguments[0] if arguments else "", {"--cache"})
+    if any(one.partition("=")[0] in keeps for one in arguments):
+        return "; what is finished is kept: the same command goes on from there"
+    return ""
 
 
 def _fail(message: str, code: int) -> int:

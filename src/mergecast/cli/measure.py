@@ -120,6 +120,7 @@ def command(
     show(open_console(), member_parts(measured.outcomes))
     print(f"table: {out}, scores of every sample: {measured.samples_path(out)}")
     print(
-        "next: mergecast metrics with the same models and -o pairs.parquet in that folder, then "
-        f"mergecast fit {out.parent} -o mine.json, or mergecast report {out.parent}"
+        f"next: mergecast forecast with the same models and --measured {out} tells what other "
+        "merges of them keep. For a forecaster of your own: mergecast metrics with -o "
+        f"pairs.parquet in that folder, then mergecast fit {out.parent} -o mine.json"
     )

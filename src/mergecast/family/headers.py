@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.checkpoints.side_files import module_folders
+from mergecast.family.adapters import adapter_findings
 from mergecast.family.family import Family
 from mergecast.family.findings import Finding
 from mergecast.family.heads import is_statistic
@@ -28,6 +29,7 @@ def header_findings(family: Family) -> list[Finding]:
         *_integers(family),
         *head_findings(family),
         *_lost_heads(family),
+        *adapter_findings(family),
         *_statistics(family),
         *_modules(family),
         *_vocabulary(family),

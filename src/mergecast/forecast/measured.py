@@ -152,6 +152,7 @@ def _reasons_against(rows: pd.DataFrame, outcomes: OutcomeTable, size: int) -> l
     keys = ["suite", "method", "members", "seed"]
     lacking = frame["retention"].isna().groupby([frame[key] for key in keys]).transform("any")
     strangers = sorted({name for m in frame["members"] for name in split_members(m)} - models)
+    forecast = sorted(methods)
     more = ", …" if len(strangers) > _NAMED else ""
     unknown = f"with models that are not forecast here ({', '.join(strangers[:_NAMED])}{more})"
     reasons = []
@@ -162,7 +163,7 @@ def _reasons_against(rows: pd.DataFrame, outcomes: OutcomeTable, size: int) -> l
         elif len(names) != size:
             reasons.append(f"of {len(names)} models, where forecasts are of {size}")
         elif method not in methods:
-            reasons.append(f"by {method}, which is not forecast here")
+            reasons.append(f"by {method}, which is not forecast here ({', '.join(forecast)} are)")
         else:
             reasons.append("retention is missing" if lacks else "")
     return reasons

@@ -47,11 +47,22 @@ def as_numbers(column: str, values: Any, names: Sequence[str]) -> Any:
     # In order, since which rows were drawn says nothing of the column.
     unknown = sorted({str(word)[:40] for word in words if word not in numbers})
     if unknown:
+        spelled = {_loosely(name): name for name in names}
+        meant = [spelled.get(_loosely(word), "") for word in unknown]
+        remedy = "number the classes from 0, in the model's order"
+        if len(spelled) == len(names) and all(meant):
+            pairs = [f"{a!r}, not {b!r}" for a, b in zip(meant, unknown, strict=True)]
+            remedy = f"spell them as the config does: {', '.join(pairs[:3])}"
         known = f": {', '.join(names)}" if names else ", which has no names"
         raise UsageError(
             f"column {column!r}",
             f"holds {', '.join(map(repr, unknown[:3]))}, no numbers and no classes of the model's "
             f"config{known}",
-            "number the classes from 0, in the model's order",
+            remedy,
         )
     return [[numbers[w] for w in v] if isinstance(v, list) else numbers[v] for v in values]
+
+
+def _loosely(name: str) -> str:
+    """A name without its case and the spaces around it."""
+    return name.strip().casefold()

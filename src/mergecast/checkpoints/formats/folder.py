@@ -22,7 +22,7 @@ def _open(path: Path, base: Checkpoint | None) -> Checkpoint:
     if (folder / ADAPTER_CONFIG).is_file():
         return open_path(folder, base)
     weights = choose_weights(folder)
-    return as_configured(_weights(weights.file), folder, weights.notes)
+    return as_configured(_weights(weights.file, base), folder, weights.notes)
 
 
 def as_configured(stored: Checkpoint, folder: Path, notes: tuple[str, ...]) -> Checkpoint:
@@ -45,14 +45,14 @@ def as_configured(stored: Checkpoint, folder: Path, notes: tuple[str, ...]) -> C
     return checkpoint.with_ties(ties) if ties else checkpoint
 
 
-def _weights(file: Path) -> Checkpoint:
+def _weights(file: Path, base: Checkpoint | None) -> Checkpoint:
     if file.name.endswith(".safetensors.index.json"):
         return open_sharded(file)
     if file.name.endswith(".index.json"):
         from mergecast.checkpoints.torch_file import open_torch_sharded
 
         return open_torch_sharded(file)
-    return open_path(file, None)
+    return open_path(file, base)
 
 
 FORMATS.add("folder", CheckpointFormat("model folder", _claims, _open))
