@@ -282,23 +282,16 @@ def test_sets_of_two_order_the_pairs_by_their_forecasts(family_paths, forecaster
     assert ranked == pytest.approx({pair: sum(kept) / 2 for pair, kept in pairs.items()})
 
 
-@pytest.mark.parametrize("size", [0, 1, 4])
+@pytest.mark.parametrize(("size", "refused"), [(0, 0), (1, 0), (4, 0), (4, 1)])
 def test_a_size_that_is_no_number_of_models_is_one_clear_line(
-    size, family_paths, forecaster_file, capsys
+    size, refused, family_paths, forecaster_file, tmp_path, capsys
 ):
     base, models = family_paths
-    assert call(base, *models, "--forecaster", forecaster_file, "--sets", size) == 2
+    broken = [tmp_path / f"{number}.safetensors" for number in range(refused)]
+    for path in broken:
+        path.write_bytes(b"nothing")
+    options = ("--forecaster", forecaster_file, "--no-strict", "--sets", size)
+    assert call(base, *models, *broken, *options) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert f"size of sets: is {size}, of 3 models; give 2 to 3" in printed.err
-
-
-def test_sets_larger_than_what_refusals_leave_are_said_so(
-    family_paths, forecaster_file, tmp_path, capsys
-):
-    base, models = family_paths
-    broken = tmp_path / "broken.safetensors"
-    broken.write_bytes(b"nothing")
-    options = ("--forecaster", forecaster_file, "--no-strict", "--sets", 4)
-    assert call(base, *models, broken, *options) == 2
-    assert "size of sets: is 4, of 3 models; give 2 to 3" in capsys.readouterr().err
