@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 from pydantic import Field
 
+from mergecast.suites.encoders.splits import split_rows
 from mergecast.suites.suite import Recipe
+from mergecast.tasks.task import Split
+from mergecast.typing import Array
 
 Regime = Literal["full", "lora"]
 
@@ -51,6 +55,15 @@ class TrainingRecipe(Recipe):
     def quick(cls) -> Self:
         """A few steps on a few samples."""
         return cls.model_validate({"steps": 2, "n_train": 64, "n_test": 32, "n_calibration": 16})
+
+    @property
+    def sizes(self) -> dict[Split, int]:
+        """The most samples of each split."""
+        return {"train": self.n_train, "calibration": self.n_calibration, "test": self.n_test}
+
+    def split(self, groups: Sequence[str]) -> dict[Split, Array]:
+        """Rows of each split, of the groups of all samples; see `split_rows`."""
+        return split_rows(groups, self.sizes, self.split_seed)
 
 
 class EncoderRecipe(TrainingRecipe):

@@ -15,7 +15,6 @@ from mergecast.suites.encoders.model import Classifier
 from mergecast.suites.encoders.packaged import PackagedSource
 from mergecast.suites.encoders.recipe import EncoderRecipe, TrainingRecipe
 from mergecast.suites.encoders.source import EncoderSource
-from mergecast.suites.encoders.splits import split_rows
 from mergecast.tasks.task import Samples, Split, Task, take
 
 HEAD = "head.*"
@@ -68,15 +67,11 @@ def task_data(source: PackagedSource, recipe: TrainingRecipe, task: str, split: 
     ResourceError
         The suite was not fetched.
     """
-    sizes: dict[Split, int] = {
-        "train": recipe.n_train,
-        "calibration": recipe.n_calibration,
-        "test": recipe.n_test,
-    }
-    if split not in sizes:
-        raise UsageError.unknown("split", split, sizes)
     data = _whole(source, task)
-    return data.rows(split_rows(list(data.groups), sizes, recipe.split_seed)[split])
+    rows = recipe.split(list(data.groups))
+    if split not in rows:
+        raise UsageError.unknown("split", split, rows)
+    return data.rows(rows[split])
 
 
 @lru_cache(maxsize=4)

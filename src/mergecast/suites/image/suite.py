@@ -6,7 +6,7 @@ trained on one task helps little on another, so that there is something for merg
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -16,9 +16,12 @@ from pydantic import Field
 from mergecast.errors import UsageError
 from mergecast.suites.encoders.encoder_suite import SHARED, EncoderSuite
 from mergecast.suites.encoders.recipe import EncoderRecipe, Regime
+from mergecast.suites.encoders.splits import split_rows
 from mergecast.suites.image.sources import PACKAGES, TASKS, read_task
 from mergecast.suites.packages import Package, unpacked
 from mergecast.suites.suite import SUITES
+from mergecast.tasks.task import Split
+from mergecast.typing import Array
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -50,10 +53,21 @@ class ImageRecipe(EncoderRecipe):
     """Settings of ``image-11``.
 
     There are more calibration samples than evidence needs: BatchNorm is measured anew on them.
+
+    Attributes
+    ----------
+    whole_groups : bool
+        Take a split's samples letter by letter, and series by series, as early runs did: so few
+        letters are among a hundred pictures that they stand for no others.
     """
 
     backbone: str = "dinov2-small"
     n_calibration: int = Field(256, ge=1)
+    whole_groups: bool = False
+
+    def split(self, groups: Sequence[str]) -> dict[Split, Array]:
+        """Rows of each split."""
+        return split_rows(groups, self.sizes, self.split_seed, whole_groups=self.whole_groups)
 
     @classmethod
     def quick(cls) -> Self:
