@@ -6,7 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mergecast.forecast.validation.over_tasks import error_over_tasks, gain_over_tasks
+from mergecast.forecast.validation.over_tasks import (
+    error_over_tasks,
+    gain_over_tasks,
+    inside_over_tasks,
+)
 
 TASKS = [f"t{k}" for k in range(8)]
 
@@ -80,3 +84,15 @@ def test_draws_that_have_nothing_of_a_method_are_left_out():
     assert np.isfinite([found["ratio"], found["ratio_low"], found["ratio_high"]]).all()
     # One pair, or all alike: the own mean errs by nothing, and there is no ratio.
     assert np.isnan(error_over_tasks(rows.assign(measured=0.7))["ratio"])
+
+
+def test_one_task_that_intervals_miss_is_an_eighth_of_all_members_and_more_of_a_draw():
+    rows = told(lambda *_: 0.8, lambda _m, a, _b: 0.8 if a != "t3" else 0.5)
+    found = inside_over_tasks(rows.assign(lower=0.7, upper=0.9))
+    assert found["inside"] == pytest.approx(7 / 8)
+    assert found["inside_low"] < 0.75
+    assert found["inside_high"] == 1
+    # Rows without an interval do not count; none at all is not defined.
+    holed = rows.assign(lower=np.where(rows["member"] == "t3", np.nan, 0.7), upper=0.9)
+    assert inside_over_tasks(holed)["inside"] == 1
+    assert np.isnan(inside_over_tasks(rows.assign(lower=np.nan, upper=np.nan))["inside"])

@@ -165,3 +165,23 @@ def test_one_text_lies_in_one_split_whatever_the_task():
         "calibration": 5,
         "test": 7,
     }
+
+
+def test_samples_are_drawn_one_by_one_from_the_groups_of_their_split():
+    groups = [f"letter {k // 20}" for k in range(4000)]
+    sizes = {"train": 300, "calibration": 40, "test": 100}
+    rows = split_rows(groups, sizes, 0)
+    found = {split: {groups[row] for row in places} for split, places in rows.items()}
+    assert not found["train"] & found["test"]
+    assert not found["calibration"] & (found["train"] | found["test"])
+    whole = split_rows(groups, sizes, 0, whole_groups=True)
+    for split, few in whole.items():
+        letters = {groups[row] for row in few}
+        assert len(letters) == sizes[split] / 20
+        assert len(found[split]) > 2 * len(letters)
+    everything = dict.fromkeys(sizes, 10**6)
+    all_of = split_rows(groups, everything, 0), split_rows(groups, everything, 0, whole_groups=True)
+    assert all({*all_of[0][split]} == {*all_of[1][split]} for split in sizes)
+    texts = [f"text {k}" for k in range(500)]
+    one, other = (split_rows(texts, sizes, 0, whole_groups=way) for way in (False, True))
+    assert all((one[split] == other[split]).all() for split in sizes)

@@ -15,7 +15,11 @@ from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.rows import ROW_KEYS, kin, member_rows
 from mergecast.forecast.validation.ceiling import ceilings
 from mergecast.forecast.validation.decisions import method_regret
-from mergecast.forecast.validation.over_tasks import error_over_tasks, gain_over_tasks
+from mergecast.forecast.validation.over_tasks import (
+    error_over_tasks,
+    gain_over_tasks,
+    inside_over_tasks,
+)
 from mergecast.forecast.validation.scoring import paired_predictions, pearson
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.tables.outcomes import OutcomeTable
@@ -66,7 +70,18 @@ CHOICE_COLUMNS = [
     "gain_low",
     "gain_high",
 ]
-TASK_COLUMNS = ["suite", "tier", "ratio", "ratio_low", "ratio_high", "task", "ratio_without"]
+TASK_COLUMNS = [
+    "suite",
+    "tier",
+    "ratio",
+    "ratio_low",
+    "ratio_high",
+    "task",
+    "ratio_without",
+    "inside",
+    "inside_low",
+    "inside_high",
+]
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,7 +106,8 @@ class SuiteScores:
     over_tasks : DataFrame
         One row a suite and tier: the error over that of the suite's own mean, means over all its
         methods (`ratio`), between which ends it lies in 90 % of draws of tasks, and what it is
-        without the pairs of the `task` that counts most.
+        without the pairs of the `task` that counts most; the share of members in their interval
+        (`inside`), and between which ends that lies.
     notes : list of str
         What was left out, and why.
     """
@@ -174,7 +190,9 @@ def score_suites(
                 told = forecaster.forecast(new).rows.merge(measured, on=[*ROW_KEYS, "method"])
                 rows += [{**here, **row} for row in _scored(told, known, new, truth)]
                 choices += [{**here, **row} for row in _choice(told)]
-                over_tasks.append({**here, **error_over_tasks(_as_predicted(told))})
+                known_rows = _as_predicted(told)
+                sure = error_over_tasks(known_rows) | inside_over_tasks(known_rows)
+                over_tasks.append({**here, **sure})
             advance(1)
     return SuiteScores(
         pd.DataFrame(rows, columns=COLUMNS),
