@@ -39,7 +39,7 @@ from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.retention.merges import together
-from mergecast.evidence.superposition.collect import gather, half_way
+from mergecast.evidence.superposition.collect import gather, part_way
 from mergecast.evidence.superposition.shifts import HALF, Shifts
 from mergecast.family import Family
 from mergecast.merging.stand_ins import merge_alone, with_own_head
@@ -122,7 +122,7 @@ def ways(
     strength = shifts.strength(partner, method)
     start = shifts.base[task] + shifts.own(task, method)
     return {
-        "plain": start + strength / HALF * shifts.half[partner, task],
+        "plain": start + shifts.beside(partner, task, strength),
         "apart": start + strength / HALF * extra.apart(partner, task, HALF),
         "layers": by_layer(session, task, partner, method, strength),
     }
@@ -133,7 +133,7 @@ def by_layer(session: Session, task: str, partner: str, method: str, strength: f
     recipe = session.recipe(method)
     alone = merge_alone(session.family, task, recipe.method, params=recipe.params, seed=recipe.seed)
     probe = session.probe(task)
-    weights = [half_way(session), alone, half_way(session, partner)]
+    weights = [part_way(session, HALF), alone, part_way(session, HALF, partner)]
     base, own, half = (_bound(probe, with_own_head(session.family, one, task)) for one in weights)
     share = strength / HALF
 

@@ -6,7 +6,8 @@ DIR of --run is a run's folder with models; outcomes are its own, or a measured 
 fitted. Variants:
 
 checked   the one that is used: `plain`, corrected by three merged pairs
-plain     a partner's shift beside a half of the task's own model, at a half of its task vector
+plain     a partner's shift beside the task's own model, a half beside a half and all beside all
+half      the same from a half beside a half alone, in proportion
 apart     the same from the base, without the own model
 straight  from the base, at all of the task vector: a path without a bend
 curve     the own model's shift read from its path at the strength that the method amounts to,
@@ -38,8 +39,8 @@ from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.retention.merges import answer, together
 from mergecast.evidence.superposition.checked import checked_pairs, corrected
-from mergecast.evidence.superposition.collect import gather, half_way
-from mergecast.evidence.superposition.shifts import HALF, Shifts
+from mergecast.evidence.superposition.collect import gather, part_way
+from mergecast.evidence.superposition.shifts import HALF, WHOLE, Shifts
 from mergecast.family import Family
 from mergecast.family.blocks import ParamBlock
 from mergecast.merging.apply import apply
@@ -137,12 +138,13 @@ def ways(shifts: Shifts, extra: Extra, task: str, partner: str, method: str) -> 
     """What the merge answers on the task's samples, by every variant that is defined."""
     strength = shifts.strength(partner, method)
     start, own = shifts.base[task], shifts.own(task, method)
-    beside = strength / HALF * shifts.half[partner, task]
+    beside = shifts.beside(partner, task, strength)
     on_curve = shifts.curves[task].at(shifts.strength(task, method))
     found = {
         "plain": start + own + beside,
+        "half": start + own + strength / HALF * shifts.half[partner, task],
         "apart": start + own + strength / HALF * extra.apart(partner, task, HALF),
-        "straight": start + own + strength * extra.apart(partner, task, 1.0),
+        "straight": start + own + strength * extra.apart(partner, task, WHOLE),
         "curve": start + on_curve + beside,
     }
     if method in SHARED_OUT:
@@ -159,8 +161,8 @@ class Extra:
         self._weights: tuple[str, float, dict] | None = None
         self._apart: dict[tuple[str, str, float], Tensor] = {}
         for label in sorted(session.family.names):
-            for share in (HALF, 1.0):
-                weights = self._at(label, share)
+            for share in (HALF, WHOLE):
+                weights = part_way(session, share, label)
                 for task in sorted(session.family.names):
                     if task != label:
                         self._apart[label, task, share] = self._shift(task, weights)
@@ -172,13 +174,6 @@ class Extra:
     def beside_stand_in(self, task: str, method: str) -> Tensor:
         """The own model's shift in a merge with a stand-in, less what that does by itself."""
         return self._beside(task, method)
-
-    def _at(self, label: str, share: float) -> dict[str, Tensor]:
-        half = half_way(self._session, label)
-        if share == HALF:
-            return half
-        start = half_way(self._session)
-        return {name: start[name] + share / HALF * (half[name] - start[name]) for name in half}
 
     def _shift(self, task: str, weights: dict[str, Tensor]) -> Tensor:
         said = answer(self._session, task, weights)

@@ -10,8 +10,8 @@ from mergecast.evidence.retention.answers import Kept
 from mergecast.evidence.retention.forms import Comparison, ways
 from mergecast.evidence.retention.logits import LIKELIEST, likeliest
 from mergecast.evidence.superposition.checked import PAIRS, checked_pairs, corrected, correction
-from mergecast.evidence.superposition.collect import collect, gather, half_way
-from mergecast.evidence.superposition.shifts import Curve
+from mergecast.evidence.superposition.collect import collect, gather, part_way
+from mergecast.evidence.superposition.shifts import HALF, Curve
 from mergecast.family import Family
 from mergecast.merging import METHODS, merging_method
 from mergecast.tasks.probe import Probe
@@ -62,9 +62,9 @@ def test_it_is_near_the_merge_where_they_are_not_and_knows_the_partner(tmp_path)
 def test_a_set_is_added_up_without_a_pass(linear, monkeypatch):
     session = linear()
     collect(session)
+    base = part_way(session, HALF)
     state = {
-        name: half_way(session)[name]
-        + sum(0.8 * (half_way(session, x)[name] - half_way(session)[name]) for x in "abc")
+        name: base[name] + sum(0.8 * (part_way(session, HALF, x)[name] - base[name]) for x in "abc")
         for name in session.family.shared
     }
     head = {k: v for k, v in session.state("b").items() if k.startswith("head.")}
@@ -76,6 +76,26 @@ def test_a_set_is_added_up_without_a_pass(linear, monkeypatch):
     torch.testing.assert_close(found.float(), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_the_average_and_the_sum_are_what_was_measured_and_between_them_is_a_line(tmp_path):
+    """Where answers are not linear in the weights, at two strengths superposition is the merge."""
+    merges = MergeSettings(samples=12, methods=("task_arithmetic",))
+    session = tiny_session(tmp_path, merges=merges)
+    shifts = gather(session)
+    for share in (0.5, 1.0):
+        merged = part_way(session, share, "a", "b")
+        head = {k: v for k, v in session.state("a").items() if k.startswith("head.")}
+        expected = session.probe("a").logits({**merged, **head}, session.merge_samples("a"))
+        found = shifts.merged("a", {"a": share, "b": share})
+        torch.testing.assert_close(found.float(), expected, atol=1e-5, rtol=1e-5)
+    half, whole = (shifts.beside("b", "a", share) for share in (0.5, 1.0))
+    assert not torch.allclose(whole, 2 * half, atol=1e-3)
+    torch.testing.assert_close(shifts.beside("b", "a", 0.25), half / 2)
+    torch.testing.assert_close(shifts.beside("b", "a", 0.75), (half + whole) / 2)
+    torch.testing.assert_close(shifts.beside("b", "a", 1.5), 2 * whole - half)
+    # Without a method nothing is read beyond a half, and nothing is made.
+    assert not gather(session, ()).whole
+
+
 def test_passes_are_counted_and_another_model_costs_its_own(linear, monkeypatch):
     calls, forward = [], Probe.forward
 
@@ -85,19 +105,19 @@ def test_passes_are_counted_and_another_model_costs_its_own(linear, monkeypatch)
 
     monkeypatch.setattr(Probe, "forward", counted)
     first = collect(linear(names="ab"))
-    # Two models' own answers; the base, a half and the average on two tasks; two methods alone, and
-    # of the only pair.
-    assert len(calls) == 2 + 2 * 3 + 2 * 2 + 2 * 2
+    # Two models' own answers; the base, a half, the average and the sum on two tasks; two methods
+    # alone, and of the only pair.
+    assert len(calls) == 2 + 2 * 4 + 2 * 2 + 2 * 2
     calls.clear()
     assert collect(linear(names="ab")).values == first.values
     assert not calls
     again = collect(linear()).values
     assert {key: again[key] for key in first.values} == pytest.approx(first.values, abs=1e-5)
-    # The third model's own answers, its samples under the base, its half and two averages, and the
-    # others' under these; alone; and where another pair is merged by both methods, that one and
-    # the own answers of the model in it that was there before.
+    # The third model's own answers, its samples under the base, its half, two averages and two
+    # sums, and the others' under these; alone; and where another pair is merged by both methods,
+    # that one and the own answers of the model in it that was there before.
     new = checked_pairs("abc") != checked_pairs("ab")
-    assert len(calls) == 1 + 4 + 2 + 2 + new * (2 * 2 + 1)
+    assert len(calls) == 1 + 6 + 4 + 2 + new * (2 * 2 + 1)
 
 
 def test_of_few_pairs_that_are_merged_no_two_share_a_model():

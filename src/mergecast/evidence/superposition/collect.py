@@ -1,4 +1,4 @@
-"""Collecting shifts: every two models' average on both tasks' samples, N² forward passes.
+"""Collecting shifts: every two models' average and sum on both tasks' samples, 2 N² forward passes.
 
 Each unit is kept by itself, so that another model costs its averages with the others. Merges of one
 model alone are those of the retention probes, and the few pairs that are merged by every method
@@ -34,7 +34,7 @@ from mergecast.evidence.retention.merges import (
 from mergecast.evidence.session import Session
 from mergecast.evidence.side_by_side import Unit, all_of
 from mergecast.evidence.superposition.checked import checked_pairs, corrected
-from mergecast.evidence.superposition.shifts import HALF, Shifts
+from mergecast.evidence.superposition.shifts import HALF, WHOLE, Shifts
 from mergecast.merging.decompositions import Decompositions, remembered
 from mergecast.runtime.stage import Stage
 from mergecast.tasks.probe import FORWARD
@@ -47,7 +47,7 @@ SHIFTS = Stage(
 )
 STAGE = Stage(
     "superposition",
-    3,
+    4,
     uses=(SHIFTS, RETENTION.with_uses(BATCHNORM), PROBE, forms.STAGE),
     modules=tuple(f"mergecast.evidence.superposition.{name}" for name in ("shifts", "checked")),
 )
@@ -86,15 +86,17 @@ def collect(session: Session) -> Readings:
 def gather(session: Session, methods: Sequence[str] | None = None) -> Shifts:
     """All that superposition takes, computed where the store does not hold it.
 
-    `methods` are those that every model is merged alone by, the session's by default.
+    `methods` are those that every model is merged alone by, the session's by default. Where there
+    are none, shifts at whole task vectors are left out: only methods read them.
     """
     names = sorted(session.family.names)
     methods = session.methods if methods is None else methods
     pairs = list(combinations(names, 2))
     single = {task: own_answers(session, task)[1].double() for task in names}
+    shares = (HALF, WHOLE) if methods else (HALF,)
     units = [Unit(_answers_at_half, (task, None)) for task in names]
     units += [Unit(_answers_at_half, (task, task)) for task in names]
-    units += [Unit(_pair_answers, pair, 2) for pair in pairs]
+    units += [Unit(_pair_answers, (share, *pair), 2) for share in shares for pair in pairs]
     units += [Unit(_alone_answers, (task, tuple(methods)), len(methods)) for task in names]
     advance = session.progress.stage("superposition", sum(unit.steps for unit in units))
     made = iter(all_of(session, units, advance))
@@ -103,6 +105,10 @@ def gather(session: Session, methods: Sequence[str] | None = None) -> Shifts:
     for _ in pairs:
         for (task, label), answers in next(made).items():
             half[label, task] = answers - base[task] - half[task, task]
+    whole: dict[tuple[str, str], Tensor] = {}
+    for _ in pairs if WHOLE in shares else ():
+        for (task, label), answers in next(made).items():
+            whole[label, task] = answers - single[task]
     alone, missing = dict[tuple[str, str], Tensor](), dict[tuple[str, str], str]()
     for task in names:
         for method, found in next(made).items():
@@ -110,7 +116,7 @@ def gather(session: Session, methods: Sequence[str] | None = None) -> Shifts:
                 missing[task, method] = found
             else:
                 alone[task, method] = found
-    return Shifts(base, single, half, alone, missing)
+    return Shifts(base, single, half, whole, alone, missing)
 
 
 def real_merges(
@@ -126,15 +132,15 @@ def real_merges(
 def _answers_at_half(session: Session, task: str, label: str | None) -> Tensor:
     """Answers to a task's samples of the base, or of half the task's own model, (r, k)."""
     labels = () if label is None else (label,)
-    weights = cache(partial(half_way, session, *labels))
-    return _answers(session, label, task, own_answers(session, task)[0], weights)
+    weights = cache(partial(part_way, session, HALF, *labels))
+    return _answers(session, label, task, HALF, weights)
 
 
-def _pair_answers(session: Session, *pair: str) -> dict[tuple[str, str], Tensor]:
-    """Answers of the average of two models to both tasks' samples, by task and the other model."""
-    weights = cache(partial(half_way, session, *pair))
+def _pair_answers(session: Session, share: float, *pair: str) -> dict[tuple[str, str], Tensor]:
+    """Answers of a share of two models to both tasks' samples, by task and the other model."""
+    weights = cache(partial(part_way, session, share, *pair))
     return {
-        (task, label): _answers(session, label, task, own_answers(session, task)[0], weights)
+        (task, label): _answers(session, label, task, share, weights)
         for task, label in (pair, pair[::-1])
     }
 
@@ -157,7 +163,8 @@ def steps(session: Session) -> Iterator[Step]:
     """Half a model's answers, and what it is merged alone by every method."""
     n, member = session.family.size, min(session.family.names)
     yield Step(lambda: session.logits(member), n, forward=1)
-    yield Step(lambda: answer(session, member, half_way(session, member)), n * (n + 1), forward=1)
+    half = partial(part_way, session, HALF, member)
+    yield Step(lambda: answer(session, member, half()), 2 * n * n, forward=1)
     pairs = checked_pairs(session.family.names)
     with remembered(Decompositions()):
         for method in session.methods:
@@ -175,8 +182,8 @@ def steps(session: Session) -> Iterator[Step]:
     )
 
 
-def half_way(session: Session, *labels: str) -> dict[str, Tensor]:
-    """θ₀ and τ/2 of some models: what the family shares, floats in float32 or float64."""
+def part_way(session: Session, share: float, *labels: str) -> dict[str, Tensor]:
+    """θ₀ and a share of some models' τ: what the family shares, floats in float32 or float64."""
     family = session.family
     if not labels:
         return {
@@ -185,7 +192,7 @@ def half_way(session: Session, *labels: str) -> dict[str, Tensor]:
         }
     return {
         block.name: to_tensor(
-            (block.base + HALF * sum(map(block.delta, range(len(labels))))).reshape(block.shape)
+            (block.base + share * sum(map(block.delta, range(len(labels))))).reshape(block.shape)
         )
         for block in family.subset(sorted(labels)).blocks()
     }
@@ -195,14 +202,14 @@ def _answers(
     session: Session,
     label: str | None,
     task: str,
-    kept: Kept,
+    share: float,
     weights: Callable[[], dict[str, Tensor]],
 ) -> Tensor:
-    """What is kept of the answers to a task's samples of the base, or of halves of models.
+    """What is kept of the answers to a task's samples of the base, or of a share of models.
 
-    Those are a half of the task's own model, and of another where `label` is another.
+    Those are the task's own model, and another where `label` is another.
     """
-    anew = session.merges.reestimate_batchnorm
+    kept, anew = own_answers(session, task)[0], session.merges.reestimate_batchnorm
     spec = session.spec(
         SHIFTS.with_uses(BATCHNORM) if anew else SHIFTS,
         task,
@@ -211,7 +218,7 @@ def _answers(
         other=None if label is None else session.digest(label),
         shared=list(session.family.shared),
         batchnorm=anew,
-        strength=HALF,
+        strength=share,
     )
 
     def compute() -> tuple[dict[str, Tensor], dict[str, object]]:

@@ -6,11 +6,13 @@ Ortiz-Jimenez et al. 2023, arXiv 2305.12827; cross-task linearity, Zhou et al. 2
 2402.03660). With a linear head the same holds of logits, which is where shifts are added up here.
 Nothing is fitted and no labels are needed.
 
-A model's own shift under a method is measured: it is merged alone. A partner's is what a half of
-its task vector adds to a half of the model's own, which is the average of the two: where a head
-reads what fine-tuning made, a partner alone moves nothing. It is scaled to the method's *strength*
-with the partner: the share of its task vector whose effect on its own answers is nearest to the
-method's.
+A model's own shift under a method is measured: it is merged alone. A partner's is measured beside
+the model's own, where a head reads what fine-tuning made and a partner alone would move nothing:
+what a half of its task vector adds to a half of the model's, their average, and what all of it adds
+to all, their sum. It is read at the method's *strength* with the partner, the share of its task
+vector whose effect on its own answers is nearest to the method's: in proportion up to a half, on
+the line between the two from there on. Twice the half's shift is not what strong merges do: on one
+encoder it had pairs lose half of what they keep, on another they lost a third more than it said.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ from mergecast.errors import UndefinedError
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: The share of a task vector at which shifts are measured.
-HALF = 0.5
+#: The shares of a task vector at which shifts are measured.
+HALF, WHOLE = 0.5, 1.0
 #: No method is taken for stronger than twice the task vector.
 STRONGEST = 2.0
 
@@ -88,6 +90,8 @@ class Shifts:
     half : mapping of (str, str) to Tensor
         Model and task to the shift at half the model's task vector: alone on its own task, beside
         a half of the task's own model on another's.
+    whole : mapping of (str, str) to Tensor
+        The same of all of a model's task vector beside all of another task's own model.
     alone : mapping of (str, str) to Tensor
         Task's model and method to the answers of the model merged alone.
     missing : mapping of (str, str) to str
@@ -97,6 +101,7 @@ class Shifts:
     base: Mapping[str, Tensor]
     single: Mapping[str, Tensor]
     half: Mapping[tuple[str, str], Tensor]
+    whole: Mapping[tuple[str, str], Tensor]
     alone: Mapping[tuple[str, str], Tensor]
     missing: Mapping[tuple[str, str], str]
 
@@ -121,6 +126,14 @@ class Shifts:
         except UndefinedError as error:
             raise UndefinedError(f"model {label!r}", error.problem) from error
 
+    def beside(self, label: str, task: str, strength: float) -> Tensor:
+        """What a model adds at a strength to another task's answers, beside that task's model."""
+        half = self.half[label, task]
+        if strength <= HALF:
+            return strength / HALF * half
+        further = (strength - HALF) / (WHOLE - HALF)
+        return half + further * (self.whole[label, task] - half)
+
     def merged(
         self, task: str, strengths: Mapping[str, float], own: Tensor | None = None
     ) -> Tensor:
@@ -139,7 +152,7 @@ class Shifts:
         total = self.base[task] + shift
         for label, strength in strengths.items():
             if label != task:
-                total = total + strength / HALF * self.half[label, task]
+                total = total + self.beside(label, task, strength)
         return total
 
     def of_pair(self, task: str, partner: str, method: str) -> Tensor:
@@ -166,7 +179,7 @@ class Shifts:
         for label in self.base:
             if label != task and (label, method) not in self.missing:
                 strength = share * self.strength(label, method)
-                others[label] = strength / HALF * self.half[label, task]
+                others[label] = self.beside(label, task, strength)
         return self.base[task] + self.own(task, method) + less, others
 
 
