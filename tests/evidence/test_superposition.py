@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -92,8 +94,10 @@ def test_the_average_and_the_sum_are_what_was_measured_and_between_them_is_a_lin
     torch.testing.assert_close(shifts.beside("b", "a", 0.25), half / 2)
     torch.testing.assert_close(shifts.beside("b", "a", 0.75), (half + whole) / 2)
     torch.testing.assert_close(shifts.beside("b", "a", 1.5), 2 * whole - half)
-    # Without a method nothing is read beyond a half, and nothing is made.
+    # Without a method nothing is read beyond a half, and nothing is made; nor where not asked for.
     assert not gather(session, ()).whole
+    halves = gather(replace(session, merges=replace(merges, whole_shifts=False)))
+    torch.testing.assert_close(halves.beside("b", "a", 1.0), 2 * half)
 
 
 def test_passes_are_counted_and_another_model_costs_its_own(linear, monkeypatch):

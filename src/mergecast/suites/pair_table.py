@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mergecast.evidence.settings import CALIBRATION
+from mergecast.evidence.settings import CALIBRATION, MergeSettings
 from mergecast.runtime.progress import Progress
 from mergecast.runtime.stage import Stage
 from mergecast.runtime.workers import one_thread
@@ -39,7 +39,9 @@ def pairs_spec(plan: RunPlan, base: str, models: Digests) -> dict[str, object]:
     recipe = plan.run.recipe.model_dump(mode="json", include={"merging", "reestimate_batchnorm"})
     samples = CALIBRATION if plan.tier != "weights" else 0
     asked = {"tier": plan.tier, "calibration": samples, "base": base, "models": dict(models)}
-    told = {"recipes": names} if (names := _recipes(plan)) else {}
+    told: dict[str, object] = {"recipes": names} if (names := _recipes(plan)) else {}
+    if plan.tier != "weights":
+        told["whole_shifts"] = MergeSettings().whole_shifts
     return plan.run.spec(_stage(plan), **asked, **recipe, **told)
 
 
@@ -78,7 +80,7 @@ def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
 
     A task with fewer calibration samples than usual gives what it has.
     """
-    from mergecast.evidence import MergeSettings, ProbeSettings, Session, collect_evidence
+    from mergecast.evidence import ProbeSettings, Session, collect_evidence
     from mergecast.family import Family
 
     run = plan.run

@@ -47,7 +47,7 @@ SHIFTS = Stage(
 )
 STAGE = Stage(
     "superposition",
-    4,
+    3,
     uses=(SHIFTS, RETENTION.with_uses(BATCHNORM), PROBE, forms.STAGE),
     modules=tuple(f"mergecast.evidence.superposition.{name}" for name in ("shifts", "checked")),
 )
@@ -87,13 +87,14 @@ def gather(session: Session, methods: Sequence[str] | None = None) -> Shifts:
     """All that superposition takes, computed where the store does not hold it.
 
     `methods` are those that every model is merged alone by, the session's by default. Where there
-    are none, shifts at whole task vectors are left out: only methods read them.
+    are none, shifts at whole task vectors are left out, as by `MergeSettings.whole_shifts`: only
+    methods read them.
     """
     names = sorted(session.family.names)
     methods = session.methods if methods is None else methods
     pairs = list(combinations(names, 2))
     single = {task: own_answers(session, task)[1].double() for task in names}
-    shares = (HALF, WHOLE) if methods else (HALF,)
+    shares = (HALF, WHOLE) if methods and session.merges.whole_shifts else (HALF,)
     units = [Unit(_answers_at_half, (task, None)) for task in names]
     units += [Unit(_answers_at_half, (task, task)) for task in names]
     units += [Unit(_pair_answers, (share, *pair), 2) for share in shares for pair in pairs]
@@ -164,7 +165,8 @@ def steps(session: Session) -> Iterator[Step]:
     n, member = session.family.size, min(session.family.names)
     yield Step(lambda: session.logits(member), n, forward=1)
     half = partial(part_way, session, HALF, member)
-    yield Step(lambda: answer(session, member, half()), 2 * n * n, forward=1)
+    passes = 2 * n * n if session.merges.whole_shifts else n * (n + 1)
+    yield Step(lambda: answer(session, member, half()), passes, forward=1)
     pairs = checked_pairs(session.family.names)
     with remembered(Decompositions()):
         for method in session.methods:

@@ -91,7 +91,8 @@ class Shifts:
         Model and task to the shift at half the model's task vector: alone on its own task, beside
         a half of the task's own model on another's.
     whole : mapping of (str, str) to Tensor
-        The same of all of a model's task vector beside all of another task's own model.
+        The same of all of a model's task vector beside all of another task's own model; none where
+        that was not measured, and shifts are in proportion to the half's.
     alone : mapping of (str, str) to Tensor
         Task's model and method to the answers of the model merged alone.
     missing : mapping of (str, str) to str
@@ -128,11 +129,11 @@ class Shifts:
 
     def beside(self, label: str, task: str, strength: float) -> Tensor:
         """What a model adds at a strength to another task's answers, beside that task's model."""
-        half = self.half[label, task]
-        if strength <= HALF:
+        half, whole = self.half[label, task], self.whole.get((label, task))
+        if strength <= HALF or whole is None:
             return strength / HALF * half
         further = (strength - HALF) / (WHOLE - HALF)
-        return half + further * (self.whole[label, task] - half)
+        return half + further * (whole - half)
 
     def merged(
         self, task: str, strengths: Mapping[str, float], own: Tensor | None = None
