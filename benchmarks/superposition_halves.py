@@ -1,0 +1,114 @@
+"""What measuring pairs at all of their task vectors is worth, beside halves of them alone.
+
+python benchmarks/superposition_halves.py --run DIR [--outcomes DIR]
+
+DIR of --run is a finished run of a suite with its models; outcomes are its own, or a measured
+table's. Per recipe, over pairs, with labels: the mean absolute error of superposition as it is and
+corrected by the three merged pairs, from halves alone and from both; the error of the recipe's own
+mean; and the most that a member loses beyond what either says. Nothing is fitted. What the run
+keeps of its evidence is not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mergecast.errors import UndefinedError
+from mergecast.evidence import MergeSettings, ProbeSettings, Session
+from mergecast.evidence.retention import forms
+from mergecast.evidence.retention.answers import own_answers
+from mergecast.evidence.superposition.checked import checked_pairs, corrected
+from mergecast.evidence.superposition.collect import gather, real_merges
+from mergecast.evidence.superposition.shifts import Shifts
+from mergecast.family import Family
+from mergecast.runtime.workers import one_thread
+from mergecast.suites.folder import read_run
+from mergecast.suites.units import BASE_FILE, model_file
+from mergecast.tables.outcomes import OutcomeTable
+
+FORM = "expected_labelled"
+WAYS = ("halves", "halves, checked", "both", "both, checked")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--outcomes", type=Path, help="a folder with outcomes.parquet")
+    arguments = parser.parse_args()
+    outcomes = OutcomeTable.read((arguments.outcomes or arguments.run) / "outcomes.parquet")
+    with one_thread():
+        members = said(arguments.run, outcomes)
+    print(f"{outcomes.suites[0]}: error of a pair's retention\n")
+    keys = ["recipe", "left", "right"]
+    pairs = members.groupby(keys)[["kept", *WAYS]].mean()
+    errors = pairs[[*WAYS]].sub(pairs["kept"], axis=0).abs().groupby("recipe").mean()
+    means = pairs["kept"].groupby("recipe").transform("mean")
+    errors["own mean's"] = (pairs["kept"] - means).abs().groupby("recipe").mean()
+    for way in ("halves, checked", "both, checked"):
+        beyond = (members[way] - members["kept"]).groupby(members["recipe"]).max()
+        errors[f"most beyond {way.partition(',')[0]}"] = beyond
+    errors.loc["mean"] = errors.mean()
+    print(errors.round(3).to_string())
+
+
+def said(run: Path, outcomes: OutcomeTable) -> pd.DataFrame:
+    """Every member of every measured pair: what it kept, and what each way says."""
+    plan = read_run(run)
+    tasks = {name: plan.run.task(name) for name in plan.tasks}
+    family = Family.open(
+        run / BASE_FILE,
+        {name: run / model_file(name) for name in plan.tasks},
+        private=sorted({pattern for task in tasks.values() for pattern in task.private}),
+    )
+    recipe = plan.run.recipe
+    merges = MergeSettings(
+        methods=tuple(outcomes.recipes),
+        merge_seed=plan.run.seed,
+        params=recipe.merging,
+        reestimate_batchnorm=recipe.reestimate_batchnorm,
+    )
+    settings = ProbeSettings(seed=plan.run.seed, cache=run / "units" / "probes")
+    truth = outcomes.members().rename(columns={"method": "recipe", "retention": "kept"})
+    with Session(family, tasks, settings, merges) as session:
+        names = sorted(family.names)
+        judges = {}
+        both = gather(session)
+        half = Shifts(both.base, both.single, both.half, {}, both.alone, both.missing)
+        for label in names:
+            own = own_answers(session, label)[0]
+            judges[label] = forms.Reference(both.single[label], own.labels).compare
+        checks = checked_pairs(names)
+        merged = real_merges(session, checks, "checked pairs")
+        found: dict[tuple[str, str, str], dict[str, float]] = {}
+        for method in session.methods:
+            real = {}
+            for left, right in checks:
+                kept = merged[(left, right), method]
+                real |= {(left, right, method): kept[left], (right, left, method): kept[right]}
+            for way, shifts in (("halves", half), ("both", both)):
+                plain = {}
+                for task, partner in permutations(names, 2):
+                    try:
+                        answers = shifts.of_pair(task, partner, method)
+                    except UndefinedError:
+                        continue
+                    plain[task, partner, method] = judges[task](answers)
+                for name, values in ((way, plain), (f"{way}, checked", corrected(plain, real))):
+                    for key, one in values.items():
+                        found.setdefault(key, {})[name] = one.values.get(FORM, np.nan)  # noqa: PD011
+    rows = []
+    for row in truth.itertuples():
+        partner = row.right if row.member == row.left else row.left
+        if (key := (row.member, partner, row.recipe)) in found:
+            head = {"recipe": row.recipe, "left": row.left, "right": row.right, "kept": row.kept}
+            rows.append({**head, **found[key]})
+    return pd.DataFrame(rows)
+
+
+if __name__ == "__main__":
+    main()
