@@ -27,7 +27,7 @@ from mergecast.forecast.shipped import measured_folders
 from mergecast.suites.merges import SIX
 
 WAYS = ("labelled", "unlabelled")
-SHARES, GREAT_LOSSES = (0.0, 0.15, 0.25, 0.35, 0.5), (0.05, 0.1, 0.2)
+SHARES, GREAT_LOSSES = (0.0, 0.1, 0.15, 0.2, 0.25, 0.35), (0.05, 0.1, 0.2)
 LEASTS = (0.03, 0.05, 0.1)
 
 
