@@ -22,8 +22,9 @@ from mergecast.suites.merges import SIX
 
 TITLES = {
     "digits-14": "small ViTs, digits",
-    "text-15/minilm-l3/lora": "MiniLM by LoRA, texts",
-    "text-15/minilm-l3": "MiniLM, texts",
+    "text-15/minilm-l3/lora": "MiniLM-L3 by LoRA, texts",
+    "text-15/minilm-l3": "MiniLM-L3, texts",
+    "text-15/minilm-l6": "MiniLM-L6, texts",
     "image-11/dinov2-small": "DINOv2, pictures",
     "image-11/efficientnet-lite0": "EfficientNet, pictures",
 }

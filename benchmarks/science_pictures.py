@@ -18,6 +18,7 @@ TITLES = {
     "image-11/efficientnet-lite0": "image-11\nEfficientNet-lite0",
     "text-15/minilm-l3": "text-15\nMiniLM-L3",
     "text-15/minilm-l3/lora": "text-15\nMiniLM-L3, LoRA",
+    "text-15/minilm-l6": "text-15\nMiniLM-L6",
 }
 
 
