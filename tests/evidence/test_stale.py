@@ -34,7 +34,7 @@ MODELS = {
     "own answers": 3,
 }
 #: Of the base and of half of every model, on every task's samples.
-SHIFTS = {"shifts": 12}
+SHIFTS = {"shifts": 18}
 METHOD = {"retention": 3 * 2, "pair probe": 3 * 2}
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field
 
 from mergecast.suites.encoders.splits import split_rows
 from mergecast.suites.suite import Recipe
-from mergecast.tasks.task import Split
-from mergecast.typing import Array
+
+if TYPE_CHECKING:
+    from mergecast.tasks.task import Split
+    from mergecast.typing import Array
 
 Regime = Literal["full", "lora"]
 

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mergecast.runtime.seeds import derived_seed
-from mergecast.tasks.task import Split
-from mergecast.typing import Array, Floats
+
+if TYPE_CHECKING:
+    from mergecast.tasks.task import Split
+    from mergecast.typing import Array, Floats
 
 #: Shares of all groups that are for testing and for calibration; the rest is for training.
 TEST, CALIBRATION = 0.25, 0.08

