@@ -33,7 +33,8 @@ MODELS = {
     "activations": 9,
     "own answers": 3,
 }
-#: Of the base and of half of every model, on every task's samples.
+#: Of the base and of half of every model, and of all of every other one beside its own, on every
+#: task's samples.
 SHIFTS = {"shifts": 18}
 METHOD = {"retention": 3 * 2, "pair probe": 3 * 2}
 
