@@ -125,13 +125,21 @@ def suite_parts(found: SuiteScores) -> Iterator[Table | str]:
                 Column("ratio_high", "to", decimals(2)),
                 Column("ratio_without", "without", decimals(2)),
                 Column("task", "the task"),
-                Column("inside", "inside", percent),
-                Column("inside_low", "at least", percent),
-                Column("inside_high", "at most", percent),
             ],
             caption="means over all methods; from, to: in 90 % of draws of tasks; without: without "
-            "the pairs of the task that counts most; inside: members in their 90 % interval, at "
-            "least and at most in 90 % of draws",
+            "the pairs of the task that counts most",
+        )
+        yield frame_table(
+            "How many members lie in their 90 % intervals, by all methods",
+            defined,
+            [
+                Column("tier", "tier"),
+                Column("suite", "suite"),
+                Column("inside", "inside", percent),
+                Column("inside_low", "from", percent),
+                Column("inside_high", "to", percent),
+            ],
+            caption="from, to: in 90 % of draws of tasks",
         )
     yield from (f"note: {note}" for note in found.notes)
 
