@@ -11,8 +11,8 @@ the model's own, where a head reads what fine-tuning made and a partner alone wo
 what a half of its task vector adds to a half of the model's, their average, and what all of it adds
 to all, their sum. It is read at the method's *strength* with the partner, the share of its task
 vector whose effect on its own answers is nearest to the method's: in proportion up to a half, on
-the line between the two from there on. Twice the half's shift is not what strong merges do: on one
-encoder it had pairs lose half of what they keep, on another they lost a third more than it said.
+the line between the two from there on. Twice the half's shift is not what strong
+merges do: of some encoders it says too much, of others too little.
 """
 
 from __future__ import annotations
