@@ -6,9 +6,11 @@ On the measured tables that come with the package, six methods each. First error
 retention, over the suite's own mean's, and what choosing each pair's method of all recipes loses,
 by `share` and `great_loss` (`forecast/estimators/tempered.py`), with labels and without; 0 is
 superposition as it is. Then the same where both were chosen, by least error, on the other kinds of
-models. Last, by how much spreads (`forecast/intervals.py`) have to be multiplied so that nine
-tenths of each suite's members lie within, and the widest over the narrowest: alike is better, since
-a new suite's multiplier is not known.
+models. Then what choosing loses where what a pair says of a method counts whole beyond so much
+(`forecast/recommend.py`, CERTAIN; "inf": three tenths of it, however large). Last, by how much
+spreads (`forecast/intervals.py`) have to be multiplied so that nine tenths of each suite's members
+lie within, and the widest over the narrowest: alike is better, since a new suite's multiplier is
+not known.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import pandas as pd
 
 import mergecast as mc
 from mergecast.forecast.estimators.tempered import GREAT_LOSS, SHARE, alone_of, tempered
-from mergecast.forecast.recommend import preference
+from mergecast.forecast.recommend import CERTAIN, preference
 from mergecast.forecast.rows import ROW_KEYS, kin, member_rows
 from mergecast.forecast.shipped import measured_folders
 from mergecast.suites.merges import SIX
@@ -29,6 +31,7 @@ from mergecast.suites.merges import SIX
 WAYS = ("labelled", "unlabelled")
 SHARES, GREAT_LOSSES = (0.0, 0.1, 0.15, 0.2, 0.25, 0.35), (0.05, 0.1, 0.2)
 LEASTS = (0.03, 0.05, 0.1)
+CERTAINS = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, float("inf"))
 
 
 def main() -> None:
@@ -52,6 +55,9 @@ def main() -> None:
             best = min(settings, key=lambda one: errors[one][others].mean())
             chosen[suite] = f"{errors[best][suite]:.2f} ({best[0]:g} from {best[1]:g})"
         print(f"chosen on other kinds: {chosen}")
+        certain = {str(one): losses_of(rows, way, SHARE, GREAT_LOSS, one) for one in CERTAINS}
+        print(f"\n{way}: what choosing a method loses, by what is certain")
+        print(pd.DataFrame(certain).T.round(4).to_string())
         print(f"\n{way}: multiplier of the spread for nine tenths")
         print(pd.DataFrame(dict(multipliers(rows, way))).T.round(2).to_string())
 
@@ -92,14 +98,16 @@ def errors_of(rows: pd.DataFrame, way: str, share: float, great_loss: float) -> 
     return found["error"] / found["own"]
 
 
-def losses_of(rows: pd.DataFrame, way: str, share: float, great_loss: float) -> pd.Series:
+def losses_of(
+    rows: pd.DataFrame, way: str, share: float, great_loss: float, certain: float = CERTAIN
+) -> pd.Series:
     """By suite, what choosing every pair's method loses against the best in hindsight."""
     found = {}
     for suite, table in told(rows, way, share, great_loss).groupby("suite"):
         keys = ["left", "right", "method"]
         means = table.groupby(keys)[["retention", "measured"]].mean().reset_index()
         means = means.assign(mean=means["retention"], known=False)
-        means["sought"] = preference(means, ["left", "right"])
+        means["sought"] = preference(means, ["left", "right"], certain)
         best = means.loc[means.groupby(["left", "right"])["sought"].idxmax(), "measured"].to_numpy()
         most = means.groupby(["left", "right"])["measured"].max().to_numpy()
         found[suite] = float((most - best).mean())

@@ -29,8 +29,8 @@ ADVICE_COLUMNS = ["method", "retention", "lower", "worst_member", "worst_retenti
 #: its choice. Chosen on nine families, of 0, 0.3, 0.5 and 1: 0 to 0.5 lose much the same, 1 more.
 OWN_SHARE = 0.3
 #: What goes beyond so much of it counts whole: a method that spoils one pair, or alone spares it,
-#: is no noise. Chosen on six suites, of 0.02 to 0.15: with less, and with halves of all of it,
-#: choices lose more on pictures; with more, a family with one poor model loses half as much again.
+#: is no noise. Chosen on six suites, of 0.02 to 0.15: with less choices lose more on pictures, with
+#: more in a family with one poor model (`benchmarks/tempered.py`).
 CERTAIN = 0.05
 # Methods whose means differ by less than this are equal for any purpose.
 _TIE_DIGITS = 6
@@ -57,6 +57,8 @@ def recommend(
         Retention of the worst member below which the advice is not to merge.
     keys : sequence of str
         What a pair is told from others by.
+    certain : float
+        In retention.
 
     Returns
     -------
@@ -89,11 +91,13 @@ def recommend(
     return advice.fillna(missing).reset_index(drop=True)
 
 
-def preference(merges: pd.DataFrame, keys: Sequence[str] = PAIR_KEYS) -> pd.Series[float]:
+def preference(
+    merges: pd.DataFrame, keys: Sequence[str] = PAIR_KEYS, certain: float = CERTAIN
+) -> pd.Series[float]:
     """What merges are chosen by: a method's part in a family, and a share of the merge's own.
 
     Of the mean retention of a pair (or set) and method, less the mean of the pair and that of the
-    method in the family, `OWN_SHARE` counts, and all but `CERTAIN` of what is larger; all of it
+    method in the family, `OWN_SHARE` counts, and all but `certain` of what is larger; all of it
     where the merge was measured. Beside a merge of the same models that was measured, one that was
     not counts no more than its own forecast: what a method does to a family does not outweigh what
     was seen.
@@ -120,7 +124,7 @@ def preference(merges: pd.DataFrame, keys: Sequence[str] = PAIR_KEYS) -> pd.Seri
             of_pair = (rows["mean"] - level).groupby(pair).transform("mean")
             level = (rows["mean"] - of_pair).groupby(rows["method"]).transform("mean")
         own = rows["mean"] - of_pair - level
-        believed = np.sign(own) * np.maximum(OWN_SHARE * own.abs(), own.abs() - CERTAIN)
+        believed = np.sign(own) * np.maximum(OWN_SHARE * own.abs(), own.abs() - certain)
         if "known" in rows:
             believed = own.where(rows["known"], believed)
         sought[rows.index] = of_pair + level + believed
