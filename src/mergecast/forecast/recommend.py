@@ -57,8 +57,6 @@ def recommend(
         Retention of the worst member below which the advice is not to merge.
     keys : sequence of str
         What a pair is told from others by.
-    certain : float
-        In retention.
 
     Returns
     -------
@@ -109,6 +107,8 @@ def preference(
         method. Rows of one `suite` are of one family; without that column all are.
     keys : sequence of str
         What a pair is told from others by.
+    certain : float
+        In retention.
 
     Returns
     -------
