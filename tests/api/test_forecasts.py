@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from importlib import import_module
 
 import numpy as np
@@ -66,6 +67,26 @@ def test_paths_as_text_a_family_and_labels_give_the_same_numbers(family_paths, f
         "forecaster in memory",
         forecaster,
     ]
+
+
+@pytest.mark.parametrize("private", [(), "layer.bias"])
+def test_the_next_command_makes_what_was_forecast(family_paths, tmp_path, private):
+    base, models = family_paths
+    keep_all = {"ties": linear_model("task_vector_magnitude_ratio", 0.0)}
+    forecaster = save_forecaster({"weights": keep_all}, tmp_path / "mine.json")
+    found = mc.forecast(base, models, private=private, forecaster=forecaster)
+    words = shlex.split(mc.report(found)["next"])
+    assert words[:2] == ["mergecast", "merge"]
+    assert run([*words[1:-1], str(tmp_path / "merged")]) == 0
+    family = mc.Family.open(base, models, private=private)
+    chosen = [path.stem for path in models if str(path) in words]
+    wanted = mc.merge(family, "ties", members=chosen)
+    made = mc.Checkpoint.open(tmp_path / "merged")
+    for name in family.shared:
+        np.testing.assert_allclose(made.floats(name).reshape(-1), wanted[name].reshape(-1))
+    assert made.infos.keys() >= {*family.shared}
+    assert ("layer.bias" in family.shared) == (not private)
+    assert sorted(path.name for path in (tmp_path / "merged" / "heads").iterdir()) == chosen
 
 
 def test_what_was_left_out_and_why_is_on_the_result(family_paths, forecaster, tmp_path, caplog):

@@ -62,17 +62,19 @@ def test_files_of_a_command_are_told_by_what_they_hold(script):
     assert [*command.files] == [str(script)]
 
 
-@pytest.mark.parametrize("with_files", [False, True])
-def test_scores_of_a_command_are_kept(session, script, with_files):
-    scoring = Scoring(Command(f"sh {script} {{model}}"), with_files=with_files)
+def test_scores_of_a_command_are_kept(session, script):
+    command = Command(f"sh {script} {{model}}")
+    scoring = Scoring(command)
     assert scoring.own(session, "a") == 0.5
     assert scoring.merged(session, MERGE) == {"a": 0.5, "b": 0.5}
     (script.parent / "score").write_text("0.75\n")
     assert scoring.own(session, "a") == 0.5
     assert scoring.merged(session, MERGE) == {"a": 0.5, "b": 0.5}
     script.write_text("echo 0.25\n")
-    assert scoring.own(session, "a") == (0.25 if with_files else 0.5)
-    assert scoring.merged(session, MERGE)["b"] == (0.25 if with_files else 0.5)
+    assert scoring.own(session, "a") == 0.5  # the same search: one script judges all of it
+    again = Scoring(command)
+    assert again.own(session, "a") == 0.25
+    assert again.merged(session, MERGE)["b"] == 0.25
 
 
 def test_a_score_of_nothing_is_not_kept(session, script):

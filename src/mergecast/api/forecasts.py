@@ -12,17 +12,20 @@ from mergecast.api.gathered import gathered_forecast
 from mergecast.api.inputs import Tasks
 from mergecast.api.known_merges import MeasuredLike, known_merges
 from mergecast.api.strengths import forecast_strengths
+from mergecast.checkpoints.patterns import matches
 from mergecast.errors import UndefinedError, UsageError
+from mergecast.evidence.session import Session
 from mergecast.evidence.weights.depth import depth_table
 from mergecast.family.family import Family
 from mergecast.family.models import Models
+from mergecast.family.task_heads import has_heads
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.recommend import without_advice
 from mergecast.forecast.result import Forecast
 from mergecast.forecast.sets import check_size
 from mergecast.report.family_summary import forecast_warnings
 from mergecast.runtime.progress import Progress
-from mergecast.typing import Names
+from mergecast.typing import Names, listed
 
 
 def forecast(
@@ -193,6 +196,7 @@ def forecast(
             made,
             base=str(gathering.family.base.path),
             models={label: str(model.path) for label, model in models_opened.items()},
+            merge_options=_merge_options(gathering.asked.session, private, strict=strict),
             pairs=without_advice(made.pairs, doubtful),
             refused=gathered.refused,
             doubtful=doubtful,
@@ -206,6 +210,17 @@ def forecast(
             task_scores=gathering.task_scores(usable),
             depth=depth_table(gathering.evidence.weights, usable),
         )
+
+
+def _merge_options(session: Session, private: Names, *, strict: bool) -> tuple[str, ...]:
+    """Options by which `mergecast merge` makes of a family's files what is forecast of it."""
+    family = session.family
+    heads = [pattern for task in (session.tasks or {}).values() for pattern in task.private]
+    options = [] if strict else ["--no-strict"]
+    for pattern in sorted({*listed(private), *heads}):
+        if any(matches(name, [pattern]) for name in family.base.names):
+            options += ["--private", pattern]
+    return (*options, "--heads") if has_heads(family) else tuple(options)
 
 
 def _count(family: Family | str | Path, models: Models | None) -> int:

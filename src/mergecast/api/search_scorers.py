@@ -54,7 +54,7 @@ class Scorers:
                 "is the scorer itself, which the search chooses by",
                 "let it score other samples, as by `--split test`",
             )
-        return cls(Scoring(judge), Scoring(verifier, VERIFIER, with_files=True))
+        return cls(Scoring(judge), Scoring(verifier, VERIFIER))
 
     def try_out(self, session: Session, progress: Progress) -> None:
         """Score the single models, so that a scorer that is broken is known before anything else.

@@ -79,6 +79,8 @@ class Forecast:
         What the forecaster is called: its file, or its shipped name.
     base, models : str, mapping of str to str
         Where the base and each model (by label) came from; empty where only a table was given.
+    merge_options : tuple of str
+        Options by which `mergecast merge` makes of these files what was forecast.
     refused : mapping of str to str
         Label of each model left out to the reason.
     doubtful : mapping of str to str
@@ -124,6 +126,7 @@ class Forecast:
     measured_sets: MeasuredUse | None = None
     base: str = ""
     models: Mapping[str, str] = field(default_factory=dict)
+    merge_options: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
     doubtful: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

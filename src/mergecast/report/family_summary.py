@@ -93,7 +93,14 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
         "level": forecast.level,
         "threshold": forecast.threshold,
         "headline": headline(advice),
-        "next": next_command(forecast.base, forecast.models, advice, sets, forecast.threshold),
+        "next": next_command(
+            forecast.base,
+            forecast.models,
+            advice,
+            sets,
+            forecast.threshold,
+            forecast.merge_options,
+        ),
         "verdict": [
             *_doubts(forecast),
             *([forecast.abstention] if forecast.abstention else []),

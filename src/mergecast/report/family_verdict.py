@@ -133,6 +133,7 @@ def next_command(
     advice: Sequence[PairAdvice],
     sets: SetSummary | None,
     threshold: float,
+    options: Sequence[str] = (),
 ) -> str:
     """The command that makes the best merge; "" where there is none, or no files are known."""
     best = best_pair(advice)
@@ -145,7 +146,8 @@ def next_command(
     if not {*members} <= {*models}:
         return ""
     files = [base, *(models[label] for label in members)]
-    return shlex.join(["mergecast", "merge", "--method", method, *files, "-o", "merged/"])
+    words = ["mergecast", "merge", "--method", method, *options, *files, "-o", "merged/"]
+    return shlex.join(words)
 
 
 def _apart(refused: Sequence[PairAdvice], n: int) -> Iterator[str]:

@@ -24,7 +24,7 @@ from mergecast.typing import Floats
 
 #: From the folder or file of a model and the label of a task, a score: higher is better.
 Scorer: TypeAlias = Callable[[Path, str], float]
-SCORED = Stage("scored", 1, modules=("mergecast.search.scorer",))
+SCORED = Stage("scored", 2, modules=("mergecast.search.scorer",))
 #: What a scorer's number may be off by, as a standard deviation of what is kept: it has samples of
 #: its own, of which nothing is known here.
 NOISE = 0.005
@@ -107,8 +107,9 @@ def _is_file(word: str) -> bool:
 class Scoring:
     """Scores that a scorer gives the models and merges of a family.
 
-    Those of a `Command` are kept in the session's store, under its text; those of a function are
-    kept in memory, for the single models alone.
+    Those of a `Command` are kept in the session's store, under its text and what the files that it
+    names hold when the first score is asked for, so that a script that was changed scores anew;
+    those of a function are kept in memory, for the single models alone.
 
     Parameters
     ----------
@@ -116,14 +117,12 @@ class Scoring:
         From a model's path and a label to a score.
     name : str
         What errors call it.
-    with_files : bool
-        Keep scores under the content of the files that a command names as well, so that a script
-        that was changed scores anew.
     """
 
-    def __init__(self, scorer: Scorer, name: str = SCORER, *, with_files: bool = False) -> None:
-        self.scorer, self._name, self._with_files = scorer, name, with_files
+    def __init__(self, scorer: Scorer, name: str = SCORER) -> None:
+        self.scorer, self._name = scorer, name
         self._own: dict[str, float] = {}
+        self._files: dict[str, str] | None = None
 
     @property
     def text(self) -> str:
@@ -164,8 +163,9 @@ class Scoring:
 
     def _spec(self, command: Command, spec: Mapping[str, object]) -> dict[str, object]:
         """What scores of a command are stored under."""
-        files = {"files": command.files} if self._with_files else {}
-        return {"stage": SCORED.key, "scorer": command.text, **spec, **files}
+        if self._files is None:
+            self._files = command.files
+        return {"stage": SCORED.key, "scorer": command.text, **spec, "files": self._files}
 
     def _single(self, session: Session, label: str) -> float:
         score = self._score(session.family.models[label].path, label)
