@@ -3,12 +3,15 @@
 What models do to each other beyond adding up differs from method to method and from family to
 family, and hardly from pair to pair: a method that makes members' task vectors orthogonal spares
 them much of what shifts say. So a few pairs, whatever the size of the family, tell it for all: by
-how much losses are to be multiplied, and what is lost where shifts say that nothing is.
+how much losses are to be multiplied, and what is lost where shifts say that nothing is. They tell
+it of losses as large as theirs; what goes beyond is as shifts say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -65,27 +68,49 @@ def corrected(
         if entry.unchanged is not None and known:
             said = np.array([entry.unchanged - values[key][form] for key in known])
             lost = np.array([entry.unchanged - merged[key].values[form] for key in known])
-            factor, beside = correction(said, lost)
+            correction = Correction.of(said, lost)
             for found in values.values():
                 if form in found:
-                    value = entry.unchanged - factor * (entry.unchanged - found[form]) - beside
+                    value = entry.unchanged - float(correction(entry.unchanged - found[form]))
                     found[form] = min(max(value, entry.range[0]), entry.range[1])
         for key in known:
             values[key][form] = merged[key].values[form]
     return {key: Comparison(values[key], one.missing) for key, one in superposed.items()}
 
 
-def correction(said: Floats, lost: Floats) -> tuple[float, float]:
-    """By what superposed losses are multiplied and what is added to them, from a few checks.
+@dataclass(frozen=True)
+class Correction:
+    """What a few checks say of superposed losses by one method.
 
-    Least squares, drawn towards 1 and 0.
-
-    Parameters
+    Attributes
     ----------
-    said, lost : (n,) array
-        What shifts say of each checked member, and what merging really lost.
+    factor, beside : float
+        What losses are multiplied by, and what is added to them.
+    reach : float
+        The greatest loss that shifts said of a check. Of a greater one only so much is multiplied:
+        nothing was seen of the rest.
     """
-    design = np.column_stack([said, np.ones(len(said))])
-    gram = design.T @ design + np.diag([_BELIEF, _NOTHING])
-    more, beside = np.linalg.solve(gram, design.T @ (lost - said))
-    return float(np.clip(1 + more, 0.0, _MOST)), float(beside)
+
+    factor: float
+    beside: float
+    reach: float
+
+    @classmethod
+    def of(cls, said: Floats, lost: Floats) -> Self:
+        """Least squares, drawn towards 1 and 0; no checks change nothing.
+
+        Parameters
+        ----------
+        said, lost : (n,) array
+            What shifts say of each checked member, and what merging really lost.
+        """
+        design = np.column_stack([said, np.ones(len(said))])
+        gram = design.T @ design + np.diag([_BELIEF, _NOTHING])
+        more, beside = np.linalg.solve(gram, design.T @ (lost - said))
+        factor = float(np.clip(1 + more, 0.0, _MOST))
+        return cls(factor, float(beside), max([0.0, *said.tolist()]))
+
+    def __call__(self, said: float | Floats) -> Floats:
+        """Superposed losses, corrected, in the shape that is given."""
+        beyond = np.maximum(np.subtract(said, self.reach), 0.0)
+        return np.asarray(self.factor * (said - beyond) + beyond + self.beside)

@@ -47,7 +47,7 @@ SHIFTS = Stage(
 )
 STAGE = Stage(
     "superposition",
-    4,
+    5,
     uses=(SHIFTS, RETENTION.with_uses(BATCHNORM), PROBE, forms.STAGE),
     modules=tuple(f"mergecast.evidence.superposition.{name}" for name in ("shifts", "checked")),
 )

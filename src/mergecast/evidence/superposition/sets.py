@@ -22,7 +22,7 @@ from mergecast.evidence.retention.answers import Kept, own_answers
 from mergecast.evidence.retention.form_values import DECIDED, beliefs
 from mergecast.evidence.retention.logits import Logits, each_at_confidence
 from mergecast.evidence.session import Session
-from mergecast.evidence.superposition.checked import checked_sets, correction
+from mergecast.evidence.superposition.checked import Correction, checked_sets
 from mergecast.evidence.superposition.collect import gather, real_merges
 from mergecast.evidence.superposition.shifts import Shifts
 from mergecast.tables.sets import join_members
@@ -165,8 +165,8 @@ def _corrected(values: Floats, real: Mapping[int, Floats]) -> Floats:
     said = np.array([1 - values[row] for row in real]).ravel()
     lost = np.array([1 - kept for kept in real.values()]).ravel()
     defined = np.isfinite(said) & np.isfinite(lost)
-    factor, beside = correction(said[defined], lost[defined])
-    moved = np.maximum(1 - factor * (1 - values) - beside, 0.0)
+    correction = Correction.of(said[defined], lost[defined])
+    moved = np.maximum(1 - correction(1 - values), 0.0)
     for row, kept in real.items():
         moved[row] = np.where(np.isfinite(kept), kept, moved[row])
     return np.asarray(moved)
