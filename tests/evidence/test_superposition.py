@@ -13,7 +13,7 @@ from mergecast.evidence.retention.forms import Comparison, ways
 from mergecast.evidence.retention.logits import LIKELIEST, likeliest
 from mergecast.evidence.superposition.checked import PAIRS, Correction, checked_pairs, corrected
 from mergecast.evidence.superposition.collect import collect, gather, part_way
-from mergecast.evidence.superposition.shifts import HALF, Curve
+from mergecast.evidence.superposition.shifts import HALF, Curve, Shifts
 from mergecast.family import Family
 from mergecast.merging import METHODS, merging_method
 from mergecast.tasks.probe import Probe
@@ -195,6 +195,29 @@ def test_a_curve_finds_the_strength_that_made_a_shift():
     for broken in (Curve(half, torch.inf * whole), curve):
         with pytest.raises(UndefinedError, match="not finite"):
             broken.strength_of(torch.nan * whole)
+
+
+def test_shifts_are_read_at_any_share_of_a_method_s_strength():
+    draw = torch.Generator().manual_seed(1)
+    base, half, whole, more = torch.randn(4, 9, 4, generator=draw, dtype=torch.float64)
+    own = Curve(half, whole)
+    shifts = Shifts(
+        base={"a": base, "b": base},
+        single={"a": base + whole, "b": base + whole},
+        half={("a", "a"): half, ("b", "b"): half, ("b", "a"): more},
+        whole={("b", "a"): 3 * more},
+        alone={("a", "ties"): base + own.at(0.4), ("b", "ties"): base + own.at(0.8)},
+        missing={},
+    )
+    for share in (0.0, 0.5, 1.0, 1.7):
+        torch.testing.assert_close(shifts.own_at("a", "ties", share), own.at(0.4 * share))
+    # Of a partner: in proportion up to a half, from there on to all of it.
+    merged, others = shifts.in_set("a", "ties", 2)
+    torch.testing.assert_close(merged, base + own.at(0.4))
+    torch.testing.assert_close(others["b"], more * (1 + (0.8 - 0.5) / 0.5 * 2))
+    merged, others = shifts.in_set("a", "ties", 4)
+    torch.testing.assert_close(merged, base + own.at(0.2))
+    torch.testing.assert_close(others["b"], more * 0.8)
 
 
 def test_a_method_that_fails_is_missing_with_its_reason(linear):

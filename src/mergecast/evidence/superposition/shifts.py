@@ -122,10 +122,18 @@ class Shifts:
 
     def strength(self, label: str, method: str) -> float:
         """How much of a model's task vector a method leaves, by its effect; UndefinedError."""
-        try:
-            return self.curves[label].strength_of(self.own(label, method))
-        except UndefinedError as error:
-            raise UndefinedError(f"model {label!r}", error.problem) from error
+        if (label, method) not in self._strengths:
+            try:
+                found = self.curves[label].strength_of(self.own(label, method))
+            except UndefinedError as error:
+                raise UndefinedError(f"model {label!r}", error.problem) from error
+            self._strengths[label, method] = found
+        return self._strengths[label, method]
+
+    @cached_property
+    def _strengths(self) -> dict[tuple[str, str], float]:
+        """Those that were asked for."""
+        return {}
 
     def beside(self, label: str, task: str, strength: float) -> Tensor:
         """What a model adds at a strength to another task's answers, beside that task's model."""
@@ -165,6 +173,14 @@ class Shifts:
         strengths = {task: HALF, partner: self.strength(partner, method)}
         return self.merged(task, strengths, own)
 
+    def own_at(self, label: str, method: str, share: float) -> Tensor:
+        """A model's shift of its own answers at a share of its strength under a method.
+
+        Raises UndefinedError where the model cannot be merged alone.
+        """
+        own, curve = self.strength(label, method), self.curves[label]
+        return self.own(label, method) + curve.at(own * share) - curve.at(own)
+
     def in_set(self, task: str, method: str, size: int) -> tuple[Tensor, dict[str, Tensor]]:
         """What a task's model answers in a merge of `size`, and what each other one adds to it.
 
@@ -174,14 +190,12 @@ class Shifts:
 
         Raises UndefinedError where the task's own model cannot be.
         """
-        share, own, curve = 2 / size, self.strength(task, method), self.curves[task]
-        less = curve.at(own * share) - curve.at(own)
-        others = {}
+        share, others = 2 / size, {}
         for label in self.base:
             if label != task and (label, method) not in self.missing:
                 strength = share * self.strength(label, method)
                 others[label] = self.beside(label, task, strength)
-        return self.base[task] + self.own(task, method) + less, others
+        return self.base[task] + self.own_at(task, method, share), others
 
 
 def centred(rows: Tensor) -> Tensor:
