@@ -1,17 +1,19 @@
-"""What measuring pairs at all of their task vectors is worth, beside halves of them alone.
+"""What measuring more than halves of two models together is worth to superposition.
 
 python benchmarks/superposition_halves.py --run DIR [--outcomes DIR]
 
 DIR of --run is a finished run of a suite with its models; outcomes are its own, or a measured
 table's. Per recipe, over pairs, with labels: the mean absolute error of superposition as it is and
-corrected by the three merged pairs, from halves alone and from both; the error of the recipe's own
-mean; and the most that a member loses beyond what either says. Nothing is fitted. What the run
-keeps of its evidence is not made again.
+corrected by the three merged pairs, from halves of two models together; from those and all of both
+(`wholes`); and from those and halves of partners alone (`lone`), as it is used; the error of the
+recipe's own mean; and the most that a member loses beyond what each says. Nothing is fitted. What
+the run keeps of its evidence is not made again.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
@@ -24,7 +26,6 @@ from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.superposition.checked import checked_pairs, corrected
 from mergecast.evidence.superposition.collect import gather, real_merges
-from mergecast.evidence.superposition.shifts import Shifts
 from mergecast.family import Family
 from mergecast.runtime.workers import one_thread
 from mergecast.suites.folder import read_run
@@ -32,7 +33,8 @@ from mergecast.suites.units import BASE_FILE, model_file
 from mergecast.tables.outcomes import OutcomeTable
 
 FORM = "expected_labelled"
-WAYS = ("halves", "halves, checked", "both", "both, checked")
+WAYS = ("halves", "wholes", "lone")
+CHECKED = tuple(f"{way}, checked" for way in WAYS)
 
 
 def main() -> None:
@@ -45,13 +47,13 @@ def main() -> None:
         members = said(arguments.run, outcomes)
     print(f"{outcomes.suites[0]}: error of a pair's retention\n")
     keys = ["recipe", "left", "right"]
-    pairs = members.groupby(keys)[["kept", *WAYS]].mean()
-    errors = pairs[[*WAYS]].sub(pairs["kept"], axis=0).abs().groupby("recipe").mean()
+    pairs = members.groupby(keys)[["kept", *WAYS, *CHECKED]].mean()
+    errors = pairs[[*WAYS, *CHECKED]].sub(pairs["kept"], axis=0).abs().groupby("recipe").mean()
     means = pairs["kept"].groupby("recipe").transform("mean")
     errors["own mean's"] = (pairs["kept"] - means).abs().groupby("recipe").mean()
-    for way in ("halves, checked", "both, checked"):
-        beyond = (members[way] - members["kept"]).groupby(members["recipe"]).max()
-        errors[f"most beyond {way.partition(',')[0]}"] = beyond
+    for way, checked in zip(WAYS, CHECKED, strict=True):
+        beyond = (members[checked] - members["kept"]).groupby(members["recipe"]).max()
+        errors[f"most beyond {way}"] = beyond
     errors.loc["mean"] = errors.mean()
     print(errors.round(3).to_string())
 
@@ -77,11 +79,11 @@ def said(run: Path, outcomes: OutcomeTable) -> pd.DataFrame:
     with Session(family, tasks, settings, merges) as session:
         names = sorted(family.names)
         judges = {}
-        both = gather(session)
-        half = Shifts(both.base, both.single, both.half, {}, both.alone, both.missing)
+        used = gather(session)
+        by_way = {"halves": replace(used, whole={}, lone={}), "wholes": replace(used, lone={})}
         for label in names:
             own = own_answers(session, label)[0]
-            judges[label] = forms.Reference(both.single[label], own.labels).compare
+            judges[label] = forms.Reference(used.single[label], own.labels).compare
         checks = checked_pairs(names)
         merged = real_merges(session, checks, "checked pairs")
         found: dict[tuple[str, str, str], dict[str, float]] = {}
@@ -90,7 +92,7 @@ def said(run: Path, outcomes: OutcomeTable) -> pd.DataFrame:
             for left, right in checks:
                 kept = merged[(left, right), method]
                 real |= {(left, right, method): kept[left], (right, left, method): kept[right]}
-            for way, shifts in (("halves", half), ("both", both)):
+            for way, shifts in {**by_way, "lone": used}.items():
                 plain = {}
                 for task, partner in permutations(names, 2):
                     try:

@@ -120,9 +120,10 @@ def ways(
     """Answers to the task's samples; of `layers` the logits themselves."""
     task, partner, method = key
     strength = shifts.strength(partner, method)
+    mine = shifts.strength(task, method)
     start = shifts.base[task] + shifts.own(task, method)
     return {
-        "plain": start + shifts.beside(partner, task, strength),
+        "plain": start + shifts.beside(partner, task, strength, mine),
         "apart": start + strength / HALF * extra.apart(partner, task, HALF),
         "layers": by_layer(session, task, partner, method, strength),
     }

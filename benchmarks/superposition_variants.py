@@ -138,8 +138,9 @@ def ways(shifts: Shifts, extra: Extra, task: str, partner: str, method: str) -> 
     """What the merge answers on the task's samples, by every variant that is defined."""
     strength = shifts.strength(partner, method)
     start, own = shifts.base[task], shifts.own(task, method)
-    beside = shifts.beside(partner, task, strength)
-    on_curve = shifts.curves[task].at(shifts.strength(task, method))
+    mine = shifts.strength(task, method)
+    beside = shifts.beside(partner, task, strength, mine)
+    on_curve = shifts.curves[task].at(mine)
     found = {
         "plain": start + own + beside,
         "half": start + own + strength / HALF * shifts.half[partner, task],

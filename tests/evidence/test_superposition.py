@@ -89,15 +89,46 @@ def test_the_average_and_the_sum_are_what_was_measured_and_between_them_is_a_lin
         expected = session.probe("a").logits({**merged, **head}, session.merge_samples("a"))
         found = shifts.merged("a", {"a": share, "b": share})
         torch.testing.assert_close(found.float(), expected, atol=1e-5, rtol=1e-5)
-    half, whole = (shifts.beside("b", "a", share) for share in (0.5, 1.0))
+    half, whole = (shifts.beside("b", "a", share, share) for share in (0.5, 1.0))
     assert not torch.allclose(whole, 2 * half, atol=1e-3)
-    torch.testing.assert_close(shifts.beside("b", "a", 0.25), half / 2)
-    torch.testing.assert_close(shifts.beside("b", "a", 0.75), (half + whole) / 2)
-    torch.testing.assert_close(shifts.beside("b", "a", 1.5), 2 * whole - half)
-    # Without a method nothing is read beyond a half, and nothing is made; nor where not asked for.
-    assert not gather(session, ()).whole
-    halves = gather(replace(session, merges=replace(merges, whole_shifts=False)))
-    torch.testing.assert_close(halves.beside("b", "a", 1.0), 2 * half)
+    torch.testing.assert_close(shifts.beside("b", "a", 0.25, 0.25), half / 2)
+    torch.testing.assert_close(shifts.beside("b", "a", 0.75, 0.75), (half + whole) / 2)
+    torch.testing.assert_close(shifts.beside("b", "a", 1.5, 2.0), 2 * whole - half)
+    # Without a method nothing is read beyond a half, nor from the base, and nothing is made.
+    halves = gather(session, ())
+    assert not halves.whole
+    assert not halves.lone
+    torch.testing.assert_close(halves.beside("b", "a", 1.0, 0.0), 2 * half)
+
+
+def test_a_partner_beside_less_of_a_model_is_read_nearer_to_what_it_does_alone(tmp_path):
+    merges = MergeSettings(samples=12, methods=("task_arithmetic",))
+    session = tiny_session(tmp_path, merges=merges)
+    shifts = gather(session)
+    state = part_way(session, 0.5, "b")
+    head = {k: v for k, v in session.state("a").items() if k.startswith("head.")}
+    alone = session.probe("a").logits({**state, **head}, session.merge_samples("a")).double()
+    alone = alone - shifts.base["a"]
+    both = shifts.half["b", "a"]
+    assert not torch.allclose(alone, both, atol=1e-3)
+    for own, expected in (
+        (0.0, alone),
+        (0.125, alone + (both - alone) / 4),
+        (0.5, both),
+        (2, both),
+    ):
+        found = shifts.beside("b", "a", 0.5, own)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    # A model that does nothing to its own answers: partners do beside it what they do without.
+    idle = replace(
+        shifts,
+        single={**shifts.single, "a": shifts.base["a"]},
+        half={**shifts.half, ("a", "a"): 0 * both},
+        alone={**shifts.alone, ("a", "task_arithmetic"): shifts.base["a"]},
+    )
+    strength = idle.strength("b", "task_arithmetic")
+    found = idle.of_pair("a", "b", "task_arithmetic") - shifts.base["a"]
+    torch.testing.assert_close(found, shifts.beside("b", "a", strength, strength))
 
 
 def test_passes_are_counted_and_another_model_costs_its_own(linear, monkeypatch):
@@ -109,19 +140,19 @@ def test_passes_are_counted_and_another_model_costs_its_own(linear, monkeypatch)
 
     monkeypatch.setattr(Probe, "forward", counted)
     first = collect(linear(names="ab"))
-    # Two models' own answers; the base, a half, the average and the sum on two tasks; two methods
-    # alone, and of the only pair.
-    assert len(calls) == 2 + 2 * 4 + 2 * 2 + 2 * 2
+    # Two models' own answers; the base, a half, the average, the sum and half of the other on two
+    # tasks; two methods alone, and of the only pair.
+    assert len(calls) == 2 + 2 * 5 + 2 * 2 + 2 * 2
     calls.clear()
     assert collect(linear(names="ab")).values == first.values
     assert not calls
     again = collect(linear()).values
     assert {key: again[key] for key in first.values} == pytest.approx(first.values, abs=1e-5)
-    # The third model's own answers, its samples under the base, its half, two averages and two
-    # sums, and the others' under these; alone; and where another pair is merged by both methods,
-    # that one and the own answers of the model in it that was there before.
+    # The third model's own answers, its samples under the base, its half, two averages, two sums
+    # and two other halves, and the others' under these; alone; and where another pair is merged by
+    # both methods, that one and the own answers of the model in it that was there before.
     new = checked_pairs("abc") != checked_pairs("ab")
-    assert len(calls) == 1 + 6 + 4 + 2 + new * (2 * 2 + 1)
+    assert len(calls) == 1 + 8 + 6 + 2 + new * (2 * 2 + 1)
 
 
 def test_of_few_pairs_that_are_merged_no_two_share_a_model():
@@ -206,18 +237,20 @@ def test_shifts_are_read_at_any_share_of_a_method_s_strength():
         single={"a": base + whole, "b": base + whole},
         half={("a", "a"): half, ("b", "b"): half, ("b", "a"): more},
         whole={("b", "a"): 3 * more},
+        lone={("b", "a"): -more},
         alone={("a", "ties"): base + own.at(0.4), ("b", "ties"): base + own.at(0.8)},
         missing={},
     )
     for share in (0.0, 0.5, 1.0, 1.7):
         torch.testing.assert_close(shifts.own_at("a", "ties", share), own.at(0.4 * share))
-    # Of a partner: in proportion up to a half, from there on to all of it.
+    # Of a partner: in proportion up to a half, from there on to all of it; and half of that, as
+    # half as much is left of the model, beside half of what it does alone.
     merged, others = shifts.in_set("a", "ties", 2)
     torch.testing.assert_close(merged, base + own.at(0.4))
-    torch.testing.assert_close(others["b"], more * (1 + (0.8 - 0.5) / 0.5 * 2))
+    torch.testing.assert_close(others["b"], more * (1 + (0.8 - 0.5) / 0.5 * 2) / 2 - more * 1.6 / 2)
     merged, others = shifts.in_set("a", "ties", 4)
     torch.testing.assert_close(merged, base + own.at(0.2))
-    torch.testing.assert_close(others["b"], more * 0.8)
+    torch.testing.assert_close(others["b"], more * 0.8 / 2 - more * 0.8 / 2)
 
 
 def test_a_method_that_fails_is_missing_with_its_reason(linear):

@@ -75,8 +75,9 @@ def test_at_another_strength_every_shift_is_read_there(session):
         found = nearby.kept(factor, given)
         for row, (task, other) in enumerate(("ab", "ba")):
             own, partner = shares if task == "a" else shares[::-1]
-            shifts, strength = nearby.shifts, nearby.strengths[other]
+            shifts, strengths = nearby.shifts, nearby.strengths
+            at = (partner * strengths[other], own * strengths[task])
             merged = shifts.base[task] + shifts.own_at(task, "task_arithmetic", own)
-            merged = merged + shifts.beside(other, task, partner * strength)
+            merged = merged + shifts.beside(other, task, *at)
             value = nearby.judges[task].values(merged.float()[None])[0]
             assert found[row] == pytest.approx(float(value))

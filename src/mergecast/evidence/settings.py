@@ -76,9 +76,6 @@ class MergeSettings:
     reestimate_batchnorm : bool
         Measure BatchNorm's running statistics anew on the calibration samples after each merge;
         otherwise they stay as merged.
-    whole_shifts : bool
-        Measure what models do to each other with all of their task vectors, too, not with halves
-        alone: twice the passes of superposition, and strong merges are not read off weak ones.
     """
 
     samples: int | None = None
@@ -89,7 +86,6 @@ class MergeSettings:
     partners: tuple[str, ...] = ("base", "scrambled")
     draws: int = 3
     reestimate_batchnorm: bool = False
-    whole_shifts: bool = True
 
     def __post_init__(self) -> None:
         _at_least(1, samples=self.samples, draws=self.draws)

@@ -40,8 +40,6 @@ def pairs_spec(plan: RunPlan, base: str, models: Digests) -> dict[str, object]:
     samples = CALIBRATION if plan.tier != "weights" else 0
     asked = {"tier": plan.tier, "calibration": samples, "base": base, "models": dict(models)}
     told: dict[str, object] = {"recipes": names} if (names := _recipes(plan)) else {}
-    if plan.tier != "weights":
-        told["whole_shifts"] = MergeSettings().whole_shifts
     return plan.run.spec(_stage(plan), **asked, **recipe, **told)
 
 

@@ -1,4 +1,6 @@
-"""Collecting shifts: every two models' average and sum on both tasks' samples, 2 N² forward passes.
+"""Collecting shifts: every two models' average and sum on both tasks' samples, and each on others'.
+
+That is about 3 N² forward passes of N models.
 
 Each unit is kept by itself, so that another model costs its averages with the others. Merges of one
 model alone are those of the retention probes, and the few pairs that are merged by every method
@@ -87,17 +89,17 @@ def gather(session: Session, methods: Sequence[str] | None = None) -> Shifts:
     """All that superposition takes, computed where the store does not hold it.
 
     `methods` are those that every model is merged alone by, the session's by default. Where there
-    are none, shifts at whole task vectors are left out, as by `MergeSettings.whole_shifts`: only
-    methods read them.
+    are none, shifts at whole task vectors and from the base are left out: only methods read them.
     """
     names = sorted(session.family.names)
     methods = session.methods if methods is None else methods
     pairs = list(combinations(names, 2))
     single = {task: own_answers(session, task)[1].double() for task in names}
-    shares = (HALF, WHOLE) if methods and session.merges.whole_shifts else (HALF,)
+    shares = (HALF, WHOLE) if methods else (HALF,)
     units = [Unit(_answers_at_half, (task, None)) for task in names]
     units += [Unit(_answers_at_half, (task, task)) for task in names]
     units += [Unit(_pair_answers, (share, *pair), 2) for share in shares for pair in pairs]
+    units += [Unit(_lone_answers, (label,), len(names) - 1) for label in names if methods]
     units += [Unit(_alone_answers, (task, tuple(methods)), len(methods)) for task in names]
     advance = session.progress.stage("superposition", sum(unit.steps for unit in units))
     made = iter(all_of(session, units, advance))
@@ -110,6 +112,9 @@ def gather(session: Session, methods: Sequence[str] | None = None) -> Shifts:
     for _ in pairs if WHOLE in shares else ():
         for (task, label), answers in next(made).items():
             whole[label, task] = answers - single[task]
+    lone: dict[tuple[str, str], Tensor] = {}
+    for label in names if methods else ():
+        lone |= {(label, task): answers - base[task] for task, answers in next(made).items()}
     alone, missing = dict[tuple[str, str], Tensor](), dict[tuple[str, str], str]()
     for task in names:
         for method, found in next(made).items():
@@ -117,7 +122,7 @@ def gather(session: Session, methods: Sequence[str] | None = None) -> Shifts:
                 missing[task, method] = found
             else:
                 alone[task, method] = found
-    return Shifts(base, single, half, whole, alone, missing)
+    return Shifts(base, single, half, whole, lone, alone, missing)
 
 
 def real_merges(
@@ -146,6 +151,16 @@ def _pair_answers(session: Session, share: float, *pair: str) -> dict[tuple[str,
     }
 
 
+def _lone_answers(session: Session, label: str) -> dict[str, Tensor]:
+    """Answers of half a model to every other task's samples, by task."""
+    weights = cache(partial(part_way, session, HALF, label))
+    return {
+        task: _answers(session, label, task, HALF, weights, lone=True)
+        for task in sorted(session.family.names)
+        if task != label
+    }
+
+
 def _alone_answers(
     session: Session, task: str, methods: tuple[str, ...]
 ) -> dict[str, Tensor | str]:
@@ -165,8 +180,7 @@ def steps(session: Session) -> Iterator[Step]:
     n, member = session.family.size, min(session.family.names)
     yield Step(lambda: session.logits(member), n, forward=1)
     half = partial(part_way, session, HALF, member)
-    passes = 2 * n * n if session.merges.whole_shifts else n * (n + 1)
-    yield Step(lambda: answer(session, member, half()), passes, forward=1)
+    yield Step(lambda: answer(session, member, half()), 3 * n * n - n, forward=1)
     pairs = checked_pairs(session.family.names)
     with remembered(Decompositions()):
         for method in session.methods:
@@ -206,10 +220,13 @@ def _answers(
     task: str,
     share: float,
     weights: Callable[[], dict[str, Tensor]],
+    *,
+    lone: bool = False,
 ) -> Tensor:
     """What is kept of the answers to a task's samples of the base, or of a share of models.
 
-    Those are the task's own model, and another where `label` is another.
+    Those are the task's own model, and another where `label` is another; that one alone, where it
+    is lone.
     """
     kept, anew = own_answers(session, task)[0], session.merges.reestimate_batchnorm
     spec = session.spec(
@@ -221,6 +238,7 @@ def _answers(
         shared=list(session.family.shared),
         batchnorm=anew,
         strength=share,
+        **({"lone": True} if lone else {}),
     )
 
     def compute() -> tuple[dict[str, Tensor], dict[str, object]]:

@@ -82,10 +82,6 @@ class Nearby:
 
     def _merged(self, task: str, shares: Sequence[float]) -> Tensor:
         """What a merge answers on a task's samples at shares of the members' strengths, (r, k)."""
-        merged = self.shifts.base[task].clone()
-        for label, share in zip(self.members, shares, strict=True):
-            if label == task:
-                merged += self.shifts.own_at(task, self.method, share)
-            else:
-                merged += self.shifts.beside(label, task, share * self.strengths[label])
-        return merged
+        at = {x: share * self.strengths[x] for x, share in zip(self.members, shares, strict=True)}
+        own = self.shifts.own_at(task, self.method, shares[self.members.index(task)])
+        return self.shifts.merged(task, at, own)

@@ -13,6 +13,10 @@ to all, their sum. It is read at the method's *strength* with the partner, the s
 vector whose effect on its own answers is nearest to the method's: in proportion up to a half, on
 the line between the two from there on. Twice the half's shift is not what strong
 merges do: of some encoders it says too much, of others too little.
+
+Methods do not leave all models the same strength. Where one leaves the task's own model less than
+its partner, the partner's shift is less one beside that model than one from the base, which is
+measured at a half as well; it is read between the two, by how much less is left.
 """
 
 from __future__ import annotations
@@ -93,6 +97,9 @@ class Shifts:
     whole : mapping of (str, str) to Tensor
         The same of all of a model's task vector beside all of another task's own model; none where
         that was not measured, and shifts are in proportion to the half's.
+    lone : mapping of (str, str) to Tensor
+        The shift at a half of a model's task vector from the base, on another's task; none where
+        that was not measured, and shifts are those beside the task's own model.
     alone : mapping of (str, str) to Tensor
         Task's model and method to the answers of the model merged alone.
     missing : mapping of (str, str) to str
@@ -103,6 +110,7 @@ class Shifts:
     single: Mapping[str, Tensor]
     half: Mapping[tuple[str, str], Tensor]
     whole: Mapping[tuple[str, str], Tensor]
+    lone: Mapping[tuple[str, str], Tensor]
     alone: Mapping[tuple[str, str], Tensor]
     missing: Mapping[tuple[str, str], str]
 
@@ -135,13 +143,21 @@ class Shifts:
         """Those that were asked for."""
         return {}
 
-    def beside(self, label: str, task: str, strength: float) -> Tensor:
-        """What a model adds at a strength to another task's answers, beside that task's model."""
+    def beside(self, label: str, task: str, strength: float, own: float) -> Tensor:
+        """What a model adds at a strength to another task's answers, beside that task's model.
+
+        `own` is the strength that is left of the task's own model.
+        """
         half, whole = self.half[label, task], self.whole.get((label, task))
         if strength <= HALF or whole is None:
-            return strength / HALF * half
-        further = (strength - HALF) / (WHOLE - HALF)
-        return half + further * (whole - half)
+            both = strength / HALF * half
+        else:
+            both = half + (strength - HALF) / (WHOLE - HALF) * (whole - half)
+        lone = self.lone.get((label, task))
+        if lone is None or own >= strength:
+            return both
+        alone = strength / HALF * lone
+        return alone + own / strength * (both - alone)
 
     def merged(
         self, task: str, strengths: Mapping[str, float], own: Tensor | None = None
@@ -161,7 +177,7 @@ class Shifts:
         total = self.base[task] + shift
         for label, strength in strengths.items():
             if label != task:
-                total = total + self.beside(label, task, strength)
+                total = total + self.beside(label, task, strength, strengths[task])
         return total
 
     def of_pair(self, task: str, partner: str, method: str) -> Tensor:
@@ -170,7 +186,11 @@ class Shifts:
         Raises UndefinedError where one of them cannot be merged alone.
         """
         own = self.own(task, method)
-        strengths = {task: HALF, partner: self.strength(partner, method)}
+        try:
+            mine = self.strength(task, method)
+        except UndefinedError:
+            mine = STRONGEST  # it does nothing: partners do beside it what they do without
+        strengths = {task: mine, partner: self.strength(partner, method)}
         return self.merged(task, strengths, own)
 
     def own_at(self, label: str, method: str, share: float) -> Tensor:
@@ -191,10 +211,11 @@ class Shifts:
         Raises UndefinedError where the task's own model cannot be.
         """
         share, others = 2 / size, {}
+        mine = share * self.strength(task, method)
         for label in self.base:
             if label != task and (label, method) not in self.missing:
                 strength = share * self.strength(label, method)
-                others[label] = self.beside(label, task, strength)
+                others[label] = self.beside(label, task, strength, mine)
         return self.base[task] + self.own_at(task, method, share), others
 
 
