@@ -2,15 +2,15 @@
 
 python benchmarks/tempered.py
 
-On the measured tables that come with the package, six methods each. First errors of a pair's
-retention, over the suite's own mean's, and what choosing each pair's method of all recipes loses,
-by `share` and `great_loss` (`forecast/estimators/tempered.py`), with labels and without; 0 is
-superposition as it is. Then the same where both were chosen, by least error, on the other kinds of
-models. Then what choosing loses where what a pair says of a method counts whole beyond so much
-(`forecast/recommend.py`, CERTAIN; "inf": three tenths of it, however large). Last, by how much
-spreads (`forecast/intervals.py`) have to be multiplied so that nine tenths of each suite's members
-lie within, and the widest over the narrowest: alike is better, since a new suite's multiplier is
-not known.
+On the measured tables that come with the package. First errors of a pair's retention, over the
+suite's own mean's, of six methods and of all recipes, and what choosing each pair's method of all
+recipes loses, by `share` and `great_loss` (`forecast/estimators/tempered.py`), with labels and
+without; 0 is superposition as it is. Then errors over all recipes where both were chosen, by least
+error, on the other kinds of models. Then what choosing loses where what a pair says of a method
+counts whole beyond so much (`forecast/recommend.py`, CERTAIN; "inf": three tenths of it, however
+large). Last, by how much spreads (`forecast/intervals.py`) have to be multiplied so that nine
+tenths of each suite's members lie within, and the widest over the narrowest: alike is better, since
+a new suite's multiplier is not known.
 """
 
 from __future__ import annotations
@@ -38,12 +38,15 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     rows = member_table()
     for way in WAYS:
-        print(f"\n{way}: error over the own mean's / what choosing a method loses")
+        print(f"\n{way}: error over the own mean's, six methods / all / what choosing one loses")
         grid = list(product(SHARES[1:], GREAT_LOSSES))
         settings = [(0.0, GREAT_LOSS), *grid]
+        six = rows[rows["method"].isin(SIX)]
         errors = {one: errors_of(rows, way, *one) for one in settings}
         table = {
-            f"{share:g} from {great:g}": errors[share, great].map("{:.2f}".format)
+            f"{share:g} from {great:g}": errors_of(six, way, share, great).map("{:.2f}".format)
+            + " / "
+            + errors[share, great].map("{:.2f}".format)
             + " / "
             + losses_of(rows, way, share, great).map("{:.4f}".format)
             for share, great in settings
@@ -86,8 +89,8 @@ def told(rows: pd.DataFrame, way: str, share: float, great_loss: float) -> pd.Da
 
 
 def errors_of(rows: pd.DataFrame, way: str, share: float, great_loss: float) -> pd.Series:
-    """By suite, the mean over six methods of a pair's error over that of the suite's own mean."""
-    rows = told(rows[rows["method"].isin(SIX)], way, share, great_loss)
+    """By suite, the mean over methods of a pair's error over that of the suite's own mean."""
+    rows = told(rows, way, share, great_loss)
     keys = ["suite", "method", "left", "right"]
     means = rows.groupby(keys)[["retention", "measured"]].mean().reset_index()
     own = means.groupby(["suite", "method"])["measured"].transform("mean")
