@@ -172,11 +172,20 @@ def test_every_kind_counts_alike():
     assert weights.mean() == pytest.approx(1)
     assert weights[:6].sum() == pytest.approx(weights[6:].sum())
     assert (kin_weights(np.ones((3, 1)), 3) == 1).all()
-    # Ten small residuals of one owner against two large ones of another: a half each.
+    # Ten small residuals of one owner against two large ones of another, too few for a width of
+    # its own at these levels: a half each.
     residuals, owners = [0.1] * 10 + [1.0] * 2, ["a"] * 10 + ["b"] * 2
-    assert conformal_half_width(residuals, 0.4, owners) == 0.1
+    assert conformal_half_width(residuals, 0.7, owners) == 1.0
     assert conformal_half_width(residuals, 0.8, owners) == 1.0
     assert conformal_half_width(residuals, 0.95, owners) == math.inf
+
+
+def test_a_new_kind_may_err_as_the_kind_that_errs_most():
+    small, large = np.linspace(0, 0.1, 99), np.linspace(0, 1.0, 99)
+    residuals, owners = np.concatenate([small, small, large]), ["a"] * 99 + ["b"] * 99 + ["c"] * 99
+    alone = [conformal_half_width(one, 0.9) for one in (small, large)]
+    assert conformal_half_width(residuals, 0.9, owners) == alone[1] > alone[0]
+    assert conformal_half_width(small, 0.9, ["a"] * 99) == pytest.approx(alone[0])
 
 
 def test_the_ceiling_falls_with_noise(tables):
