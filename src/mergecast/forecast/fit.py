@@ -202,7 +202,8 @@ def _with_errors(
     numbers = {other: scores(table) for other, table in held_out.items()}
     maes = {other: error(table, by_kin) for other, table in held_out.items()}
     errors = ", ".join(f"{other} {error:.4f}" for other, error in maes.items())
-    owners = [kin(suite) for suite in held_out[name]["suite"]] if by_kin else None
+    owners = np.array([kin(suite) for suite in held_out[name]["suite"]]) if by_kin else None
+    asked = np.ones(len(held_out[name]), dtype=bool) if new is None else new
     predicted = held_out[name]["predicted"].clip(lower=0.0).to_numpy(dtype="float64")
     apart = _apart(fit[0], rows, held_out[name])
     least = LEAST_APART if fit[0].tells_apart else LEAST_LOSS
@@ -214,10 +215,10 @@ def _with_errors(
         why=f"{why} mean absolute error: {errors})",
         model=fit[0],
         features=fit[1],
-        residual_quantiles=_quantiles(residuals if new is None else residuals[new], owners),
+        residual_quantiles=_quantiles(residuals[asked], None if owners is None else owners[asked]),
         least_loss=least,
         between_suites=kinds > 1,
-        known_quantiles=[] if new is None else _quantiles(residuals[~new]),
+        known_quantiles=[] if new is None else _quantiles(residuals[~asked]),
         n_residuals=len(residuals),
         validation={
             other: Score(mae=maes[other], pooled_r=_or_none(score["pooled_r"]))
@@ -258,7 +259,7 @@ def _held_out(unit: FitUnit, predictor: str) -> pd.DataFrame:
     return table
 
 
-def _quantiles(residuals: Floats, owners: list[str] | None = None) -> list[Quantile]:
+def _quantiles(residuals: Floats, owners: npt.NDArray[np.str_] | None = None) -> list[Quantile]:
     return [
         Quantile(level=level, half_width=_or_none(conformal_half_width(residuals, level, owners)))
         for level in LEVELS

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from mergecast.typing import Floats
@@ -45,7 +46,9 @@ def spread(
 
 
 def conformal_half_width(
-    residuals: Sequence[float] | Floats, level: float, owners: Sequence[str] | None = None
+    residuals: Sequence[float] | Floats,
+    level: float,
+    owners: Sequence[str] | npt.NDArray[np.str_] | None = None,
 ) -> float:
     """Half the width of an interval that a new, exchangeable residual falls in with `level`.
 
@@ -73,15 +76,15 @@ def conformal_half_width(
     if owners is not None:
         named = np.asarray(owners)
         own = [conformal_half_width(values[named == one], level) for one in np.unique(named)]
-        return max([_weighted(values, level, owners), *(one for one in own if math.isfinite(one))])
+        return max([_weighted(values, level, named), *(one for one in own if math.isfinite(one))])
     values = np.sort(values)
     # The product is rounded before ceil: 10 * 0.9 must be 9, not 9.000000000000002.
     rank = math.ceil(round((len(values) + 1) * level, 9))
     return float(values[rank - 1]) if rank <= len(values) else math.inf
 
 
-def _weighted(values: Floats, level: float, owners: Sequence[str]) -> float:
-    _, codes, counts = np.unique(np.asarray(owners), return_inverse=True, return_counts=True)
+def _weighted(values: Floats, level: float, owners: npt.NDArray[np.str_]) -> float:
+    _, codes, counts = np.unique(owners, return_inverse=True, return_counts=True)
     order = np.argsort(values, kind="stable")
     share = np.cumsum(1 / (counts[codes] * len(counts))[order])
     # The new residual counts as much as the mean of the others.
