@@ -58,8 +58,8 @@ def main() -> None:
     print(errors.round(3).to_string())
 
 
-def said(run: Path, outcomes: OutcomeTable) -> pd.DataFrame:
-    """Every member of every measured pair: what it kept, and what each way says."""
+def session_of(run: Path, outcomes: OutcomeTable) -> Session:
+    """A finished run's models and samples, and the recipes that were measured."""
     plan = read_run(run)
     tasks = {name: plan.run.task(name) for name in plan.tasks}
     family = Family.open(
@@ -75,9 +75,14 @@ def said(run: Path, outcomes: OutcomeTable) -> pd.DataFrame:
         reestimate_batchnorm=recipe.reestimate_batchnorm,
     )
     settings = ProbeSettings(seed=plan.run.seed, cache=run / "units" / "probes")
+    return Session(family, tasks, settings, merges)
+
+
+def said(run: Path, outcomes: OutcomeTable) -> pd.DataFrame:
+    """Every member of every measured pair: what it kept, and what each way says."""
     truth = outcomes.members().rename(columns={"method": "recipe", "retention": "kept"})
-    with Session(family, tasks, settings, merges) as session:
-        names = sorted(family.names)
+    with session_of(run, outcomes) as session:
+        names = sorted(session.family.names)
         judges = {}
         used = gather(session)
         by_way = {"halves": replace(used, whole={}, lone={}), "wholes": replace(used, lone={})}
