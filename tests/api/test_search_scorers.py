@@ -29,14 +29,21 @@ def test_a_scorer_of_ones_own_is_the_judge(family):
 
 
 def test_a_command_that_prints_a_number_is_a_scorer(family, tmp_path):
-    script = tmp_path / "score.sh"
-    script.write_text("#!/bin/sh\necho looking at $2\nls -d $1 > /dev/null && echo 0.75\n")
+    script, asked = tmp_path / "score.sh", tmp_path / "asked"
+    lines = f"echo looking at $2\necho $2 >> {asked}\nls -d $1 > /dev/null && echo 0.75\n"
+    script.write_text(f"#!/bin/sh\n{lines}")
     command = f"sh {script} {{model}} {{task}}"
     found = find(family, scorer=command, budget=2, cache=tmp_path / "work")
     assert found.tried["measured"].tolist() == pytest.approx([1.0] * len(found.tried))
-    script.unlink()
+    before = asked.read_text()
     again = find(family, scorer=command, budget=2, cache=tmp_path / "work")
     assert again.chosen == found.chosen
+    assert asked.read_text() == before
+    # Another script is another scorer, whatever it is called.
+    script.write_text(f"#!/bin/sh\n# put right\n{lines}")
+    find(family, scorer=command, budget=2, cache=tmp_path / "work")
+    assert asked.read_text().startswith(before)
+    assert len(asked.read_text()) > len(before)
 
 
 @pytest.mark.parametrize(

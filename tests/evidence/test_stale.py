@@ -35,7 +35,7 @@ MODELS = {
 }
 #: Of the base and of half of every model, and of all of every other one beside its own, on every
 #: task's samples.
-SHIFTS = {"shifts": 18}
+SHIFTS = {"shifts": 24}
 METHOD = {"retention": 3 * 2, "pair probe": 3 * 2}
 
 
