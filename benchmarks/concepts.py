@@ -101,7 +101,7 @@ def strength(axis: Axes) -> None:
     _, outcomes = mc.load_run(*measured_folders())
     pairs = outcomes.pairs()
     means = pairs.groupby(["suite", "method"])["retention"].mean()
-    colours = (FIRST, MERGED, SECOND, "#cc79a7", "#e69f00")
+    colours = (FIRST, MERGED, SECOND, "#cc79a7", "#e69f00", "#7a5c00")
     for colour, suite in zip(colours, sorted(pairs["suite"].unique()), strict=True):
         kept = [means[suite, method] for method in STRENGTHS]
         axis.plot(list(STRENGTHS.values()), kept, "o-", color=colour, label=suite, markersize=4)
