@@ -108,7 +108,7 @@ def strength(axis: Axes) -> None:
         print(f"{suite}: " + ", ".join(f"{value:.3f}" for value in kept))
     axis.set_xlabel("strength of each task vector")
     axis.set_ylabel("mean retention of pairs")
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(frameon=False, fontsize=8, ncol=2, loc="lower left", bbox_to_anchor=(0, 1))
     axis.spines[["top", "right"]].set_visible(False)
 
 
