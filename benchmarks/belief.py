@@ -13,7 +13,6 @@ corrected by merged pairs, and nothing is fitted.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from mergecast.evidence.retention.logits import Logits, each_at_confidence
 from mergecast.evidence.superposition.collect import gather
 from mergecast.runtime.workers import one_thread
 from mergecast.tables.outcomes import OutcomeTable
-from superposition_halves import session_of
+from superposition_halves import asked, beside, session_of
 
 WAYS: dict[str, Callable[[float], float]] = {
     "half-way to 0.8": lambda c: (c + 0.8) / 2,
@@ -38,13 +37,9 @@ WAYS: dict[str, Callable[[float], float]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--outcomes", type=Path, help="a folder with outcomes.parquet")
-    arguments = parser.parse_args()
-    outcomes = OutcomeTable.read((arguments.outcomes or arguments.run) / "outcomes.parquet")
+    run, outcomes = asked(__doc__.partition("\n")[0])
     with one_thread():
-        members, confidence = said(arguments.run, outcomes)
+        members, confidence = said(run, outcomes)
     scores = outcomes.frame.groupby("task")["single_score"].first()
     print(f"{outcomes.suites[0]}: confidence {confidence.mean():.3f}, score {scores.mean():.3f}\n")
     pairs = members.groupby(["recipe", "left", "right"])[["kept", *WAYS]].mean()
@@ -57,7 +52,6 @@ def main() -> None:
 
 def said(run: Path, outcomes: OutcomeTable) -> tuple[pd.DataFrame, pd.Series]:
     """Every member of every measured pair: what it kept, and what each way says; confidences."""
-    truth = outcomes.members().rename(columns={"method": "recipe", "retention": "kept"})
     found: dict[tuple[str, str, str], dict[str, float]] = {}
     confidence = {}
     with session_of(run, outcomes) as session:
@@ -78,13 +72,7 @@ def said(run: Path, outcomes: OutcomeTable) -> tuple[pd.DataFrame, pd.Series]:
                         way: float((decided * one).sum(dim=1).mean() / own[way])
                         for way, one in right.items()
                     }
-    rows = []
-    for row in truth.itertuples():
-        partner = row.right if row.member == row.left else row.left
-        if (key := (row.member, partner, row.recipe)) in found:
-            head = {"recipe": row.recipe, "left": row.left, "right": row.right, "kept": row.kept}
-            rows.append({**head, **found[key]})
-    return pd.DataFrame(rows), pd.Series(confidence)
+    return beside(outcomes, found), pd.Series(confidence)
 
 
 if __name__ == "__main__":

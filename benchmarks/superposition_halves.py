@@ -6,8 +6,9 @@ DIR of --run is a finished run of a suite with its models; outcomes are its own,
 table's. Per recipe, over pairs, with labels: the mean absolute error of superposition as it is and
 corrected by the three merged pairs, from halves of two models together; from those and all of both
 (`wholes`); and from those and halves of partners alone (`lone`), as it is used; the error of the
-recipe's own mean; and the most that a member loses beyond what each says. Nothing is fitted. What
-the run keeps of its evidence is not made again.
+recipe's own mean; the most that a member loses beyond what each says; and the least and most of its
+task vector that the recipe leaves any model, by its effect. Nothing is fitted. What the run keeps
+of its evidence is not made again.
 """
 
 from __future__ import annotations
@@ -38,13 +39,9 @@ CHECKED = tuple(f"{way}, checked" for way in WAYS)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--outcomes", type=Path, help="a folder with outcomes.parquet")
-    arguments = parser.parse_args()
-    outcomes = OutcomeTable.read((arguments.outcomes or arguments.run) / "outcomes.parquet")
+    run, outcomes = asked(__doc__.partition("\n")[0])
     with one_thread():
-        members = said(arguments.run, outcomes)
+        members, strengths = said(run, outcomes)
     print(f"{outcomes.suites[0]}: error of a pair's retention\n")
     keys = ["recipe", "left", "right"]
     pairs = members.groupby(keys)[["kept", *WAYS, *CHECKED]].mean()
@@ -55,7 +52,18 @@ def main() -> None:
         beyond = (members[checked] - members["kept"]).groupby(members["recipe"]).max()
         errors[f"most beyond {way}"] = beyond
     errors.loc["mean"] = errors.mean()
+    errors = errors.join(strengths.groupby("recipe").agg(["min", "max"]).add_suffix(" left"))
     print(errors.round(3).to_string())
+
+
+def asked(words: str) -> tuple[Path, OutcomeTable]:
+    """The run and the outcomes that a benchmark is given."""
+    parser = argparse.ArgumentParser(description=words)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--outcomes", type=Path, help="a folder with outcomes.parquet")
+    arguments = parser.parse_args()
+    folder = arguments.outcomes or arguments.run
+    return arguments.run, OutcomeTable.read(folder / "outcomes.parquet")
 
 
 def session_of(run: Path, outcomes: OutcomeTable) -> Session:
@@ -78,9 +86,26 @@ def session_of(run: Path, outcomes: OutcomeTable) -> Session:
     return Session(family, tasks, settings, merges)
 
 
-def said(run: Path, outcomes: OutcomeTable) -> pd.DataFrame:
-    """Every member of every measured pair: what it kept, and what each way says."""
+def beside(
+    outcomes: OutcomeTable, found: dict[tuple[str, str, str], dict[str, float]]
+) -> pd.DataFrame:
+    """Every member of every measured pair: what it kept, and what was found of it.
+
+    `found` is by member, partner and recipe.
+    """
     truth = outcomes.members().rename(columns={"method": "recipe", "retention": "kept"})
+    rows = []
+    for row in truth.itertuples():
+        partner = row.right if row.member == row.left else row.left
+        if (key := (row.member, partner, row.recipe)) in found:
+            head = {"recipe": row.recipe, "left": row.left, "right": row.right, "kept": row.kept}
+            rows.append({**head, **found[key]})
+    return pd.DataFrame(rows)
+
+
+def said(run: Path, outcomes: OutcomeTable) -> tuple[pd.DataFrame, pd.Series]:
+    """What every member of every measured pair kept, and what each way says; strengths left."""
+    strengths: dict[tuple[str, str], float] = {}
     with session_of(run, outcomes) as session:
         names = sorted(session.family.names)
         judges = {}
@@ -108,13 +133,12 @@ def said(run: Path, outcomes: OutcomeTable) -> pd.DataFrame:
                 for name, values in ((way, plain), (f"{way}, checked", corrected(plain, real))):
                     for key, one in values.items():
                         found.setdefault(key, {})[name] = one.values.get(FORM, np.nan)  # noqa: PD011
-    rows = []
-    for row in truth.itertuples():
-        partner = row.right if row.member == row.left else row.left
-        if (key := (row.member, partner, row.recipe)) in found:
-            head = {"recipe": row.recipe, "left": row.left, "right": row.right, "kept": row.kept}
-            rows.append({**head, **found[key]})
-    return pd.DataFrame(rows)
+            strengths |= {
+                (method, label): used.strength(label, method)
+                for label in names
+                if (label, method) not in used.missing
+            }
+    return beside(outcomes, found), pd.Series(strengths).rename_axis(["recipe", "model"])
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ recipes loses, by `share` and `great_loss` (`forecast/estimators/tempered.py`), 
 without; 0 is superposition as it is. Then errors over all recipes where both were chosen, by least
 error, on the other kinds of models. Then what choosing loses where what a pair says of a method
 counts whole beyond so much (`forecast/recommend.py`, CERTAIN; "inf": three tenths of it, however
-large). Last, by how much spreads (`forecast/intervals.py`) have to be multiplied so that nine
+large). Then by how much spreads (`forecast/intervals.py`) have to be multiplied so that nine
 tenths of each suite's members lie within, and the widest over the narrowest: alike is better, since
-a new suite's multiplier is not known.
+a new suite's multiplier is not known. Last, the share of members in their 90 % interval where
+quantiles of the other kinds count alike, and where the kind that errs most decides: `as it is`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ import pandas as pd
 
 import mergecast as mc
 from mergecast.forecast.estimators.tempered import GREAT_LOSS, SHARE, alone_of, tempered
+from mergecast.forecast.intervals import (
+    LEAST_APART,
+    conformal_half_width,
+    half_width_alike,
+    spread,
+)
 from mergecast.forecast.recommend import CERTAIN, preference
 from mergecast.forecast.rows import ROW_KEYS, kin, member_rows
 from mergecast.forecast.shipped import measured_folders
@@ -63,6 +70,8 @@ def main() -> None:
         print(pd.DataFrame(certain).T.round(4).to_string())
         print(f"\n{way}: multiplier of the spread for nine tenths")
         print(pd.DataFrame(dict(multipliers(rows, way))).T.round(2).to_string())
+        print(f"\n{way}: members in their 90 % interval, six methods")
+        print(pd.DataFrame(inside(six, way)).T.round(3).to_string())
 
 
 def member_table() -> pd.DataFrame:
@@ -133,6 +142,26 @@ def multipliers(rows: pd.DataFrame, way: str) -> dict[str, pd.Series]:
             [suites, pd.Series({"widest / narrowest": suites.max() / suites.min()})]
         )
     return found
+
+
+def inside(rows: pd.DataFrame, way: str) -> dict[str, pd.Series]:
+    """By how kinds of models count, each suite's share of members within intervals of the others'.
+
+    As `evaluate --default`, but that bounds do not end where no merge was seen to go.
+    """
+    rows = told(rows, way, SHARE, GREAT_LOSS)
+    superposed, alone = sources(rows, way)
+    width = spread(rows["retention"].to_numpy(), LEAST_APART, (superposed - alone).abs().to_numpy())
+    rows = rows.assign(error=(rows["retention"] - rows["measured"]).abs() / width)
+    rows = rows.dropna(subset="error").assign(kin=rows["suite"].map(kin))
+    rules = {"alike": half_width_alike, "as it is": conformal_half_width}
+    found: dict[str, dict[str, list[float]]] = {rule: {} for rule in rules}
+    for (suite, method), mine in rows.groupby(["suite", "method"]):
+        others = rows[(rows["kin"] != kin(suite)) & (rows["method"] == method)]
+        for rule, half_width in rules.items():
+            half = half_width(others["error"].to_numpy(), 0.9, others["kin"].to_numpy())
+            found[rule].setdefault(suite, []).append(float((mine["error"] <= half).mean()))
+    return {rule: pd.DataFrame(of).mean() for rule, of in found.items()}
 
 
 if __name__ == "__main__":

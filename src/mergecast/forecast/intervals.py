@@ -76,14 +76,15 @@ def conformal_half_width(
     if owners is not None:
         named = np.asarray(owners)
         own = [conformal_half_width(values[named == one], level) for one in np.unique(named)]
-        return max([_weighted(values, level, named), *(one for one in own if math.isfinite(one))])
+        return max([half_width_alike(values, level, named), *filter(math.isfinite, own)])
     values = np.sort(values)
     # The product is rounded before ceil: 10 * 0.9 must be 9, not 9.000000000000002.
     rank = math.ceil(round((len(values) + 1) * level, 9))
     return float(values[rank - 1]) if rank <= len(values) else math.inf
 
 
-def _weighted(values: Floats, level: float, owners: npt.NDArray[np.str_]) -> float:
+def half_width_alike(values: Floats, level: float, owners: npt.NDArray[np.str_]) -> float:
+    """The same of absolute residuals, (n,), all together, each owner counting alike."""
     _, codes, counts = np.unique(owners, return_inverse=True, return_counts=True)
     order = np.argsort(values, kind="stable")
     share = np.cumsum(1 / (counts[codes] * len(counts))[order])
