@@ -228,7 +228,7 @@ def test_a_curve_finds_the_strength_that_made_a_shift():
             broken.strength_of(torch.nan * whole)
 
 
-def test_in_a_set_shifts_are_read_at_a_share_of_the_strength_in_a_pair():
+def test_shifts_are_read_at_any_share_of_a_method_s_strength():
     draw = torch.Generator().manual_seed(1)
     base, half, whole, more = torch.randn(4, 9, 4, generator=draw, dtype=torch.float64)
     own = Curve(half, whole)
@@ -241,6 +241,8 @@ def test_in_a_set_shifts_are_read_at_a_share_of_the_strength_in_a_pair():
         alone={("a", "ties"): base + own.at(0.4), ("b", "ties"): base + own.at(0.8)},
         missing={},
     )
+    for share in (0.0, 0.5, 1.0, 1.7):
+        torch.testing.assert_close(shifts.own_at("a", "ties", share), own.at(0.4 * share))
     # Of a partner: in proportion up to a half, from there on to all of it; and half of that, as
     # half as much is left of the model, beside half of what it does alone.
     merged, others = shifts.in_set("a", "ties", 2)

@@ -68,8 +68,29 @@ def test_at_the_recipe_s_own_strength_it_is_what_superposition_says_of_the_set(s
         assert nearby.kept(1.0)[row] == pytest.approx(float(judge.values(merged)[0]), abs=1e-6)
 
 
-def test_without_any_strength_the_base_answers(session):
+def test_at_another_strength_every_shift_is_read_there(session):
     nearby = Nearby.of(session, ("a", "b"), "task_arithmetic")
+    weights = {"a": 3.0, "b": 1.0}
+    for factor, given, shares in ((1.7, None, (1.7, 1.7)), (0.6, weights, (0.9, 0.3))):
+        found = nearby.kept(factor, given)
+        for row, (task, other) in enumerate(("ab", "ba")):
+            own, partner = shares if task == "a" else shares[::-1]
+            shifts, strengths = nearby.shifts, nearby.strengths
+            at = (partner * strengths[other], own * strengths[task])
+            merged = shifts.base[task] + shifts.own_at(task, "task_arithmetic", own)
+            merged = merged + shifts.beside(other, task, *at)
+            value = nearby.judges[task].values(merged.float()[None])[0]
+            assert found[row] == pytest.approx(float(value))
+
+
+def test_beyond_what_was_measured_shifts_are_in_proportion(session):
+    nearby = Nearby.of(session, ("a", "b"), "task_arithmetic(scaling=1)")
+    assert max(nearby.strengths.values()) > 0.9
     for row, task in enumerate("ab"):
-        base = nearby.base[task].float()[None]
+        base = nearby.shifts.base[task].float()[None]
         assert nearby.kept(0.0)[row] == pytest.approx(float(nearby.judges[task].values(base)[0]))
+        own, others = nearby.shifts.in_set(task, "task_arithmetic(scaling=1)", 2)
+        base = nearby.shifts.base[task]
+        merged = base + 1.7 * (own - base + sum(others.values()))
+        value = nearby.judges[task].values(merged.float()[None])[0]
+        assert nearby.kept(1.7)[row] == pytest.approx(float(value))

@@ -193,6 +193,14 @@ class Shifts:
         strengths = {task: mine, partner: self.strength(partner, method)}
         return self.merged(task, strengths, own)
 
+    def own_at(self, label: str, method: str, share: float) -> Tensor:
+        """A model's shift of its own answers at a share of its strength under a method.
+
+        Raises UndefinedError where the model cannot be merged alone.
+        """
+        own, curve = self.strength(label, method), self.curves[label]
+        return self.own(label, method) + curve.at(own * share) - curve.at(own)
+
     def in_set(self, task: str, method: str, size: int) -> tuple[Tensor, dict[str, Tensor]]:
         """What a task's model answers in a merge of `size`, and what each other one adds to it.
 
@@ -202,14 +210,13 @@ class Shifts:
 
         Raises UndefinedError where the task's own model cannot be.
         """
-        share, own, curve = 2 / size, self.strength(task, method), self.curves[task]
-        less = curve.at(own * share) - curve.at(own)
-        others = {}
+        share, others = 2 / size, {}
+        mine = share * self.strength(task, method)
         for label in self.base:
             if label != task and (label, method) not in self.missing:
                 strength = share * self.strength(label, method)
-                others[label] = self.beside(label, task, strength, share * own)
-        return self.base[task] + self.own(task, method) + less, others
+                others[label] = self.beside(label, task, strength, mine)
+        return self.base[task] + self.own_at(task, method, share), others
 
 
 def centred(rows: Tensor) -> Tensor:
