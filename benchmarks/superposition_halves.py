@@ -22,15 +22,14 @@ import numpy as np
 import pandas as pd
 
 from mergecast.errors import UndefinedError
-from mergecast.evidence import MergeSettings, ProbeSettings, Session
+from mergecast.evidence import Session
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.superposition.checked import checked_pairs, corrected
 from mergecast.evidence.superposition.collect import gather, real_merges
-from mergecast.family import Family
 from mergecast.runtime.workers import one_thread
 from mergecast.suites.folder import read_run
-from mergecast.suites.units import BASE_FILE, model_file
+from mergecast.suites.pair_table import session_of_run
 from mergecast.tables.outcomes import OutcomeTable
 
 FORM = "expected_labelled"
@@ -68,22 +67,7 @@ def asked(words: str) -> tuple[Path, OutcomeTable]:
 
 def session_of(run: Path, outcomes: OutcomeTable) -> Session:
     """A finished run's models and samples, and the recipes that were measured."""
-    plan = read_run(run)
-    tasks = {name: plan.run.task(name) for name in plan.tasks}
-    family = Family.open(
-        run / BASE_FILE,
-        {name: run / model_file(name) for name in plan.tasks},
-        private=sorted({pattern for task in tasks.values() for pattern in task.private}),
-    )
-    recipe = plan.run.recipe
-    merges = MergeSettings(
-        methods=tuple(outcomes.recipes),
-        merge_seed=plan.run.seed,
-        params=recipe.merging,
-        reestimate_batchnorm=recipe.reestimate_batchnorm,
-    )
-    settings = ProbeSettings(seed=plan.run.seed, cache=run / "units" / "probes")
-    return Session(family, tasks, settings, merges)
+    return session_of_run(read_run(run), outcomes.recipes)
 
 
 def beside(

@@ -71,7 +71,7 @@ def test_expected_accuracy_asks_what_the_fine_tuned_model_believes_of_another_an
     def agreeing(belief):
         return sure * belief + (1 - sure) * (1 - belief), sure * (1 - belief) + (1 - sure) * belief
 
-    belief = (sigmoid(2) + 0.8) / 2
+    belief = 0.95 * sigmoid(2)
     agrees, differs = agreeing(belief)
     for scale in (0.1, 7.0):  # the merge's own confidence does not count
         found = compare(scale * flipped, margins).values["expected_unlabelled"]
@@ -93,6 +93,14 @@ def test_a_model_that_is_hardly_right_is_taken_for_right_more_often_than_by_chan
     wrong = (single.argmax(dim=1) + 1) % 3
     found = compare(other, single, wrong)
     assert found.values["expected_labelled"] > found.values["expected_unlabelled"]
+
+
+def test_a_model_that_hardly_prefers_an_answer_is_asked_without_labels_too():
+    # 0.95 of its confidence would be less than chance.
+    single = 0.05 * SINGLE
+    found = compare(single.flip(1), single).values["expected_unlabelled"]
+    assert 0.5 < found < 1
+    assert compare(single, single).values["expected_unlabelled"] == 1
 
 
 def test_a_model_without_an_opinion_has_no_confidence_to_match():

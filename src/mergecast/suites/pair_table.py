@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mergecast.evidence.settings import CALIBRATION, MergeSettings
-from mergecast.runtime.progress import Progress
+from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.stage import Stage
 from mergecast.runtime.workers import one_thread
 from mergecast.suites.plan import Digests, RunPlan
 from mergecast.suites.units import BASE, BASE_FILE, FINE_TUNE, model_file
 
 if TYPE_CHECKING:
+    from mergecast.evidence.session import Session
     from mergecast.tables.pairs import PairTable
 
 METRICS = "all"
@@ -68,17 +70,23 @@ def pair_table(
     path = f"units/{store.key(spec)}.parquet"
     if store.get(spec) is None:
         with one_thread():
-            table = _measured(plan, workers, progress)
+            table = columns_anew(plan, None, workers, progress)
         store.put_file(spec, path, table.write, {})
     return PairTable.read(plan.run.folder / path)
 
 
-def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
-    """Masks are drawn as in the run's own merges; an interrupted probe goes on where it was.
+def session_of_run(
+    plan: RunPlan,
+    methods: Sequence[str],
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Session:
+    """A finished run's models and calibration samples, merged by some methods as the run does.
 
-    A task with fewer calibration samples than usual gives what it has.
+    Masks are drawn as in the run's own merges; an interrupted probe goes on where it was. A task
+    with fewer calibration samples than usual gives what it has.
     """
-    from mergecast.evidence import ProbeSettings, Session, collect_evidence
+    from mergecast.evidence import ProbeSettings, Session
     from mergecast.family import Family
 
     run = plan.run
@@ -90,12 +98,23 @@ def _measured(plan: RunPlan, workers: int, progress: Progress) -> PairTable:
     )
     settings = ProbeSettings(seed=run.seed, cache=run.folder / "units" / "probes")
     merges = MergeSettings(
-        methods=_methods(plan),
+        methods=tuple(methods),
         merge_seed=run.seed,
         params=run.recipe.merging,
         reestimate_batchnorm=run.recipe.reestimate_batchnorm,
     )
-    with Session(family, tasks, settings, merges, workers, progress=progress) as session:
-        table = collect_evidence(session, plan.tier, METRICS).table(family.names, run.label)
-    recipe = {**table.recipe, "suite": run.recipe.model_dump(mode="json")}
+    return Session(family, tasks, settings, merges, workers, progress=progress or Silent())
+
+
+def columns_anew(
+    plan: RunPlan, keys: Sequence[str] | None, workers: int = 1, progress: Progress | None = None
+) -> PairTable:
+    """Metrics of all pairs of a run's models, some by key or all of the run's tier."""
+    from mergecast.evidence import collect_evidence
+
+    with session_of_run(plan, _methods(plan), workers, progress) as session:
+        table = collect_evidence(session, plan.tier, METRICS, keys).table(
+            session.family.names, plan.run.label
+        )
+    recipe = {**table.recipe, "suite": plan.run.recipe.model_dump(mode="json")}
     return replace(table, versions=pairs_versions(plan), recipe=recipe)

@@ -265,7 +265,7 @@ def _functions() -> list[Callable[..., object]]:
 #: What comparisons are made by: a form that is edited counts at once.
 STAGE = Stage(
     "forms",
-    5,
+    6,
     modules=tuple(
         f"mergecast.evidence.retention.{name}"
         for name in ("forms", "form_values", "judges", "logits")
