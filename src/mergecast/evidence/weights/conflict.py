@@ -93,7 +93,8 @@ def energies(
 
     def of_model(j: int) -> list[Array]:
         delta = block.delta(j).astype(np.float64)
-        seen = (us @ delta, vs @ delta.T)
+        with np.errstate(invalid="ignore"):  # of this thread: a model may be not finite
+            seen = (us @ delta, vs @ delta.T)
         squares = (np.square(part).sum(axis=1) for part in seen)
         return [np.add.reduceat(square, starts) for square in squares]
 
