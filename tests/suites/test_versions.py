@@ -44,7 +44,7 @@ def again(tmp_path, finished, tiny, monkeypatch):
         return Counter(computed)
 
     monkeypatch.setattr(running, "compute", counted("units", running.compute))
-    monkeypatch.setattr(pair_table, "_measured", counted("pairs", pair_table._measured))
+    monkeypatch.setattr(pair_table, "columns_anew", counted("pairs", pair_table.columns_anew))
     run_again.folder = folder
     return run_again
 
