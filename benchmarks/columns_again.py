@@ -13,20 +13,21 @@ before them. `--write` puts them into FOLDER, with the versions of today.
 from __future__ import annotations
 
 import argparse
-import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from mergecast.evidence.metric import ALL, metric_specs
+from mergecast.errors import UsageError
+from mergecast.evidence import EVIDENCE
+from mergecast.evidence.metric import ALL, METRICS, metric_specs
+from mergecast.runtime.progress import Silent
 from mergecast.runtime.workers import Workers, one_thread
-from mergecast.suites.folder import read_run
+from mergecast.suites.folder import read_run, write_run
 from mergecast.suites.pair_table import columns_anew
 from mergecast.suites.plan import RunPlan
-from mergecast.suites.units import BaseUnit, Unit, compute
+from mergecast.suites.run import models_of
+from mergecast.tables.columns import Column
 from mergecast.tables.pairs import PAIR_KEYS, PairTable
 
 #: The kinds of evidence that compare a merge's answers with the fine-tuned model's.
@@ -41,9 +42,10 @@ def main() -> None:
     parser.add_argument("--tune", action="store_true", help="tune and evaluate the models only")
     parser.add_argument("--write", action="store_true", help="put the columns into the table")
     asked = parser.parse_args()
+    listed = read_run(asked.table)
+    plan = replace(listed, run=replace(listed.run, folder=asked.run))
     asked.run.mkdir(parents=True, exist_ok=True)
-    shutil.copy(asked.table / "suite.json", asked.run / "suite.json")
-    plan = read_run(asked.run)
+    write_run(plan)
     before = pd.read_parquet(asked.table / "tasks.parquet").set_index("task")["single_score"]
     moved = (tuned(plan) - before).abs().max()
     print(f"{plan.run.label}: scores of models tuned again differ by up to {moved:.4f}", flush=True)
@@ -61,18 +63,9 @@ def main() -> None:
 def tuned(plan: RunPlan) -> pd.Series:
     """Score of every model on the test samples, after tuning those that are not there yet."""
     with Workers(WORKERS) as pool:
-        [base] = finished(pool, [BaseUnit(plan.run)])
-        models = plan.digests(finished(pool, plan.model_units(base["sha256"])))
-        singles = finished(pool, plan.single_units(base["sha256"], models))
+        _, _, singles = models_of(plan, pool, Silent())
     scores = [one["single"]["values"]["score"] for one in singles]
     return pd.Series(scores, index=pd.Index(plan.tasks))
-
-
-def finished(pool: Workers, units: Sequence[Unit]) -> list[dict[str, Any]]:
-    """What units left in the store, after computing those that left nothing."""
-    stored = [unit.run.store.get(unit.spec) for unit in units]
-    pool.map(compute, [unit for unit, one in zip(units, stored, strict=True) if one is None])
-    return [one for unit in units if (one := unit.run.store.get(unit.spec)) is not None]
 
 
 def differences(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
@@ -86,7 +79,7 @@ def differences(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     old = before[PAIR_KEYS].merge(before, on=PAIR_KEYS, validate="1:1")
     new = before[PAIR_KEYS].merge(after, on=PAIR_KEYS, validate="1:1")
     for name in columns:
-        metric = name.partition("@")[0].partition(":")[0]
+        metric = Column.parse(name).name
         moved.setdefault(metric, []).append((new[name] - old[name]).abs())
         gone[metric] = gone.get(metric, 0) + int((new[name].isna() != old[name].isna()).sum())
     every = {metric: pd.concat(values) for metric, values in moved.items()}
@@ -98,10 +91,22 @@ def differences(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
 
 
 def written(table: PairTable, new: PairTable) -> PairTable:
-    """The table with the new columns in their places, and why values of these are missing."""
-    frame = table.frame[PAIR_KEYS].merge(new.frame, on=PAIR_KEYS, validate="1:1")
-    columns = {name: frame[name] if name in frame else table.frame[name] for name in table.frame}
+    """The table with the new columns in their places, and why values of these are missing.
+
+    Raises UsageError where the two have other columns of these kinds of evidence, or where
+    columns that are kept were made by another version than today's.
+    """
     fresh = set(new.metrics)
+    kinds = {name: METRICS.get(Column.parse(name).name).evidence for name in table.metrics}
+    remade = {name for name, kind in kinds.items() if kind in KINDS}
+    if remade != fresh:
+        raise UsageError("columns", f"differ: {sorted(remade ^ fresh)[:5]}", "run the suite again")
+    kept = {EVIDENCE.get(kind).collector.STAGE for kind in {*kinds.values()} - {*KINDS}}
+    used = {name for stage in kept for name in stage.versions()}
+    if old := sorted({*table.stale(new.versions)} & used):
+        raise UsageError("kept columns", f"are of other versions of {old}", "run the suite again")
+    frame = table.frame[PAIR_KEYS].merge(new.frame, on=PAIR_KEYS, validate="1:1")
+    columns = {name: frame[name] if name in fresh else table.frame[name] for name in table.frame}
     missing = [one for one in table.missing if one.key not in fresh]
     return replace(
         table,

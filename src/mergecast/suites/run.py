@@ -113,10 +113,7 @@ def run_suite(
         write_run(plan)
         run.store.clean()
         finish = partial(_finish, pool=pool, progress=progress)
-        [made] = finish("pre-train", [BaseUnit(run)])
-        base = made["sha256"]
-        models = plan.digests(finish("fine-tune", plan.model_units(base)))
-        singles = finish("evaluate", plan.single_units(base, models))
+        base, models, singles = models_of(plan, pool, progress)
         merges = plan.outcome_units(plan.pairs, base, models)
         records = finish("merge and evaluate", merges)
         larger = plan.outcome_units(plan.sets, base, models)
@@ -125,6 +122,20 @@ def run_suite(
         _write_tables(plan, singles, [*merges, *larger], records)
         pair_table(plan, base, models, workers, progress).write(run.folder / "pairs.parquet")
     return run.folder
+
+
+def models_of(
+    plan: RunPlan, pool: Workers, progress: Progress
+) -> tuple[str, dict[str, str], list[dict[str, Any]]]:
+    """The base's digest, every model's, and their evaluations, made where they are not there yet.
+
+    Raises ResourceError where a finished unit cannot be read back.
+    """
+    finish = partial(_finish, pool=pool, progress=progress)
+    [made] = finish("pre-train", [BaseUnit(plan.run)])
+    base = made["sha256"]
+    models = plan.digests(finish("fine-tune", plan.model_units(base)))
+    return base, models, finish("evaluate", plan.single_units(base, models))
 
 
 def _run_of(
