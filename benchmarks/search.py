@@ -1,15 +1,19 @@
 """How near `search` comes to trying every merge, and at what cost, beside other ways of searching.
 
+python benchmarks/search.py --table FOLDER [--searches N] [--json FILE]
 python benchmarks/search.py --run DIR --outcomes TABLE … [--searches N] [--json FILE]
 
-DIR is a finished run; the tables, of `mergecast measure` with all its sets of some sizes, have the
-scores of every sample beside them. A search, of merges of one size of some of the models, looks at
-one half of a task's samples, chosen anew, and is judged on the other: what its choice keeps there,
-less what the merge keeps that is best on all of the first half (the exhaustive search). Forecasts
-are by a forecaster fitted on the other suites. Beside it: taking the best forecast unseen, random
-search, Optuna's TPE and CMA-ES, each of whose proposals is measured on the whole half. A choice is
-verified on one half of the samples that it is judged on; how often the interval holds is told by
-the other half. Needs the packages optuna and, for CMA-ES, cma.
+FOLDER is a measured table that has the scores of every sample, as some of those that come with the
+package do: its pairs are searched, and no model is read. Or DIR is a finished run, and the tables,
+of `mergecast measure` with all its sets of some sizes, have the scores beside them.
+
+A search, of merges of one size of some of the models, looks at one half of a task's samples, chosen
+anew, and is judged on the other: what its choice keeps there, less what the merge keeps that is
+best on all of the first half (the exhaustive search). Forecasts are by a forecaster fitted on the
+other suites. Beside it: taking the best forecast unseen, random search, Optuna's TPE and CMA-ES,
+each of whose proposals is measured on the whole half. A choice is verified on one half of the
+samples that it is judged on; how often the interval holds is told by the other half. Needs the
+packages optuna and, for CMA-ES, cma.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ import pandas as pd
 
 import mergecast as mc
 from mergecast.api.gathered import gathered_forecast
-from mergecast.api.search_pool import search_pool
+from mergecast.api.search_pool import priced_pairs, search_pool
 from mergecast.forecast.shipped import measured_folders
 from mergecast.search.candidates import Candidate, Pool
 from mergecast.search.judge import Seen, expected_variance, levels
@@ -105,8 +109,9 @@ class TableJudge:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--outcomes", nargs="+", type=Path, required=True)
+    parser.add_argument("--table", type=Path)
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--outcomes", nargs="+", type=Path)
     parser.add_argument("--searches", type=int, default=20)
     parser.add_argument("--others", type=int, default=5, help="searches of the other ways")
     parser.add_argument("--tasks", type=int, default=8, help="models of each search, drawn anew")
@@ -114,11 +119,17 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--cache", type=Path)
     arguments = parser.parse_args()
-    measured = Measured(arguments.outcomes)
-    sizes = sorted({len(members) for members, _ in measured.scores})
+    if (arguments.table is None) == (arguments.run is None or arguments.outcomes is None):
+        parser.error("give a table alone, or a run and its outcomes")
     objective = Objective(arguments.objective)
-    pool = pool_of(arguments.run, measured, sizes, objective, arguments.cache)
-    print(f"{arguments.run.name}: {len(pool.priced):,} merges of {len(pool.labels)} models")
+    if arguments.table is not None:
+        measured = Measured([arguments.table / "outcomes.parquet"])
+        pool = pairs_of(arguments.table, measured)
+    else:
+        measured = Measured(arguments.outcomes)
+        pool = pool_of(arguments.run, measured, objective, arguments.cache)
+    name = (arguments.table or arguments.run).name
+    print(f"{name}: {len(pool.priced):,} merges of {len(pool.labels)} models")
     rows = []
     for seed in range(arguments.searches):
         others = seed < arguments.others
@@ -159,13 +170,26 @@ def _curve(rows: pd.DataFrame) -> list[float]:
     return means
 
 
-def pool_of(
-    run: Path, measured: Measured, sizes: list[int], objective: Objective, cache: Path | None
-) -> Pool:
+def pairs_of(table: Path, measured: Measured) -> Pool:
+    """Every measured pair of a table with its forecast, by a forecaster of the other suites."""
+    pairs, _ = mc.load_run(table)
+    made = forecaster_of_others(suite_of(table)).forecast(pairs)
+    recipes = {recipe: mc.Recipe.of(recipe) for _, recipe in measured.scores}
+    rows = made.rows[made.rows["method"].isin(recipes)]
+    priced = priced_pairs(rows, (), recipes, made.level)
+    known = [one for one in priced if _key(one.candidate) in measured.scores]
+    return Pool(tuple(measured.labels), known)
+
+
+def forecaster_of_others(suite: str) -> mc.Forecaster:
+    """A forecaster fitted on the measured tables of other suites."""
+    return mc.fit([path for path in measured_folders() if suite_of(path) != suite])
+
+
+def pool_of(run: Path, measured: Measured, objective: Objective, cache: Path | None) -> Pool:
     """Every measured merge with its forecast, by a forecaster of the other suites."""
-    suite = read_run(run).run.suite_name
-    others = [path for path in measured_folders() if not _same(path, suite)]
-    forecaster = mc.fit(others)
+    sizes = sorted({len(members) for members, _ in measured.scores})
+    forecaster = forecaster_of_others(read_run(run).run.suite_name)
     with TemporaryDirectory() as scratch:
         gathered = gathered_forecast(
             run / BASE_FILE,
@@ -272,8 +296,10 @@ def _holds(
     return bool(abs(parts[0].value - parts[1].value) <= Z90 * noise)
 
 
-def _same(path: Path, suite: str) -> bool:
-    return json.loads((path / "suite.json").read_text())["suite"].partition("/")[0] == suite
+def suite_of(table: Path) -> str:
+    """The suite of a measured table, whatever the models."""
+    name: str = json.loads((table / "suite.json").read_text())["suite"]
+    return name.partition("/")[0]
 
 
 def _key(candidate: Candidate) -> Key:

@@ -15,7 +15,7 @@ from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.intervals import conformal_half_width
 from mergecast.forecast.rows import kin_weights
 from mergecast.forecast.unseen_suites import CONSTANT, FORECASTER, score_suites
-from mergecast.forecast.validation.ceiling import ceilings, split_half_ceilings
+from mergecast.forecast.validation.ceiling import ceilings, split_half_ceilings, tried_errors
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.paired import retention_stderr
 from mergecast.tables.pairs import PairTable
@@ -127,7 +127,9 @@ def test_the_command_scores_what_is_shipped_and_what_is_given(shipped, tmp_path,
     assert run(arguments) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert {row["suite"] for row in rows} == {"a", "c", "b/small"}
-    assert {"pooled_r", "r_ceiling", "per_fold_r", "mae", "mae_constant"} <= rows[0].keys()
+    assert {"pooled_r", "r_ceiling", "per_fold_r", "mae", "mae_constant", "mae_tried"} <= rows[
+        0
+    ].keys()
     assert len(pd.read_csv(out)) == len(rows)
 
 
@@ -222,6 +224,28 @@ def test_halves_of_the_samples_tell_the_ceiling_that_standard_errors_tell():
     )
     assert split_half_ceilings(alike)["ties"] < 0.5
     assert split_half_ceilings(frame.assign(scores=[[]] * len(frame))).empty
+
+
+def test_merges_that_are_tried_on_other_samples_err_as_standard_errors_say():
+    rng, tried, n = np.random.default_rng(1), 100, 400
+    rows, apart = [], []
+    for pair in range(400):
+        differences = []
+        for task, kept in zip("AB", rng.uniform(0.6, 0.95, 2), strict=True):
+            single = rng.random(tried + n) < 0.9
+            merged = single & (rng.random(tried + n) < kept)
+            few, many = (
+                merged[x].sum() / single[x].sum() for x in (slice(tried), slice(tried, n + tried))
+            )
+            differences.append(few - many)
+            error = retention_stderr(merged[tried:], single[tried:])
+            rows.append((f"A{pair}+B{pair}", f"{task}{pair}", many, error))
+        apart.append(abs(np.mean(differences)))
+    columns = ["members", "task", "score", "retention_stderr"]
+    told = {"suite": "s", "method": "ties", "single_score": 1.0, "n_eval": n}
+    outcomes = OutcomeTable(pd.DataFrame(rows, columns=columns).assign(**told))
+    assert tried_errors(outcomes, tried)["ties"] == pytest.approx(np.mean(apart), rel=0.1)
+    assert tried_errors(OutcomeTable(outcomes.frame.drop(columns="n_eval"))).empty
 
 
 def test_where_nothing_carries_over_there_is_no_number(tables):

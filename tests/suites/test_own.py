@@ -132,6 +132,8 @@ def test_sets_members_and_pairs_are_merged_as_asked(tmp_path):
     assert [*dict.fromkeys(both["members"])] == ["a+b", "a+c", "b+c", "a+b+c"]
     one = measured(tmp_path, members=["a+b"], tasks=tiny_tasks("ab")).outcomes.frame
     assert len(one) == 4
+    sizes = measured(tmp_path, sets=[3, 2], methods="ties").outcomes.frame
+    assert [*dict.fromkeys(sizes["members"])] == ["a+b+c", "a+b", "a+c", "b+c"]
 
 
 RECIPES = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import comb
 from pathlib import Path
@@ -30,7 +30,7 @@ def measure(
     *,
     tasks: Tasks = None,
     pairs: bool = False,
-    sets: int | None = None,
+    sets: int | Iterable[int] | None = None,
     members: Names = (),
     methods: Names | None = None,
     recipes: Recipes | None = None,
@@ -62,8 +62,8 @@ def measure(
         A file of tasks, each with `test`, a suite's run folder, or label to `Task`.
     pairs : bool
         Merge all pairs, beside `sets` and `members`; all pairs where none of the three is given.
-    sets : int, optional
-        Merge all sets of so many models.
+    sets : int or iterable of int, optional
+        Merge all sets of so many models, of each size.
     members : str or sequence of str
         Merge these sets, labels joined by ``+``.
     methods : str or sequence of str, optional
@@ -134,8 +134,9 @@ def measure(
         progress=progress,
     )
     with asked.session as whole:
+        sizes = [sets] if isinstance(sets, int) else [*(sets or ())]
         merges = asked_merges(
-            whole.family.names, chosen, pairs=pairs, sets=sets, members=listed(members)
+            whole.family.names, chosen, pairs=pairs, sets=sizes, members=listed(members)
         )
         used = {label for _, labels in merges for label in labels}
         session = whole.narrowed([label for label in whole.family.names if label in used])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from math import comb
@@ -124,7 +124,7 @@ def _of_size(
     able = [x for x, most in limits.items() if most is None or size <= most]
     said = [f"{x}: it merges {limits[x]} models at most" for x in methods if x not in able]
     if size == 2:
-        return _pairs(rows[rows["method"].isin(able)], needed, seeded, made.level), said
+        return priced_pairs(rows[rows["method"].isin(able)], needed, seeded, made.level), said
     _check_count(names, needed, size)
     sets = _sets(names, needed, size)
     answered = "superposition" in gathered.gathering.evidence.kinds
@@ -154,15 +154,29 @@ def _of_size(
     return priced, said
 
 
-def _pairs(
-    rows: pd.DataFrame, needed: list[str], recipes: dict[str, Recipe], level: float
+def priced_pairs(
+    rows: pd.DataFrame, needed: Iterable[str], recipes: Mapping[str, Recipe], level: float
 ) -> list[Priced]:
+    """Every pair of a forecast's rows by every method, with what is believed of it.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As of `Forecast.rows`.
+    needed : iterable of str
+        Models that every pair has.
+    recipes : mapping of str to Recipe
+        How pairs are merged, by the rows' `method`.
+    level : float
+        Of the rows' intervals, as `Forecast.level`.
+    """
+    needed = {*needed}
     rows = rows.assign(error=own_errors(rows, level))
     means = rows.groupby("method")["retention"].mean().to_dict()
     found = []
     for key, both in rows.groupby(["left", "right", "method"], sort=True):
         left, right, method = map(str, key)
-        if not {*needed} <= {left, right}:
+        if not needed <= {left, right}:
             continue
         ordered = both.set_index("member").loc[[left, right]]
         kept, sd = (ordered[key].to_numpy(dtype="float64") for key in ("retention", "error"))

@@ -167,6 +167,7 @@ def command(
     if base is None or not models:
         raise UsageError("models", "not given", "name the base, then the models")
     _check_pairs(pair or (), models)
+    size = _one_size(sets)
     with progress_bars() as bars:
         forecast = mc.forecast(
             base,
@@ -178,7 +179,7 @@ def command(
             methods=method,
             suite=suite,
             measured=measured,
-            sets=sets,
+            sets=size,
             strengths=strengths,
             calibration=calibration,
             seed=seed,
@@ -209,6 +210,14 @@ def command(
     if plot is not None:
         forecast.plot(plot)
     finish(bool(forecast.refused))
+
+
+def _one_size(sizes: Sequence[int] | None) -> int | None:
+    """The size of the sets to be ranked; raises UsageError for several."""
+    if sizes and len(sizes) > 1:
+        given = " and ".join(map(str, sizes))
+        raise UsageError("--sets", f"is {given}", "rank sets of one size at a time")
+    return sizes[0] if sizes else None
 
 
 def _check_pairs(pairs: Sequence[str], models: Sequence[Path]) -> None:

@@ -128,9 +128,11 @@ SeedsOption = Annotated[
     typer.Option("--seeds", min=1, help="Seeds, for the spread of predictors that draw numbers."),
 ]
 SetsOption = Annotated[
-    int | None,
+    list[int] | None,
     typer.Option(
-        "--sets", metavar="K", help="All sets of K of the models: forecast ranks, measure merges."
+        "--sets",
+        metavar="K",
+        help="All sets of K of the models: measure merges (repeat for others), forecast ranks.",
     ),
 ]
 OverwriteOption = Annotated[

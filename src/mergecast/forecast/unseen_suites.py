@@ -13,7 +13,7 @@ from mergecast.errors import UsageError
 from mergecast.forecast.estimators.retention_linear import LABELLED, UNLABELLED
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.rows import ROW_KEYS, kin, member_rows
-from mergecast.forecast.validation.ceiling import ceilings
+from mergecast.forecast.validation.ceiling import ceilings, tried_errors
 from mergecast.forecast.validation.decisions import method_regret
 from mergecast.forecast.validation.over_tasks import (
     error_over_tasks,
@@ -52,6 +52,7 @@ COLUMNS = [
     "mae",
     "bias",
     "mae_constant",
+    "mae_tried",
     "coverage90",
     "width90",
     "answered",
@@ -94,10 +95,11 @@ class SuiteScores:
         One row a suite, tier, protocol, method and predictor: `pooled_r` over all pairs and
         `per_fold_r` (of ``suite``, the same); `r_ceiling`, the most that the outcomes' noise
         allows; `mae` of a pair, `bias`, the mean of forecast less measured, and `mae_constant`, the
-        error of the suite's own mean, which nobody knows before; `coverage90` and `width90`, the
-        share of members in their 90 % interval and its mean width, NaN for predictors without
-        intervals; `answered`, the share of pairs that got a number, on which all but it and
-        `mae_constant` are measured.
+        error of the suite's own mean, which nobody knows before; `mae_tried`, what making every
+        merge and trying it on 100 labelled samples of each task would be off by; `coverage90` and
+        `width90`, the share of members in their 90 % interval and its mean width, NaN for
+        predictors without intervals; `answered`, the share of pairs that got a number, on which all
+        but it, `mae_constant` and `mae_tried` are measured.
     choices : DataFrame
         One row a suite and tier: what choosing every pair's method by the forecasts loses against
         the best choice in hindsight (`regret`, of `n_pairs` pairs and `n_methods` methods), and
@@ -221,7 +223,7 @@ def _scored(
 ) -> Iterator[dict[str, Any]]:
     """The rows of one suite: by the forecaster's `told`, and by what there is without one."""
     measured = told[[*ROW_KEYS, "method", "measured"]]
-    most = ceilings(truth)
+    most, tried = ceilings(truth), tried_errors(truth)
     means = known.pairs().groupby("method")["retention"].mean()
     for method, table in told.groupby("method", sort=True):
         name = str(method)
@@ -236,7 +238,8 @@ def _scored(
             one = members[ROW_KEYS].assign(predicted=values)
             tables[label] = one.merge(measured[measured["method"] == method], on=ROW_KEYS)
         for label, one in tables.items():
-            yield {"method": name, "predictor": label, "r_ceiling": most.get(name), **_numbers(one)}
+            noise = {"r_ceiling": most.get(name), "mae_tried": tried.get(name)}
+            yield {"method": name, "predictor": label, **noise, **_numbers(one)}
 
 
 def _numbers(table: pd.DataFrame) -> dict[str, Any]:

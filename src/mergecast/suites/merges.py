@@ -150,7 +150,7 @@ def asked_merges(
     recipes: Sequence[Recipe],
     *,
     pairs: bool,
-    sets: int | None,
+    sets: Iterable[int] = (),
     members: Sequence[str],
 ) -> list[Merge]:
     """The merges that are asked for, by every recipe, each once, in the order of the recipes.
@@ -165,8 +165,8 @@ def asked_merges(
         How they are merged.
     pairs : bool
         All pairs; they are taken too where nothing else is asked for.
-    sets : int or None
-        All sets of so many models.
+    sets : iterable of int
+        All sets of so many models, of each size.
     members : sequence of str
         Sets by their members' labels, joined by ``+``.
 
@@ -176,9 +176,9 @@ def asked_merges(
         An unknown label, a set of fewer than two models or of more than there are, or of more than
         a method merges; sets, where every recipe names its models.
     """
-    names = sorted(tasks)
-    found = _asked_sets(names, pairs=pairs, sets=sets, members=members)
-    if (pairs or sets or members) and all(recipe.models for recipe in recipes):
+    names, sizes = sorted(tasks), [*sets]
+    found = _asked_sets(names, pairs=pairs, sizes=sizes, members=members)
+    if (pairs or sizes or members) and all(recipe.models for recipe in recipes):
         raise UsageError(
             "sets of models",
             "asked for, but every recipe names the models that it merges",
@@ -199,16 +199,16 @@ def check_members(recipe: Recipe, labels: Sequence[str], names: Sequence[str]) -
 
 
 def _asked_sets(
-    names: Sequence[str], *, pairs: bool, sets: int | None, members: Sequence[str]
+    names: Sequence[str], *, pairs: bool, sizes: Sequence[int], members: Sequence[str]
 ) -> list[tuple[str, ...]]:
     """Sets of sorted names, see `asked_merges`."""
     found: dict[tuple[str, ...], None] = {}
-    if pairs or not (sets or members):
+    if pairs or not (sizes or members):
         found |= dict.fromkeys(combinations(names, 2))
-    if sets is not None:
-        if not 2 <= sets <= len(names):
-            raise UsageError("sets", f"of {sets} of {len(names)} models", f"give 2 to {len(names)}")
-        found |= dict.fromkeys(combinations(names, sets))
+    for size in sizes:
+        if not 2 <= size <= len(names):
+            raise UsageError("sets", f"of {size} of {len(names)} models", f"give 2 to {len(names)}")
+        found |= dict.fromkeys(combinations(names, size))
     for joined in members:
         given = split_members(joined)
         for label in given:

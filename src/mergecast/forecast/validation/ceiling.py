@@ -1,4 +1,4 @@
-"""The highest correlation that a forecast can have with outcomes that are noisy themselves."""
+"""What the noise of outcomes allows: forecasts, and merges that are tried on few samples."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.sets import sizes_of
 from mergecast.typing import Floats
 
+#: Labelled samples of a task that merges are tried on, as many as forecasts are given.
+TRIED = 100
 _PAIR = ["recipe", "suite", "members", "seed"]
 
 
@@ -40,14 +42,47 @@ def ceilings(outcomes: OutcomeTable) -> pd.Series:
     >>> ceilings(OutcomeTable(frame)).round(4).to_dict()
     {'ties': 0.9975}
     """
-    frame = outcomes.frame
-    if "retention_stderr" not in frame:
-        return pd.Series(dtype="float64")
-    two = (outcomes.sizes == 2) & ~outcomes.of_own_models
-    members = frame[two].assign(variance=lambda x: x["retention_stderr"] ** 2)
-    pairs = members.groupby(_PAIR, dropna=False)[["retention", "variance"]].mean()
-    pairs["variance"] /= 2
-    return _by_recipe(pairs)
+    return _by_recipe(_pairs(outcomes)[["retention", "variance"]])
+
+
+def tried_errors(outcomes: OutcomeTable, samples: int = TRIED) -> pd.Series:
+    """What a pair's retention is off by where each merge is made and tried on a few samples.
+
+    The mean absolute error against what was measured, which has noise of its own: of a normal
+    variable whose variance is that of sampling on all test samples, and that on so many others.
+
+    Parameters
+    ----------
+    outcomes : OutcomeTable
+        With `retention_stderr` and `n_eval`.
+    samples : int
+        Labelled samples of each task.
+
+    Returns
+    -------
+    Series
+        By recipe; recipes without standard errors, or numbers of samples, are not there.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"members": "A+B", "task": ["A", "B"], "score": 0.9, "suite": "s",
+    ...     "method": "ties", "single_score": 1.0, "retention_stderr": 0.02, "n_eval": 400})
+    >>> tried_errors(OutcomeTable(frame)).round(4).to_dict()
+    {'ties': 0.0252}
+    """
+    pairs = _pairs(outcomes)
+    variance = pairs["variance"] * (1 + pairs["n_eval"] / samples)
+    errors: pd.Series = np.sqrt(2 / np.pi * variance.dropna())
+    return errors.groupby(level="recipe").mean()
+
+
+def _pairs(outcomes: OutcomeTable) -> pd.DataFrame:
+    """Pairs with their mean `retention`, its sampling `variance`, and the mean `n_eval`."""
+    two = outcomes.frame[(outcomes.sizes == 2) & ~outcomes.of_own_models]
+    errors = two.get("retention_stderr", pd.Series(np.nan, two.index))
+    members = two.assign(variance=errors**2).groupby(_PAIR, dropna=False)
+    pairs = members[["retention", "variance", "n_eval"]].mean()
+    return pairs.assign(variance=pairs["variance"] / 2)
 
 
 def split_half_ceilings(samples: pd.DataFrame, splits: int = 50, seed: int = 0) -> pd.Series:
