@@ -25,6 +25,7 @@ def test_beliefs_are_what_conditioning_a_joint_normal_gives():
     known = np.array([0, 1, 7, 30])
     values, noise = rows.mean[known] + [0.02, -0.03, 0.01, 0.04], np.full(4, 0.01**2)
     beliefs = Beliefs.given(rows, known, values, noise)
+    whole *= beliefs.scale
     gain = whole[:, known] @ np.linalg.inv(whole[np.ix_(known, known)] + np.diag(noise))
     np.testing.assert_allclose(beliefs.mean, rows.mean + gain @ (values - rows.mean[known]))
     left = whole - gain @ whole[known]
@@ -47,6 +48,24 @@ def test_forecasts_that_are_off_by_more_than_they_say_are_trusted_less():
     near, far = (rows.mean[known] + s * draw.standard_normal(20) for s in (0.005, 0.2))
     small, large = (Beliefs.given(rows, known, v, np.full(20, 1e-4)) for v in (near, far))
     assert large.variance[30:].min() > 2 * small.variance[30:].max()
+
+
+@pytest.mark.parametrize("true", [0.1, 1.0, 6.0])
+def test_how_far_forecasts_are_off_is_learned_from_what_was_measured(true):
+    rows = Rows.of(LABELS, priced())
+    errors, known = covariance(rows, rows), np.arange(0, 60)
+    draw = np.random.default_rng(5)
+    noise = np.full(60, 0.01**2)
+    found = []
+    for _ in range(40):
+        off = draw.multivariate_normal(np.zeros(len(errors)), true * errors)[known]
+        values = rows.mean[known] + off + 0.01 * draw.standard_normal(60)
+        found.append(Beliefs.given(rows, known, values, noise).scale)
+    # The forecasts' own word, 1, counts as ten of seventy rows.
+    assert np.median(found) == pytest.approx((10 + 60 * true) / 70, rel=0.35)
+    exact = Beliefs.given(rows, known, rows.mean[known], np.zeros(60))
+    assert exact.scale == pytest.approx(10 / 70, rel=0.1)
+    assert np.isfinite(exact.variance).all()
 
 
 def test_strengths_far_apart_tell_less_of_each_other():

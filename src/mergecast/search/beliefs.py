@@ -29,6 +29,8 @@ Places = npt.NDArray[np.intp]
 FAMILY, METHOD, MEMBER, BOTH, PARTNER, BESIDE, REST = 0.05, 0.1, 0.3, 0.2, 0.05, 0.15, 0.15
 #: Rows that the forecasts' own statement of their error counts as, against what was measured.
 _TRUSTED = 10
+#: What their variances may be multiplied by, then, and the least variance of sampling noise.
+_SCALES, _EXACT = np.geomspace(0.05, 20, 61), 1e-10
 #: Strengths, or weights, by a factor of e^this apart share three fifths of `REST`.
 _LENGTH = 0.7
 
@@ -133,14 +135,17 @@ class Beliefs:
         Those that were measured.
     mean, variance : (r,) array
         Of what each row keeps of infinitely many samples.
+    scale : float
+        What the variances that forecasts tell of their errors are multiplied by, as likeliest after
+        what was measured.
     """
 
     rows: Rows
     known: Places
     mean: Floats
     variance: Floats
+    scale: float
     _solved: Floats
-    _scale: float
 
     @classmethod
     def given(cls, rows: Rows, known: Places, values: Floats, noise: Floats) -> Beliefs:
@@ -157,25 +162,42 @@ class Beliefs:
         """
         prior = rows.sd**2
         if not len(known):
-            return cls(rows, known, rows.mean, prior, np.empty((0, len(rows.mean))), 1.0)
+            return cls(rows, known, rows.mean, prior, 1.0, np.empty((0, len(rows.mean))))
         seen, residuals = rows.take(known), values - rows.mean[known]
-        inside, scale = covariance(seen, seen), 1.0
-        factor = cho_factor(inside + np.diag(noise), lower=True)
-        # Forecasts that are off by more than they say are trusted less.
-        odd = float(residuals @ cho_solve(factor, residuals))
-        scale = max((_TRUSTED + odd) / (_TRUSTED + len(known)), 1.0)
-        if scale > 1:
-            factor = cho_factor(scale * inside + np.diag(noise), lower=True)
+        inside = covariance(seen, seen)
+        scale = _likeliest_scale(inside, residuals, noise)
+        factor = cho_factor(scale * inside + np.diag(noise), lower=True)
         across = scale * covariance(seen, rows)
         solved = solve_triangular(factor[0], across, lower=True)
         mean = rows.mean + cho_solve(factor, residuals) @ across
         variance = np.maximum(scale * prior - np.einsum("ij,ij->j", solved, solved), 1e-12)
-        return cls(
-            rows, known, np.asarray(mean), variance, np.asarray(solved, dtype=np.float64), scale
-        )
+        whole = np.asarray(solved, dtype=np.float64)
+        return cls(rows, known, np.asarray(mean), variance, scale, whole)
 
     def joint(self, rows: Places) -> Floats:
         """Covariance of some rows."""
         some = self.rows.take(rows)
         solved = self._solved[:, rows]
-        return np.asarray(self._scale * covariance(some, some) - solved.T @ solved)
+        return np.asarray(self.scale * covariance(some, some) - solved.T @ solved)
+
+
+def _likeliest_scale(errors: Floats, residuals: Floats, noise: Floats) -> float:
+    """By what forecasts' variances are best multiplied, given how far some of them were off.
+
+    The mode of its posterior, of those in `_SCALES`: that of an inverse gamma prior about 1, which
+    weighs as much as `_TRUSTED` rows, and of Gaussian residuals with noise.
+
+    Parameters
+    ----------
+    errors : (n, n) array
+        Covariance of the forecasts' errors, as they say.
+    residuals, noise : (n,) array
+        Measured less forecast, and the variance of what was measured.
+    """
+    roots = np.sqrt(np.maximum(noise, _EXACT))
+    values, vectors = np.linalg.eigh(errors / (roots[:, None] * roots))
+    told = (vectors.T @ (residuals / roots)) ** 2
+    spread = 1 + _SCALES[:, None] * np.maximum(values, 0.0)
+    doubt = (np.log(spread) + told / spread).sum(axis=1)
+    doubt += _TRUSTED * (np.log(_SCALES) + 1 / _SCALES)
+    return float(_SCALES[int(doubt.argmin())])
