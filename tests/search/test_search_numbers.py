@@ -61,10 +61,10 @@ def test_how_far_forecasts_are_off_is_learned_from_what_was_measured(true):
         off = draw.multivariate_normal(np.zeros(len(errors)), true * errors)[known]
         values = rows.mean[known] + off + 0.01 * draw.standard_normal(60)
         found.append(Beliefs.given(rows, known, values, noise).scale)
-    # The forecasts' own word, 1, counts as ten of seventy rows.
-    assert np.median(found) == pytest.approx((10 + 60 * true) / 70, rel=0.35)
+    # The forecasts' own word, 1, counts as five rows beside sixty.
+    assert np.median(found) == pytest.approx((5 + 60 * true) / 63, rel=0.4)
     exact = Beliefs.given(rows, known, rows.mean[known], np.zeros(60))
-    assert exact.scale == pytest.approx(10 / 70, rel=0.1)
+    assert exact.scale == pytest.approx(5 / 63, rel=0.1)
     assert np.isfinite(exact.variance).all()
 
 

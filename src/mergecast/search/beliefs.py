@@ -27,8 +27,9 @@ Places = npt.NDArray[np.intp]
 #: Shares of an error's variance, by effect: rounded means over the four measured suites of what is
 #: likeliest for the residuals of superposed forecasts.
 FAMILY, METHOD, MEMBER, BOTH, PARTNER, BESIDE, REST = 0.05, 0.1, 0.3, 0.2, 0.05, 0.15, 0.15
-#: Rows that the forecasts' own statement of their error counts as, against what was measured.
-_TRUSTED = 10
+#: Rows that the forecasts' own statement of their error counts as, against what was measured: few,
+#: since intervals are as wide as the kind of models that errs most.
+_TRUSTED = 5
 #: What their variances may be multiplied by, then, and the least variance of sampling noise.
 _SCALES, _EXACT = np.geomspace(0.05, 20, 61), 1e-10
 #: Strengths, or weights, by a factor of e^this apart share three fifths of `REST`.
@@ -136,8 +137,8 @@ class Beliefs:
     mean, variance : (r,) array
         Of what each row keeps of infinitely many samples.
     scale : float
-        What the variances that forecasts tell of their errors are multiplied by, as likeliest after
-        what was measured.
+        What the variances that forecasts tell of their errors are multiplied by, after what was
+        measured.
     """
 
     rows: Rows
@@ -165,7 +166,7 @@ class Beliefs:
             return cls(rows, known, rows.mean, prior, 1.0, np.empty((0, len(rows.mean))))
         seen, residuals = rows.take(known), values - rows.mean[known]
         inside = covariance(seen, seen)
-        scale = _likeliest_scale(inside, residuals, noise)
+        scale = _scale_of(inside, residuals, noise)
         factor = cho_factor(scale * inside + np.diag(noise), lower=True)
         across = scale * covariance(seen, rows)
         solved = solve_triangular(factor[0], across, lower=True)
@@ -181,11 +182,12 @@ class Beliefs:
         return np.asarray(self.scale * covariance(some, some) - solved.T @ solved)
 
 
-def _likeliest_scale(errors: Floats, residuals: Floats, noise: Floats) -> float:
+def _scale_of(errors: Floats, residuals: Floats, noise: Floats) -> float:
     """By what forecasts' variances are best multiplied, given how far some of them were off.
 
-    The mode of its posterior, of those in `_SCALES`: that of an inverse gamma prior about 1, which
-    weighs as much as `_TRUSTED` rows, and of Gaussian residuals with noise.
+    The mean of its posterior over `_SCALES`: of an inverse gamma prior about 1, which weighs as
+    much as `_TRUSTED` rows, and of Gaussian residuals with noise. The mean, not the mode: a few
+    rows that happen to lie near their forecasts do not make the others certain.
 
     Parameters
     ----------
@@ -200,4 +202,5 @@ def _likeliest_scale(errors: Floats, residuals: Floats, noise: Floats) -> float:
     spread = 1 + _SCALES[:, None] * np.maximum(values, 0.0)
     doubt = (np.log(spread) + told / spread).sum(axis=1)
     doubt += _TRUSTED * (np.log(_SCALES) + 1 / _SCALES)
-    return float(_SCALES[int(doubt.argmin())])
+    weights = np.exp((doubt.min() - doubt) / 2)
+    return float(weights @ _SCALES / weights.sum())
