@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from search_case import LABELS, Truth, priced
@@ -45,6 +47,17 @@ def test_a_budget_of_measurements_is_kept_to(at_once):
     search.run()
     assert len(truth.asked) == len(search.steps) == 7
     assert search.ended == "the budget of measurements is spent"
+
+
+def test_the_first_measurement_is_of_the_best_forecast_however_uncertain_others_are():
+    merges = [
+        replace(one, sd=np.full(len(one.kept), 0.02 if one.kept.mean() > 0.9 else 0.4))
+        for one in priced()
+    ]
+    search = Search(Pool(LABELS, merges), Objective(), Truth(merges), Limits(looks=1))
+    search.run()
+    best = max(merges, key=lambda one: one.kept.mean())
+    assert merges[search.best].candidate.key == best.candidate.key
 
 
 def test_a_deadline_that_is_over_allows_one_round():
