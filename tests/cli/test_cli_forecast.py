@@ -295,10 +295,3 @@ def test_a_size_that_is_no_number_of_models_is_one_clear_line(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert f"size of sets: is {size}, of 3 models; give 2 to 3" in printed.err
-
-
-def test_sets_are_ranked_of_one_size_at_a_time(family_paths, forecaster_file, capsys):
-    base, models = family_paths
-    options = ("--forecaster", forecaster_file, "--sets", 2, "--sets", 3)
-    assert call(base, *models, *options) == 2
-    assert "--sets: is 2 and 3; rank sets of one size at a time" in capsys.readouterr().err

@@ -136,3 +136,8 @@ def test_an_interrupt_before_the_program_runs_is_no_traceback(monkeypatch, capsy
     with pytest.raises(SystemExit, match="130"):
         entry.main()
     assert capsys.readouterr().err == "mergecast: error: interrupted\n"
+
+
+def test_sets_are_ranked_of_one_size_at_a_time(paths, capsys):
+    assert run(["forecast", *paths, "--sets", "2", "--sets", "3"]) == 2
+    assert "--sets: is 2 and 3; rank sets of one size at a time" in capsys.readouterr().err

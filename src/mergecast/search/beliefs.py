@@ -28,7 +28,8 @@ Places = npt.NDArray[np.intp]
 #: likeliest for the residuals of superposed forecasts.
 FAMILY, METHOD, MEMBER, BOTH, PARTNER, BESIDE, REST = 0.05, 0.1, 0.3, 0.2, 0.05, 0.15, 0.15
 #: Rows that the forecasts' own statement of their error counts as, against what was measured: few,
-#: since intervals are as wide as the kind of models that errs most.
+#: since intervals are as wide as the kind of models that errs most. Chosen on simulated
+#: searches and on pairs of four suites (docs/search.md).
 _TRUSTED = 5
 #: What their variances may be multiplied by, then, and the least variance of sampling noise.
 _SCALES, _EXACT = np.geomspace(0.05, 20, 61), 1e-10

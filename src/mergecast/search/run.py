@@ -194,10 +194,10 @@ class Search:
             if not asked:
                 few = float(gains.max()) < _GAIN * self.limits.epsilon
                 self._idle = self._idle + 1 if few else 0
-            # The best that is known but was never made; and first of all the best forecast, so that
-            # a search that ends early has something good.
-            made = self.seen and sure < self.limits.confidence
-            if not made and best in columns and not asked:
+            # The best forecast first, so that a search that ends early has something good; and one
+            # that is known for the best but was never made.
+            due = not self.seen or sure >= self.limits.confidence
+            if due and best in columns and not asked:
                 worth[np.flatnonzero(columns == best)[0]] = np.inf
             elif not (worth > 0).any():
                 worth = found.utilities.mean(axis=0)[columns]
