@@ -6,6 +6,7 @@ import pytest
 from search_case import find
 
 from mergecast.errors import ResourceError, UsageError
+from mergecast.runtime.lock import folder_lock
 from mergecast.testing.tiny import tiny_family
 
 
@@ -66,6 +67,12 @@ def test_a_folder_that_may_not_be_written_is_said_before_anything_is_run(
     (tmp_path / "theirs" / "thesis.txt").write_text("years of work")
     with pytest.raises(UsageError, match="was not written by mergecast"):
         find(family, out=tmp_path / "theirs")
+
+
+def test_two_searches_do_not_share_a_cache(family, tmp_path):
+    with folder_lock(tmp_path / "work"), pytest.raises(ResourceError, match="another process"):
+        find(family, cache=tmp_path / "work")
+    find(family, cache=tmp_path / "work")
 
 
 def never(*args, **given):

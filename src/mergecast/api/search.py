@@ -151,7 +151,7 @@ def search(
     UsageError
         A budget, size, objective, requirement or scorer that makes no sense; no tasks.
     ResourceError
-        The time was over before the first measurement.
+        The time was over before the first measurement, or another search works in `cache`.
     CheckpointError, FamilyError, UndefinedError
         The models cannot be used, or have no score.
 
@@ -195,6 +195,7 @@ def search(
         if spend.seconds is not None:
             count = len(listed(methods)) or len(asked.file.methods)
             refuse_too_short(opened, by_label, settings, count, spend.seconds)
+        work.hold()
         trying = monotonic()
         with Session(opened, by_label, settings) as single:
             scorers.try_out(single, progress or Silent())

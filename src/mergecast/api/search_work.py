@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Self
+
+from mergecast.runtime.lock import folder_lock
 
 
 class Work:
@@ -35,13 +38,22 @@ class Work:
             self.folder = Path(f"{Path(str(out))}.search")
         else:
             self.folder = Path(mkdtemp(prefix="mergecast-"))
+        self._held = ExitStack()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._held.close()
         if not self.lasting:
             rmtree(self.folder, ignore_errors=True)
+
+    def hold(self) -> None:
+        """Let no other search work here until the context ends.
+
+        Raises ResourceError where one does, or where the folder cannot be written.
+        """
+        self._held.enter_context(folder_lock(self.folder))
 
     def keep(self) -> str:
         """Let it stay, and say where it is and how to go on from there."""
