@@ -1,10 +1,10 @@
-"""How well merges of three to five models follow from their pairs: rules, and what size alone does.
+"""How well merges of three to six models follow from their pairs: rules, and what size alone does.
 
 python benchmarks/sets.py --run DIR … [--stand-ins] [--answers] [--method M …] [--json FILE]
 
 DIR is a finished run with sets. Pairs are measured; forecast with both tasks of each unseen (L2TO);
 or forecast with every task of the set unseen. Rules: those of `mergecast.forecast.sets`; `worst`,
-the least over partners; and with --stand-ins (minutes: models are merged with 1 to 4 scrambled
+the least over partners; and with --stand-ins (minutes: models are merged with 1 to 5 scrambled
 copies of themselves) `shifted`, the mean of pairs moved by what a member loses to more stand-ins
 than one. With --answers, sets from the members' answers instead, as `forecast --sets` has them:
 nothing is fitted, and the up to three sets of a size that are really merged are not scored. r and ρ
@@ -39,7 +39,7 @@ from mergecast.suites.units import BASE_FILE, model_file
 from mergecast.tables.runs import load_run
 from mergecast.tables.sets import join_members, split_members
 
-PREDICTOR, FORM, SIZES = "retention", "kept_labelled", (2, 3, 4, 5)
+PREDICTOR, FORM, SIZES = "retention", "kept_labelled", (2, 3, 4, 5, 6)
 Kept = dict[tuple[str, str, str], float]
 Forecasts = Callable[[str, list[str]], Kept]
 

@@ -19,10 +19,10 @@ from mergecast.tables.pairs import PairTable
 FEW = ["noisy", "parity", "upright"]
 
 
-def test_sets_are_distinct_sorted_and_of_three_sizes():
+def test_sets_are_distinct_sorted_and_of_four_sizes():
     sets = random_sets(TASKS, 20, 0)
-    assert [len(members) for members in sets] == [3] * 20 + [4] * 20 + [5] * 20
-    assert len(set(sets)) == 60
+    assert [len(members) for members in sets] == [3] * 20 + [4] * 20 + [5] * 20 + [6] * 20
+    assert len(set(sets)) == 80
     assert all(list(members) == sorted(set(members)) for members in sets)
     assert {task for members in sets for task in members} == set(TASKS)
 
@@ -37,7 +37,7 @@ def test_there_are_fewer_where_the_tasks_do_not_allow_more():
     assert random_sets(["b", "a"], 20, 0) == []
     assert random_sets(["c", "b", "a"], 20, 0) == [("a", "b", "c")]
     counts = [len(m) for m in random_sets("abcdef", 15, 0)]
-    assert [counts.count(size) for size in (3, 4, 5)] == [15, comb(6, 4), comb(6, 5)]
+    assert [counts.count(size) for size in (3, 4, 5, 6)] == [15, comb(6, 4), comb(6, 5), 1]
     assert random_sets(TASKS, 0, 0) == []
 
 

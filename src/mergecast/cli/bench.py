@@ -96,7 +96,7 @@ def run(
     n_sets: Annotated[
         int,
         typer.Option(
-            min=0, help="Random sets of each of 3, 4 and 5 models beside the pairs; 0: pairs alone."
+            min=0, help="Random sets of each of 3 to 6 models beside the pairs; 0: pairs alone."
         ),
     ] = 20,
     workers: WorkersOption = 2,
@@ -104,7 +104,7 @@ def run(
 ) -> None:
     """Run a suite; run it again in the same folder to continue after an interruption.
 
-    Every pair is merged by every method, and `--n-sets` random sets of each of 3, 4 and 5 models.
+    Every pair is merged by every method, and `--n-sets` random sets of each of 3 to 6 models.
     By default all tasks, six methods and evidence up to gradients.
 
     Examples:

@@ -23,7 +23,7 @@ Recipes: TypeAlias = Given | Sequence[Given]
 SIX = ("weight_avg", "task_arithmetic", "ties", "dare", "tsv", "isotropic")
 """The merging methods of the suites, in the order of the tables."""
 
-SIZES = (3, 4, 5)
+SIZES = (3, 4, 5, 6)
 """Numbers of members of the sets that a suite measures beside its pairs."""
 
 N_SETS = 20

@@ -59,7 +59,7 @@ def run_suite(
         Whole recipes beside the methods, as ``ties(density=0.5, scaling=1)``. One that has weights
         or values of models merges the set of these models alone.
     n_sets : int
-        Random sets of each of 3, 4 and 5 models that are merged beside all pairs, the same for
+        Random sets of each of 3 to 6 models that are merged beside all pairs, the same for
         every method that takes so many; fewer where there are fewer, 0 for pairs alone.
     tier : str, optional
         Evidence in the pair table, on up to 100 samples a task above ``weights``; ``gradients`` by
@@ -118,7 +118,7 @@ def run_suite(
         records = finish("merge and evaluate", merges)
         larger = plan.outcome_units(plan.sets, base, models)
         if larger:
-            records += finish("merge sets of 3 to 5", larger)
+            records += finish("merge sets of 3 to 6", larger)
         _write_tables(plan, singles, [*merges, *larger], records)
         pair_table(plan, base, models, workers, progress).write(run.folder / "pairs.parquet")
     return run.folder
