@@ -59,7 +59,7 @@ class UsageError(MergecastError, ValueError):
     exit_code = 2
 
     @classmethod
-    def unknown(cls, kind: str, name: str, known: Iterable[str], remedy: str = "") -> Self:
+    def unknown(cls, kind: str, name: str, known: Iterable[str]) -> Self:
         """An unknown name: what was asked for, what exists, and the nearest match."""
         names = list(known)
         cased = {one.lower(): one for one in reversed(names)}
@@ -70,7 +70,7 @@ class UsageError(MergecastError, ValueError):
         if len(shown) < len(names):
             listing += f" and {len(names) - len(shown)} more"
         unknown = UnknownNameError if cls is UsageError else cls
-        error = unknown(f"{kind} {name!r}", "unknown", remedy or f"{hint}known: {listing}")
+        error = unknown(f"{kind} {name!r}", "unknown", f"{hint}known: {listing}")
         return cast(Self, error)
 
 

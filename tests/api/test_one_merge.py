@@ -155,3 +155,30 @@ def test_more_samples_than_there_are_are_refused(tmp_path):
     given = {"recipe": "ties", "tasks": tiny_tasks(), "calibration": 10**6}
     with pytest.raises(UsageError, match="calibration: is 1000000; give a number from 1 to"):
         mc.forecast_merge(tiny_family(tmp_path), **given)
+
+
+def of_size(size):
+    """Tasks of so many samples, and no test samples."""
+
+    class Few(TinyTask):
+        def size(self, split):
+            if split == "test":
+                raise UsageError(f"task {self.name!r}, split 'test'", "none", "leave it")
+            return size
+
+    return {label: Few(label, **HEAD) for label in "abc"}
+
+
+@pytest.mark.parametrize(
+    ("size", "asked", "used"), [(120, 100, 100), (120, None, 100), (15, None, 15)]
+)
+def test_no_samples_are_held_back(size, asked, used, tmp_path):
+    found = mc.forecast_merge(
+        tiny_family(tmp_path), recipe="ties", tasks=of_size(size), calibration=asked
+    )
+    assert set(found.kept["samples"]) == {used}
+
+
+def test_no_samples_at_all_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="calibration: is 0; give 1 or more"):
+        mc.forecast_merge(tiny_family(tmp_path), recipe="ties", tasks=tiny_tasks(), calibration=0)

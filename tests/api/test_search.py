@@ -217,12 +217,42 @@ def test_a_merge_that_fails_is_named_and_left_out(family, monkeypatch):
     found = find(family, keep=("a", "b"), methods=("ties", "weight_avg"))
     assert found.chosen.recipe.method == "weight_avg"
     assert any("an answer is not finite" in one for one in found.left_out)
+    assert not found.untried["recipe"].str.startswith("ties").any()
 
 
 def test_other_methods_in_the_same_cache_are_another_study(family, tmp_path):
     find(family, methods="ties", budget=2, cache=tmp_path / "work")
     found = find(family, methods=("ties", "weight_avg"), budget=2, cache=tmp_path / "work")
     assert found.advice == "merge"
+
+
+def studies(folder):
+    """Trials by study: name of the merge, value and state."""
+    import optuna
+    from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+    storage = JournalStorage(JournalFileBackend(str(folder / "trials.log")))
+    return [
+        optuna.load_study(study_name=one.study_name, storage=storage).trials
+        for one in optuna.get_all_study_summaries(storage)
+    ]
+
+
+def test_a_scorer_is_another_study_and_more_samples_another_trial(family, tmp_path):
+    work, given = tmp_path / "work", {"methods": "weight_avg", "keep": ("a", "b")}
+    find(family, budget=2, cache=work, **given)
+    [[trial]] = studies(work)
+    find(family, budget=2, cache=work, scorer=lambda _, label: 1.0, **given)
+    assert [one.value for trials in studies(work) for one in trials] == [trial.value, 1.0]
+    more = find(family, budget=8, cache=work, **given)
+    first, last = next(trials for trials in studies(work) if trials[0].value == trial.value)
+    assert max(last.intermediate_values) == more.tried["samples"].iloc[0]
+    assert max(first.intermediate_values) < max(last.intermediate_values)
+
+
+def test_sizes_named_twice_are_one(family):
+    found = find(family, size=[2, 2], budget=4)
+    assert found.chosen == find(family, size=np.int64(2), budget=4).chosen
 
 
 def test_features_are_compared_with_the_model_s_own(family, monkeypatch):

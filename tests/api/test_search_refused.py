@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from importlib import import_module
+
 import pytest
 from search_case import find
 
 from mergecast.errors import ResourceError, UsageError
 from mergecast.runtime.lock import folder_lock
 from mergecast.testing.tiny import tiny_family
+
+search_module = import_module("mergecast.api.search")
 
 
 @pytest.fixture
@@ -73,6 +78,19 @@ def test_two_searches_do_not_share_a_cache(family, tmp_path):
     with folder_lock(tmp_path / "work"), pytest.raises(ResourceError, match="another process"):
         find(family, cache=tmp_path / "work")
     find(family, cache=tmp_path / "work")
+
+
+def test_models_of_which_too_few_can_be_used_are_named(family, monkeypatch):
+    doubtful = {"b": "hardly answers", "c": "hardly answers"}
+    made = search_module.gathered_forecast
+    monkeypatch.setattr(
+        search_module,
+        "gathered_forecast",
+        lambda *given, **more: replace(made(*given, **more), doubtful=doubtful),
+    )
+    for size in (None, "any"):
+        with pytest.raises(UsageError, match="models: 1 can be merged: b: hardly answers; c: "):
+            find(family, size=size, methods="weight_avg")
 
 
 def never(*args, **given):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from mergecast import entry
 from mergecast.cli import main as main_module
 from mergecast.cli.main import run
-from mergecast.cli.options import parse_parameters
+from mergecast.cli.options import parse_parameters, parse_weights
 from mergecast.merging import METHODS
 
 
@@ -38,6 +38,12 @@ def test_merge_s_help_lists_every_method_with_its_defaults(capsys):
         )
         assert list(given) == list(method.defaults)
     assert "sign=mass (or count)" in lines["ties"]
+
+
+@pytest.mark.parametrize(("text", "value"), [("1e-3", 0.001), ("-2.5E+1", -25.0), ("1e", "1e")])
+def test_numbers_with_exponents_are_numbers(text, value):
+    assert parse_parameters([f"scaling={text}"]) == {"scaling": value}
+    assert parse_weights(f"a={text},b=1") == {"a": value, "b": 1}
 
 
 COMMANDS = ["", "check", "metrics", "measure", "merge", "fit", "evaluate", "forecast", "report"]

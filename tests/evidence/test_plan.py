@@ -43,6 +43,12 @@ def test_passes_are_those_that_collecting_takes(tmp_path, kind, monkeypatch):
     assert rows[kind].forward_passes == calls["forward"]
 
 
+def test_metrics_that_are_named_are_planned_alone(tmp_path):
+    session = session_of(tmp_path, methods=("ties",))
+    rows = plan(session, "activations", keys=["task_vector_cosine_similarity"])
+    assert [row.kind for row in rows] == ["weights"]
+
+
 def test_every_kind_of_every_tier_has_its_cost(tmp_path):
     session = session_of(tmp_path, methods=("ties", "tsv"))
     rows = {row.kind: row for row in plan(session, "probe", "all")}

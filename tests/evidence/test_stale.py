@@ -192,3 +192,19 @@ def test_metrics_with_a_cache_around_a_changed_form(probe_family, tmp_path, monk
     assert (before[column] != 0.5).all()
     rest = [name for name in before.columns if "kept" not in name]
     assert after[rest].equals(before[rest])
+
+
+@pytest.mark.parametrize("ask", ["alone", "together"])
+def test_what_is_shared_is_part_of_what_a_merge_is_kept_under(ask, tmp_path):
+    family = tiny_family(tmp_path)
+
+    def kept(one, cache):
+        settings = ProbeSettings(40, cache=tmp_path / cache)
+        with Session(one, tiny_tasks(), settings, SETTINGS) as session:
+            if ask == "alone":
+                return merges.alone(session, "a", "ties", "base")
+            return merges.together(session, ("a", "b"), "ties")["a"]
+
+    whole, narrow = kept(family, "one"), kept(family.without(["up.*"]), "one")
+    assert narrow == kept(family.without(["up.*"]), "other")
+    assert narrow != whole

@@ -133,7 +133,17 @@ def test_the_command_scores_what_is_shipped_and_what_is_given(shipped, tmp_path,
     assert len(pd.read_csv(out)) == len(rows)
 
 
-@pytest.mark.parametrize("option", [["--method", "ties"], ["--null", "9"], ["--protocol", "l2to"]])
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--method", "ties"],
+        ["--null", "9"],
+        ["--protocol", "l2to"],
+        ["--seed", "1"],
+        ["--seeds", "2"],
+        ["--bootstrap", "0"],
+    ],
+)
 def test_what_says_nothing_of_unseen_suites_is_refused(shipped, option, capsys):
     assert run(["evaluate", "--default", *option]) == 2
     assert f"{option[0]}: says nothing beside --default" in capsys.readouterr().err

@@ -58,7 +58,17 @@ def test_an_average_is_mergekit_s_linear(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["tsv", "isotropic", "dare", "dare_ties", "della", "ties(sign=count)"]
+    "text",
+    [
+        "tsv",
+        "isotropic",
+        "dare",
+        "dare_ties",
+        "della",
+        "ties(sign=count)",
+        "model_stock(per=filter)",
+        "karcher(weights={a: 3, b: 1})",
+    ],
 )
 def test_what_mergekit_has_not_is_said(text):
     with pytest.raises(UsageError, match="mergekit"):

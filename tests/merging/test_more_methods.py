@@ -261,3 +261,14 @@ def test_knots_ties_of_members_without_common_outputs_trims_each_in_its_own():
     kept = run("knots_ties", b, density=0.25, scaling=1.0)
     assert kept[0].tolist() == pytest.approx([0, 0, 0, 4, 5, 6])
     assert kept[2].tolist() == pytest.approx([6, 5, 4, 0, 0, 0])
+
+
+def test_a_lone_number_is_one_vector_whatever_the_axis():
+    b = of(1.0, 3.0, base=2.0)
+    for per in ("row", "column"):
+        assert run("nuslerp", b, per=per) == run("nuslerp", b)
+
+
+def test_a_mean_whose_only_direction_weighs_nothing_is_the_straight_one():
+    b = of([0.0, 0.0, 0.0], [1.0, 2.0, 3.0], weights=(1.0, 0.0))
+    assert not run("karcher", b, origin="base").any()

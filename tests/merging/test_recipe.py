@@ -17,6 +17,7 @@ from mergecast.cli.main import run
 from mergecast.errors import UsageError
 from mergecast.merging import METHODS, Recipe
 from mergecast.merging.mergekit_text import mergekit_text
+from mergecast.suites.merges import asked_recipes
 
 LABELS = ("a", "model-3", "ü", "3", "a, b: {c}", 'say "x" (1)')
 SHARES = st.floats(0.01, 1) | st.dictionaries(
@@ -254,3 +255,22 @@ def test_values_by_parameter_are_checked_like_all_others():
             Recipe("ties", by_parameter={"w": other})
     with pytest.raises(UsageError, match="has values by parameter"):
         mergekit_text(recipe, "base", {"a": "a", "b": "b"})
+
+
+def test_other_values_by_parameter_are_another_recipe_everywhere():
+    one, two = (
+        Recipe("ties", by_parameter={name: Recipe("ties", {"scaling": 1})}) for name in ("x", "y")
+    )
+    assert one.label != two.label
+    assert asked_recipes(None, [one, two], None, 0) == [one, two]
+
+
+@pytest.mark.parametrize("group", [3, {"params": {"scaling": 1}}])
+def test_a_group_of_parameters_that_is_none_is_named(group):
+    with pytest.raises(UsageError, match="by_parameter of a recipe: holds"):
+        Recipe.of({"method": "ties", "by_parameter": [group]})
+
+
+def test_a_group_of_parameters_needs_no_more_than_its_names():
+    found = Recipe.of({"method": "ties", "by_parameter": [{"parameters": ["x"]}]})
+    assert found.of_parameter("x").params == found.params

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -75,6 +77,15 @@ def test_scores_of_a_command_are_kept(session, script):
     again = Scoring(command)
     assert again.own(session, "a") == 0.25
     assert again.merged(session, MERGE)["b"] == 0.25
+
+
+def test_another_private_part_is_another_merge(session, script):
+    scoring = Scoring(Command(f"sh {script} {{model}}"))
+    assert scoring.merged(session, MERGE)["a"] == 0.5
+    (script.parent / "score").write_text("0.75\n")
+    narrow = replace(session, family=session.family.without(["up.*"]))
+    assert scoring.merged(narrow, MERGE)["a"] == 0.75
+    assert scoring.merged(session, MERGE)["a"] == 0.5
 
 
 def test_a_score_of_nothing_is_not_kept(session, script):

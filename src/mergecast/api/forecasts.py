@@ -217,6 +217,8 @@ def _merge_options(session: Session, private: Names, *, strict: bool) -> tuple[s
     family = session.family
     heads = [pattern for task in (session.tasks or {}).values() for pattern in task.private]
     options = [] if strict else ["--no-strict"]
+    if session.merges.merge_seed:
+        options += ["--seed", str(session.merges.merge_seed)]
     for pattern in sorted({*listed(private), *heads}):
         if any(matches(name, [pattern]) for name in family.base.names):
             options += ["--private", pattern]

@@ -13,7 +13,7 @@ import pandas as pd
 from mergecast.errors import UsageError
 from mergecast.forecast.measured import left_out_sentences
 from mergecast.merging.method import METHODS
-from mergecast.merging.recipe import Recipe
+from mergecast.merging.recipe import Recipe, has_values_apart
 from mergecast.tables.outcomes import OutcomeTable, as_outcomes
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _with_labels(table: OutcomeTable) -> OutcomeTable:
     label = {
         recipe: Recipe.of(recipe).label
         for method, recipe in zip(frame["method"], frame["recipe"], strict=True)
-        if method in METHODS
+        if method in METHODS and not has_values_apart(recipe)
     }
     return replace(table, frame=frame.assign(recipe=frame["recipe"].replace(label)))
 
@@ -111,6 +111,9 @@ def _differences(table: OutcomeTable) -> Iterator[str]:
     recipes = _recipes(table.recipe)
     for row in table.frame.to_dict("records"):
         name = str(row["recipe"])
+        if has_values_apart(name):
+            yield f"by {name}, which no forecast has"
+            continue
         params = Recipe.of(name).as_mapping()["params"] if row["method"] in METHODS else {}
         plain = json.loads(json.dumps(params))
         told = [recipe[name] for recipe in recipes if name in recipe]

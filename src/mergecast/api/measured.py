@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import comb
 from pathlib import Path
-from time import perf_counter
 
 from mergecast.api.asked import ask
 from mergecast.api.inputs import Tasks
 from mergecast.errors import UsageError
 from mergecast.evidence import MetricSpec, Session
+from mergecast.evidence.plan import pass_seconds
+from mergecast.evidence.retention.collect import stand_ins_of
 from mergecast.family.family import Family
 from mergecast.family.light import refuse_unusable
 from mergecast.family.models import Models
@@ -167,8 +168,6 @@ def cheaper_by_measuring(session: Session, specs: Sequence[MetricSpec]) -> str:
         A sentence; empty where measuring takes more, retention is not asked for, or a task has no
         test samples.
     """
-    import torch
-
     labels, merges = session.family.names, session.merges
     if len(labels) < 2 or not any(spec.evidence == "retention" for spec in specs):
         return ""
@@ -177,20 +176,15 @@ def cheaper_by_measuring(session: Session, specs: Sequence[MetricSpec]) -> str:
     except UsageError:
         return ""
     methods = len(session.methods)
-    alone = methods * sum(1 if one == "base" else merges.draws for one in merges.partners)
+    probed = stand_ins_of(replace(session, keys=[spec.key for spec in specs]))
+    alone = methods * sum(1 if one == "base" else merges.draws for one in probed)
     kept = sum(len(session.merge_samples(label)) for label in labels)
     pairs = comb(len(labels), 2)
     own = (methods * pairs, tests * (methods * (len(labels) - 1) + 2))
     probes = (alone * len(labels), kept * (alone + 1))
     if own[0] > probes[0] or own[1] >= probes[1]:
         return ""
-    first = next(session.merge_samples(labels[0]).batches(session.settings.batch_size))
-    probe = session.load(labels[0])
-    with torch.no_grad():
-        probe.forward(first)  # what the first pass sets up is not timed
-        start = perf_counter()
-        probe.forward(first)
-        minute = (perf_counter() - start) / len(first) / 60
+    minute = pass_seconds(session, labels[0]) / 60
     return (
         f"measuring all pairs ({pairs}) by {methods} method(s) takes {own[0]} merges and about "
         f"{own[1] * minute:.2g} minutes of forward passes, less than the retention probes asked "

@@ -161,7 +161,7 @@ def plan(*args: Any, **options: Any) -> list[PlanRow]:
     with asked.session as session:
         if asked.tier != "weights":
             _say_if_measuring_is_cheaper(asked)
-        return plan_of(session, asked.tier, asked.metrics)
+        return plan_of(session, asked.tier, asked.metrics, asked.keys)
 
 
 def _say_if_measuring_is_cheaper(asked: Asked) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -165,21 +163,19 @@ def forecast_merge(
     given = Recipe.of(recipe)
     members = tuple(sorted(opened.names))
     given.check(members)
-    held: AbstractContextManager[str | Path]
-    held = TemporaryDirectory(prefix="mergecast-") if cache is None else nullcontext(cache)
     advance = (progress or Silent()).stage("samples of every task", 1)
-    with held as folder:
-        settings = ProbeSettings(None, seed, device, batch_size, None, Path(folder))
-        merges = MergeSettings(merge_seed=given.seed)
-        with Session(opened, by_label, settings, merges) as session, Workers(1) as one:
-            judge = MergeJudge(session, one, calibration or CALIBRATION)
-            samples = judge.levels[-1]
-            if calibration is not None and samples < calibration:
-                raise UsageError(
-                    "calibration", f"is {calibration}", f"give a number from 1 to {samples}"
-                )
-            [seen] = judge.see([(Candidate(members, given, given.method), samples)])
-            advance(1)
+    place = None if cache is None else Path(cache)
+    settings = ProbeSettings(calibration, seed, device, batch_size, None, place)
+    merges = MergeSettings(merge_seed=given.seed)
+    with Session(opened, by_label, settings, merges) as session, Workers(1) as one:
+        judge = MergeJudge(session, one, calibration or CALIBRATION, hold=False)
+        samples = judge.levels[-1]
+        if calibration is not None and samples < calibration:
+            raise UsageError(
+                "calibration", f"is {calibration}", f"give a number from 1 to {samples}"
+            )
+        [seen] = judge.see([(Candidate(members, given, given.method), samples)])
+        advance(1)
     if isinstance(seen, str):
         raise UndefinedError(f"merge of {', '.join(members)}", seen)
     lower, upper = seen.interval(LEVEL)

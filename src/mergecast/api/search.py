@@ -214,8 +214,7 @@ def search(
             workers=workers,
             progress=progress,
         )
-        names = sorted({*gathered.usable} - {*gathered.doubtful})
-        pool = search_pool(gathered, sizes_asked(size, len(names)), listed(keep), sought, seed)
+        pool = search_pool(gathered, size, listed(keep), sought, seed)
         evidence = monotonic() - began - tried
         if spend.seconds is not None:
             _refuse_spent(spend.seconds, evidence, tried, work)
@@ -237,7 +236,7 @@ def search(
             found = Search(pool, sought, judge, limits, seed, Near(session, sought))
             if not answered:
                 found.refine = None
-            study = study_of(session, sought, seed, pool.methods)
+            study = study_of(session, sought, seed, pool.methods, scorers.text)
             trials = Trials(work.folder, study, pool.labels, pool.methods)
             told = Told(found, trials, progress or Silent(), spend.looks)
             found.told = told

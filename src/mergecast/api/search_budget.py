@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
 
 from mergecast.errors import UsageError
+from mergecast.evidence.plan import pass_seconds
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import CALIBRATION, ProbeSettings
 from mergecast.family.family import Family
@@ -40,15 +40,10 @@ def refuse_too_short(
     if not names:
         return
     with Session(family, tasks, replace(settings, cache=None)) as session:
-        probe = session.load(names[0])
-        batch = next(iter(session.samples(names[0]).batches(settings.batch_size)))
-        probe.forward(batch)
-        began = perf_counter()
-        probe.forward(batch)
-        pass_seconds = (perf_counter() - began) / len(batch)
+        each = pass_seconds(session, names[0])
     n, samples = len(family.names), settings.calibration or CALIBRATION
-    passes = n * n + n * (2 + n_methods) + 2 * _CHECKED * n_methods
-    seconds = passes * samples * pass_seconds
+    passes = 3 * n * n + n * n_methods + 2 * min(_CHECKED, n // 2) * n_methods
+    seconds = passes * samples * each
     if seconds > have:
         raise UsageError(
             "budget",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from math import comb
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -31,11 +32,12 @@ _FROM_PAIRS = 2.0
 _MOST = 6
 #: Sets of one size and method that are priced at most.
 _SETS = 20_000
+_TWO = "give two models at least"
 
 
 def search_pool(
     gathered: Gathered,
-    sizes: Sequence[int],
+    size: int | str | Sequence[int] | None,
     keep: Iterable[str],
     objective: Objective,
     seed: int,
@@ -47,8 +49,8 @@ def search_pool(
     ----------
     gathered : Gathered
         The forecast and its evidence, whose store is still there.
-    sizes : sequence of int
-        Members of a merge.
+    size : int, str, sequence of int, optional
+        Members of a merge, as `sizes_asked` reads them.
     keep : iterable of str
         Models that every merge has.
     objective : Objective
@@ -72,6 +74,9 @@ def search_pool(
             raise UsageError(f"model {label!r}", f"is to be kept, but {why}", "leave it out")
     found: list[Priced] = []
     left_out = [f"{label}: {reason}" for label, reason in sorted(reasons.items())]
+    if len(names) < 2:
+        raise UsageError("models", f"{len(names)} can be merged: {'; '.join(left_out)}", _TWO)
+    sizes = sizes_asked(size, len(names))
     possible = [size for size in sizes if max(2, len(needed)) <= size <= len(names)]
     if not possible:
         raise UsageError(
@@ -93,19 +98,19 @@ def search_pool(
 
 def sizes_asked(size: int | str | Sequence[int] | None, count: int) -> list[int]:
     """Numbers of members that are asked for; raises UsageError."""
-    if size is None:
+    if size is None and count > 1:
         return [count]
-    text = str(size) if isinstance(size, int | str) else ""
-    if text == "any":
+    text = str(size) if isinstance(size, Integral | str) else ""
+    if text == "any" and count > 1:
         return [*range(2, min(count, _MOST) + 1)]
     low, dots, high = text.partition("..")
     wanted: list[int] = []
     if low.isdecimal() and (high.isdecimal() if dots else True):
         wanted = [*range(int(low), int(high or low) + 1)]
-    elif not text and not isinstance(size, int | str):
-        wanted = [*size]
+    elif not text and size is not None and not isinstance(size, int | str):
+        wanted = sorted({*size})
     if not wanted or min(wanted) < 2 or max(wanted) > count:
-        few = "give two models at least" if count < 2 else "leave it out: 2 models have one merge"
+        few = _TWO if count < 2 else "leave it out: 2 models have one merge"
         remedy = few if count < 3 else f"give 2 to {count}, as 3, 2..{count} or any"
         raise UsageError("size", f"is {size!r}, of {count} models", remedy)
     return wanted

@@ -29,6 +29,11 @@ class Scorers:
     judge: Scoring | None = None
     verifier: Scoring | None = None
 
+    @property
+    def text(self) -> str:
+        """What measures merges: the scorer's text, empty for the tasks' scores."""
+        return "" if self.judge is None else self.judge.text
+
     @classmethod
     def of(cls, scorer: Scorer | str | None, verify_scorer: Scorer | str | None) -> Scorers:
         """Those that are asked for.

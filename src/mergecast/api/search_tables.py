@@ -42,7 +42,8 @@ def tried_table(found: Search, beliefs: Beliefs) -> pd.DataFrame:
 def untried_table(found: Search, beliefs: Beliefs) -> pd.DataFrame:
     """The best merges that were not measured: what was forecast, and what is believed now."""
     value, spread = found.utilities(beliefs)
-    places = [row for row in np.argsort(-value, kind="stable") if int(row) not in found.seen]
+    known = {*found.seen, *found.failed}
+    places = [row for row in np.argsort(-value, kind="stable") if int(row) not in known]
     rows = [
         {
             **joined(found.priced[row].candidate),

@@ -38,8 +38,11 @@ class Told:
             self._advance(1)
 
 
-def study_of(session: Session, sought: Objective, seed: int, methods: Sequence[str]) -> str:
-    """A name that another search does not have."""
+def study_of(
+    session: Session, sought: Objective, seed: int, methods: Sequence[str], judge: str
+) -> str:
+    """A name that another search does not have; `judge` says what measures merges."""
     models = {label: session.digest(label) for label in sorted(session.family.names)}
-    words = f"{session.base_digest} {models} {sought} {seed} {methods}"
+    words = f"{session.base_digest} {session.shared_digest} {models} {sought} {seed} {methods}"
+    words += f" {judge} {session.settings.calibration}"
     return f"mergecast {text_digest(words)[:12]}"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -19,21 +17,11 @@ def note(message: str) -> None:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """One JSON object to stdout; a missing number is ``null``."""
+    from mergecast.tables.plain import plain
+
     # A stream's own escapes are JSON's only where nothing but lone surrogates needs them.
     readable = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    print(json.dumps(_plain(value), indent=2, ensure_ascii=not readable, allow_nan=False))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if hasattr(value, "item") and not hasattr(value, "__len__"):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value
+    print(json.dumps(plain(value), indent=2, ensure_ascii=not readable, allow_nan=False))
 
 
 def finish(refused: bool) -> None:

@@ -20,6 +20,8 @@ from mergecast.cli.options import (
 )
 from mergecast.errors import UsageError
 
+_DRAWS = 200
+
 
 def command(
     directories: OptionalRunsArgument = None,
@@ -34,7 +36,7 @@ def command(
     bootstrap: Annotated[
         int,
         typer.Option(min=0, help="Draws of tasks for the 90 % intervals of the scores; 0: none."),
-    ] = 200,
+    ] = _DRAWS,
     null: Annotated[
         int,
         typer.Option(
@@ -83,7 +85,8 @@ def command(
 
     if default:
         given = {"--predictor": predictor, "--method": method, "--null": null}
-        given |= {"--analysis": analysis, "--protocol": protocol != "loto"}
+        given |= {"--analysis": analysis, "--protocol": protocol != "loto", "--seed": seed}
+        given |= {"--seeds": seeds != 1, "--bootstrap": bootstrap != _DRAWS}
         for option in (name for name, value in given.items() if value):
             raise UsageError(option, "says nothing beside --default", "leave one of them out")
         if out is not None:

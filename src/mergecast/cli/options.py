@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +12,9 @@ import typer
 
 from mergecast.cli.completion import methods
 from mergecast.errors import UsageError
+
+#: Numbers that YAML 1.1 takes for words.
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
 class Objective(StrEnum):
@@ -216,9 +220,12 @@ def parse_parameters(
         if name in parameters:
             raise UsageError(f"{option} {name}", "given twice", "give each parameter once")
         try:
-            parameters[name] = yaml.safe_load(text)
+            value = yaml.safe_load(text)
         except (yaml.YAMLError, RecursionError) as error:
             raise UsageError(f"{option} {pair!r}", "has no readable value", "quote it") from error
+        if value == text.strip() and _EXPONENT.fullmatch(value):
+            value = float(value)
+        parameters[name] = value
     return parameters
 
 

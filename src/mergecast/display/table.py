@@ -84,9 +84,9 @@ def percent(value: float | None, digits: int = 0) -> str:
     return MISSING if value is None or value != value else f"{value:.{digits}%}"
 
 
-def decimals(digits: int, signed: bool = False) -> Callable[[Any], str]:
+def decimals(digits: int) -> Callable[[Any], str]:
     """`number` with so many digits, for a `Column`."""
-    return lambda value: number(value, digits, signed)
+    return lambda value: number(value, digits)
 
 
 def wrapped(text: str, width: int = 40) -> str:

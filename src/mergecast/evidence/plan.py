@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,12 +40,17 @@ class PlanRow:
     minutes: float
 
 
-def plan(session: Session, tier: str, metric_set: str | None = None) -> list[PlanRow]:
+def plan(
+    session: Session,
+    tier: str,
+    metric_set: str | None = None,
+    keys: Collection[str] | None = None,
+) -> list[PlanRow]:
     """The cost of every kind of evidence of a tier, cheapest tier first; see `wanted`.
 
     Raises what collecting would raise on the first model: a plan that can be made can begin.
     """
-    metrics = wanted(tier, metric_set)
+    metrics = wanted(tier, metric_set, keys)
     with replace(
         session,
         settings=replace(session.settings, cache=None),
@@ -54,6 +60,19 @@ def plan(session: Session, tier: str, metric_set: str | None = None) -> list[Pla
             label = trial.family.names[0]
             trial.load(label).forward(next(trial.samples(label).batches(_FIRST_SAMPLES)))
         return [cost(kind, trial) for kind in kinds_of(metrics)]
+
+
+def pass_seconds(session: Session, label: str) -> float:
+    """Seconds that a model takes for one sample forward, once it is warm."""
+    import torch
+
+    batch = next(session.merge_samples(label).batches(session.settings.batch_size))
+    probe = session.load(label)
+    with torch.no_grad():
+        probe.forward(batch)  # what the first pass sets up is not timed
+        start = time.perf_counter()
+        probe.forward(batch)
+        return (time.perf_counter() - start) / len(batch)
 
 
 def cost(kind: EvidenceKind, trial: Session) -> PlanRow:

@@ -77,6 +77,12 @@ def _written(
         raise UsageError(
             f"recipe {recipe}", f"mergekit merges {form.most} models at most by it", "merge it here"
         )
+    if "weight" not in form.own and any(weight != 1 for weight in weights.values()):
+        raise UsageError(
+            f"recipe {recipe}",
+            "cannot be written for mergekit, which weighs all models alike by it",
+            "merge it here",
+        )
     with_base = form.base == "needed"
     if form.base == "optional":
         with_base = params.pop("origin") == "base"
@@ -88,7 +94,8 @@ def _written(
         elif key == "rescale":
             shared[key] = _rescale(recipe, params.pop("rescale"))
         elif key == "filter_wise":
-            shared[key] = params.pop("per") == "row"
+            if params["per"] in ("row", "tensor"):
+                shared[key] = params.pop("per") == "row"
         elif key == "nuslerp_flatten":
             shared[key] = params["per"] == "tensor"
         elif key == "nuslerp_row_wise":

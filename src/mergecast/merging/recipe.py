@@ -13,10 +13,13 @@ from mergecast.errors import UsageError
 from mergecast.merging.method import METHODS, MergingMethod
 from mergecast.merging.recipe_numbers import checked_weights, is_number
 from mergecast.merging.recipe_text import read_recipe_text, recipe_text
+from mergecast.typing import listed
 
 #: The parameter that is a method's strength: the factor on what it adds to the base.
 STRENGTH = "scaling"
-_KEYS = ("method", "params", "weights", "seed", STRENGTH, "by_parameter")
+#: What a mapping calls values that parameters of the network have apart.
+_APART = "by_parameter"
+_KEYS = ("method", "params", "weights", "seed", STRENGTH, _APART)
 
 
 @dataclass(frozen=True)
@@ -144,9 +147,16 @@ class Recipe:
         params = _with_strength(parts["params"], given.get(STRENGTH))
         whole = cls(given["method"], params, parts["weights"], given.get("seed") or 0)
         others: dict[str, Recipe] = {}
-        for group in given.get("by_parameter") or ():
-            part = replace(whole, params=group["params"], weights=group["weights"])
-            others |= dict.fromkeys(group["parameters"], part)
+        for group in given.get(_APART) or ():
+            if not (isinstance(group, Mapping) and group.get("parameters")):
+                raise UsageError(
+                    f"{_APART} of a recipe",
+                    f"holds {group!r}",
+                    "give mappings with parameters, a list of names, and their params",
+                )
+            told, weighed = (group.get(name) or {} for name in ("params", "weights"))
+            part = replace(whole, params=told, weights=weighed)
+            others |= dict.fromkeys(listed(group["parameters"]), part)
         return replace(whole, by_parameter=others)
 
     @property
@@ -208,7 +218,7 @@ class Recipe:
         for name, part in sorted(self.by_parameter.items()):
             groups.setdefault(part, []).append(name)
         if groups:
-            plain["by_parameter"] = [
+            plain[_APART] = [
                 {**part.as_mapping(), "parameters": names} for part, names in groups.items()
             ]
         return plain
@@ -243,7 +253,7 @@ class Recipe:
     def label(self) -> str:
         """What tables call it: what differs from the method's defaults, its name if nothing does.
 
-        The seed has a column of its own. `of` reads it.
+        The seed has a column of its own. `of` reads it, but for values by parameter.
         """
         defaults = self.merging_method.defaults
         told = {name: value for name, value in self.params.items() if value != defaults[name]}
@@ -268,8 +278,17 @@ class Recipe:
         return recipe_text(self.method, told)
 
     def _apart(self) -> dict[str, str]:
-        """How many parameters are merged with other values, in words."""
-        return {"by_parameter": f"{len(self.by_parameter)} of them"} if self.by_parameter else {}
+        """How many parameters are merged with other values, in words, and which in a digest."""
+        if not self.by_parameter:
+            return {}
+        groups = json.dumps(self.as_mapping()[_APART], sort_keys=True)
+        digest = hashlib.sha256(groups.encode()).hexdigest()[:6]
+        return {_APART: f"{len(self.by_parameter)} of them [{digest}]"}
+
+
+def has_values_apart(label: str) -> bool:
+    """Whether a recipe's label is of one with values by parameter, which no text holds."""
+    return f"{_APART}=" in label
 
 
 #: What a recipe is given as.

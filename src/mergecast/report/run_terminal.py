@@ -13,14 +13,13 @@ _EXCERPT = 4
 _UNSEEN = {"l2to": "both tasks", "loto": "one task", "suite": "the suite"}
 
 
-def run_parts(summary: RunSummary, *, warnings: bool = True) -> Iterator[Table | str]:
+def run_parts(summary: RunSummary) -> Iterator[Table | str]:
     """The end of a run: forecast beside measured, by pair and by method; verdict and warnings."""
     yield _excerpt_table(summary)
     yield _method_table(summary)
     yield ""
     yield from summary["verdict"]
-    if warnings:
-        yield from (f"note: {warning}" for warning in summary["warnings"])
+    yield from (f"note: {warning}" for warning in summary["warnings"])
 
 
 def _method_table(summary: RunSummary) -> Table:

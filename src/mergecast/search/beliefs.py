@@ -95,11 +95,6 @@ class Rows:
         """Some of them."""
         return Rows(**{name: values[rows] for name, values in vars(self).items()})
 
-    def followed_by(self, other: Rows) -> Rows:
-        """These and others."""
-        names = vars(self)
-        return Rows(**{x: np.concatenate([names[x], getattr(other, x)]) for x in names})
-
 
 def _places(candidate: Candidate) -> Floats:
     """Where a merge stands among those of its set and method, a row a member, (k, 2)."""

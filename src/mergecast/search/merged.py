@@ -54,6 +54,8 @@ class MergeJudge:
         Where merges are made and run.
     most : int, optional
         Samples of each part of a task at most, where fewer than a search may look at are enough.
+    hold : bool
+        Whether samples are held back for `verify`.
 
     Raises
     ------
@@ -61,9 +63,16 @@ class MergeJudge:
         As `parts_of`; a model that has no score on samples of its own task.
     """
 
-    def __init__(self, session: Session, workers: Workers, most: int | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        workers: Workers,
+        most: int | None = None,
+        *,
+        hold: bool = True,
+    ) -> None:
         self._session, self._workers = session, workers
-        self._bench = _Bench(session, most)
+        self._bench = _Bench(session, most, hold=hold)
         self.parts = self._bench.parts
         self.single = {x: self._bench.single(x, held=False) for x in self.parts}
         for label, scores in self.single.items():
@@ -140,14 +149,14 @@ class MergeJudge:
 class _Bench:
     """Where looks are taken: a session and the samples of its tasks."""
 
-    def __init__(self, session: Session, most: int | None = None) -> None:
-        self._session, self._most = session, most
+    def __init__(self, session: Session, most: int | None = None, *, hold: bool = True) -> None:
+        self._session, self._most, self._hold = session, most, hold
         self._merged: tuple[str, Mapping[str, Tensor]] | None = None
         self._features: dict[tuple[str, bool], Tensor] = {}
 
     @cached_property
     def parts(self) -> dict[str, Parts]:
-        return parts_of(self._session, self._most)
+        return parts_of(self._session, self._most, hold=self._hold)
 
     @cached_property
     def pickled(self) -> bytes:

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import expit
 
 from mergecast.errors import UsageError
+from mergecast.merging.recipe_numbers import is_number
 from mergecast.typing import Floats
 
 Kind = Literal["mean", "worst", "weighted", "most"]
@@ -63,7 +64,7 @@ class Objective:
                 "objective most", "needs what every model must keep", 'require it, as "*>=0.95"'
             )
         for label, value in self.importance.items():
-            if not (isinstance(value, int | float) and np.isfinite(value) and value > 0):
+            if not (is_number(value) and np.isfinite(value) and value > 0):
                 raise UsageError(
                     f"importance of {label!r}", f"is {value!r}", "give a number above 0"
                 )

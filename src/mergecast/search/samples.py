@@ -42,8 +42,10 @@ class Parts:
     labelled: bool
 
 
-def parts_of(session: Session, most: int | None = None) -> dict[str, Parts]:
+def parts_of(session: Session, most: int | None = None, *, hold: bool = True) -> dict[str, Parts]:
     """The samples of every model's task, apart; of each part `most` at most, where it is given.
+
+    Where none are to be held back, all of a task's calibration samples may be looked at.
 
     Raises
     ------
@@ -52,7 +54,8 @@ def parts_of(session: Session, most: int | None = None) -> dict[str, Parts]:
     UndefinedError
         A task's score is not defined.
     """
-    return {label: _parts(session, label, most) for label in sorted(session.family.names)}
+    names = sorted(session.family.names)
+    return {label: _parts(session, label, most, hold=hold) for label in names}
 
 
 def sizes_of(label: str, task: Task) -> tuple[int, int, bool]:
@@ -84,7 +87,7 @@ def most_evidence(tasks: Mapping[str, Task]) -> int | None:
     return min((looked for looked, _, from_test in found if not from_test), default=None)
 
 
-def _parts(session: Session, label: str, most: int | None) -> Parts:
+def _parts(session: Session, label: str, most: int | None, *, hold: bool) -> Parts:
     task, seed = session.task(label), session.settings.seed
     if task.outputs == "values":
         raise UndefinedError(
@@ -92,7 +95,9 @@ def _parts(session: Session, label: str, most: int | None) -> Parts:
             f"a {task.kind_name} has no classes, and what is kept is a share of a score",
             "leave its model out, or give a scorer",
         )
-    looked, held, from_test = sizes_of(label, task)
+    looked, held, from_test = (
+        sizes_of(label, task) if hold else (task.size("calibration"), 0, False)
+    )
     whole = task.samples(looked if from_test else looked + held, seed)
     first = part(whole, 0, min(looked, most or MOST_LOOKED))
     if from_test:
@@ -103,7 +108,9 @@ def _parts(session: Session, label: str, most: int | None) -> Parts:
     labelled = classes and first.labels is not None and last.labels is not None
     if classes and not labelled:
         probe, batch = session.load(label), session.settings.batch_size
-        first, last = (own_answers(probe, some, batch) for some in (first, last))
+        first, last = (
+            own_answers(probe, some, batch) if len(some) else some for some in (first, last)
+        )
     return Parts(first, last, from_test, labelled)
 
 

@@ -158,7 +158,12 @@ class Scoring:
         if not isinstance(self.scorer, Command):
             return compute()
         models = {label: session.digest(label) for label in candidate.members}
-        spec = {"models": models, "recipe": candidate.recipe.key, "base": session.base_digest}
+        spec = {
+            "models": models,
+            "recipe": candidate.recipe.key,
+            "base": session.base_digest,
+            "shared": session.shared_digest,
+        }
         return session.unit(self._spec(self.scorer, spec), compute)
 
     def _spec(self, command: Command, spec: Mapping[str, object]) -> dict[str, object]:

@@ -46,20 +46,21 @@ class Trials:
         self._labels, self._methods = tuple(labels), tuple(methods)
         self._open: dict[str, Trial] = {}
         self._values: dict[str, tuple[float, int]] = {}
-        self._done: set[str] = set()
+        self._done: dict[str, int] = {}
         for one in self._study.trials:
             key = str(one.user_attrs.get("merge", ""))
             if one.state == TrialState.RUNNING and key:
                 self._open[key] = Trial(self._study, one._trial_id)
                 self._values[key] = (float("nan"), max(one.intermediate_values, default=0))
             elif one.state == TrialState.COMPLETE:
-                self._done.add(key)
+                seen = max(one.intermediate_values, default=0)
+                self._done[key] = max(self._done.get(key, 0), seen)
 
     def told(self, step: Step, value: float) -> None:
         """One more measurement of a merge, of which the objective is `value` so far."""
         key = step.candidate.key
-        if key in self._done:
-            return
+        if step.seen.samples <= self._done.get(key, 0):
+            return  # a trial that was ended knows as much
         if key not in self._open:
             self._open[key] = self._ask(step.candidate)
         seen = self._values.get(key, (0.0, 0))[1]

@@ -7,7 +7,6 @@ differs from its pin by one byte is read.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -23,6 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from mergecast.errors import ResourceError
+from mergecast.runtime.store import file_digest
 
 Registry = Literal["pypi", "npm", "debian"]
 
@@ -91,7 +91,7 @@ class Package:
         """
         folder.mkdir(parents=True, exist_ok=True)
         for path in sorted(folder.glob(f"{self.sha256[:12]}-*")):
-            if _digest(path) == self.sha256:
+            if file_digest(path) == self.sha256:
                 return path
             path.unlink()
         with TemporaryDirectory(dir=folder, prefix=".download-") as temporary:
@@ -100,7 +100,7 @@ class Package:
             if len(found) != 1:
                 names = sorted(path.name for path in found)
                 raise ResourceError(str(self), f"its client left {names}", "run it again")
-            got = _digest(found[0])
+            got = file_digest(found[0])
             if got != self.sha256:
                 raise ResourceError(
                     str(self),
@@ -110,11 +110,6 @@ class Package:
             path = folder / f"{self.sha256[:12]}-{found[0].name.replace('%3a', '_')}"
             found[0].replace(path)
         return path
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _download(package: Package, into: Path) -> None:

@@ -192,8 +192,8 @@ class FileTask(Task):
 
     def size(self, split: Split) -> int:
         """Number of samples of a split; only its columns are looked at."""
-        data = self.spec.data if split == "calibration" else self.spec.test
-        if data is None or data.file is None:
+        data = self.section(split)
+        if data.file is None:
             return super().size(split)
         return self.columns(data).rows
 
@@ -249,7 +249,7 @@ class FileTask(Task):
         folder = data.processor or self.spec.model.folder
         if folder is None:
             raise UsageError(f"task {self.name!r}", "has no image processor", "set data.processor")
-        return PixelEncoder(self.path(folder)).pixels(source, values, rows)
+        return PixelEncoder(self.model_path(folder)).pixels(source, values, rows)
 
     def _with_labels(self, samples: Samples) -> Samples:
         """Labels in the form of the kind, and the decoder's inputs that follow from them."""
@@ -269,7 +269,7 @@ class FileTask(Task):
 
     def _decoder_start(self) -> tuple[int, int]:
         """The token that a decoder begins with, and the one that pads."""
-        config = read_json(self.path(self.spec.model.folder) / "config.json")
+        config = read_json(self.model_path(self.spec.model.folder) / "config.json")
         pad = int(config.get("pad_token_id") or 0)
         start = config.get("decoder_start_token_id")
         return (pad if start is None else int(start)), pad

@@ -211,6 +211,7 @@ def merge_spec(session: Session, stage: Stage, member: str, method: str) -> dict
         member,
         session.merge_samples(member),
         base=session.base_digest,
+        shared=session.shared_digest,
         random_stream=member,
         merge_seed=recipe.seed,
         method=recipe.method,

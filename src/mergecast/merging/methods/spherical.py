@@ -90,9 +90,9 @@ def karcher(
 
     lengths, cosines = _directions(block, origin)
     weights = _shares(block, lengths)
-    if float(cosines.min()) < _OPPOSITE or not bool(lengths.any()):
-        return combined(block, weights, origin)
     pointing = weights * (lengths > 0)
+    if float(cosines.min()) < _OPPOSITE or not bool(pointing.any()):
+        return combined(block, weights, origin)
     factors = pointing / pointing.sum()
     mean = factors / (factors @ cosines @ factors).clamp(min=1e-300).sqrt()
     for _ in range(max_iter):
@@ -161,7 +161,7 @@ def nuslerp(
     if len(block.members) == 1:
         return block.deltas[0]
     share = block.weights.double() / total_weight(block)
-    if per == "tensor":
+    if per == "tensor" or not block.base.dim():
         _, cosines = _directions(block, origin)
         first, second = _arc(cosines[0, 1], share, chord_above)
         return combined(block, torch.stack([first, second]), origin)
