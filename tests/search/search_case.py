@@ -71,3 +71,15 @@ def find(family, **options):
     methods = ("weight_avg", "task_arithmetic", "ties")
     given = {"tasks": tiny_tasks(), "methods": methods, "size": 2, "budget": 8, "workers": 1}
     return mc.search(family, **(given | options))
+
+
+def studies(folder):
+    """The trials of every study that Optuna holds in a search's cache."""
+    import optuna
+    from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+    storage = JournalStorage(JournalFileBackend(str(folder / "trials.log")))
+    return [
+        optuna.load_study(study_name=one.study_name, storage=storage).trials
+        for one in optuna.get_all_study_summaries(storage)
+    ]
