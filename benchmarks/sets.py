@@ -130,7 +130,7 @@ def set_table(
 ) -> pd.DataFrame:
     """One row a method and set: measured retention and that by each rule."""
     outcomes = load_run(run)[1]
-    larger = outcomes.frame[outcomes.sizes > 2]
+    larger = outcomes.by_recipe[outcomes.sizes > 2]
     rows = []
     for (method, members), table in larger.groupby(["method", "members"]):
         names = split_members(members)
