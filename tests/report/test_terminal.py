@@ -43,10 +43,6 @@ def test_a_long_recipe_leaves_the_interval_whole_on_80_columns():
     assert max(map(len, lines)) <= 80
 
 
-def test_warnings_can_be_left_to_the_caller():
-    assert "note:" not in printed(run_parts, run_summary(), warnings=False)
-
-
 def test_a_forecast_is_one_line_a_pair_and_what_to_do():
     text = printed(forecast_parts, forecast_summary())
     lines = [" ".join(line.split()) for line in text.splitlines()]

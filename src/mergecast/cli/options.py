@@ -162,7 +162,7 @@ TierOption = Annotated[
     typer.Option(
         "--tier",
         help="Evidence to gather: weights, activations, labels, gradients or probe; by default "
-        "weights, and gradients where there are tasks.",
+        "weights, and with tasks gradients, or what a forecast's forecaster reads.",
     ),
 ]
 UncheckedOption = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -68,7 +69,8 @@ def forecast_parts(
         yield f"next: {summary['next']}"
     if not asked and not verbose and any(row["predicted"] is not None for row in summary["rows"]):
         first = summary["pairs"][0]
-        yield f"every method of a pair, and why: --pair {first['left']}+{first['right']}"
+        both = shlex.quote(f"{first['left']}+{first['right']}")
+        yield f"every method of a pair, and why: --pair {both}"
 
 
 def _by_pair(summary: FamilySummary) -> dict[_Pair, list[MemberRow]]:
