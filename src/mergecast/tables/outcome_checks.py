@@ -26,6 +26,8 @@ MERGE_KEYS = ["suite", "recipe", "members", "seed"]
 _MAY_MISS = {"score": True, "single_score": False, "retention": True}
 _LOSSES = ["loss", "single_loss"]
 OUTCOME_COLUMNS = [*TEXT_COLUMNS, *_MAY_MISS, *_LOSSES, "n_eval", "seed"]
+#: A score above 1 beside a single model's of at most 1 is in percent from so many times it on.
+_PERCENT = 10
 _NEEDED = ["method", "members", "task", "score", "single_score"]
 # What a column that is absent says; the recipe follows from the method, retention from the scores.
 _ABSENT = {"suite": "", **dict.fromkeys(["retention", *_LOSSES, "n_eval"], np.nan), "seed": 0}
@@ -124,8 +126,19 @@ def _check_retention(df: pd.DataFrame) -> None:
             "use a score whose ratio means something, such as accuracy",
             row,
         )
+    score = df["score"].to_numpy()
+    percent = np.flatnonzero((score > 1) & (single <= 1) & (score > _PERCENT * single))
+    if percent.size:
+        row = int(percent[0])
+        refuse(
+            "outcomes",
+            "score",
+            f"{score[row]:g} beside a single_score of {single[row]:g}",
+            "give both in one unit: shares, or both in percent",
+            row,
+        )
     expected = np.full(len(df), np.nan)
-    np.divide(df["score"].to_numpy(), single, out=expected, where=single > 0)
+    np.divide(score, single, out=expected, where=single > 0)
     close = np.isclose(stored, expected, rtol=0, atol=_tolerance(stored), equal_nan=True)
     wrong = np.flatnonzero(~close)
     if wrong.size:
