@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mergecast.forecast.rows import ROW_KEYS, member_rows
 from mergecast.forecast.shipped import measured_folders
 from mergecast.suites.merges import SIX
 from mergecast.tables.runs import load_run
@@ -46,17 +47,15 @@ def main() -> None:
 def member_table(folder: Path) -> pd.DataFrame:
     """One row a member of a pair and method: what it keeps, and by how much each way says more."""
     pairs, outcomes = load_run(folder)
-    said = pairs.frame.set_index(["left", "right"])
-    rows = outcomes.members()
-    rows = rows[rows["method"].isin(SIX)].copy()
-    rows["partner"] = rows["right"].where(rows["member"] == rows["left"], rows["left"])
-    side = (rows["member"] == rows["left"]).map({True: "left<-right", False: "right<-left"})
-    for way in WAYS:
-        keys = "superposed_expected_" + way + "@" + rows["method"] + ":" + side
-        places = zip(rows["left"], rows["right"], keys, strict=True)
-        values = [said.loc[(left, right), key] for left, right, key in places]
-        rows[way] = values - rows["retention"]
-    return rows.assign(suite=said["suite"].iloc[0])
+    kept = outcomes.members()
+    tables = []
+    for method in SIX:
+        mine = kept[kept["method"] == method]
+        rows = member_rows(pairs, method).merge(mine, on=ROW_KEYS)
+        tables.append(
+            rows.assign(**{x: rows[f"superposed_expected_{x}"] - rows["retention"] for x in WAYS})
+        )
+    return pd.concat(tables, ignore_index=True)
 
 
 def ratio(rows: pd.DataFrame, way: str) -> float:

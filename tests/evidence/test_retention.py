@@ -201,7 +201,7 @@ def test_finished_units_are_not_computed_again(tmp_path, monkeypatch):
 
 def test_scrambled_stand_ins_are_merged_only_where_a_metric_reads_them(tmp_path):
     session = tiny_session(tmp_path, merges=by("ties"))
-    assert stand_ins_of(session) == ["base", "scrambled"]
+    assert stand_ins_of(session, session.keys) == ["base", "scrambled"]
     values = collect(session.narrowed("ab", ["retention_expected_labelled"])).values
     assert {key[2] for key in values} == {"base"}
     both = ["retention_kept_labelled", "retention_scrambled_kept_labelled"]

@@ -183,3 +183,10 @@ def test_the_door_takes_a_table_or_a_frame_and_nothing_else(outcomes, outcome_fr
     assert as_outcomes(outcome_frame) == outcomes
     with pytest.raises(TableError, match="outcomes table: is a NoneType; give an OutcomeTable"):
         as_outcomes(None)
+
+
+def test_percents_throughout_are_taken_however_bad_a_model_was(outcome_frame):
+    table = outcome_frame.drop(columns="retention")
+    table[["score", "single_score"]] *= 100
+    table.loc[3, ["score", "single_score"]] = [8.0, 0.4]
+    assert OutcomeTable(table).frame["retention"][3] == pytest.approx(20)

@@ -13,7 +13,8 @@ import pandas as pd
 from mergecast.errors import UsageError
 from mergecast.forecast.measured import left_out_sentences
 from mergecast.merging.method import METHODS
-from mergecast.merging.recipe import Recipe, has_values_apart
+from mergecast.merging.recipe import Recipe
+from mergecast.merging.recipe_text import has_values_apart
 from mergecast.tables.outcomes import OutcomeTable, as_outcomes
 
 if TYPE_CHECKING:

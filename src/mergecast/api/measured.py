@@ -176,7 +176,7 @@ def cheaper_by_measuring(session: Session, specs: Sequence[MetricSpec]) -> str:
     except UsageError:
         return ""
     methods = len(session.methods)
-    probed = stand_ins_of(replace(session, keys=[spec.key for spec in specs]))
+    probed = stand_ins_of(session, [spec.key for spec in specs])
     alone = methods * sum(1 if one == "base" else merges.draws for one in probed)
     kept = sum(len(session.merge_samples(label)) for label in labels)
     pairs = comb(len(labels), 2)

@@ -12,14 +12,12 @@ from typing import Any, Self, TypeAlias
 from mergecast.errors import UsageError
 from mergecast.merging.method import METHODS, MergingMethod
 from mergecast.merging.recipe_numbers import checked_weights, is_number
-from mergecast.merging.recipe_text import read_recipe_text, recipe_text
+from mergecast.merging.recipe_text import APART, apart_text, read_recipe_text, recipe_text
 from mergecast.typing import listed
 
 #: The parameter that is a method's strength: the factor on what it adds to the base.
 STRENGTH = "scaling"
-#: What a mapping calls values that parameters of the network have apart.
-_APART = "by_parameter"
-_KEYS = ("method", "params", "weights", "seed", STRENGTH, _APART)
+_KEYS = ("method", "params", "weights", "seed", STRENGTH, APART)
 
 
 @dataclass(frozen=True)
@@ -147,10 +145,10 @@ class Recipe:
         params = _with_strength(parts["params"], given.get(STRENGTH))
         whole = cls(given["method"], params, parts["weights"], given.get("seed") or 0)
         others: dict[str, Recipe] = {}
-        for group in given.get(_APART) or ():
+        for group in given.get(APART) or ():
             if not (isinstance(group, Mapping) and group.get("parameters")):
                 raise UsageError(
-                    f"{_APART} of a recipe",
+                    f"{APART} of a recipe",
                     f"holds {group!r}",
                     "give mappings with parameters, a list of names, and their params",
                 )
@@ -218,7 +216,7 @@ class Recipe:
         for name, part in sorted(self.by_parameter.items()):
             groups.setdefault(part, []).append(name)
         if groups:
-            plain[_APART] = [
+            plain[APART] = [
                 {**part.as_mapping(), "parameters": names} for part, names in groups.items()
             ]
         return plain
@@ -281,14 +279,7 @@ class Recipe:
         """How many parameters are merged with other values, in words, and which in a digest."""
         if not self.by_parameter:
             return {}
-        groups = json.dumps(self.as_mapping()[_APART], sort_keys=True)
-        digest = hashlib.sha256(groups.encode()).hexdigest()[:6]
-        return {_APART: f"{len(self.by_parameter)} of them [{digest}]"}
-
-
-def has_values_apart(label: str) -> bool:
-    """Whether a recipe's label is of one with values by parameter, which no text holds."""
-    return f"{_APART}=" in label
+        return {APART: apart_text(len(self.by_parameter), self.as_mapping()[APART])}
 
 
 #: What a recipe is given as.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,8 @@ from typing import Any, NoReturn
 
 from mergecast.errors import UsageError
 
+#: What a recipe calls values that parameters of the network have apart.
+APART = "by_parameter"
 _RECIPE = re.compile(r"\s*([^\s()]+)\s*(?:\((.*)\)\s*)?", re.DOTALL)
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _ITEM = re.compile(
@@ -37,6 +40,17 @@ def recipe_text(method: str, told: Mapping[str, object]) -> str:
     """A method with what it is told; its bare name where that is nothing."""
     inside = ", ".join(f"{name}={written(value)}" for name, value in told.items())
     return f"{method}({inside})" if inside else method
+
+
+def apart_text(count: int, groups: object) -> str:
+    """Values that some parameters have apart, in words: how many parameters, and a digest."""
+    digest = hashlib.sha256(json.dumps(groups, sort_keys=True).encode()).hexdigest()[:6]
+    return f"{count} of them [{digest}]"
+
+
+def has_values_apart(label: str) -> bool:
+    """Whether a recipe's label is of one with values by parameter, which no text holds."""
+    return f"{APART}=" in label
 
 
 def read_recipe_text(text: str) -> tuple[str, dict[str, Any]]:

@@ -26,7 +26,7 @@ MERGE_KEYS = ["suite", "recipe", "members", "seed"]
 _MAY_MISS = {"score": True, "single_score": False, "retention": True}
 _LOSSES = ["loss", "single_loss"]
 OUTCOME_COLUMNS = [*TEXT_COLUMNS, *_MAY_MISS, *_LOSSES, "n_eval", "seed"]
-#: A score above 1 beside a single model's of at most 1 is in percent from so many times it on.
+#: Where no single model's score is above 1, a score that is, and so many times it, is in percent.
 _PERCENT = 10
 _NEEDED = ["method", "members", "task", "score", "single_score"]
 # What a column that is absent says; the recipe follows from the method, retention from the scores.
@@ -127,7 +127,8 @@ def _check_retention(df: pd.DataFrame) -> None:
             row,
         )
     score = df["score"].to_numpy()
-    percent = np.flatnonzero((score > 1) & (single <= 1) & (score > _PERCENT * single))
+    shares = bool((single <= 1).all())
+    percent = np.flatnonzero(shares & (score > 1) & (single > 0) & (score > _PERCENT * single))
     if percent.size:
         row = int(percent[0])
         refuse(

@@ -8,7 +8,7 @@ samples. N · methods · (1 + draws) merges of one model and as many forward pas
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from itertools import product
 
@@ -35,7 +35,7 @@ STAGE = RETENTION.with_uses(BATCHNORM)
 
 def collect(session: Session) -> Readings:
     """Probe every model alone, by every method: (model, method, stand-in, form) to value."""
-    methods, stand_ins = session.methods, stand_ins_of(session)
+    methods, stand_ins = session.methods, stand_ins_of(session, session.keys)
     members = sorted(session.family.names)
     words = list(product(members, stand_ins))
     units = [Unit(_alone, (*both, methods), len(methods)) for both in words]
@@ -57,9 +57,9 @@ def _alone(
         }
 
 
-def stand_ins_of(session: Session) -> list[str]:
-    """The stand-ins that some metric asked for reads; the scrambled ones take several merges."""
-    asked, partners = session.keys, session.merges.partners
+def stand_ins_of(session: Session, asked: Collection[str] | None) -> list[str]:
+    """The stand-ins that some metric asked for reads, all for None; scrambled ones take several."""
+    partners = session.merges.partners
     if asked is None:
         return [*partners]
     read = {"scrambled" if key.startswith(SCRAMBLED) else "base" for key in asked}
@@ -70,7 +70,9 @@ def steps(session: Session) -> Iterator[Step]:
     """One model's answers, and by every method and stand-in its merge of each shape."""
     n, member, merges = session.family.size, min(session.family.names), session.merges
     held = held_by_a_merge(session.family)
-    draws = {one: 1 if one == "base" else merges.draws for one in stand_ins_of(session)}
+    draws = {
+        one: 1 if one == "base" else merges.draws for one in stand_ins_of(session, session.keys)
+    }
     with remembered(Decompositions()):
         for method, stand_in in product(session.methods, draws):
             for name, count in one_of_each_shape(session.family).items():
