@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,12 +19,15 @@ from tiny_models import write_tiny_tasks
 
 
 def with_test(built, folder):
-    """The file of tasks with test samples, which for a test of numbers may be the same."""
+    """The file of tasks with test samples: its samples in another order, in files of their own."""
     content = yaml.safe_load(built.tasks_file.read_text())
     content["tasks"] = {n: {**task, "test": task["data"]} for n, task in content["tasks"].items()}
     for task in content["tasks"].values():
         for part in ("data", "test"):
             task[part] = {**task[part], "file": str(built.base.parent / task[part]["file"])}
+        test = folder / Path(task["test"]["file"]).name
+        pd.read_parquet(task["test"]["file"])[::-1].to_parquet(test)
+        task["test"]["file"] = str(test)
     content["defaults"]["model"]["folder"] = str(built.base)
     path = folder / "tasks.yaml"
     path.write_text(yaml.safe_dump(content))
@@ -45,6 +49,36 @@ def test_heads_of_other_sizes_and_adapters_are_measured(kind, probe_family, tmp_
     assert (table["n_eval"] == 14).all()
     named = {finding["about"] for finding in printed["findings"]}
     assert kind != "bert" or named >= {"first", "second", "third"}  # random heads and labels
+
+
+def test_test_samples_of_data_are_said_and_one_file_for_both_is_refused(
+    probe_family, tmp_path, capsys
+):
+    built = probe_family("bert")
+    tasks, out = with_test(built, tmp_path), tmp_path / "o.csv"
+    asked = [*map(str, (built.base, *built.models)), "--method", "ties", "-o", str(out)]
+    assert run(["measure", *asked, "--tasks", str(tasks), "--json"]) == 0
+    printed = capsys.readouterr()
+    said = [x for x in json.loads(printed.out)["findings"] if x["rule"] == "test samples"]
+    assert [x["about"] for x in said] == ["first", "second", "third"]
+    assert (
+        "14 of its 14 test samples are also, with the same content, among 14" in said[0]["message"]
+    )
+    assert "14 of its 14 test samples" in printed.err
+    known = ["--measured", str(out), "--forecaster", "suites", "--json"]
+    where = asked[:-4]
+    assert run(["forecast", *where, *known]) == 0  # from weights alone no sample is read
+    assert not any("test samples" in x for x in json.loads(capsys.readouterr().out)["warnings"])
+    assert run(["forecast", *where, *known, "--tasks", str(tasks), "--tier", "weights"]) == 0
+    warnings = json.loads(capsys.readouterr().out)["warnings"]
+    assert sum("14 of its 14 test samples are also" in x for x in warnings) == 3
+    content = yaml.safe_load(tasks.read_text())
+    content["tasks"]["second"]["test"] = content["tasks"]["second"]["data"]
+    tasks.write_text(yaml.safe_dump(content))
+    out.unlink()
+    assert run(["measure", *asked, "--tasks", str(tasks)]) == 2
+    assert "task 'second': its `data:` and `test:` are the same: " in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_task_without_test_is_refused_before_anything_is_written(probe_family, tmp_path, capsys):

@@ -14,6 +14,7 @@ from mergecast.api.known_merges import MeasuredLike, known_merges
 from mergecast.api.strengths import forecast_strengths
 from mergecast.checkpoints.patterns import matches
 from mergecast.errors import UndefinedError, UsageError
+from mergecast.evidence.apart import shared_tests
 from mergecast.evidence.session import Session
 from mergecast.evidence.weights.depth import depth_table
 from mergecast.family.family import Family
@@ -171,6 +172,9 @@ def forecast(
         )
         gathering, made, doubtful = gathered.gathering, gathered.made, gathered.doubtful
         usable, warnings = gathered.usable, [*gathered.warnings]
+        if measured is not None and tasks is not None:
+            told = shared_tests(gathering.asked.session, usable)
+            warnings += [f"{one.about}: {one.message}; {one.remedy}" for one in told]
         if sets is not None:
             check_size(sets, len(usable))
         ranked = use = None

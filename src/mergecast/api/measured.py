@@ -12,6 +12,7 @@ from mergecast.api.asked import ask
 from mergecast.api.inputs import Tasks
 from mergecast.errors import UsageError
 from mergecast.evidence import MetricSpec, Session
+from mergecast.evidence.apart import shared_tests
 from mergecast.evidence.plan import pass_seconds
 from mergecast.evidence.retention.collect import stand_ins_of
 from mergecast.family.family import Family
@@ -105,8 +106,8 @@ def measure(
     Raises
     ------
     UsageError
-        No tasks, a task without labelled test samples, an unknown label, method or parameter, what
-        is no recipe.
+        No tasks, a task without labelled test samples or with the same file for `data` and `test`,
+        an unknown label, method or parameter, what is no recipe.
     UndefinedError
         A task or a single model has no score, as a regression has none.
     CheckpointError, FamilyError
@@ -142,9 +143,10 @@ def measure(
         used = {label for _, labels in merges for label in labels}
         session = whole.narrowed([label for label in whole.family.names if label in used])
         check_tests(session)
+        shared = shared_tests(session, session.family.names)
         findings = [] if unchecked else refuse_unusable(session.family)
         measured = measure_merges(session, merges, asked.suite)
-    found = (*measured.findings, *findings)
+    found = (*measured.findings, *shared, *findings)
     for finding in found:
         log.warning("%s: %s; %s", finding.about, finding.message, finding.remedy)
     return replace(measured, findings=found)

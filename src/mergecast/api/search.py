@@ -33,10 +33,11 @@ from mergecast.search.near import Near
 from mergecast.search.objective import Kind, Objective
 from mergecast.search.result import DO_NOT_MERGE, SearchResult
 from mergecast.search.run import Search
-from mergecast.search.samples import most_evidence
+from mergecast.search.samples import HOLD_BACK, check_apart, most_evidence
 from mergecast.search.scorer import Scorer, ScorerJudge
 from mergecast.search.steps import Limits
 from mergecast.search.trials import Trials
+from mergecast.tasks.apart import refuse_one_source
 from mergecast.tasks.task import Task
 from mergecast.typing import Names, listed
 
@@ -75,8 +76,8 @@ def search(
     Every merge is forecast first. Then merges are made and measured where that is expected to gain
     most, on growing numbers of samples beside the single models on the same ones, until the best is
     known, nothing is to be gained, or the budget is spent. The choice is verified on samples that
-    the search never touched: the tasks' test samples, or a third of their samples held back; or by
-    a `verify_scorer` beside a `scorer`.
+    the search never touched: the tasks' test samples, or a third of their samples held back, less
+    those that are by content among what it may look at; or by a `verify_scorer` beside a `scorer`.
 
     Parameters
     ----------
@@ -149,7 +150,8 @@ def search(
     Raises
     ------
     UsageError
-        A budget, size, objective, requirement or scorer that makes no sense; no tasks.
+        A budget, size, objective, requirement or scorer that makes no sense; no tasks; a task
+        whose `data` and `test` are the same file, or that has too few samples apart.
     ResourceError
         The time was over before the first measurement, or another search works in `cache`.
     CheckpointError, FamilyError, UndefinedError
@@ -190,6 +192,9 @@ def search(
                 raise UsageError.unknown("model", label, opened.names)
         sizes_asked(size, len(opened.names))
         asked = forecaster if isinstance(forecaster, Forecaster) else Forecaster.load(forecaster)
+        if scorers.judge is None:
+            mine = {label: by_label[label] for label in opened.names if label in by_label}
+            refuse_one_source(mine, HOLD_BACK)
         samples = calibration if scorers.judge else _evidence_samples(by_label, calibration)
         settings = ProbeSettings(samples, seed, device, batch_size, None, work.folder)
         if spend.seconds is not None:
@@ -198,6 +203,8 @@ def search(
         work.hold()
         trying = monotonic()
         with Session(opened, by_label, settings) as single:
+            if scorers.judge is None:
+                check_apart(single)
             scorers.try_out(single, progress or Silent())
         tried = monotonic() - trying
         gathered = gathered_forecast(

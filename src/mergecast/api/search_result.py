@@ -67,6 +67,7 @@ def search_result(
                 "held": len(parts.held),
                 "held_from": "test" if parts.from_test else "data",
                 "labelled": parts.labelled,
+                "shared": parts.shared,
             }
             for label, parts in judge.parts.items()
         }
@@ -98,7 +99,7 @@ def search_result(
         },
         ended=found.ended,
         left_out=(*found.pool.left_out, *_failed(found)),
-        warnings=(*gathered.warnings, *_few(judge)),
+        warnings=(*gathered.warnings, *_few(judge), *_shared(judge)),
         base=str(family.base.path),
         models={label: str(family.models[label].path) for label in found.pool.labels},
         refused=gathered.refused,
@@ -116,6 +117,13 @@ def _few(judge: MergeJudge | ScorerJudge) -> list[str]:
         f"{count} samples a task were there to choose by: what a model keeps is known to about "
         f"{error:.3f} of them; more `data:` tells merges apart that are nearer to each other"
     ]
+
+
+def _shared(judge: MergeJudge | ScorerJudge) -> list[str]:
+    """The tasks of which some samples were to be held back and to be looked at, both."""
+    if isinstance(judge, ScorerJudge):
+        return []
+    return [f"{label}: {one.doubt}" for label, one in sorted(judge.parts.items()) if one.doubt]
 
 
 def _failed(found: Search) -> list[str]:

@@ -58,7 +58,8 @@ class SearchResult:
         One row a measurement: `look`, `passes` and `seconds` so far, `members`, `recipe`,
         `samples`, `measured`; `best` and `value`, the merge then thought best; `certainty`.
     samples : mapping of str to mapping
-        Label to the samples that were looked at and held back.
+        Label to how many samples were `looked` at and `held` back (`held_from` test or data), and
+        how many were `shared`: left out of the latter, since the search may look at the same ones.
     cost : mapping of str to float
         `seconds` of evidence, of the search and of verification; `passes` of the search.
     ended : str

@@ -10,6 +10,7 @@ import torch
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.evidence.session import Session
 from mergecast.search.scores import own_answers
+from mergecast.tasks.apart import kept, shared
 from mergecast.tasks.task import Samples, Task
 
 #: Samples of a task that a search looks at, and that it verifies on, at most.
@@ -18,6 +19,14 @@ MOST_LOOKED, MOST_HELD = 1000, 2000
 _HELD = 1 / 3
 #: Fewer samples than this say nothing.
 LEAST = 20
+#: Samples of a task, those held back among them, that are compared before anything else is done.
+_AT_ONCE = 500
+
+#: What to do about a task whose samples and test samples are the same.
+HOLD_BACK = (
+    "name a file of other samples in `test:`, or leave `test:` out: a third of the samples is then "
+    "held back"
+)
 
 
 @dataclass(frozen=True)
@@ -34,12 +43,29 @@ class Parts:
         Whether `held` are the task's test samples; else they are a part of its only ones.
     labelled : bool
         Whether both are scored by their labels; else by whether the model's own answer is kept.
+    shared : int
+        Samples that were not held back, though they were drawn: the search may look at the same
+        ones, by content.
     """
 
     looked: Samples
     held: Samples
     from_test: bool
     labelled: bool
+    shared: int = 0
+
+    @property
+    def doubt(self) -> str:
+        """That some samples were on both sides; empty where none were."""
+        if not self.shared:
+            return ""
+        drawn = self.shared + len(self.held)
+        kind = "test samples" if self.from_test else "samples that were held back"
+        twice = "is" if self.shared == 1 else "are"
+        return (
+            f"{self.shared} of {drawn} {kind} {twice} also among those that the search may look "
+            f"at, with the same content: left out, so that {len(self.held)} verify"
+        )
 
 
 def parts_of(session: Session, most: int | None = None, *, hold: bool = True) -> dict[str, Parts]:
@@ -50,7 +76,7 @@ def parts_of(session: Session, most: int | None = None, *, hold: bool = True) ->
     Raises
     ------
     UsageError
-        A task has too few samples to hold some back.
+        A task has too few samples to hold some back, or too few that are not looked at.
     UndefinedError
         A task's score is not defined.
     """
@@ -87,23 +113,32 @@ def most_evidence(tasks: Mapping[str, Task]) -> int | None:
     return min((looked for looked, _, from_test in found if not from_test), default=None)
 
 
+def check_apart(session: Session) -> None:
+    """Raise UsageError, before hours are spent, where too few samples are untouched.
+
+    Only of tasks with few samples: reading many takes long, and hardly leaves too few.
+    """
+    for label in sorted(session.family.names):
+        looked, held, _ = sizes_of(label, session.task(label))
+        if looked + held <= _AT_ONCE:
+            _drawn(session, label, None)
+
+
 def _parts(session: Session, label: str, most: int | None, *, hold: bool) -> Parts:
-    task, seed = session.task(label), session.settings.seed
+    task = session.task(label)
     if task.outputs == "values":
         raise UndefinedError(
             f"task {label!r}",
             f"a {task.kind_name} has no classes, and what is kept is a share of a score",
             "leave its model out, or give a scorer",
         )
-    looked, held, from_test = (
-        sizes_of(label, task) if hold else (task.size("calibration"), 0, False)
-    )
-    whole = task.samples(looked if from_test else looked + held, seed)
-    first = part(whole, 0, min(looked, most or MOST_LOOKED))
-    if from_test:
-        last = task.samples(min(held, most or MOST_HELD), seed, "test")
+    if hold:
+        first, last, from_test, twice = _drawn(session, label, most)
     else:
-        last = part(whole, looked, looked + min(held, most or MOST_HELD))
+        count = task.size("calibration")
+        whole = task.samples(count, session.settings.seed)
+        first, last = part(whole, 0, min(count, most or MOST_LOOKED)), part(whole, 0, 0)
+        from_test, twice = False, 0
     classes = task.outputs == "classes"
     labelled = classes and first.labels is not None and last.labels is not None
     if classes and not labelled:
@@ -111,7 +146,38 @@ def _parts(session: Session, label: str, most: int | None, *, hold: bool) -> Par
         first, last = (
             own_answers(probe, some, batch) if len(some) else some for some in (first, last)
         )
-    return Parts(first, last, from_test, labelled)
+    return Parts(first, last, from_test, labelled, twice)
+
+
+def _drawn(session: Session, label: str, most: int | None) -> tuple[Samples, Samples, bool, int]:
+    """What may be looked at, what is held back, whether that is from test, and how many were both.
+
+    Raises UsageError where too few are held back alone.
+    """
+    task, seed = session.task(label), session.settings.seed
+    looked, held, from_test = sizes_of(label, task)
+    whole = task.samples(looked if from_test else looked + held, seed)
+    first = part(whole, 0, min(looked, most or MOST_LOOKED))
+    if from_test:
+        last = task.samples(min(held, most or MOST_HELD), seed, "test")
+    else:
+        last = part(whole, looked, looked + min(held, most or MOST_HELD))
+    # Forecasts may have read more samples than merges are measured on.
+    twice = shared([first, session.samples(label)], last)
+    count = int(twice.sum())
+    if not count:
+        return first, last, from_test, 0
+    left = len(last) - count
+    if left < LEAST:
+        where = "test samples" if from_test else "samples held back"
+        other = "other samples to `test:`" if from_test else "it `test:` with other samples"
+        raise UsageError(
+            f"task {label!r}",
+            f"{count} of {len(last)} {where} are also, with the same content, among those that "
+            f"the search may look at: {left} are left to verify on, {LEAST} are needed",
+            f"give {other}",
+        )
+    return first, kept(last, ~twice), from_test, count
 
 
 def part(samples: Samples, first: int, last: int) -> Samples:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mergecast.checkpoints.patterns import matches
 from mergecast.errors import MergecastError
+from mergecast.tasks.apart import one_source, shared
 from mergecast.tasks.columns import Columns, as_tensor
 from mergecast.tasks.file_task import FileTask
 from mergecast.tasks.measure import measure
@@ -122,6 +123,15 @@ def _read(trial: Trial, task: Task, count: int, seed: int) -> dict[Split, Sample
     trial.tried = len(read["calibration"])
     if isinstance(task, FileTask):
         _count_texts(trial, task, read["calibration"])
+    if source := one_source(task):
+        trial.warnings.append(
+            f"its `data:` and `test:` are the same: {source}; search and measure refuse that"
+        )
+    elif "test" in read and (twice := int(shared([read["calibration"]], read["test"]).sum())):
+        trial.warnings.append(
+            f"{twice} of {len(read['test'])} test samples tried are also, with the same content, "
+            f"among the {trial.tried} of `data:`"
+        )
     if "test" in read and read["test"].labels is None:
         trial.warnings.append("its test samples have no labels, so that no merge is scored")
     return read
