@@ -6,12 +6,15 @@ import json
 
 import pandas as pd
 import pytest
+import yaml
 
 import mergecast as mc
 from forecaster_files import linear_model, save_forecaster
 from mergecast.cli.main import run
 from mergecast.errors import UsageError
 from mergecast.tables.outcomes import OutcomeTable
+from mergecast.testing.tiny import tiny_family
+from tiny_models import write_tiny_tasks
 
 
 @pytest.fixture
@@ -80,6 +83,61 @@ def test_one_measured_pair_moves_all_and_python_says_the_same(given, tmp_path, c
             words[0], words[1 : 1 + len(labels)], forecaster=words[-1], measured=same
         )
         assert again.rows.equals(found.rows)
+
+
+def test_assumed_errors_are_said_everywhere(given, tmp_path, capsys, monkeypatch):
+    words, labels = given
+    said = "2 rows of measured merges have neither an error nor a number of samples"
+    path = by_hand(tmp_path / "mine.csv", labels[:2])
+    summary, printed = forecast(words, capsys, "--measured", path, "--report", tmp_path)
+    assert len([one for one in summary["warnings"] if said in one]) == 1
+    assert said in printed
+    assert (tmp_path / "report.html").read_text("utf-8").count(said) == 1
+    monkeypatch.setenv("COLUMNS", "1000")
+    assert run(["forecast", *words, "--measured", str(path)]) == 0
+    shown = capsys.readouterr()
+    assert (shown.out + shown.err).count(said) == 1
+    found = mc.Forecaster.load(words[-1]).forecast(
+        mc.forecast(words[0], words[1:-2], forecaster=words[-1]).metrics, measured=pd.read_csv(path)
+    )
+    assert said in found.warnings[0]
+    sets = by_hand(tmp_path / "sets.csv", labels[:3])
+    summary, _ = forecast(words, capsys, "--measured", sets, "--sets", 3)
+    assert sum("3 rows of measured merges have (sets of 3) neither" in one
+               for one in summary["warnings"]) == 1  # fmt: skip
+    path = by_hand(tmp_path / "mine.csv", labels[:2], n_eval=400)
+    summary, printed = forecast(words, capsys, "--measured", path)
+    assert "was assumed" not in printed
+    assert not [one for one in summary["warnings"] if "was assumed" in one]
+
+
+def test_the_tasks_tell_of_how_many_samples_scores_are(tmp_path):
+    tiny_family(tmp_path, "abc")
+    tasks = write_tiny_tasks(tmp_path, "abc", count=50)
+    models = {name: tmp_path / f"{name}.safetensors" for name in "abc"}
+
+    def known(tasks, **columns):
+        path = by_hand(tmp_path / "mine.csv", "ab", method="ties", **columns)
+        return mc.forecast(
+            tmp_path / "base.safetensors", models, tasks=tasks, tier="weights", measured=path
+        )
+
+    told = known(tasks)
+    assert told.measured.n_assumed == 0
+    [said] = [one for one in told.warnings if "are taken to be scored on" in one]
+    assert "(a: 50, b: 50)" in said
+    given = known(tasks, n_eval=50)
+    assert told.beside["stderr"].tolist() == given.beside["stderr"].tolist()
+    assert not [one for one in given.warnings if "are taken to be" in one]
+    alone = known(None)
+    assert alone.measured.n_assumed == 2
+    assert alone.beside["stderr"].tolist() == pytest.approx([0.02, 0.02])
+    # Tasks without test samples say nothing of a score's samples.
+    content = yaml.safe_load(tasks.read_text())
+    for one in content["tasks"].values():
+        del one["test"]
+    tasks.write_text(yaml.safe_dump(content))
+    assert known(tasks).measured.n_assumed == 2
 
 
 def test_terminal_and_page_say_which_pairs_were_measured(given, tmp_path, capsys):

@@ -178,6 +178,23 @@ def test_noise_is_that_of_the_table_or_of_its_number_of_samples():
     assert np.sqrt(sampling_variance(given)) == pytest.approx([0.01, 1 / 400, 0.03, 0.02])
 
 
+def test_errors_that_nothing_tells_are_counted_with_what_would_tell_them():
+    cold, unknown = forecast_rows(), {"n_eval": np.nan}
+    _, use = with_measured(cold, table(outcome("a+b", 0.7), outcome("a+c", 0.7, **unknown)), 0.9)
+    assert use.n_assumed == 2
+    assert use.doubt.startswith("2 rows of measured merges have neither an error nor a number")
+    assert "a standard error of 0.02 of retention was assumed" in use.doubt
+    # Each column that the sentence names tells it, and seeds are rows.
+    for told in ({"n_eval": 400.0}, {**unknown, "retention_stderr": 0.01}):
+        _, use = with_measured(cold, table(outcome("a+b", 0.7, **told)), 0.9)
+        assert (use.n_assumed, use.doubt) == (0, "")
+    seeds = [outcome("a+b", 0.7, seed=seed, **unknown) for seed in range(3)]
+    assert with_measured(cold, table(*seeds), 0.9)[1].n_assumed == 6
+    # The number of samples says nothing of a score that is no share.
+    points = [{**row, "score": 70.0, "single_score": 80.0} for row in outcome("a+b", 0.7)]
+    assert with_measured(cold, table(points), 0.9)[1].n_assumed == 2
+
+
 def test_an_interval_without_an_end_is_no_reason_to_know_nothing():
     cold = forecast_rows().assign(upper=np.inf)
     rows, _ = with_measured(cold, table(outcome("a+b", 0.7)), 0.9)

@@ -84,10 +84,11 @@ def forecast(
         The models are those of this suite of the forecaster, by label: use what their merges did.
     measured : OutcomeTable, DataFrame, Measured, str or Path, optional
         What merges of these models did, by label: a table of `measure` or `outcomes`, its file, or
-        a CSV by hand (`method, members, task, score, single_score`). Measured pairs are given as
-        measured, less their noise; all other forecasts are moved by what they have in common with
-        them, from one pair on. Measured sets of the size asked for move those of sets. What was
-        not used, and why, is in the forecast's `measured` and `measured_sets`.
+        a CSV by hand (`method, members, task, score, single_score`, and `n_eval`, the number of
+        samples; without it errors are assumed, and a warning says of how many rows). Measured pairs
+        are given as measured, less their noise; all other forecasts are moved by what they have in
+        common with them, from one pair on. Measured sets of the size asked for move those of sets.
+        What was not used, and why, is in the forecast's `measured` and `measured_sets`.
     sets : int, optional
         Also rank all sets of so many models: from their answers where there are tasks, with a few
         of them really merged; else from pairs.
@@ -139,7 +140,7 @@ def forecast(
     """
     if sets is not None:
         check_size(sets, _count(family, models))
-    known = known_merges(measured, sets)
+    known = known_merges(measured, sets, tasks)
     if strengths and tasks is None:
         raise UsageError(
             "strengths", "asked for without tasks", "give samples of the models' tasks"
@@ -171,7 +172,7 @@ def forecast(
             progress=progress,
         )
         gathering, made, doubtful = gathered.gathering, gathered.made, gathered.doubtful
-        usable, warnings = gathered.usable, [*gathered.warnings]
+        usable, warnings = gathered.usable, [*gathered.warnings, *known.warnings]
         if measured is not None and tasks is not None:
             told = shared_tests(gathering.asked.session, usable)
             warnings += [f"{one.about}: {one.message}; {one.remedy}" for one in told]
@@ -204,7 +205,7 @@ def forecast(
             pairs=without_advice(made.pairs, doubtful),
             refused=gathered.refused,
             doubtful=doubtful,
-            warnings=(*warnings, *forecast_warnings(made)),
+            warnings=(*warnings, *forecast_warnings(replace(made, measured_sets=use))),
             measured=made.measured and made.measured.without(known.left_out),
             measured_sets=use and use.without(known.left_out),
             sets=None if ranked is None else ranked.table,

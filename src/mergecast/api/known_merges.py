@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pandas as pd
 
+from mergecast.api.inputs import Tasks, load_tasks
 from mergecast.errors import UsageError
-from mergecast.forecast.measured import left_out_sentences
+from mergecast.forecast.measured import has_shares, left_out_sentences
 from mergecast.merging.method import METHODS
 from mergecast.merging.recipe import Recipe
 from mergecast.merging.recipe_text import has_values_apart
@@ -19,6 +20,7 @@ from mergecast.tables.outcomes import OutcomeTable, as_outcomes
 
 if TYPE_CHECKING:
     from mergecast.suites.own import Measured
+    from mergecast.tasks.task import Task
 
 #: A table, its file, or what `mergecast.measure` returns.
 MeasuredLike: TypeAlias = "OutcomeTable | pd.DataFrame | Measured | str | Path | None"
@@ -34,14 +36,17 @@ class KnownMerges:
         Pairs, and sets of the size asked for where that is more than two; None for none.
     left_out : tuple of str
         What neither is, with the reason: a sentence a reason.
+    warnings : tuple of str
+        What was assumed of them.
     """
 
     pairs: OutcomeTable | None = None
     sets: OutcomeTable | None = None
     left_out: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
-def known_merges(measured: MeasuredLike, size: int | None) -> KnownMerges:
+def known_merges(measured: MeasuredLike, size: int | None, tasks: Tasks = None) -> KnownMerges:
     """Read measured merges, without those of other sizes or parameters than a forecast's.
 
     Parameters
@@ -50,6 +55,9 @@ def known_merges(measured: MeasuredLike, size: int | None) -> KnownMerges:
         A table, its ``.parquet`` or ``.csv`` file, or what `mergecast.measure` returns.
     size : int or None
         Size of the sets that are to be ranked.
+    tasks : mapping of str to Task, str or Path, optional
+        Label to task, or their file: where a row's score is a share and nothing says of how many
+        samples, it is taken to be of the task's test samples.
 
     Raises
     ------
@@ -60,7 +68,8 @@ def known_merges(measured: MeasuredLike, size: int | None) -> KnownMerges:
     """
     if measured is None:
         return KnownMerges()
-    table = _with_labels(_table(measured))
+    by_label = load_tasks(tasks) if isinstance(tasks, str | Path) else tasks or {}
+    table, counts = _counted(_with_labels(_table(measured)), by_label)
     frame, sizes = table.by_recipe, table.sizes
     reasons = pd.Series(list(_differences(table)), index=frame.index)
     wanted = sorted({2, size or 2})
@@ -76,8 +85,39 @@ def known_merges(measured: MeasuredLike, size: int | None) -> KnownMerges:
             f"none can be used: {'; '.join(left_out)}",
             "give merges of pairs by the methods' default parameters",
         )
+    said = _assumed(counts, [one.frame["task"] for one in found.values()])
     pairs = found.pop(2, None)
-    return KnownMerges(pairs, found.get(size or 2), left_out)
+    return KnownMerges(pairs, found.get(size or 2), left_out, said)
+
+
+def _counted(table: OutcomeTable, tasks: Mapping[str, Task]) -> tuple[OutcomeTable, dict[str, int]]:
+    """The table with `n_eval` where only the tasks tell it, and these numbers by task."""
+    frame = table.frame
+    silent = has_shares(frame) & frame["n_eval"].isna().to_numpy()
+    if "retention_stderr" in frame:
+        silent &= frame["retention_stderr"].isna().to_numpy()
+    counts = {}
+    for label in sorted({*frame["task"][silent]} & {*tasks}):
+        try:
+            counts[label] = tasks[label].size("test")
+        except UsageError as error:
+            if not error.thing.endswith("split 'test'"):
+                raise
+    filled = frame["n_eval"].where(~silent, frame["task"].map(counts))
+    return replace(table, frame=frame.assign(n_eval=filled)), counts
+
+
+def _assumed(counts: Mapping[str, int], used: Sequence[pd.Series]) -> tuple[str, ...]:
+    """That scores are taken to be of as many samples as tasks have, of the tasks `used`."""
+    named = {name for tasks in used for name in tasks}
+    said = [f"{label}: {count}" for label, count in sorted(counts.items()) if label in named]
+    if not said:
+        return ()
+    return (
+        "measured merges without n_eval and retention_stderr are taken to be scored on their "
+        f"tasks' test samples ({', '.join(said)}), from which their standard errors follow; if "
+        "they were not, give the table a column n_eval (samples that a score is a share of)",
+    )
 
 
 def _table(measured: object) -> OutcomeTable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -43,8 +44,7 @@ class Forecaster:
 
     One model for each merging method and tier of evidence: a pair table is read by the models of
     the richest tier whose metrics it has, and a member that lacks some by those of a cheaper one.
-    Beside it there may be a *warm* one, for pairs with a
-    model whose merges with others were measured.
+    Beside it there may be a *warm* one, for pairs with a model whose merges with others were known.
 
     Parameters
     ----------
@@ -220,9 +220,10 @@ class Forecaster:
                 "compute the metrics that the forecaster was fitted on",
             )
         advice, file, name = recommend(rows, threshold), self.file, self.name
-        return Forecast(
+        made = Forecast(
             rows, advice, level, threshold, tier, checked, file, suite, name, use, beside=beside
         )
+        return replace(made, warnings=(use.doubt,)) if use is not None and use.doubt else made
 
     def only(self, methods: Sequence[str]) -> Self:
         """The forecaster of these merging methods alone; raises UsageError for one it lacks."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy.special import ndtri
 
 from mergecast.errors import UsageError
 from mergecast.forecast.effects_posterior import Rows, posterior
-from mergecast.forecast.measured_use import MeasuredUse
+from mergecast.forecast.measured_use import ASSUMED_ERROR, MeasuredUse
 from mergecast.forecast.method_forecast import N_REASONS
 from mergecast.forecast.rows import ABSTAINED, FAMILY, MEASURED
 from mergecast.tables.outcomes import OutcomeTable
@@ -22,8 +23,6 @@ KNOWN = "measured merges of this family"
 
 #: A forecaster's own error at most, as a standard deviation: retention lies between 0 and about 1.
 _MOST_ERROR = 0.25
-#: Standard error of a measured retention whose number of samples is not known.
-_NOISE = 0.02
 _LEAST_NOISE = 1e-3
 # Models that a sentence names.
 _NAMED = 5
@@ -102,7 +101,7 @@ def measured_pairs(
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The members of measured pairs that bear on a forecast, and why others were left out.
 
-    Columns `method, left, right, member, measured, variance`, as of `usable_merges`.
+    Columns `method, left, right, member, measured, variance, assumed`, as of `usable_merges`.
     """
     known, left_out = usable_merges(rows, outcomes)
     names = known["members"].str.partition(JOIN)
@@ -114,7 +113,8 @@ def usable_merges(
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The members of measured merges that bear on a forecast, and why others were left out.
 
-    Columns `method, members, member, measured, variance` (of the sampling noise), means over seeds.
+    Columns `method, members, member, measured, variance` (of the sampling noise), means over seeds,
+    and `assumed`, of how many rows the latter is assumed.
     """
     for what, suites in (("forecast", rows["suite"].unique()), ("measured", outcomes.suites)):
         if len(suites) > 1:
@@ -139,10 +139,12 @@ def usable_merges(
             "member": used["task"],
             "measured": used["retention"],
             "variance": sampling_variance(used),
+            "assumed": np.isnan(_known_variance(used)),
         }
     )
-    keys = ["method", "members", "member"]
-    return table.groupby(keys, sort=True).mean().reset_index(), left_out
+    seeds = table.groupby(["method", "members", "member"], sort=True)
+    means = seeds.agg({"measured": "mean", "variance": "mean", "assumed": "sum"})
+    return means.reset_index(), left_out
 
 
 def _reasons_against(rows: pd.DataFrame, outcomes: OutcomeTable, size: int) -> list[str]:
@@ -181,23 +183,36 @@ def sampling_variance(frame: pd.DataFrame) -> Floats:
 
     `retention_stderr` squared where a table has it. Otherwise from the scores as shares of `n_eval`
     samples, by half of what it were if merged and single model had answered different samples:
-    they answer the same. Where the number of samples is unknown, 0.02 squared. Never below that of
-    one sample more or less.
+    they answer the same. Where neither tells it, `ASSUMED_ERROR` squared. Never below that of one
+    sample more or less.
     """
+    n = frame["n_eval"].to_numpy(dtype="float64")
+    least = np.where(np.isfinite(n), 1 / n, 0.0) ** 2
+    known = _known_variance(frame)
+    guess = np.where(np.isfinite(known), known, ASSUMED_ERROR**2)
+    return np.asarray(np.maximum(guess, np.maximum(least, _LEAST_NOISE**2)))
+
+
+def _known_variance(frame: pd.DataFrame) -> Floats:
+    """The same by what the table says, (n,); NaN where it says too little."""
     n, score, single, retention = (
         frame[key].to_numpy(dtype="float64")
         for key in ("n_eval", "score", "single_score", "retention")
     )
-    shares = (score >= 0) & (score <= 1) & (single > 0) & (single <= 1)
+    shares = has_shares(frame)
     with np.errstate(divide="ignore", invalid="ignore"):
         binomial = score * (1 - score) + retention**2 * single * (1 - single)
-        guess = np.where(shares, 0.5 * binomial / n / single**2, _NOISE**2)
-        least = np.where(np.isfinite(n), 1 / n, 0.0) ** 2
+        known = np.where(shares, 0.5 * binomial / n / single**2, np.nan)
     if "retention_stderr" in frame:
         stderr = frame["retention_stderr"].to_numpy(dtype="float64")
-        guess = np.where(np.isfinite(stderr), stderr**2, guess)
-    known = np.where(np.isfinite(guess), guess, _NOISE**2)
-    return np.asarray(np.maximum(known, np.maximum(least, _LEAST_NOISE**2)))
+        known = np.where(np.isfinite(stderr), stderr**2, known)
+    return np.asarray(known)
+
+
+def has_shares(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Whether each row's scores can be shares of samples, (n,)."""
+    score, single = (frame[key].to_numpy(dtype="float64") for key in ("score", "single_score"))
+    return np.asarray((score >= 0) & (score <= 1) & (single > 0) & (single <= 1))
 
 
 def _with_reason(reasons: list[dict[str, object]], moved: float) -> list[dict[str, object]]:

@@ -8,6 +8,9 @@ import pandas as pd
 
 from mergecast.typing import Floats
 
+#: Standard error of a measured retention where a table does not tell it.
+ASSUMED_ERROR = 0.02
+
 
 @dataclass(frozen=True)
 class MeasuredUse:
@@ -27,6 +30,9 @@ class MeasuredUse:
         Merges that were not used, with the reason: a sentence a reason.
     size : int
         Members of each merge.
+    n_assumed : int
+        Rows of these merges, one a member and seed, whose standard error is `ASSUMED_ERROR`, since
+        the table does not tell it.
     """
 
     n_merges: int
@@ -36,6 +42,7 @@ class MeasuredUse:
     shift: float
     left_out: tuple[str, ...] = ()
     size: int = 2
+    n_assumed: int = 0
 
     @classmethod
     def of(
@@ -51,11 +58,29 @@ class MeasuredUse:
             shift=float(change.mean()) if some else 0.0,
             left_out=left_out,
             size=size,
+            n_assumed=int(known["assumed"].sum()),
         )
 
     def without(self, left_out: tuple[str, ...]) -> MeasuredUse:
         """The same, with merges that were left out before."""
         return replace(self, left_out=(*left_out, *self.left_out))
+
+    @property
+    def doubt(self) -> str:
+        """That standard errors were assumed, of how many rows, and what tells them; or empty."""
+        if not self.n_assumed:
+            return ""
+        rows = (
+            "1 row of measured merges has"
+            if self.n_assumed == 1
+            else (f"{self.n_assumed} rows of measured merges have")
+        )
+        what = "" if self.size == 2 else f" (sets of {self.size})"
+        return (
+            f"{rows}{what} neither an error nor a number of samples that would tell it: a standard "
+            f"error of {ASSUMED_ERROR:g} of retention was assumed; give the table a column n_eval "
+            "(samples that a score is a share of) or retention_stderr"
+        )
 
     @property
     def sentence(self) -> str:

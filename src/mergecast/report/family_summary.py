@@ -135,7 +135,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
 
 
 def forecast_warnings(forecast: Forecast) -> list[str]:
-    """What the numbers themselves warn of: methods hardly better than the mean, extrapolation."""
+    """What the numbers themselves warn of: weak methods, extrapolation, errors that are assumed."""
     file = forecast.forecaster
     models = file.tiers[forecast.tier]
     told = set(forecast.rows.loc[forecast.rows["basis"] != ABSTAINED, "method"])
@@ -150,7 +150,7 @@ def forecast_warnings(forecast: Forecast) -> list[str]:
             "Outside the forecaster's training range, so that its numbers are extrapolations "
             f"(metric, pairs of {len(forecast.pairs)}): {listing}."
         )
-    return warnings
+    return [*warnings, *(use.doubt for use in forecast.uses if use.doubt)]
 
 
 def _method(name: str, model: MethodModel, warm: MethodModel | None, protocol: str) -> FamilyMethod:
