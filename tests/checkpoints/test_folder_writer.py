@@ -116,7 +116,7 @@ def test_a_file_is_not_a_folder_to_write_whatever_is_allowed(tmp_path):
         with pytest.raises(UsageError, match="is a file"):
             write_folder(tmp_path / "file", overwrite=overwrite)
     assert (tmp_path / "file").read_text() == "mine"
-    with pytest.raises(ResourceError, match="cannot be written"):
+    with pytest.raises(UsageError, match="out: cannot be made: .*file is a file"):
         write_folder(tmp_path / "file" / "out")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -129,11 +130,13 @@ def test_one_unusable_model_stops_a_merge(paths, tmp_path, capsys):
     assert f"{missing}: does not exist" in last_error(capsys)
 
 
-def test_a_full_disk_or_closed_folder_exits_5(paths, tmp_path, capsys):
-    (tmp_path / "file").touch()
-    command = ["merge", "--method", "ties", *paths, "-o", str(tmp_path / "file" / "out")]
-    assert run(command) == 5
-    assert "cannot be written" in last_error(capsys)
+def test_a_full_disk_exits_5(paths, tmp_path, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    assert run(["merge", "--method", "ties", *paths, "-o", str(tmp_path / "out")]) == 5
+    assert "cannot be written: No space left on device" in last_error(capsys)
 
 
 def test_help_version_and_no_arguments(capsys):

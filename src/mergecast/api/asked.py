@@ -14,6 +14,7 @@ from mergecast.errors import UsageError
 from mergecast.evidence import MergeSettings, ProbeSettings, Session, wanted
 from mergecast.family.family import Family
 from mergecast.family.models import Models
+from mergecast.runtime.outputs import check_folder
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.typing import Names, listed
 
@@ -152,6 +153,8 @@ def ask(
         check_device(device)
     by_label = open_tasks(tasks, reach)
     kept = None if cache is None else Path(cache)
+    if kept is not None:
+        check_folder(kept)
     session = Session(
         open_family(
             family,

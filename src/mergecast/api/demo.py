@@ -8,6 +8,7 @@ from mergecast.api.reports import judge_run
 from mergecast.report.html import write_html
 from mergecast.report.inputs import read_inputs
 from mergecast.report.model import RunSummary
+from mergecast.runtime.outputs import check_file
 from mergecast.runtime.progress import Progress
 from mergecast.suites.run import run_suite
 
@@ -46,6 +47,9 @@ def demo(
         The summary of the run, as `report` gives it.
     """
     folder = Path(out)
+    page, forecaster_file = folder / "report.html", folder / "forecaster.json"
+    for path in (page, forecaster_file):
+        check_file(path)
     run = run_suite(
         "digits-14",
         folder / "run",
@@ -56,6 +60,6 @@ def demo(
         progress=progress,
     )
     summary, forecaster = judge_run(read_inputs(run), warm=True, workers=workers, progress=progress)
-    forecaster.save(folder / "forecaster.json")
-    write_html(summary, folder / "report.html")
+    forecaster.save(forecaster_file)
+    write_html(summary, page)
     return summary

@@ -16,6 +16,7 @@ from mergecast.family.family import Family
 from mergecast.family.models import Models
 from mergecast.merging.evidence import TRANSPOSED
 from mergecast.merging.method import METHODS
+from mergecast.runtime.outputs import check_folder
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.typing import Names
 
@@ -80,9 +81,10 @@ def merge_evidence(
     if kind is None:
         able = [one.name for one in METHODS if one.evidence]
         raise UsageError(f"method {method!r}", "needs no evidence", f"only {', '.join(able)} do")
+    folder = Path(out)
+    check_folder(folder)
     by_label = open_tasks(tasks, "gradients")
     opened = open_family(family, models, private=private, strict=strict, tasks=by_label)
-    folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     settings = ProbeSettings(calibration, seed, device)
     advance = (progress or Silent()).stage(f"evidence for {method}", opened.size)

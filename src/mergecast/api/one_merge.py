@@ -19,6 +19,7 @@ from mergecast.family.models import Models
 from mergecast.forecast.intervals import LEVEL
 from mergecast.merging.recipe import Given, Recipe
 from mergecast.report.table import Table, number
+from mergecast.runtime.outputs import check_folder
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.workers import Workers
 from mergecast.tables.plain import records
@@ -157,6 +158,9 @@ def forecast_merge(
     if tasks is None:
         raise UsageError("tasks", "not given", "a merge is measured on samples of its tasks")
     by_label = open_tasks(tasks, "activations")
+    place = None if cache is None else Path(cache)
+    if place is not None:
+        check_folder(place)
     opened = open_family(
         family, models, private=private, strict=strict, tasks=by_label, refuse=True
     )
@@ -164,7 +168,6 @@ def forecast_merge(
     members = tuple(sorted(opened.names))
     given.check(members)
     advance = (progress or Silent()).stage("samples of every task", 1)
-    place = None if cache is None else Path(cache)
     settings = ProbeSettings(calibration, seed, device, batch_size, None, place)
     merges = MergeSettings(merge_seed=given.seed)
     with Session(opened, by_label, settings, merges) as session, Workers(1) as one:

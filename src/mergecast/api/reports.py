@@ -17,6 +17,7 @@ from mergecast.report.markdown import render_markdown
 from mergecast.report.model import FamilySummary, RunSummary, Summary
 from mergecast.report.summary import summarise_run
 from mergecast.runtime.files import write_json, write_text
+from mergecast.runtime.outputs import check_file
 from mergecast.runtime.progress import Progress
 
 
@@ -72,7 +73,7 @@ def report(
     Raises
     ------
     UsageError
-        No such folder, too few tasks, `out` has the suffix of a table.
+        No such folder, too few tasks, `out` has the suffix of a table or cannot be written.
     TableError, ResourceError
         A table that breaks its schema; a page that cannot be written.
 
@@ -84,7 +85,7 @@ def report(
     ('run', True)
     """
     if out is not None:
-        refuse_table(out)
+        check_report(out, "forecast" if isinstance(source, Forecast) else "run")
     summary: Summary
     if isinstance(source, Forecast):
         summary = summarise_forecast(source)
@@ -93,6 +94,28 @@ def report(
     if out is not None:
         _write(summary, Path(out))
     return summary
+
+
+def check_report(out: str | Path, kind: str) -> None:
+    """Raise UsageError where a report's page, or folder, cannot be written.
+
+    Parameters
+    ----------
+    out : str or Path
+        As of `report`.
+    kind : str
+        What it is of: ``forecast`` or ``run``.
+    """
+    refuse_table(out)
+    for file in _files(Path(out), kind):
+        check_file(file)
+
+
+def _files(out: Path, kind: str) -> list[Path]:
+    """What a report writes, the page first: alone where its name is given."""
+    if out.suffix in {".html", ".htm"}:
+        return [out]
+    return [out / name for name in ("report.html", "report.md", f"{kind}.json")]
 
 
 def judge_run(
@@ -127,9 +150,8 @@ def judge_run(
 
 def _write(summary: Summary, out: Path) -> None:
     """The page; in a folder the same as Markdown, and its data, beside it."""
-    if out.suffix in {".html", ".htm"}:
-        write_html(summary, out)
-        return
-    write_html(summary, out / "report.html")
-    write_text(out / "report.md", render_markdown(summary))
-    write_json(out / f"{summary['kind']}.json", summary)
+    page, *beside = _files(out, summary["kind"])
+    write_html(summary, page)
+    if beside:
+        write_text(beside[0], render_markdown(summary))
+        write_json(beside[1], summary)

@@ -9,6 +9,7 @@ from tempfile import mkdtemp
 from typing import Self
 
 from mergecast.runtime.lock import folder_lock
+from mergecast.runtime.outputs import check_folder
 
 
 class Work:
@@ -21,6 +22,11 @@ class Work:
     out : str or Path, optional
         Where the merged model goes: the folder is ``OUT.search`` where there is no cache; without
         both it is a temporary one.
+
+    Raises
+    ------
+    UsageError
+        The folder cannot be written.
 
     Attributes
     ----------
@@ -38,6 +44,8 @@ class Work:
             self.folder = Path(f"{Path(str(out))}.search")
         else:
             self.folder = Path(mkdtemp(prefix="mergecast-"))
+        if self.lasting:
+            check_folder(self.folder)
         self._held = ExitStack()
 
     def __enter__(self) -> Self:

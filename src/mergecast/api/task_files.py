@@ -12,6 +12,7 @@ from mergecast.errors import FamilyError, UsageError
 from mergecast.family.family import Family
 from mergecast.family.models import Models
 from mergecast.runtime.files import write_text
+from mergecast.runtime.outputs import check_file
 from mergecast.typing import Names, listed
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def draft_tasks(
     path = Path(out)
     if path.exists() and not force:
         raise UsageError(path, "exists already", "give another file, or replace it with --force")
+    check_file(path)
     family = Family.open(base, models, private=private, strict=strict, on_error="refuse")
     log_refused(family.refused)
     refused = {label: str(error) for label, error in family.refused.items()}

@@ -16,6 +16,7 @@ from mergecast.checkpoints.side_files import put_network_here
 from mergecast.checkpoints.writer import SafetensorsWriter, sweep, temporary_path
 from mergecast.errors import ResourceError, UsageError
 from mergecast.runtime.files import as_resource_error
+from mergecast.runtime.outputs import check_folder
 from mergecast.typing import Array
 
 #: File that marks a folder as written here; its ``files`` lists what may be replaced.
@@ -55,7 +56,8 @@ class FolderWriter:
     Raises
     ------
     UsageError
-        The folder may not be written: a file, the current directory, an input, someone else's.
+        The folder may not be written: a file, the current directory, an input, someone else's; or
+        cannot be, as beneath a file.
     """
 
     def __init__(
@@ -178,9 +180,8 @@ def _refuse_place(folder: Path) -> None:
     if folder == here or folder in here.parents:
         which = "is" if folder == here else "contains"
         raise UsageError(folder, f"{which} the current directory", "give the name of a new folder")
-    with as_resource_error(folder):
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(folder, "is a file", "give the name of a folder to write")
+    check_folder(folder)
+    check_folder(folder.parent)  # where it is made until it is complete
 
 
 def _refuse_foreign(folder: Path) -> None:

@@ -19,6 +19,7 @@ from mergecast.cli.options import (
     names,
     parse_parameters,
 )
+from mergecast.cli.outputs import a_folder
 
 app = typer.Typer(
     help="""Run a benchmark suite: fine-tune, merge pairs and sets by every method, evaluate.
@@ -35,6 +36,10 @@ _SuiteName = Annotated[
     str, typer.Argument(metavar="SUITE", help="A name of `bench list`.", autocompletion=suites)
 ]
 _Folder = Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="The run folder.")]
+_NewFolder = Annotated[
+    Path,
+    typer.Option("-o", "--out", metavar="DIR", help="The run folder.", callback=a_folder),
+]
 
 
 @app.command("list")
@@ -78,7 +83,7 @@ def fetch(suite: _SuiteName) -> None:
 @app.command(short_help="Run a suite, or go on with an interrupted run.")
 def run(
     suite: _SuiteName,
-    out: _Folder,
+    out: _NewFolder,
     only: Annotated[
         str, typer.Option(metavar="A,B", help="A cut of the tasks, names with commas between.")
     ] = "",

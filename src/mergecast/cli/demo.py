@@ -9,12 +9,13 @@ import typer
 
 from mergecast.cli.console import print_json
 from mergecast.cli.options import JsonOption, SeedOption, WorkersOption
+from mergecast.cli.outputs import a_folder
 
 
 def command(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of everything it makes.")] = Path(
-        "demo"
-    ),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder of everything it makes.", callback=a_folder)
+    ] = Path("demo"),
     seed: SeedOption = 0,
     workers: WorkersOption = 2,
     json: JsonOption = False,

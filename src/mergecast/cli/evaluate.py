@@ -18,6 +18,7 @@ from mergecast.cli.options import (
     SeedsOption,
     WorkersOption,
 )
+from mergecast.cli.outputs import a_table
 from mergecast.errors import UsageError
 
 _DRAWS = 200
@@ -50,7 +51,10 @@ def command(
     out: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--out", help="File for the predictions, or the scores (.parquet, .csv)."
+            "-o",
+            "--out",
+            help="File for the predictions, or the scores (.parquet, .csv).",
+            callback=a_table,
         ),
     ] = None,
     default: Annotated[

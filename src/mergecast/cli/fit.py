@@ -15,11 +15,14 @@ from mergecast.cli.options import (
     WorkersOption,
     only_one,
 )
+from mergecast.cli.outputs import a_file
 
 
 def command(
     directories: RunsArgument,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Forecaster file (JSON).")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Forecaster file (JSON).", callback=a_file)
+    ],
     predictor: PredictorOption = None,
     workers: WorkersOption = 2,
     json: JsonOption = False,

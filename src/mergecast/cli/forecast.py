@@ -31,6 +31,7 @@ from mergecast.cli.options import (
     VerboseOption,
     WorkersOption,
 )
+from mergecast.cli.outputs import a_picture, a_report
 from mergecast.errors import UsageError
 
 
@@ -63,7 +64,9 @@ def command(
     report: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Write report.html, .md and forecast.json to this folder."
+            metavar="DIR",
+            help="Write report.html, .md and forecast.json to this folder.",
+            callback=a_report,
         ),
     ] = None,
     plot: Annotated[
@@ -72,6 +75,7 @@ def command(
             metavar="FILE",
             help="Draw all pairs and what else there is (strengths, measured merges, layers): a "
             ".png, .svg or .pdf; needs mergecast[plot].",
+            callback=a_picture,
         ),
     ] = None,
     mergekit: MergekitOption = None,

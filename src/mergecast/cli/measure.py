@@ -28,13 +28,15 @@ from mergecast.cli.options import (
     UncheckedOption,
     parse_merge_parameters,
 )
+from mergecast.cli.outputs import a_table
 
 
 def command(
     base: BaseArgument,
     models: ModelsArgument,
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Table to write: .parquet or .csv.")
+        Path,
+        typer.Option("-o", "--out", help="Table to write: .parquet or .csv.", callback=a_table),
     ] = Path("outcomes.parquet"),
     tasks: TasksOption = None,
     pairs: Annotated[
@@ -76,10 +78,13 @@ def command(
       mergecast measure base/ a/ b/ --tasks t.yaml --recipe "ties(scaling=1)"
     """
     import mergecast as mc
+    from mergecast.runtime.outputs import check_file
     from mergecast.runtime.progress import progress_bars
+    from mergecast.suites.tables import samples_path
     from mergecast.tables.io import check_format
 
     check_format(out)
+    check_file(samples_path(out))
     with progress_bars() as bars:
         measured = mc.measure(
             base,

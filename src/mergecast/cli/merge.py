@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -19,7 +19,6 @@ from mergecast.cli.options import (
     MaybeModelsArgument,
     MergekitOption,
     MethodOption,
-    Objective,
     ObjectiveOption,
     OverwriteOption,
     PrivateOption,
@@ -33,7 +32,9 @@ from mergecast.cli.options import (
     only_one,
     parse_parameters,
     parse_weights,
+    tuned_by,
 )
+from mergecast.cli.outputs import a_folder
 from mergecast.errors import UsageError
 
 #: What an option says where its value is to be chosen.
@@ -67,7 +68,7 @@ def command(
     base: MaybeBaseArgument = None,
     models: MaybeModelsArgument = None,
     *,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.", callback=a_folder)],
     method: MethodOption = None,
     param: Annotated[
         list[str] | None,
@@ -164,6 +165,7 @@ def command(
       mergecast merge --method ties --scaling auto --tasks t.yaml b/ x/ y/ -o o/
     """
     import mergecast as mc
+    from mergecast.checkpoints.folder_writer import refuse_folder
     from mergecast.checkpoints.side_files import read_json
     from mergecast.merging.adapter_card import described as adapter_lines
     from mergecast.runtime.progress import progress_bars
@@ -191,6 +193,8 @@ def command(
         if base is None or not models:
             raise UsageError("models", "not given", "name the base, then the models")
         paths = models
+    inputs = [base, *(paths.values() if isinstance(paths, Mapping) else paths)]
+    refuse_folder(out, inputs, overwrite=overwrite)
     by_label, tuned = None, None
     tuning = AUTO in (scaling, weights)
     for option, value in (("--calibration", calibration), ("auto", tuning or None)):
@@ -221,7 +225,7 @@ def command(
                 method=recipe,
                 scaling="auto" if scaling == AUTO else None,
                 weights="auto" if weights == AUTO else None,
-                objective=_tuned(objective),
+                objective=tuned_by(objective),
                 calibration=calibration,
                 seed=seed,
                 device=device,
@@ -287,12 +291,3 @@ def command(
     print(f"head    {record['head']}")
     for label, place in record["heads"].items():
         print(f"model   {label} → {folder / place}")
-
-
-def _tuned(objective: Objective | None) -> Literal["mean", "worst"]:
-    """What a merge's strength is chosen by; raises UsageError for what `search` alone can."""
-    if objective is Objective.weighted:
-        raise UsageError(
-            "--objective weighted", "is for search", "say mean or worst, or use mergecast search"
-        )
-    return "worst" if objective is Objective.worst else "mean"

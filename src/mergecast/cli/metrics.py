@@ -35,13 +35,15 @@ from mergecast.cli.options import (
 
 if TYPE_CHECKING:
     from mergecast.evidence.plan import PlanRow
+from mergecast.cli.outputs import a_table
 
 
 def command(
     base: BaseArgument,
     models: ModelsArgument,
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Table to write: .parquet or .csv.")
+        Path,
+        typer.Option("-o", "--out", help="Table to write: .parquet or .csv.", callback=a_table),
     ] = Path("pairs.parquet"),
     tasks: TasksOption = None,
     tier: TierOption = None,

@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from mergecast.cli.completion import methods
+from mergecast.cli.outputs import a_folder
 from mergecast.errors import UsageError
 
 #: Numbers that YAML 1.1 takes for words.
@@ -69,7 +70,8 @@ BatchNormOption = Annotated[
 ]
 BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Samples run at once.")]
 CacheOption = Annotated[
-    Path | None, typer.Option("--cache", help="Folder of finished work, to resume from.")
+    Path | None,
+    typer.Option("--cache", help="Folder of finished work, to resume from.", callback=a_folder),
 ]
 CalibrationOption = Annotated[
     int | None,
@@ -257,3 +259,12 @@ def parse_merge_parameters(pairs: Sequence[str] | None) -> dict[str, dict[str, o
             )
         by_method.setdefault(method, {})[parameter] = value
     return by_method
+
+
+def tuned_by(objective: Objective | None) -> Literal["mean", "worst"]:
+    """What a merge's strength is chosen by; raises UsageError for what `search` alone can."""
+    if objective is Objective.weighted:
+        raise UsageError(
+            "--objective weighted", "is for search", "say mean or worst, or use mergecast search"
+        )
+    return "worst" if objective is Objective.worst else "mean"

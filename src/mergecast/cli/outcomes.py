@@ -10,6 +10,7 @@ import typer
 
 from mergecast.cli.console import print_json
 from mergecast.cli.options import JsonOption
+from mergecast.cli.outputs import a_table
 
 
 def command(
@@ -17,7 +18,8 @@ def command(
         Path, typer.Argument(metavar="SCORES", help="YAML file: which results are of what.")
     ],
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Outcome table (.parquet or .csv).")
+        Path,
+        typer.Option("-o", "--out", help="Outcome table (.parquet or .csv).", callback=a_table),
     ] = Path("outcomes.parquet"),
     json: JsonOption = False,
 ) -> None:

@@ -26,6 +26,7 @@ from mergecast.cli.options import (
     WorkersOption,
     parse_weights,
 )
+from mergecast.cli.outputs import a_folder
 from mergecast.errors import UsageError
 
 
@@ -79,7 +80,8 @@ def command(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Folder for the merged model.")
+        Path | None,
+        typer.Option("-o", "--out", help="Folder for the merged model.", callback=a_folder),
     ] = None,
     forecaster: Annotated[
         str | None,

@@ -24,6 +24,7 @@ from mergecast.cli.options import (
 if TYPE_CHECKING:
     from mergecast.api.task_files import TasksCheck
     from mergecast.tasks.trial import Trial
+from mergecast.cli.outputs import a_file
 
 app = typer.Typer(
     help="""Draft the file of tasks that --tasks takes, and try it before it is used.
@@ -41,9 +42,9 @@ app = typer.Typer(
 def init(
     base: BaseArgument,
     models: ModelsArgument,
-    out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.")] = Path(
-        "tasks.yaml"
-    ),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="The file to write.", callback=a_file)
+    ] = Path("tasks.yaml"),
     private: PrivateOption = None,
     strict: StrictOption = True,
     force: ForceOption = False,

@@ -11,12 +11,15 @@ import numpy as np
 import pandas as pd
 
 from mergecast.errors import ResourceError, UsageError
+from mergecast.runtime.outputs import check_file
 from mergecast.tables.pairs import PAIR_KEYS
 from mergecast.tables.sets import split_members
 from mergecast.typing import Floats
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from mergecast.forecast.figure import ShownFigure
 
 #: Kinds of files that are written.
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -54,12 +57,7 @@ def draw(
     UsageError
         matplotlib is not installed, or no pair has a forecast.
     """
-    try:
-        from mergecast.forecast.figure import ShownFigure
-    except ImportError as error:
-        raise UsageError(
-            "plot", "needs matplotlib", "install mergecast[plot], or look at --report"
-        ) from error
+    shown = _shown_figure()
     keys = [*PAIR_KEYS, "method"]
     best = rows.merge(pairs[keys], on=keys).dropna(subset="retention")
     if best.empty:
@@ -71,17 +69,38 @@ def draw(
         panels.append(partial(_beside, beside=beside))
     if depth is not None and not depth.empty:
         panels.append(partial(_depth, depth=_of_best(depth, pairs)))
-    figure = ShownFigure(figsize=(_WIDTH * len(panels), _HEIGHT), layout="constrained")
+    figure = shown(figsize=(_WIDTH * len(panels), _HEIGHT), layout="constrained")
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         panel(axes)
     return figure
 
 
+def check_picture(path: str | Path) -> None:
+    """Raise UsageError, before a forecast is made, where a picture of it could not be written."""
+    _check_suffix(Path(path))
+    _shown_figure()
+    check_file(path)
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix not in SUFFIXES:
+        raise UsageError("plot", f"is {path.name!r}", f"end it in {', '.join(SUFFIXES)}")
+
+
+def _shown_figure() -> type[ShownFigure]:
+    try:
+        from mergecast.forecast.figure import ShownFigure
+    except ImportError as error:
+        raise UsageError(
+            "plot", "needs matplotlib", "install mergecast[plot], or look at --report"
+        ) from error
+    return ShownFigure
+
+
 def save(figure: Figure, path: str | Path) -> Path:
     """Write the figure; raises UsageError for another suffix, and ResourceError."""
     path = Path(path)
-    if path.suffix not in SUFFIXES:
-        raise UsageError("plot", f"is {path.name!r}", f"end it in {', '.join(SUFFIXES)}")
+    _check_suffix(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=160)

@@ -12,7 +12,7 @@ import numpy as np
 
 from mergecast.checkpoints import dtypes
 from mergecast.checkpoints.checkpoint import Checkpoint, TensorInfo
-from mergecast.checkpoints.folder_writer import FolderWriter, write_json
+from mergecast.checkpoints.folder_writer import FolderWriter, refuse_folder, write_json
 from mergecast.checkpoints.layouts import weights_name
 from mergecast.checkpoints.safetensors_file import SafetensorsCheckpoint
 from mergecast.checkpoints.side_files import library_folder, read_json, side_files, vocabulary
@@ -118,6 +118,8 @@ def write_merge(
     out = Path(out)
     chosen = chosen_members(family, members)
     family = family.subset(chosen)
+    inputs = [family.base.path, *(family.models[name].path for name in chosen)]
+    refuse_folder(out, inputs, overwrite=overwrite)  # before the models are compared
     recipe = Recipe.of(method, params, scaling=scaling, weights=weights, seed=seed)
     recipe.check(chosen)
     stored = None if dtype is None else dtypes.to_store(dtype)
@@ -186,7 +188,7 @@ def write_merge(
         side_files=side_files(family.base.path),
         record=record,
         overwrite=overwrite,
-        inputs=[library_folder(family.base.path), *(family.models[name].path for name in chosen)],
+        inputs=[library_folder(family.base.path), *inputs],
         tied={
             other: name
             for other, name in family.base.tied.items()

@@ -13,6 +13,7 @@ from mergecast.tables.metadata import (
     Metadata,
     from_parquet,
     from_sidecar,
+    sidecar,
     to_parquet,
     to_sidecar,
 )
@@ -77,6 +78,12 @@ def _loaded(path: Path, kind: str) -> pd.DataFrame:
         raise ResourceError(path, f"cannot be read: {error.strerror}", "check the file") from error
     except ValueError as error:
         raise TableError(path, f"not a {kind[1:]} table: {error}", "write it again") from error
+
+
+def table_files(path: str | Path) -> tuple[Path, ...]:
+    """The files that writing a table makes or may make: itself, and of a CSV the one beside it."""
+    path = Path(path)
+    return (path, sidecar(path)) if path.suffix == ".csv" else (path,)
 
 
 def write_table(frame: pd.DataFrame, path: str | Path, metadata: Metadata | None = None) -> Path:
