@@ -181,4 +181,4 @@ def test_a_trial_says_it(tmp_path):
     assert tried.problem == ""
     assert [x for x in tried.warnings if "1 of 3 test samples tried are also" in x]
     tried = try_task(task_of(tmp_path, BUILT, data, {"file": "data.npz"}), count=100)
-    assert [x for x in tried.warnings if "search and measure refuse that" in x]
+    assert [x for x in tried.warnings if "search refuses that" in x]

@@ -106,8 +106,8 @@ def measure(
     Raises
     ------
     UsageError
-        No tasks, a task without labelled test samples or with the same file for `data` and `test`,
-        an unknown label, method or parameter, what is no recipe.
+        No tasks, a task without labelled test samples, an unknown label, method or parameter, what
+        is no recipe.
     UndefinedError
         A task or a single model has no score, as a regression has none.
     CheckpointError, FamilyError

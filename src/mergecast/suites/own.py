@@ -29,13 +29,10 @@ from mergecast.suites.merges import Merge
 from mergecast.suites.tables import outcomes_table, samples_path, samples_table
 from mergecast.tables.io import write_table
 from mergecast.tables.outcomes import OutcomeTable
-from mergecast.tasks.apart import refuse_one_source
 from mergecast.tasks.standing import Standing
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_OTHERS = "name a file of other samples in `test:`: forecasts are made from those of `data:`"
 
 
 @dataclass(frozen=True)
@@ -83,13 +80,8 @@ class Measured:
 
 
 def check_tests(session: Session) -> None:
-    """Raise UsageError for a task without labelled test samples of its own: before hours are spent.
-
-    Test samples that are the task's other samples are refused: forecasts are made from these.
-    """
-    labels = session.family.names
-    refuse_one_source({label: session.task(label) for label in labels}, _OTHERS)
-    for label in labels:
+    """Raise UsageError for a task without labelled test samples: before hours are spent."""
+    for label in session.family.names:
         about = f"task {label!r}"
         try:
             samples = session.test_samples(label)

@@ -125,7 +125,7 @@ def _read(trial: Trial, task: Task, count: int, seed: int) -> dict[Split, Sample
         _count_texts(trial, task, read["calibration"])
     if source := one_source(task):
         trial.warnings.append(
-            f"its `data:` and `test:` are the same: {source}; search and measure refuse that"
+            f"its `data:` and `test:` are the same: {source}; search refuses that"
         )
     elif "test" in read and (twice := int(shared([read["calibration"]], read["test"]).sum())):
         trial.warnings.append(
