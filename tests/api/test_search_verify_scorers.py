@@ -115,7 +115,11 @@ def test_without_one_the_figure_is_said_to_be_too_good_perhaps(family):
     assert found.verified is None
     assert "by the scorer, on what the merge was chosen by, and may be too good" in found.verdict[0]
     assert "nothing was held back from it" in found.judged
-    assert all("kept" not in row for row in found.to_dict()["kept"])
+    rows = found.to_dict()["kept"]
+    assert all("kept" not in row for row in rows)
+    scored = found.tried.iloc[0]["kept"]  # which the chosen merge was measured by
+    assert {row["model"]: row["seen"] for row in rows} == scored
+    assert "kept, by the scorer" in repr(found._repr_html_())
 
 
 def test_the_search_is_the_same_with_and_without(family, judge, verifier):
@@ -295,3 +299,17 @@ def test_a_model_that_is_set_aside_is_no_fault_of_a_scorer(tmp_path):
 
 def never(*args, **given):
     raise AssertionError("something was run")
+
+
+def test_a_model_that_loses_most_of_its_score_is_named(family):
+    def judge(path, label):
+        return OWN[label] - (0.4 if label == "a" and "heads" in str(path) else 0.0)
+
+    found = find(family, scorer=judge, budget=3, size=3)
+    said = [x for x in found.warnings if "of its own score in this merge" in x]
+    assert said == [
+        "a keeps 0.20 of its own score in this merge; ask for more by --require 'a>=0.5', or "
+        "leave the model out"
+    ]
+    rows = {row["model"]: row["seen"] for row in found.to_dict()["kept"]}
+    assert rows == pytest.approx({"a": 0.2, "b": 1.0, "c": 1.0})

@@ -41,14 +41,12 @@ def passes(monkeypatch):
     return count
 
 
-def kept_by(family, recipe):
+def kept_by(family, recipe, form="matched_labelled"):
     """What every member keeps in a merge, made anew."""
     merged = mc.merge(family, recipe)
     with Session(family, tiny_tasks(), ProbeSettings(SAMPLES)) as session:
         return {
-            label: compare(session, label, answer(session, label, merged)).values[
-                "matched_labelled"
-            ]
+            label: compare(session, label, answer(session, label, merged)).values[form]
             for label in family.names
         }
 
@@ -65,8 +63,12 @@ def test_the_strength_that_keeps_most_is_chosen(family, method):
     again = kept_by(family, tuned.recipe)
     for label, value in again.items():
         assert tuned.chosen[f"kept {label}"] == pytest.approx(value, abs=1e-5)
+    expected = kept_by(family, tuned.recipe, "expected_labelled")
+    told = np.mean([*expected.values()])
+    assert tuned.chosen["retention"] == pytest.approx(told, abs=1e-5)
     assert str(tuned.recipe) in repr(tuned)
     assert "strength" in repr(tuned)
+    assert "retention" in repr(tuned)
 
 
 def test_what_is_kept_over_strength_is_shown(family):

@@ -26,8 +26,22 @@ def found_search():
         "verified": {"value": 0.95, "lower": 0.93, "upper": 0.97, "level": 0.9, "samples": 200},
         "judged": "Kept: on 200 samples or more of each task; intervals are of 90%.",
         "kept": [
-            {"model": "a", "forecast": 0.94, "kept": 0.96, "lower": 0.94, "upper": 0.98},
-            {"model": "b", "forecast": 0.93, "kept": 0.94, "lower": 0.92, "upper": 0.96},
+            {
+                "model": "a",
+                "forecast": 0.94,
+                "seen": 0.97,
+                "kept": 0.96,
+                "lower": 0.94,
+                "upper": 0.98,
+            },
+            {
+                "model": "b",
+                "forecast": 0.93,
+                "seen": 0.95,
+                "kept": 0.94,
+                "lower": 0.92,
+                "upper": 0.96,
+            },
         ],
         "believed": 0.951,
         "certainty": 0.87,
@@ -75,7 +89,14 @@ def found_by_a_scorer(by="./eval.sh {model} {task}"):
         "verified": {"value": 0.95, "scorer": by},
         "judged": "Kept: both by the verification scorer, so that there is no interval.",
         "kept": [
-            {"model": x, "forecast": 0.94, "kept": 0.96, "own_score": 31.25, "merged_score": 30.0}
+            {
+                "model": x,
+                "forecast": 0.94,
+                "seen": 0.97,
+                "kept": 0.96,
+                "own_score": 31.25,
+                "merged_score": 30.0,
+            }
             for x in "ab"
         ],
         "samples": {},

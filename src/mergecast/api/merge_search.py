@@ -29,6 +29,9 @@ _GRID = (0.2, 0.35, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0)
 _CLOSE, _LOOKS = 0.05, 6
 #: Merges a member that weights are worth, and the farthest a weight goes, as a logarithm.
 _MERGES, _FARTHEST = 10, 1.5
+#: What is expected to be kept of the members' scores, and what is shown of a merge.
+RETENTION = "retention"
+_SHOWN = (STRENGTH, "mean", "worst", RETENTION)
 _SOUGHT = {"given": "as given", "strength": "best strength", "weights": "best weights"}
 
 
@@ -42,8 +45,9 @@ class TunedMerge:
         What was chosen.
     tried : DataFrame
         One row a merge: what was `sought` (``given``: the recipe as it came, ``strength``,
-        ``weights``), scaling, weight of every member (``weight a``), what each kept (``kept a``),
-        mean and worst.
+        ``weights``), scaling, weight of every member (``weight a``), how near the answers of each
+        stay to its own (``kept a``, the form `matched`), mean and worst of these, and the mean
+        `retention` that is expected (the form `expected`).
     objective : str
         ``mean`` or ``worst``: what was made largest.
     way : str
@@ -85,19 +89,16 @@ class TunedMerge:
     def parts(self) -> list[Table | str]:
         """What the command shows: a row a step, and what the numbers are."""
         rows: list[list[str] | None] = [
-            [_SOUGHT[step["sought"]], *(number(step[key]) for key in (STRENGTH, "mean", "worst"))]
+            [_SOUGHT[step["sought"]], *(number(step[key]) for key in _SHOWN)]
             for step in self.steps.to_dict("records")
         ]
-        table = Table("What the models keep", ["merge", STRENGTH, "mean", "worst"], rows)
-        over = [
-            [number(row[key]) for key in (STRENGTH, "mean", "worst")]
-            for row in self.curve.to_dict("records")
-        ]
-        curve = Table("Over strength", [STRENGTH, "mean", "worst"], list(over))
+        table = Table("What the models keep", ["merge", *_SHOWN], rows)
+        over = [[number(row[key]) for key in _SHOWN] for row in self.curve.to_dict("records")]
+        curve = Table("Over strength", [*_SHOWN], list(over))
         return [table, *([curve] if over else []), self._sentence]
 
     def __repr__(self) -> str:
-        shown = self.steps[["sought", STRENGTH, "mean", "worst"]]
+        shown = self.steps[["sought", *_SHOWN]]
         return as_text([f"Chosen: {self.recipe}"], shown, notes=[self._sentence])
 
     def _repr_html_(self) -> str:
@@ -108,8 +109,10 @@ class TunedMerge:
         few, many = min(self.samples.values()), max(self.samples.values())
         count = str(few) if few == many else f"{few} to {many}"
         return (
-            f"Of each model's own answers ({self.way}), on the {count} samples a task that it was "
-            "chosen on: of new samples a little less."
+            f"Mean and worst: how near each model's answers stay to its own ({self.way}), by which "
+            "the merge was chosen; retention: the mean share of their scores that models are "
+            f"expected to keep. Both on the {count} samples a task that it was chosen on: of new "
+            "samples a little less."
         )
 
     def _best(self, rows: pd.DataFrame) -> pd.Series[Any]:
@@ -149,9 +152,10 @@ class MergeSearch:
         `tensors` are the merge where it was made already.
         """
         from mergecast.evidence.retention.merges import answer, compare
-        from mergecast.evidence.superposition.strengths import CHOICE, merged, value_of
+        from mergecast.evidence.superposition.strengths import CHOICE, FORM, merged, value_of
 
         form, kept = f"{CHOICE}_{self._way}", dict[str, float]()
+        expected: list[float] = []
         if tensors is None:
             tensors = merged(self._session, recipe, self._members)
         for member in self._members:
@@ -161,6 +165,8 @@ class MergeSearch:
             except UndefinedError as reason:
                 kept[member] = np.nan
                 self._reasons.append(str(reason))
+            told = comparison.values.get(f"{FORM}_{self._way}", np.nan)  # noqa: PD011
+            expected.append(told)
         values = np.array(list(kept.values()))
         row: dict[str, Any] = {
             "sought": sought,
@@ -169,6 +175,7 @@ class MergeSearch:
             **{f"kept {one}": value for one, value in kept.items()},
             "mean": float(values.mean()),
             "worst": float(values.min()),
+            RETENTION: float(np.mean(expected)),
         }
         self._tried.append((recipe, row))
         self._advance(1)

@@ -77,7 +77,9 @@ def _kept(found: Mapping[str, Any]) -> list[str]:
     """Lines of the table of what each model keeps: with its interval, or with a scorer's scores."""
     scored = "scorer" in (found["verified"] or {})
     last = ["own score", "merge's score"] if scored else ["interval"]
-    columns = ["model", "from", "forecast", "kept", *last]
+    untouched = any("kept" in one for one in found["kept"])
+    kept = "kept" if untouched else "kept, by the scorer"
+    columns = ["model", "from", "forecast", kept, *last]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for one in found["kept"]:
         interval = "–"
@@ -88,7 +90,7 @@ def _kept(found: Mapping[str, Any]) -> list[str]:
             _cell(one["model"]),
             _cell(found["models"][one["model"]]),
             number(one["forecast"]),
-            number(one.get("kept")),
+            number(one.get("kept", one["seen"])),
             *(scores or [interval]),
         ]
         lines.append(f"| {' | '.join(cells)} |")

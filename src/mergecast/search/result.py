@@ -40,6 +40,9 @@ class SearchResult:
     forecast, forecast_sd : (k,) array
         What each member of the chosen merge was forecast to keep before anything was measured, NaN
         where there was no forecast, and the error that it gave itself.
+    seen : (k,) array
+        What each member kept where the search measured it, by a scorer or on the samples that it
+        looked at; NaN where the chosen merge was not measured.
     believed : float
         The objective of the chosen merge after the search, on the samples that it looked at.
     certainty : float
@@ -81,6 +84,7 @@ class SearchResult:
     objective: Objective
     forecast: Floats
     forecast_sd: Floats
+    seen: Floats
     believed: float
     certainty: float
     epsilon: float
@@ -191,8 +195,9 @@ class SearchResult:
         found = self.verified
         rows = []
         for place, label in enumerate(self.members):
-            told = float(self.forecast[place])
+            told, seen = float(self.forecast[place]), float(self.seen[place])
             row: dict[str, Any] = {"model": label, "forecast": None if isnan(told) else told}
+            row["seen"] = None if isnan(seen) else seen
             if found is not None:
                 row["kept"] = float(found.kept[place])
             if isinstance(found, Scored):

@@ -51,12 +51,14 @@ def _kept(rows: Sequence[Mapping[str, Any]], *, scored: bool) -> Table:
     """What each model keeps: with its interval, or with the scores where a scorer verified."""
     shown: list[list[str] | None] = []
     for one in rows:
-        cells = [one["model"], number(one["forecast"]), number(one.get("kept"))]
+        kept = one.get("kept", one["seen"])
+        cells = [one["model"], number(one["forecast"]), number(kept)]
         interval = MISSING
         if "lower" in one:
             interval = f"{number(one['lower'])} to {number(one['upper'])}"
         scores = [f"{one[key]:.4g}" for key in _SCORES if scored]
         shown.append([*cells, *(scores or [interval])])
     last = ["own score", "merge's score"] if scored else ["interval"]
-    columns = ["model", "forecast", "kept", *last]
+    untouched = any("kept" in one for one in rows)
+    columns = ["model", "forecast", "kept" if untouched else "kept, by the scorer", *last]
     return Table("What each model keeps of its own score", columns, shown)
