@@ -69,6 +69,7 @@ def ask(
     suite: str | None = None,
     private: Names = (),
     strict: bool = True,
+    vocabulary: str | None = None,
     on_error: Literal["raise", "refuse"] = "raise",
     workers: int = 2,
     progress: Progress | None = None,
@@ -123,6 +124,8 @@ def ask(
         Glob patterns of parameters that belong to tasks.
     strict : bool
         Refuse models that differ from the base outside task heads.
+    vocabulary : {"base", "union"}, optional
+        Match rows of embeddings by token where models added some; see `Family.open`.
     on_error : {"raise", "refuse"}
         ``refuse`` goes on without the models that cannot be used.
     workers : int
@@ -161,6 +164,7 @@ def ask(
             models,
             private=private,
             strict=strict,
+            vocabulary=vocabulary,
             tasks=by_label,
             refuse=on_error == "refuse",
         ),

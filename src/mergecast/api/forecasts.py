@@ -50,6 +50,7 @@ def forecast(
     cache: str | Path | None = None,
     private: Names = (),
     strict: bool = True,
+    vocabulary: str | None = None,
     workers: int = 2,
     progress: Progress | None = None,
 ) -> Forecast:
@@ -109,6 +110,8 @@ def forecast(
         Glob patterns of parameters that belong to tasks.
     strict : bool
         Refuse models that differ from the base outside task heads.
+    vocabulary : {"base", "union"}, optional
+        Match rows of embeddings by token where models added some; see `Family.open`.
     workers : int
         Work done side by side; the values do not depend on it.
     progress : Progress, optional
@@ -168,6 +171,7 @@ def forecast(
             cache=folder,
             private=private,
             strict=strict,
+            vocabulary=vocabulary,
             workers=workers,
             progress=progress,
         )
@@ -222,6 +226,8 @@ def _merge_options(session: Session, private: Names, *, strict: bool) -> tuple[s
     family = session.family
     heads = [pattern for task in (session.tasks or {}).values() for pattern in task.private]
     options = [] if strict else ["--no-strict"]
+    if family.vocabulary is not None:
+        options += ["--vocabulary", family.vocabulary.mode]
     if session.merges.merge_seed:
         options += ["--seed", str(session.merges.merge_seed)]
     for pattern in sorted({*listed(private), *heads}):

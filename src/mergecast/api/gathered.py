@@ -69,6 +69,7 @@ def gathered_forecast(
     cache: str | Path | None = None,
     private: Names = (),
     strict: bool = True,
+    vocabulary: str | None = None,
     workers: int = 2,
     progress: Progress | None = None,
 ) -> Gathered:
@@ -95,6 +96,7 @@ def gathered_forecast(
         cache=cache,
         private=private,
         strict=strict,
+        vocabulary=vocabulary,
         on_error="refuse",
         workers=workers,
         progress=progress,

@@ -77,6 +77,7 @@ def open_family(
     *,
     private: Names = (),
     strict: bool = True,
+    vocabulary: str | None = None,
     tasks: Mapping[str, Task] | None = None,
     refuse: bool = False,
 ) -> Family:
@@ -91,8 +92,9 @@ def open_family(
     """
     heads = sorted({pattern for task in (tasks or {}).values() for pattern in task.private})
     if isinstance(family, Family):
-        if models is not None or private:
-            thing = "private" if models is None else "models"
+        beside = {"models": models, "private": private or None, "vocabulary": vocabulary}
+        if given := [thing for thing, value in beside.items() if value is not None]:
+            [thing, *_] = given
             remedy = "give them to Family.open, or give the base's path instead of the family"
             raise UsageError(thing, "given beside a family that is open", remedy)
         return family.without(heads) if heads else family
@@ -103,6 +105,7 @@ def open_family(
         models,
         private=[*listed(private), *heads],
         strict=strict,
+        vocabulary=vocabulary,
         on_error="refuse" if refuse else "raise",
     )
     log_refused(opened.refused)

@@ -45,6 +45,7 @@ def measure(
     suite: str | None = None,
     private: Names = (),
     strict: bool = True,
+    vocabulary: str | None = None,
     unchecked: bool = False,
     progress: Progress | None = None,
 ) -> Measured:
@@ -93,6 +94,8 @@ def measure(
         Glob patterns of parameters that belong to tasks.
     strict : bool
         Refuse models that differ from the base outside task heads.
+    vocabulary : {"base", "union"}, optional
+        Match rows of embeddings by token where models added some; see `Family.open`.
     unchecked : bool
         Merge what `mergecast.check` refuses: a wrong base, configs of another network.
     progress : Progress, optional
@@ -133,6 +136,7 @@ def measure(
         suite=suite,
         private=private,
         strict=strict,
+        vocabulary=vocabulary,
         progress=progress,
     )
     with asked.session as whole:

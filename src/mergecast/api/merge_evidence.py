@@ -33,6 +33,7 @@ def merge_evidence(
     device: str = "cpu",
     private: Names = (),
     strict: bool = True,
+    vocabulary: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Path]:
     """Gather what a merging method needs to know of the models' tasks.
@@ -62,6 +63,8 @@ def merge_evidence(
         Glob patterns of parameters that belong to tasks.
     strict : bool
         Refuse models that differ from the base outside task heads.
+    vocabulary : {"base", "union"}, optional
+        Match rows of embeddings by token where models added some; see `Family.open`.
     progress : Progress, optional
         Told of every model.
 
@@ -84,7 +87,9 @@ def merge_evidence(
     folder = Path(out)
     check_folder(folder)
     by_label = open_tasks(tasks, "gradients")
-    opened = open_family(family, models, private=private, strict=strict, tasks=by_label)
+    opened = open_family(
+        family, models, private=private, strict=strict, vocabulary=vocabulary, tasks=by_label
+    )
     folder.mkdir(parents=True, exist_ok=True)
     settings = ProbeSettings(calibration, seed, device)
     advance = (progress or Silent()).stage(f"evidence for {method}", opened.size)
@@ -119,6 +124,6 @@ def _fisher(session: Session, label: str) -> dict[str, Any]:
     total: dict[str, Any] = {}
     for gradients in per_sample_gradients(probe, state, samples, session.family.shared):
         for name, gradient in gradients.items():
-            square = gradient.square() / len(samples)
+            square = session.family.base_rows(name, gradient).square() / len(samples)
             total[name] = square if name not in total else total[name].add_(square)
     return {name: value.cpu() for name, value in total.items()}

@@ -159,7 +159,9 @@ class MergeSearch:
         if tensors is None:
             tensors = merged(self._session, recipe, self._members)
         for member in self._members:
-            comparison = compare(self._session, member, answer(self._session, member, tensors))
+            comparison = compare(
+                self._session, member, answer(self._session, member, tensors, self._members)
+            )
             try:
                 kept[member] = value_of(comparison, form, member)
             except UndefinedError as reason:

@@ -58,6 +58,10 @@ def write_merged(
     narrow = family.subset(found.members)
     found = replace(found, out=out)
     try:
+        if narrow.vocabulary is not None:
+            raise UsageError(
+                "vocabulary", "is matched by token, as mergekit does not", "merge with mergecast"
+            )
         text, why_not = mergekit_text(found.chosen.recipe, found.base, found.members_at), ""
     except UsageError as error:
         text, why_not = "", f"{error.thing} {error.problem}"

@@ -98,6 +98,7 @@ def forecast_merge(
     cache: str | Path | None = None,
     private: Names = (),
     strict: bool = True,
+    vocabulary: str | None = None,
     progress: Progress | None = None,
 ) -> MergeForecast:
     """What one merge of all these models keeps: any method, strength, weights, values by layer.
@@ -129,6 +130,8 @@ def forecast_merge(
         Glob patterns of parameters that belong to tasks.
     strict : bool
         Refuse models that differ from the base outside task heads.
+    vocabulary : {"base", "union"}, optional
+        Match rows of embeddings by token where models added some; see `Family.open`.
     progress : Progress, optional
         Told of every stage.
 
@@ -162,7 +165,13 @@ def forecast_merge(
     if place is not None:
         check_folder(place)
     opened = open_family(
-        family, models, private=private, strict=strict, tasks=by_label, refuse=True
+        family,
+        models,
+        private=private,
+        strict=strict,
+        vocabulary=vocabulary,
+        tasks=by_label,
+        refuse=True,
     )
     given = Recipe.of(recipe)
     members = tuple(sorted(opened.names))

@@ -67,6 +67,7 @@ def search(
     cache: str | Path | None = None,
     private: Names = (),
     strict: bool = True,
+    vocabulary: str | None = None,
     overwrite: bool = False,
     workers: int = 2,
     progress: Progress | None = None,
@@ -135,6 +136,8 @@ def search(
         Glob patterns of parameters that belong to tasks.
     strict : bool
         Refuse models that differ from the base outside task heads.
+    vocabulary : {"base", "union"}, optional
+        Match rows of embeddings by token where models added some; see `Family.open`.
     overwrite : bool
         Replace a folder that mergecast did not write.
     workers : int
@@ -181,7 +184,13 @@ def search(
     scorers = Scorers.of(scorer, verify_scorer)
     with Work(cache, out) as work:
         opened = open_family(
-            family, models, private=private, strict=strict, tasks=by_label, refuse=True
+            family,
+            models,
+            private=private,
+            strict=strict,
+            vocabulary=vocabulary,
+            tasks=by_label,
+            refuse=True,
         )
         if out is not None:
             inputs = [opened.base.path, *(one.path for one in opened.models.values())]

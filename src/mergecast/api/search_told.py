@@ -45,4 +45,6 @@ def study_of(
     models = {label: session.digest(label) for label in sorted(session.family.names)}
     words = f"{session.base_digest} {session.shared_digest} {models} {sought} {seed} {methods}"
     words += f" {judge} {session.settings.calibration}"
+    if session.family.vocabulary is not None:
+        words += f" {session.family.vocabulary.mode}"
     return f"mergecast {text_digest(words)[:12]}"

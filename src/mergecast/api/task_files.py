@@ -48,6 +48,7 @@ def draft_tasks(
     *,
     private: Names = (),
     strict: bool = True,
+    vocabulary: str | None = None,
     force: bool = False,
 ) -> TasksDraft:
     """Write a first file of tasks from the models' folders; what only you know is left as TODO.
@@ -64,6 +65,8 @@ def draft_tasks(
         Glob patterns of parameters that belong to tasks.
     strict : bool
         Refuse models that differ from the base outside task heads.
+    vocabulary : {"base", "union"}, optional
+        Match rows of embeddings by token where models added some; see `Family.open`.
     force : bool
         Replace a file that is there.
 
@@ -87,7 +90,9 @@ def draft_tasks(
     if path.exists() and not force:
         raise UsageError(path, "exists already", "give another file, or replace it with --force")
     check_file(path)
-    family = Family.open(base, models, private=private, strict=strict, on_error="refuse")
+    family = Family.open(
+        base, models, private=private, strict=strict, vocabulary=vocabulary, on_error="refuse"
+    )
     log_refused(family.refused)
     refused = {label: str(error) for label, error in family.refused.items()}
     drafts = []
@@ -147,6 +152,7 @@ def check_tasks(
     *,
     private: Names = (),
     strict: bool = True,
+    vocabulary: str | None = None,
     calibration: int | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -166,6 +172,8 @@ def check_tasks(
         Glob patterns of parameters that belong to tasks.
     strict : bool
         Refuse models that differ from the base outside task heads.
+    vocabulary : {"base", "union"}, optional
+        Match rows of embeddings by token where models added some; see `Family.open`.
     calibration : int, optional
         Samples of every task; by default 100, or all that a task has if it has fewer.
     seed : int
@@ -188,7 +196,9 @@ def check_tasks(
         The base cannot be opened, or no model can be used at all.
     """
     from mergecast.checkpoints.torch_bridge import read_state
+    from mergecast.evidence.session import run_as
     from mergecast.evidence.settings import CALIBRATION
+    from mergecast.merging.stand_ins import with_own_head
     from mergecast.runtime.devices import check_device
     from mergecast.tasks.trial import try_task
 
@@ -204,7 +214,15 @@ def check_tasks(
     if base is None:
         trials = [trial(task) for task in by_label.values()]
         return TasksCheck(tuple(trials), {t.label: t.problem for t in trials if t.problem}, False)
-    family = open_family(base, models, private=private, strict=strict, tasks=by_label, refuse=True)
+    family = open_family(
+        base,
+        models,
+        private=private,
+        strict=strict,
+        vocabulary=vocabulary,
+        tasks=by_label,
+        refuse=True,
+    )
     refused = {label: str(error) for label, error in family.refused.items()}
     of_base = read_state(family.base)
     trials = []
@@ -212,8 +230,9 @@ def check_tasks(
         if label not in by_label:
             refused[label] = str(UsageError.unknown("task of model", label, by_label))
             continue
-        state = read_state(model)
-        beside = {**state, **{name: of_base[name] for name in family.shared}}
-        trials.append(trial(by_label[label], state, beside, spare=model.passed_on))
+        state = read_state(family.whole(label))
+        beside = {**state, **with_own_head(family, of_base, label)}
+        task = run_as(family, label, by_label[label])
+        trials.append(trial(task, state, beside, spare=model.passed_on))
     refused |= {one.label: one.problem for one in trials if one.problem}
     return TasksCheck(tuple(trials), refused, True)

@@ -35,6 +35,7 @@ def tune_merge(
     batch_size: int = 32,
     private: Names = (),
     strict: bool = True,
+    vocabulary: str | None = None,
     progress: Progress | None = None,
 ) -> TunedMerge:
     """Choose the strength, and the models' weights, of one merge, by making it.
@@ -75,6 +76,8 @@ def tune_merge(
         Glob patterns of parameters that belong to tasks.
     strict : bool
         Refuse models that differ from the base outside task heads.
+    vocabulary : {"base", "union"}, optional
+        Match rows of embeddings by token where models added some; see `Family.open`.
     progress : Progress, optional
         Told of every merge.
 
@@ -117,7 +120,9 @@ def tune_merge(
             "give them, or choose another method",
         )
     by_label = open_tasks(tasks, "activations")
-    opened = open_family(family, models, private=private, strict=strict, tasks=by_label)
+    opened = open_family(
+        family, models, private=private, strict=strict, vocabulary=vocabulary, tasks=by_label
+    )
     if weights == "auto":
         Recipe(given.method, given.params, dict.fromkeys(opened.names, 1.0))  # refuses where none
     settings = ProbeSettings(calibration, seed, device, batch_size)

@@ -29,6 +29,7 @@ from mergecast.cli.options import (
     TasksOption,
     TierOption,
     VerboseOption,
+    VocabularyOption,
     WorkersOption,
 )
 from mergecast.cli.outputs import a_picture, a_report
@@ -97,6 +98,7 @@ def command(
     ] = False,
     private: PrivateOption = None,
     strict: StrictOption = True,
+    vocabulary: VocabularyOption = None,
     workers: WorkersOption = 2,
     json: JsonOption = False,
 ) -> None:
@@ -161,6 +163,7 @@ def command(
                 cache=cache,
                 private=private or (),
                 strict=strict,
+                vocabulary=vocabulary,
                 progress=bars,
             )
         if json:
@@ -193,6 +196,7 @@ def command(
             cache=cache,
             private=private or (),
             strict=strict,
+            vocabulary=vocabulary,
             workers=workers,
             progress=bars,
         )

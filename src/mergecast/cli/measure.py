@@ -26,6 +26,7 @@ from mergecast.cli.options import (
     SuiteOption,
     TasksOption,
     UncheckedOption,
+    VocabularyOption,
     parse_merge_parameters,
 )
 from mergecast.cli.outputs import a_table
@@ -58,6 +59,7 @@ def command(
     suite: SuiteOption = None,
     private: PrivateOption = None,
     strict: StrictOption = True,
+    vocabulary: VocabularyOption = None,
     unchecked: UncheckedOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -104,6 +106,7 @@ def command(
             suite=suite,
             private=private or (),
             strict=strict,
+            vocabulary=vocabulary,
             unchecked=unchecked,
             progress=bars,
         )

@@ -29,6 +29,7 @@ from mergecast.cli.options import (
     SuiteOption,
     TasksOption,
     TierOption,
+    VocabularyOption,
     WorkersOption,
     parse_merge_parameters,
 )
@@ -73,6 +74,7 @@ def command(
     suite: SuiteOption = None,
     private: PrivateOption = None,
     strict: StrictOption = True,
+    vocabulary: VocabularyOption = None,
     workers: WorkersOption = 2,
     json: JsonOption = False,
 ) -> None:
@@ -119,6 +121,7 @@ def command(
             suite=suite,
             private=private or (),
             strict=strict,
+            vocabulary=vocabulary,
             on_error="refuse",
             workers=workers,
             progress=bars,

@@ -23,6 +23,7 @@ from mergecast.cli.options import (
     SeedOption,
     StrictOption,
     TasksOption,
+    VocabularyOption,
     WorkersOption,
     parse_weights,
 )
@@ -96,6 +97,7 @@ def command(
     device: DeviceOption = "cpu",
     private: PrivateOption = None,
     strict: StrictOption = True,
+    vocabulary: VocabularyOption = None,
     overwrite: OverwriteOption = False,
     workers: WorkersOption = 2,
     json: JsonOption = False,
@@ -150,6 +152,7 @@ def command(
             cache=cache,
             private=private or (),
             strict=strict,
+            vocabulary=vocabulary,
             overwrite=overwrite,
             workers=workers,
             progress=bars,

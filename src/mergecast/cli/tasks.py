@@ -19,6 +19,7 @@ from mergecast.cli.options import (
     PrivateOption,
     SeedOption,
     StrictOption,
+    VocabularyOption,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def init(
     ] = Path("tasks.yaml"),
     private: PrivateOption = None,
     strict: StrictOption = True,
+    vocabulary: VocabularyOption = None,
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -58,7 +60,9 @@ def init(
     """
     import mergecast as mc
 
-    draft = mc.draft_tasks(base, models, out, private=private or (), strict=strict, force=force)
+    draft = mc.draft_tasks(
+        base, models, out, private=private or (), strict=strict, vocabulary=vocabulary, force=force
+    )
     if json:
         print_json(vars(draft))
     else:
@@ -81,6 +85,7 @@ def check(
     ] = None,
     private: PrivateOption = None,
     strict: StrictOption = True,
+    vocabulary: VocabularyOption = None,
     calibration: CalibrationOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
@@ -106,6 +111,7 @@ def check(
         models,
         private=private or (),
         strict=strict,
+        vocabulary=vocabulary,
         calibration=calibration,
         seed=seed,
         device=device,

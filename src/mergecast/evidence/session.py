@@ -16,6 +16,7 @@ from mergecast.evidence.finished import Finished
 from mergecast.evidence.remembered import Remembered
 from mergecast.evidence.settings import CALIBRATION, LEAST, MergeSettings, ProbeSettings
 from mergecast.family.family import Family
+from mergecast.family.token_rows import numbering
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.stage import Stage
 
@@ -125,7 +126,9 @@ class Session(Finished):
         for label in self.family.names:
             if label not in self.tasks:
                 raise UsageError.unknown("task of model", label, self.tasks)
-        tasks = {label: self.tasks[label] for label in self.family.names}
+        tasks = {
+            label: run_as(self.family, label, self.tasks[label]) for label in self.family.names
+        }
         for label, task in tasks.items():
             for name in self.family.shared:
                 if matches(name, task.private):
@@ -233,7 +236,7 @@ class Session(Finished):
         """All tensors of a model, floats in float32 (float64 if stored so)."""
         if label not in self.family.models:
             raise UsageError.unknown("model", label, self.family.models)
-        state = read_state(self.family.models[label])
+        state = read_state(self.family.whole(label))
         if label not in self._digests:
             self._digests[label] = state_digest(state)
         return state
@@ -266,6 +269,11 @@ class Session(Finished):
         task = self.task(label)
         if self.widest >= WIDE or Lengths.of(samples) is not None:
             stage = stage.with_uses(BATCHES)
+        if self.family.vocabulary is not None:
+            from mergecast.tasks.renumbered import RENUMBERED
+
+            stage = stage.with_uses(RENUMBERED)
+            more["vocabulary"] = self.family.vocabulary.mode
         return {
             "stage": stage.key,
             "model": self.digest(label),
@@ -274,3 +282,12 @@ class Session(Finished):
             "samples": samples.digest(),
             **more,
         }
+
+
+def run_as(family: Family, label: str, task: Task) -> Task:
+    """A model's task as it is run: where rows are matched by token, with the family's numbers."""
+    if family.vocabulary is None:
+        return task
+    from mergecast.tasks.renumbered import RenumberedTask
+
+    return RenumberedTask.of(task, numbering(family.vocabulary, label))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.checkpoints.hub_headers import open_headers
@@ -14,8 +14,14 @@ from mergecast.family.alignment import Alignment, Exclusion, align, set_aside
 from mergecast.family.blocks import ParamBlock
 from mergecast.family.models import Models, Rules, paths_of, refused_ahead
 from mergecast.family.overview import Part, as_html, as_text, overview
+from mergecast.family.token_rows import whole
 from mergecast.family.vocabulary import Vocabulary, check_mode, new_tokens
 from mergecast.typing import Array, Names, listed
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T", "Array", "torch.Tensor")
 
 
 class Family:
@@ -181,6 +187,21 @@ class Family:
         """
         alignment = set_aside(self.alignment, listed(private))
         return Family(self.base, self.models, alignment, self.refused, self.vocabulary)
+
+    def for_merge(self, names: Sequence[str]) -> Family:
+        """The models of one merge: new tokens are those that one of them has."""
+        subset = self.subset(names)
+        tokens = self.vocabulary and self.vocabulary.only(names)
+        return Family(self.base, subset.models, self.alignment, vocabulary=tokens)
+
+    def whole(self, label: str) -> Checkpoint:
+        """A model as it is run; where rows are matched by token, with one for every token."""
+        return whole(self.vocabulary, label) if self.vocabulary else self.models[label]
+
+    def base_rows(self, name: str, values: T) -> T:
+        """The part of a tensor, of what is run, that is merged: the base's rows."""
+        shape = self.base.info(name).shape
+        return values[: shape[0]] if self.vocabulary and shape else values
 
     def blocks(self, names: Sequence[str] | None = None) -> Iterator[ParamBlock]:
         """Shared parameters (or those in `names`) as blocks, the next one read ahead."""

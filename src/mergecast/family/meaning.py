@@ -78,7 +78,7 @@ def _token_findings(label: str, base: Path, folder: Path) -> Iterator[Finding]:
                 label,
                 f"{len(moved)} token(s) have another number than in the base, first {first!r}: "
                 f"{ours[first]}, the base has {theirs[first]}",
-                "check and merge match rows by token: --vocabulary union or base",
+                "match rows by token: --vocabulary union or base",
             )
         for tokens, what in ((new, "that the base lacks"), (gone, "of the base missing")):
             if tokens:

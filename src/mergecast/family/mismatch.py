@@ -112,8 +112,7 @@ def _error(base: Checkpoint, model: Checkpoint, differences: _Differences) -> Fa
             return FamilyError(
                 model.path,
                 f"vocabulary of {got[0]} rows in {name!r}, the base has {want[0]}",
-                "check and merge match rows by token: --vocabulary union keeps new ones, "
-                "base does not"
+                "match rows by token: --vocabulary union keeps new ones, base does not"
                 if name.endswith(INPUT_EMBEDDINGS + OUTPUT_EMBEDDINGS) and _tokens(base, model)
                 else "resize the embeddings to the base's vocabulary, or pass --no-strict",
             )

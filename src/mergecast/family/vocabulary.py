@@ -6,8 +6,8 @@ out, and ``union`` keeps each as its owner has it (the mean of several owners'),
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from math import prod
 
@@ -21,6 +21,8 @@ from mergecast.errors import FamilyError, UsageError
 from mergecast.typing import Array
 
 MODES = ("base", "union")
+#: Rows of new tokens, of one tensor and one set of models, that are kept.
+_KEPT = 64
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Vocabulary:
     @property
     def rows(self) -> int:
         """Rows of the merged embeddings."""
-        return max(_rows(self.base) or 0, 1 + max(self.kept.values(), default=-1))
+        return max(rows_of(self.base) or 0, 1 + max(self.kept.values(), default=-1))
 
     def widened(self, info: TensorInfo) -> TensorInfo:
         """A tensor of the base as the merged model has it."""
@@ -63,34 +65,78 @@ class Vocabulary:
             return info
         return replace(info, shape=(self.rows, *info.shape[1:]))
 
-    def widen(self, name: str, array: Array) -> Array:
-        """A merged tensor with the rows of new tokens in their places."""
+    def only(self, labels: Collection[str]) -> Vocabulary:
+        """The same of some models alone: tokens that none of them has are none of their merge."""
+        models = {label: model for label, model in self.models.items() if label in labels}
+        return replace(self, models=models, owners=new_tokens(self.base, models))
+
+    def widen(self, name: str, array: Array, labels: Collection[str] | None = None) -> Array:
+        """A tensor with the rows of new tokens in their places.
+
+        Parameters
+        ----------
+        name : str
+            Of the base.
+        array : ndarray
+            Its rows of the base's tokens; more are passed over.
+        labels : collection of str, optional
+            The models whose rows are taken, all by default. A token that none of them has gets a
+            row like all others, which is never the likeliest.
+        """
         if name not in self._names:
             return array
+        old = self.base.info(name).shape[0]
         out = np.empty((self.rows, *array.shape[1:]), dtype=array.dtype)
-        out[: len(array)] = array
-        tokens = {number: token for token, number in self.kept.items()}
-        for row in sorted({*tokens, *range(len(array), self.rows)}):
-            out[row] = self._new_row(name, tokens.get(row, "")).reshape(array.shape[1:])
+        out[:old] = array[:old]
+        chosen = tuple(sorted(self.models if labels is None else labels))
+        out[self._places(old)] = self._new_rows(name, chosen).reshape(-1, *array.shape[1:])
         return out
 
     @cached_property
     def _names(self) -> frozenset[str]:
-        return frozenset(_vocabulary_names(self.base) if self.kept else ())
+        return frozenset(vocabulary_names(self.base) if self.kept else ())
 
-    def _new_row(self, name: str, token: str) -> Array:
-        """A token's row as its owners have it, on average where there are several."""
-        width = prod(self.base.info(name).shape[1:])
-        rows = []
-        for label in self.owners.get(token, ()):
-            model, at = self.models[label], vocabulary(self.models[label].path)[token]
-            held = next((n for n in _names(self.base, name) if n in model.infos), None)
-            if held is not None and model.info(held).shape[0] > at:
-                rows.append(model.floats(held, at * width, (at + 1) * width))
-        if not rows:  # no owner has such a layer, or the row is padding: one like all others
-            rows = [self.base.floats(name).reshape(-1, width).mean(axis=0)]
-        mean: Array = np.asarray(rows, dtype=np.float64).mean(axis=0)
-        return mean
+    def _places(self, old: int) -> list[int]:
+        """Rows that are not the base's, of `old` rows: padding of the base may become a token's."""
+        return sorted({*self.kept.values(), *range(old, self.rows)})
+
+    @cached_property
+    def _made(self) -> dict[tuple[str, tuple[str, ...]], Array]:
+        """Rows of new tokens that were made, the last ones."""
+        return {}
+
+    def __getstate__(self) -> dict[str, object]:
+        """What another process needs: nothing that it can make itself."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def _new_rows(self, name: str, labels: tuple[str, ...]) -> Array:
+        """Rows that are not the base's: each token's as its owners have it, on average."""
+        if (name, labels) not in self._made:
+            old = self.base.info(name).shape[0]
+            width = prod(self.base.info(name).shape[1:])
+            # No owner has such a layer, or the row is padding: one like all others.
+            mean = self.base.floats(name).reshape(-1, width).mean(axis=0, dtype=np.float64)
+            places = self._places(old)
+            out = np.tile(mean, (len(places), 1))
+            numbers = {label: vocabulary(self.models[label].path) for label in labels}
+            for token, row in self.kept.items():
+                owners = [label for label in self.owners[token] if label in numbers]
+                rows = [self._row(name, label, numbers[label][token]) for label in owners]
+                rows = [one for one in rows if one is not None]
+                if rows:
+                    out[places.index(row)] = np.asarray(rows, dtype=np.float64).mean(axis=0)
+            while len(self._made) >= _KEPT:
+                self._made.pop(next(iter(self._made)))
+            self._made[name, labels] = out
+        return self._made[name, labels]
+
+    def _row(self, name: str, label: str, at: int) -> Array | None:
+        """A row of a model's tensor; None where it has no such layer."""
+        model, width = self.models[label], prod(self.base.info(name).shape[1:])
+        held = next((n for n in names_of(self.base, name) if n in model.infos), None)
+        if held is None or model.info(held).shape[0] <= at:
+            return None
+        return model.floats(held, at * width, (at + 1) * width)
 
     def said(self) -> str:
         """One line for people."""
@@ -116,7 +162,7 @@ def by_token(base: Checkpoint, model: Checkpoint) -> Checkpoint:
     FamilyError
         Numbers of rows differ, and files do not say which tokens they are of.
     """
-    index = _index(base, model)
+    index = row_index(base, model)
     return model if index is None else _view(base, model, index)
 
 
@@ -131,16 +177,16 @@ def new_tokens(base: Checkpoint, models: Mapping[str, Checkpoint]) -> dict[str, 
     known = vocabulary(base.path)
     owners: dict[str, tuple[str, ...]] = {}
     for label in sorted(models):
-        rows = _rows(base, models[label])
+        rows = rows_of(base, models[label])
         for token, number in sorted(vocabulary(models[label].path).items(), key=lambda one: one[1]):
             if known and token not in known and rows is not None and number < rows:
                 owners[token] = (*owners.get(token, ()), label)
     return owners
 
 
-def _index(base: Checkpoint, model: Checkpoint) -> Array | None:
+def row_index(base: Checkpoint, model: Checkpoint) -> Array | None:
     """Row of the model for each row of the base, -1 where it has none; None where all are equal."""
-    found, rows = _rows(base), _rows(base, model)
+    found, rows = rows_of(base), rows_of(base, model)
     theirs, ours = vocabulary(base.path), vocabulary(model.path)
     same = found == rows and (not theirs or not ours or theirs == ours)
     if found is None or rows is None or same:
@@ -165,42 +211,54 @@ def _index(base: Checkpoint, model: Checkpoint) -> Array | None:
 
 def _view(base: Checkpoint, model: Checkpoint, index: Array) -> Checkpoint:
     """The model with rows chosen; those that it lacks are the base's."""
-    rows = _rows(base, model)
-    names = {
+    names = row_names(base, model)
+    return RowsCheckpoint(model, dict.fromkeys(names, index), _BaseRows(base, names))
+
+
+@dataclass(frozen=True)
+class _BaseRows:
+    """Rows that a model lacks, as the base has them."""
+
+    base: Checkpoint
+    names: Mapping[str, str]
+
+    def __call__(self, name: str, first: int, last: int) -> Array:
+        info = self.base.info(self.names[name])
+        width = prod(info.shape[1:])
+        return self.base._read(info, first * width, last * width).reshape(last - first, -1)
+
+
+def row_names(base: Checkpoint, model: Checkpoint) -> dict[str, str]:
+    """A model's tensors with a row for each of its tokens, to the base's name of the same."""
+    rows = rows_of(base, model)
+    return {
         other: name
-        for name in _vocabulary_names(base)
-        for other in _names(base, name)
+        for name in vocabulary_names(base)
+        for other in names_of(base, name)
         if other in model.infos and model.infos[other].shape[0] == rows
     }
 
-    def fill(name: str, first: int, last: int) -> Array:
-        kept = names[name]
-        width = prod(base.info(kept).shape[1:])
-        return base._read(base.info(kept), first * width, last * width).reshape(last - first, -1)
 
-    return RowsCheckpoint(model, dict.fromkeys(names, index), fill)
-
-
-def _rows(base: Checkpoint, model: Checkpoint | None = None) -> int | None:
+def rows_of(base: Checkpoint, model: Checkpoint | None = None) -> int | None:
     """Rows of the input embeddings of the base, or of a model; None where it has none."""
     infos = (model or base).infos
     for name in sorted({*base.infos, *base.tied}):
         if name.endswith(INPUT_EMBEDDINGS):
-            for other in _names(base, base.tied.get(name, name)):
+            for other in names_of(base, base.tied.get(name, name)):
                 if other in infos:
                     return infos[other].shape[0]
     return None
 
 
-def _names(base: Checkpoint, kept: str) -> Iterator[str]:
+def names_of(base: Checkpoint, kept: str) -> Iterator[str]:
     """All names of a tensor of the base."""
     yield kept
     yield from (other for other, name in base.tied.items() if name == kept)
 
 
-def _vocabulary_names(base: Checkpoint) -> list[str]:
+def vocabulary_names(base: Checkpoint) -> list[str]:
     """The base's tensors with a row, or an element, for each token."""
-    rows = _rows(base)
+    rows = rows_of(base)
     return [
         name
         for name, info in base.infos.items()
@@ -208,6 +266,8 @@ def _vocabulary_names(base: Checkpoint) -> list[str]:
         and info.shape[:1] == (rows,)
         and (
             len(info.shape) == 1
-            or any(one.endswith(INPUT_EMBEDDINGS + OUTPUT_EMBEDDINGS) for one in _names(base, name))
+            or any(
+                one.endswith(INPUT_EMBEDDINGS + OUTPUT_EMBEDDINGS) for one in names_of(base, name)
+            )
         )
     ]

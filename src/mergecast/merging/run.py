@@ -131,7 +131,7 @@ def merge(
     for exclusion in family.alignment.excluded:
         if exclusion.name in family.base.infos:
             arrays[exclusion.name] = family.base.array(exclusion.name)
-    tokens = family.vocabulary
+    tokens = family.for_merge(chosen_members(family, members)).vocabulary
     return {
         name: to_tensor(tokens.widen(name, arrays[name]) if tokens else arrays[name])
         for name in family.base.names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.errors import MergecastError, UsageError
 from mergecast.family.blocks import ParamBlock
 from mergecast.family.family import Family
+from mergecast.family.token_rows import run_with
 from mergecast.merging.apply import apply
 from mergecast.merging.decompositions import current
 from mergecast.merging.method import METHODS
@@ -149,7 +150,7 @@ def scrambled(delta: Array, rng: np.random.Generator) -> Array:
 
 def private_parameters(family: Family, member: str) -> dict[str, torch.Tensor]:
     """The tensors of a model that take no part in merging: its head and its integer buffers."""
-    checkpoint = family.subset([member]).models[member]
+    checkpoint = family.subset([member]).whole(member)
     excluded = [exclusion.name for exclusion in family.alignment.excluded]
     return {
         name: to_tensor(checkpoint.array(name)) for name in excluded if name in checkpoint.infos
@@ -157,10 +158,17 @@ def private_parameters(family: Family, member: str) -> dict[str, torch.Tensor]:
 
 
 def with_own_head(
-    family: Family, state: Mapping[str, torch.Tensor], member: str
+    family: Family, state: Mapping[str, torch.Tensor], member: str, beside: Sequence[str] = ()
 ) -> dict[str, torch.Tensor]:
-    """What the family shares as it is in `state`, the rest from the member's own model."""
+    """What the family shares as it is in `state`, the rest from the member's own model.
+
+    Where rows are matched by token, new tokens have the rows of a merge of the member and the
+    models `beside` it.
+    """
     shared = {name: state[name] for name in family.shared}
+    if (tokens := family.vocabulary) is not None:
+        chosen = {member, *beside}
+        shared = {name: run_with(tokens, name, one, chosen) for name, one in shared.items()}
     return {**shared, **private_parameters(family, member)}
 
 

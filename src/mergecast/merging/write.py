@@ -117,7 +117,7 @@ def write_merge(
     """
     out = Path(out)
     chosen = chosen_members(family, members)
-    family = family.subset(chosen)
+    family = family.for_merge(chosen)
     inputs = [family.base.path, *(family.models[name].path for name in chosen)]
     refuse_folder(out, inputs, overwrite=overwrite)  # before the models are compared
     recipe = Recipe.of(method, params, scaling=scaling, weights=weights, seed=seed)

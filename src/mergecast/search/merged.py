@@ -195,7 +195,7 @@ class _Bench:
                 for label, some in chosen.items():
                     own = self._own_features(label, held=asked.held)
                     own = None if own is None else own[asked.first : asked.last]
-                    state = merged_state(session, merged, label, batch)
+                    state = merged_state(session, merged, label, batch, candidate.members)
                     scores[label] = self._scores(label, state, some, own)
             except (FamilyError, UndefinedError, UsageError) as error:
                 return {"missing": str(error)}

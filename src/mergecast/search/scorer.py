@@ -164,6 +164,8 @@ class Scoring:
             "base": session.base_digest,
             "shared": session.shared_digest,
         }
+        if session.family.vocabulary is not None:
+            spec["vocabulary"] = session.family.vocabulary.mode
         return session.unit(self._spec(self.scorer, spec), compute)
 
     def _spec(self, command: Command, spec: Mapping[str, object]) -> dict[str, object]:

@@ -179,17 +179,24 @@ def evaluate_merge(
     scores = {}
     for label in members:
         probe = session.probe(label)
-        probe.load(merged_state(session, merged, label, batch_size))
+        probe.load(merged_state(session, merged, label, batch_size, members))
         scores[label] = asdict(measure(probe, session.test_samples(label), batch_size))
     return scores
 
 
 def merged_state(
-    session: Session, merged: Mapping[str, Tensor], label: str, batch_size: int | None = None
+    session: Session,
+    merged: Mapping[str, Tensor],
+    label: str,
+    batch_size: int | None = None,
+    beside: Sequence[str] = (),
 ) -> Mapping[str, Tensor]:
-    """What a member of a merge runs with: the merge, its own head, and BatchNorm as is asked."""
+    """What a member of a merge runs with: the merge, its own head, and BatchNorm as is asked.
+
+    `beside` are the other members, which may bring tokens of their own.
+    """
     task, probe = session.task(label), session.probe(label)
-    state: Mapping[str, Tensor] = with_own_head(session.family, merged, label)
+    state: Mapping[str, Tensor] = with_own_head(session.family, merged, label, beside)
     if session.merges.reestimate_batchnorm and batchnorm_layers(probe.module):
         calibration = task.samples(None, 0, "calibration")
         state = reestimated(probe, state, calibration, batch_size or task.batch_size)

@@ -69,6 +69,11 @@ class FileTask(Task):
         """As the kind says."""
         return self.kind.outputs
 
+    @property
+    def answers_tokens(self) -> bool:
+        """Of language models, masked ones among them."""
+        return super().answers_tokens or self.spec.model.auto == "AutoModelForMaskedLM"
+
     def answer(self, output: Any, samples: Samples) -> Tensor:
         """Logits as the kind compares them; pooled features of a model without a head."""
         if self.kind.outputs == "features":

@@ -169,6 +169,11 @@ class Task(ABC):
         """What the logits are: ``classes``, ``values`` of a regression, or ``features``."""
         return "classes"
 
+    @property
+    def answers_tokens(self) -> bool:
+        """Whether what is chosen among is the tokens of a vocabulary, so that labels are such."""
+        return self.kind_name in ("next_token", "seq2seq")
+
     def answer(self, output: Any, samples: Samples) -> Tensor:
         """What is compared and scored of a model's output for some samples: its logits."""
         del samples

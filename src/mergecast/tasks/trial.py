@@ -17,6 +17,7 @@ from mergecast.tasks.columns import Columns, as_tensor
 from mergecast.tasks.file_task import FileTask
 from mergecast.tasks.measure import measure
 from mergecast.tasks.probe import Probe
+from mergecast.tasks.renumbered import RenumberedTask
 from mergecast.tasks.spec import DataSpec
 from mergecast.tasks.standing import Standing
 from mergecast.tasks.task import BATCH_SIZE, Samples, Split, Task
@@ -115,15 +116,16 @@ def try_task(
 def _read(trial: Trial, task: Task, count: int, seed: int) -> dict[Split, Samples]:
     """Samples of each split, in the order in which a forecast takes them."""
     trial.kind = task.kind_name
-    splits: tuple[Split, ...] = task.splits if isinstance(task, FileTask) else ("calibration",)
+    given = _as_given(task)
+    splits: tuple[Split, ...] = given.splits if isinstance(given, FileTask) else ("calibration",)
     read: dict[Split, Samples] = {}
     for split in splits:
         trial.sizes[split] = task.size(split)
         read[split] = task.samples(min(count, trial.sizes[split]), seed, split)
     trial.tried = len(read["calibration"])
-    if isinstance(task, FileTask):
-        _count_texts(trial, task, read["calibration"])
-    if source := one_source(task):
+    if isinstance(given, FileTask):
+        _count_texts(trial, given, read["calibration"])
+    if source := one_source(given):
         trial.warnings.append(
             f"its `data:` and `test:` are the same: {source}; search refuses that"
         )
@@ -135,6 +137,11 @@ def _read(trial: Trial, task: Task, count: int, seed: int) -> dict[Split, Sample
     if "test" in read and read["test"].labels is None:
         trial.warnings.append("its test samples have no labels, so that no merge is scored")
     return read
+
+
+def _as_given(task: Task) -> Task:
+    """The task itself, of one that is run with its family's numbers of tokens."""
+    return task.inner if isinstance(task, RenumberedTask) else task
 
 
 def _run(
@@ -159,8 +166,8 @@ def _run(
             task.check_labels(logits, batch.labels)
     if task.outputs == "classes" and task.kind_name != "next_token" and sized:
         trial.classes = logits.shape[-1]
-    if isinstance(task, FileTask):
-        trial.warnings += _label_findings(trial, task, read)
+    if isinstance(given := _as_given(task), FileTask):
+        trial.warnings += _label_findings(trial, given, read)
     labels = read["calibration"].labels
     if labels is not None:
         _count_labels(trial, labels)

@@ -84,7 +84,10 @@ def gradient_file(session: Session, label: str, samples: Samples) -> Checkpoint:
             result = backward(session.load(label), samples, shared, session.settings.batch_size)
         except MergecastError as error:
             raise error.about(f"model {label!r}") from error
-        tensors = {f"{PARAMETER}{name}": value for name, value in result.parameters.items()}
+        tensors = {
+            f"{PARAMETER}{name}": session.family.base_rows(name, value)
+            for name, value in result.parameters.items()
+        }
         return {**tensors, INPUT: result.inputs}, {"loss": result.loss}
 
     spec = session.spec(STAGE, label, samples, parameters=list(shared))

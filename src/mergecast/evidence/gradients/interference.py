@@ -152,8 +152,12 @@ def _add(session: Session, sums: PairSums, block: ParamBlock, measured: Sequence
 
 
 def _seen(factors: tuple[Tensor, Tensor], changes: Tensor) -> Tensor:
-    """F D Xᵀ of changes D (N, out, in) of a layer's weights: (N, k, l), one matrix at a time."""
+    """F D Xᵀ of changes D (N, out, in) of a layer's weights: (N, k, l), one matrix at a time.
+
+    An output layer may have rows of new tokens after those that change.
+    """
     left, right = (factor.to(changes.dtype) for factor in factors)
+    left = left[:, : changes.shape[1]]
     return torch.stack([left @ change @ right.mT for change in changes])
 
 

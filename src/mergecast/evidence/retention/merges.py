@@ -138,7 +138,7 @@ def together(session: Session, members: Sequence[str], method: str) -> dict[str,
                 )
         except (FamilyError, UndefinedError, UsageError) as error:
             return forms.all_missing(f"no merge by {method}: {error}")
-        return compare(session, member, answer(session, member, merged))
+        return compare(session, member, answer(session, member, merged, members))
 
     models = {label: session.digest(label) for label in sorted(members)}
     comparisons = {}
@@ -148,10 +148,15 @@ def together(session: Session, members: Sequence[str], method: str) -> dict[str,
     return comparisons
 
 
-def answer(session: Session, member: str, weights: Mapping[str, Tensor]) -> Tensor:
-    """Logits of merged weights on one member's samples, with that member's head."""
+def answer(
+    session: Session, member: str, weights: Mapping[str, Tensor], beside: Sequence[str] = ()
+) -> Tensor:
+    """Logits of merged weights on one member's samples, with that member's head.
+
+    `beside` are the other models of the merge, which may bring tokens of their own.
+    """
     samples, batch = session.merge_samples(member), session.settings.batch_size
-    parameters: Mapping[str, Tensor] = with_own_head(session.family, weights, member)
+    parameters: Mapping[str, Tensor] = with_own_head(session.family, weights, member, beside)
     probe = session.probe(member)
     try:
         if session.merges.reestimate_batchnorm:

@@ -244,7 +244,8 @@ def _answers(
     def compute() -> tuple[dict[str, Tensor], dict[str, object]]:
         if label is None and not anew:  # which other evidence asks for too
             return {"answers": kept.of(session.base_logits(task))}, {}
-        return {"answers": kept.of(answer(session, task, weights()))}, {}
+        beside = () if label is None else (label,)
+        return {"answers": kept.of(answer(session, task, weights(), beside))}, {}
 
     file, _ = session.file_unit(spec, "shifts", compute)
     return to_tensor(file.array("answers")).double()

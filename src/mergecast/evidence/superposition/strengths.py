@@ -183,7 +183,7 @@ def _alone(
         way = _made(session, [label], method)
         usual = session.recipe(method).strength or 0.0
         top = max(lengths(label) / way.length * _LENGTH, _DEFAULT * usual)
-        return _compared(session, label, way, [0.0, *(top * part for part in _ALONE)])
+        return _compared(session, label, [label], way, [0.0, *(top * part for part in _ALONE)])
 
     spec = merge_spec(session, OWN, label, method)
     return session.unit({**spec, "strengths": _ALONE}, compute)
@@ -197,7 +197,8 @@ def _group(
 
     def compute(label: str) -> dict[str, object]:
         mean = np.sqrt(np.mean([lengths(one) ** 2 for one in members]))
-        return _compared(session, label, way(), [float(mean / way().length * s) for s in _GROUP])
+        strengths = [float(mean / way().length * s) for s in _GROUP]
+        return _compared(session, label, members, way(), strengths)
 
     found = []
     models = {label: session.digest(label) for label in sorted(members)}
@@ -223,11 +224,15 @@ def _made(session: Session, members: Sequence[str], method: str) -> Direction:
 
 
 def _compared(
-    session: Session, label: str, way: Direction, strengths: Sequence[float]
+    session: Session,
+    label: str,
+    members: Sequence[str],
+    way: Direction,
+    strengths: Sequence[float],
 ) -> dict[str, object]:
     """All forms of a merge at several strengths, on one member's samples."""
     comparisons = [
-        vars(compare(session, label, answer(session, label, way.at(strength))))
+        vars(compare(session, label, answer(session, label, way.at(strength), members)))
         for strength in strengths
     ]
     return {"strengths": list(strengths), "comparisons": comparisons}
