@@ -14,6 +14,7 @@ import yaml
 WORDS = ["[PAD]", "[UNK]", "</s>", "[CLS]", "[SEP]", *(f"w{number}" for number in range(16))]
 ADDED = {"base": (), "a": ("<a>", "<both>"), "b": ("<both>", "<b>")}
 ROWS, STEPS = 40, 40
+HEAD = "classifier.*"
 
 
 def tokenizer_of(words, *added, **special):
@@ -121,3 +122,46 @@ def _train(model, inputs, labels):
         model(**inputs, labels=labels).loss.backward()
         optimizer.step()
     model.eval()
+
+
+def by_hand(model, label, rows=None):
+    """Accuracy, and logits of the classes, of a folder's model on texts, by transformers alone."""
+    tokens = transformers.AutoTokenizer.from_pretrained(model)
+    net = transformers.AutoModelForSequenceClassification.from_pretrained(model).eval()
+    rows = texts_of(label)[ROWS:] if rows is None else rows
+    inputs = tokens([text for text, _ in rows], padding=True, return_tensors="pt")
+    inputs.pop("token_type_ids", None)
+    with torch.no_grad():
+        logits = net(**inputs).logits
+    right = logits.argmax(-1) == torch.tensor([answer for _, answer in rows])
+    return float(right.float().mean()), logits
+
+
+def said_by_hand(model, label):
+    """The share of answers that a folder's model gives as the task says."""
+    tokens = transformers.AutoTokenizer.from_pretrained(model)
+    net = transformers.AutoModelForCausalLM.from_pretrained(model).eval()
+    rows = texts_of(label)[ROWS:]
+    with torch.no_grad():
+        logits = net(tokens([t for t, _ in rows], return_tensors="pt")["input_ids"]).logits
+    wanted = [tokens.convert_tokens_to_ids(ADDED[label][y]) for _, y in rows]
+    return float((logits[:, -1].argmax(-1) == torch.tensor(wanted)).float().mean())
+
+
+def scores(measured):
+    """(method, members, task) to score and single score."""
+    rows = measured.outcomes.frame.to_dict("records")
+    keys = ("method", "members", "task")
+    return {tuple(r[k] for k in keys): (r["score"], r["single_score"]) for r in rows}
+
+
+def without_new_tokens(folder, tmp_path):
+    """The tasks with samples of the base's tokens alone."""
+    tasks = {}
+    kept = {x: [row for row in texts_of(x, 400) if "<" not in row[0]][: 2 * ROWS] for x in "ab"}
+    for label, rows in kept.items():
+        tasks[label] = write_task(tmp_path, label, "AutoModelForSequenceClassification", rows)
+        tasks[label] |= {"private": [HEAD]}
+        tasks[label]["model"]["folder"] = str(folder / label)
+    (tmp_path / "plain.yaml").write_text(yaml.safe_dump({"tasks": tasks}))
+    return tmp_path / "plain.yaml", {label: rows[ROWS:] for label, rows in kept.items()}

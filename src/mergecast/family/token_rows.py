@@ -19,14 +19,8 @@ from mergecast.checkpoints.numbering import Numbering
 from mergecast.checkpoints.rows import RowsCheckpoint
 from mergecast.checkpoints.side_files import read_json, vocabulary
 from mergecast.checkpoints.tied import INPUT_EMBEDDINGS, OUTPUT_EMBEDDINGS
-from mergecast.family.vocabulary import (
-    Vocabulary,
-    names_of,
-    row_index,
-    row_names,
-    rows_of,
-    vocabulary_names,
-)
+from mergecast.family.token_names import names_of, row_names, rows_of, vocabulary_names
+from mergecast.family.vocabulary import Vocabulary, row_index
 from mergecast.typing import Array
 
 if TYPE_CHECKING:
@@ -76,22 +70,9 @@ def whole(tokens: Vocabulary, label: str) -> Checkpoint:
     The rows of tokens that it lacks are never read, and like all others where an output layer has
     them, so that they are never its answer.
     """
-    base, model = tokens.base, tokens.models[label]
-    old = rows_of(base)
-    if old is None or rows_of(base, model) is None:
-        return model
-    aligned = row_index(base, model)
-    index = np.full(tokens.rows, -1)
-    index[:old] = np.arange(old) if aligned is None else aligned
-    own = vocabulary(model.path)
-    for token, row in tokens.kept.items():
-        if label in tokens.owners[token]:
-            index[row] = own[token]
-    if aligned is None and tokens.rows == old:
-        return model
-    names = _names(tokens, label)
-    fill = _Fill(base, model, names, frozenset({*tokens.kept.values(), *range(old, tokens.rows)}))
-    return RowsCheckpoint(model, dict.fromkeys(names, index), fill)
+    if label not in tokens.views:
+        tokens.views[label] = _view(tokens, label)
+    return tokens.views[label]
 
 
 def run_with(
@@ -105,26 +86,47 @@ def run_with(
     return value if wide is array else to_tensor(wide)
 
 
+def _view(tokens: Vocabulary, label: str) -> Checkpoint:
+    base, model = tokens.base, tokens.models[label]
+    old = rows_of(base)
+    if old is None or rows_of(base, model) is None:
+        return model
+    aligned = row_index(base, model)
+    if aligned is None and tokens.rows == old and not tokens.kept:
+        return model
+    index = np.full(tokens.rows, -1)
+    index[:old] = np.arange(old) if aligned is None else aligned
+    for token, row in tokens.kept.items():
+        has = label in tokens.owners[token]
+        index[row] = tokens.numbers[label][token] if has else -1
+    names = _names(tokens, label)
+    new = frozenset({*tokens.kept.values(), *range(old, tokens.rows)})
+    return RowsCheckpoint(model, dict.fromkeys(names, index), _Fill(tokens, model, names, new))
+
+
 @dataclass(frozen=True)
 class _Fill:
     """Rows that a model lacks: the base's, or one like all others."""
 
-    base: Checkpoint
+    tokens: Vocabulary
     model: Checkpoint
     names: Mapping[str, str | None]
     new: frozenset[int]
 
     def __call__(self, name: str, first: int, last: int) -> Array:
         kept = self.names[name]
-        held = self.model if kept is None else self.base
-        values = held.floats(name if kept is None else kept)
-        width = prod(held.info(name if kept is None else kept).shape[1:])
-        values = values.reshape(-1, width)
-        mean = values.mean(axis=0, dtype=np.float64)
-        out = np.tile(mean, (last - first, 1))
-        if kept is not None:
-            rows = [row for row in range(first, last) if row not in self.new]
-            out[[row - first for row in rows]] = values[rows]
+        if kept is None:  # of a head that the base has not
+            values = self.model.floats(name)
+            values = values.reshape(-1, prod(self.model.info(name).shape[1:]))
+            return np.tile(values.mean(axis=0, dtype=np.float64), (last - first, 1))
+        base, width = self.tokens.base, prod(self.tokens.base.info(kept).shape[1:])
+        old = min(last, base.info(kept).shape[0])
+        out = np.empty((last - first, width))
+        if first < old:
+            out[: old - first] = base.floats(kept, first * width, old * width).reshape(-1, width)
+        new = [row - first for row in range(first, last) if row in self.new]
+        if new:
+            out[new] = self.tokens.mean_row(kept)
         return out
 
 

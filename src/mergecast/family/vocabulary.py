@@ -6,7 +6,7 @@ out, and ``union`` keeps each as its owner has it (the mean of several owners'),
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from math import prod
@@ -16,11 +16,13 @@ import numpy as np
 from mergecast.checkpoints.checkpoint import Checkpoint, TensorInfo
 from mergecast.checkpoints.rows import RowsCheckpoint
 from mergecast.checkpoints.side_files import vocabulary
-from mergecast.checkpoints.tied import INPUT_EMBEDDINGS, OUTPUT_EMBEDDINGS
 from mergecast.errors import FamilyError, UsageError
+from mergecast.family.token_names import names_of, row_names, rows_of, vocabulary_names
 from mergecast.typing import Array
 
 MODES = ("base", "union")
+#: What some models add to their logits: columns, not rows.
+COLUMNS = "final_logits_bias"
 #: Rows of new tokens, of one tensor and one set of models, that are kept.
 _KEPT = 64
 
@@ -105,26 +107,45 @@ class Vocabulary:
         """Rows of new tokens that were made, the last ones."""
         return {}
 
+    @cached_property
+    def numbers(self) -> dict[str, dict[str, int]]:
+        """Label to the numbers that its own tokenizer gives to new tokens."""
+        found = {label: vocabulary(model.path) for label, model in self.models.items()}
+        return {x: {t: n for t, n in own.items() if t in self.owners} for x, own in found.items()}
+
+    @cached_property
+    def views(self) -> dict[str, Checkpoint]:
+        """Models with all rows that were asked for, by label; see `token_rows.whole`."""
+        return {}
+
+    @cached_property
+    def _means(self) -> dict[str, Array]:
+        return {}
+
     def __getstate__(self) -> dict[str, object]:
         """What another process needs: nothing that it can make itself."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
+    def mean_row(self, name: str) -> Array:
+        """A row like all others of the base's: of padding, and of tokens that nobody has."""
+        if name not in self._means:
+            values = self.base.floats(name)
+            width = prod(self.base.info(name).shape[1:])
+            self._means[name] = values.reshape(-1, width).mean(axis=0, dtype=np.float64)
+        return self._means[name]
+
     def _new_rows(self, name: str, labels: tuple[str, ...]) -> Array:
         """Rows that are not the base's: each token's as its owners have it, on average."""
         if (name, labels) not in self._made:
-            old = self.base.info(name).shape[0]
-            width = prod(self.base.info(name).shape[1:])
-            # No owner has such a layer, or the row is padding: one like all others.
-            mean = self.base.floats(name).reshape(-1, width).mean(axis=0, dtype=np.float64)
-            places = self._places(old)
-            out = np.tile(mean, (len(places), 1))
-            numbers = {label: vocabulary(self.models[label].path) for label in labels}
+            places = self._places(self.base.info(name).shape[0])
+            at = {row: place for place, row in enumerate(places)}
+            out = np.tile(self.mean_row(name), (len(places), 1))
             for token, row in self.kept.items():
-                owners = [label for label in self.owners[token] if label in numbers]
-                rows = [self._row(name, label, numbers[label][token]) for label in owners]
+                owners = [label for label in self.owners[token] if label in labels]
+                rows = [self._row(name, label, self.numbers[label][token]) for label in owners]
                 rows = [one for one in rows if one is not None]
                 if rows:
-                    out[places.index(row)] = np.asarray(rows, dtype=np.float64).mean(axis=0)
+                    out[at[row]] = np.asarray(rows, dtype=np.float64).mean(axis=0)
             while len(self._made) >= _KEPT:
                 self._made.pop(next(iter(self._made)))
             self._made[name, labels] = out
@@ -163,7 +184,16 @@ def by_token(base: Checkpoint, model: Checkpoint) -> Checkpoint:
         Numbers of rows differ, and files do not say which tokens they are of.
     """
     index = row_index(base, model)
-    return model if index is None else _view(base, model, index)
+    if index is None:
+        return model
+    for name, info in base.infos.items():
+        if name.endswith(COLUMNS) and info.shape != model.infos.get(name, info).shape:
+            raise FamilyError(
+                model.path,
+                f"{name!r} has a column for each token, and only rows are matched by token",
+                "resize the base and all models to one vocabulary first, in one order of tokens",
+            )
+    return _view(base, model, index)
 
 
 def check_mode(mode: str | None) -> None:
@@ -226,48 +256,3 @@ class _BaseRows:
         info = self.base.info(self.names[name])
         width = prod(info.shape[1:])
         return self.base._read(info, first * width, last * width).reshape(last - first, -1)
-
-
-def row_names(base: Checkpoint, model: Checkpoint) -> dict[str, str]:
-    """A model's tensors with a row for each of its tokens, to the base's name of the same."""
-    rows = rows_of(base, model)
-    return {
-        other: name
-        for name in vocabulary_names(base)
-        for other in names_of(base, name)
-        if other in model.infos and model.infos[other].shape[0] == rows
-    }
-
-
-def rows_of(base: Checkpoint, model: Checkpoint | None = None) -> int | None:
-    """Rows of the input embeddings of the base, or of a model; None where it has none."""
-    infos = (model or base).infos
-    for name in sorted({*base.infos, *base.tied}):
-        if name.endswith(INPUT_EMBEDDINGS):
-            for other in names_of(base, base.tied.get(name, name)):
-                if other in infos:
-                    return infos[other].shape[0]
-    return None
-
-
-def names_of(base: Checkpoint, kept: str) -> Iterator[str]:
-    """All names of a tensor of the base."""
-    yield kept
-    yield from (other for other, name in base.tied.items() if name == kept)
-
-
-def vocabulary_names(base: Checkpoint) -> list[str]:
-    """The base's tensors with a row, or an element, for each token."""
-    rows = rows_of(base)
-    return [
-        name
-        for name, info in base.infos.items()
-        if info.is_floating
-        and info.shape[:1] == (rows,)
-        and (
-            len(info.shape) == 1
-            or any(
-                one.endswith(INPUT_EMBEDDINGS + OUTPUT_EMBEDDINGS) for one in names_of(base, name)
-            )
-        )
-    ]

@@ -31,6 +31,7 @@ RENUMBERED = Stage(
         "mergecast.checkpoints.numbering",
         "mergecast.checkpoints.rows",
         "mergecast.family.vocabulary",
+        "mergecast.family.token_names",
         "mergecast.family.token_rows",
     ),
 )
@@ -158,7 +159,7 @@ class RenumberedTask(Task):
             raise UsageError(
                 f"task {self.name!r}",
                 f"{rows} of {len(ids)} samples have a token that merges leave out, as {token!r}",
-                "keep new tokens (vocabulary union), or give samples without them",
+                "keep new tokens by --vocabulary union, or give samples without them",
             )
         return torch.where(known & (found < 0), self.numbering.pad, found).to(ids.dtype)
 
@@ -191,6 +192,8 @@ def _widen(module: nn.Module, numbering: Numbering) -> None:
             part._parameters[name] = wide[id(value)]
             if isinstance(part, nn.Embedding):
                 part.num_embeddings = rows
+                if part.padding_idx is not None:
+                    part.padding_idx = numbering.number(part.padding_idx)
             elif isinstance(part, nn.Linear):
                 part.out_features = rows
         bias = part._buffers.get(_BIAS)
