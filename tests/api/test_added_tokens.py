@@ -237,3 +237,41 @@ def test_workers_measure_the_same(classifiers, tmp_path):
     options = {"tasks": folder / "t.yaml", "budget": 4, "vocabulary": "union", "methods": "ties"}
     one, two = (mc.search(base, models, workers=n, **options) for n in (1, 2))
     assert one.to_dict()["kept"] == two.to_dict()["kept"]
+
+
+def test_an_adapter_with_rows_of_its_own(language, tmp_path):
+    """Its tokens' rows are saved beside its matrices; what it leaves alone is the base's."""
+    peft = pytest.importorskip("peft", reason="needs the hf extra")
+    folder, base, models = language
+    net = transformers.AutoModelForCausalLM.from_pretrained(base)
+    tokens = transformers.AutoTokenizer.from_pretrained(models[0])
+    net.resize_token_embeddings(len(tokens), mean_resizing=False)
+    saved = ["embed_tokens", "lm_head"]
+    config = peft.LoraConfig(r=2, target_modules=["q_proj"], modules_to_save=saved)
+    adapter = peft.get_peft_model(net, config)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for value in adapter.parameters():
+            if value.requires_grad:
+                value.add_(0.5 * torch.randn(value.shape))
+    adapter.save_pretrained(tmp_path / "a")
+    tokens.save_pretrained(tmp_path / "a")
+    adapter.merge_and_unload().save_pretrained(tmp_path / "whole" / "a")
+    tokens.save_pretrained(tmp_path / "whole" / "a")
+    options = {"tasks": folder / "t.yaml", "tier": "probe", "methods": "ties"}
+    one, other = (
+        mc.metrics(base, [place / "a", models[1]], vocabulary="union", **options)
+        for place in (tmp_path, tmp_path / "whole")
+    )
+    kept = [name for name in one if name.startswith(("probe_kept", "retention_kept"))]
+    assert kept
+    np.testing.assert_allclose(one[kept].to_numpy(), other[kept].to_numpy(), atol=1e-5)
+
+
+def test_a_monitor_of_a_training_says_what_helps_there(classifiers):
+    folder, base, models = classifiers
+    tasks = mc.load_tasks(folder / "t.yaml")
+    monitor = mc.RetentionMonitor(base, [models[0]], tasks=tasks)
+    net = transformers.AutoModelForSequenceClassification.from_pretrained(base)
+    with pytest.raises(FamilyError, match="vocabulary of 23 rows .*; leave it out: a model in tr"):
+        monitor.begin(net)

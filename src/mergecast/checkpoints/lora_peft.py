@@ -28,6 +28,8 @@ from mergecast.checkpoints.safetensors_file import open_safetensors
 from mergecast.errors import CheckpointError
 
 _PREFIX = "base_model.model."
+#: A module that PEFT keeps beside the trained one, which runs in its place.
+_REPLACED = (".original_module.", ".modules_to_save.")
 _FACTOR = re.compile(r"^(?P<module>.+)\.lora_(?P<emb>embedding_)?(?P<side>[AB])(\.weight)?$")
 
 
@@ -52,6 +54,8 @@ def open_lora(folder: Path, base: Checkpoint, stored: Checkpoint | None = None) 
             raise refuse(folder, f"the tensor {name!r}")
         elif ".base_layer." in name and _is_base(adapter, name, base, names):
             continue  # PEFT stores embeddings beside their factors, though nothing changed them
+        elif name.replace(*_REPLACED) != name and name.replace(*_REPLACED) in adapter.infos:
+            continue  # and what a module that is saved whole stands in the place of
         else:
             target = names.get(name.replace(".modules_to_save.", "."), new=True)
             # PEFT stores both names of tied embeddings.

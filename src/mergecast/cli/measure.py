@@ -127,8 +127,9 @@ def command(
 
     show(open_console(), member_parts(measured.outcomes))
     print(f"table: {out}, scores of every sample: {measured.samples_path(out)}")
+    matched = f", --vocabulary {vocabulary}" if vocabulary else ""
     print(
-        f"next: mergecast forecast with the same models and --measured {out} tells what other "
-        "merges of them keep. For a forecaster of your own: mergecast metrics with -o "
+        f"next: mergecast forecast with the same models{matched} and --measured {out} tells what "
+        "other merges of them keep. For a forecaster of your own: mergecast metrics with -o "
         f"pairs.parquet in that folder, then mergecast fit {out.parent} -o mine.json"
     )

@@ -69,7 +69,8 @@ def init(
         print(f"{len(draft.labels)} tasks → {draft.path}")
         for place in draft.open:
             print(f"to fill in: {place}")
-        print(f"then: mergecast tasks check {draft.path} {base} MODEL...")
+        matched = f" --vocabulary {vocabulary}" if vocabulary else ""
+        print(f"then: mergecast tasks check {draft.path} {base} MODEL...{matched}")
     finish(bool(draft.refused))
 
 

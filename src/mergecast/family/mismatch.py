@@ -16,6 +16,8 @@ from mergecast.family.alignment import find
 from mergecast.family.heads import is_buffer, is_head, is_pooler, outside_backbone
 
 _EMBEDDING_MARKS = ("embed", "wte", "word_embeddings", "shared.weight", "lm_head")
+#: What to do about models with other tokens than their base.
+BY_TOKEN = "match rows by token: --vocabulary union keeps new ones, base does not"
 _REMEDY = "name task heads with --private PATTERN, or pass --no-strict to leave them out"
 Shape = tuple[int, ...]
 
@@ -112,7 +114,7 @@ def _error(base: Checkpoint, model: Checkpoint, differences: _Differences) -> Fa
             return FamilyError(
                 model.path,
                 f"vocabulary of {got[0]} rows in {name!r}, the base has {want[0]}",
-                "match rows by token: --vocabulary union keeps new ones, base does not"
+                BY_TOKEN
                 if name.endswith(INPUT_EMBEDDINGS + OUTPUT_EMBEDDINGS) and _tokens(base, model)
                 else "resize the embeddings to the base's vocabulary, or pass --no-strict",
             )

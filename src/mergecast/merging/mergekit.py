@@ -35,8 +35,10 @@ _READ = (
 )
 #: Those that are not, with what to do instead.
 _REMEDIES = {
-    "tokenizer_source": "leave it out: the output has the base's tokenizer",
-    "tokenizer": "leave it out: the output has the base's tokenizer",
+    "tokenizer_source": "leave it out: the output has the base's tokenizer, and with --vocabulary "
+    "union the models' new tokens",
+    "tokenizer": "leave it out: the output has the base's tokenizer, and with --vocabulary union "
+    "the models' new tokens",
     "chat_template": "leave it out, and put it into the output's tokenizer_config.json",
 }
 #: Files of mergekit's other commands, told by a key of theirs, and why they are none of these.

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.checkpoints.torch_bridge import read_state
-from mergecast.errors import UndefinedError
+from mergecast.errors import FamilyError, UndefinedError
 from mergecast.evidence.settings import CALIBRATION, LEAST, ProbeSettings
 from mergecast.family.family import Family
+from mergecast.family.mismatch import BY_TOKEN
 from mergecast.merging import merge
 from mergecast.merging.recipe import Recipe
 from mergecast.merging.stand_ins import with_own_head
@@ -150,7 +151,14 @@ class PartnerMerges:
         return Seen.of(scores, [one.scores for one in references])
 
     def _family(self, models: Mapping[str, Checkpoint]) -> Family:
-        return Family.open(self.base, models, private=self.private)
+        try:
+            return Family.open(self.base, models, private=self.private)
+        except FamilyError as error:
+            if error.remedy != BY_TOKEN:
+                raise
+            # A model in memory has no tokenizer that says which tokens its rows are of.
+            remedy = "leave it out: a model in training is merged row by row, as its base is"
+            raise FamilyError(error.thing, error.problem, remedy) from error
 
     def _of_task(self, label: str) -> Samples:
         if label not in self._samples:
