@@ -61,3 +61,19 @@ def test_a_command_that_prints_a_number_is_a_scorer(family, tmp_path):
 def test_scorers_that_fail_are_said_at_once(family, scorer, said):
     with pytest.raises((UsageError, UndefinedError), match=said):
         find(family, scorer=scorer)
+
+
+def test_a_model_that_loses_most_of_its_score_is_named(family):
+    own = {"a": 0.5, "b": 0.8, "c": 1.0}
+
+    def judge(path, label):
+        return own[label] - (0.4 if label == "a" and "heads" in str(path) else 0.0)
+
+    found = find(family, scorer=judge, budget=3, size=3)
+    said = [x for x in found.warnings if "of its own score in this merge" in x]
+    assert said == [
+        "a keeps 0.20 of its own score in this merge; ask for more by --require 'a>=0.5', or "
+        "leave the model out"
+    ]
+    rows = {row["model"]: row["seen"] for row in found.to_dict()["kept"]}
+    assert rows == pytest.approx({"a": 0.2, "b": 1.0, "c": 1.0})

@@ -299,17 +299,3 @@ def test_a_model_that_is_set_aside_is_no_fault_of_a_scorer(tmp_path):
 
 def never(*args, **given):
     raise AssertionError("something was run")
-
-
-def test_a_model_that_loses_most_of_its_score_is_named(family):
-    def judge(path, label):
-        return OWN[label] - (0.4 if label == "a" and "heads" in str(path) else 0.0)
-
-    found = find(family, scorer=judge, budget=3, size=3)
-    said = [x for x in found.warnings if "of its own score in this merge" in x]
-    assert said == [
-        "a keeps 0.20 of its own score in this merge; ask for more by --require 'a>=0.5', or "
-        "leave the model out"
-    ]
-    rows = {row["model"]: row["seen"] for row in found.to_dict()["kept"]}
-    assert rows == pytest.approx({"a": 0.2, "b": 1.0, "c": 1.0})

@@ -20,7 +20,7 @@ from mergecast.api.search_work import Work
 from mergecast.checkpoints.folder_writer import refuse_folder
 from mergecast.errors import ResourceError, UsageError
 from mergecast.evidence.session import Session
-from mergecast.evidence.settings import CALIBRATION, ProbeSettings
+from mergecast.evidence.settings import ProbeSettings
 from mergecast.evidence.side_by_side import needs_program, pack
 from mergecast.family.family import Family
 from mergecast.family.models import Models
@@ -33,7 +33,7 @@ from mergecast.search.near import Near
 from mergecast.search.objective import Kind, Objective
 from mergecast.search.result import DO_NOT_MERGE, SearchResult
 from mergecast.search.run import Search
-from mergecast.search.samples import HOLD_BACK, check_apart, most_evidence
+from mergecast.search.samples import HOLD_BACK, check_apart, evidence_samples
 from mergecast.search.scorer import Scorer, ScorerJudge
 from mergecast.search.steps import Limits
 from mergecast.search.trials import Trials
@@ -204,7 +204,7 @@ def search(
         if scorers.judge is None:
             mine = {label: by_label[label] for label in opened.names if label in by_label}
             refuse_one_source(mine, HOLD_BACK)
-        samples = calibration if scorers.judge else _evidence_samples(by_label, calibration)
+        samples = calibration if scorers.judge else evidence_samples(by_label, calibration)
         settings = ProbeSettings(samples, seed, device, batch_size, None, work.folder)
         if spend.seconds is not None:
             count = len(listed(methods)) or len(asked.file.methods)
@@ -272,20 +272,6 @@ def _imports_program(session: Session) -> bool:
     """Whether workers have to import the program, for which a script must be written."""
     packed = pack(session)
     return packed is not None and needs_program(session, packed)
-
-
-def _evidence_samples(tasks: Mapping[str, Task], asked: int | None) -> int | None:
-    """Samples that forecasts are made from, none of which is held back; raises UsageError."""
-    most = most_evidence(tasks)
-    if most is None:
-        return asked
-    if asked is not None and asked > most:
-        raise UsageError(
-            "calibration",
-            f"is {asked}, and without test samples {most} a task may be looked at",
-            f"give {most} or fewer, or give the tasks `test:`",
-        )
-    return asked or min(most, CALIBRATION)
 
 
 def _refuse_spent(have: float, evidence: float, tried: float, work: Work) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.evidence.session import Session
+from mergecast.evidence.settings import CALIBRATION
 from mergecast.search.scores import own_answers
 from mergecast.tasks.apart import kept, shared
 from mergecast.tasks.task import Samples, Task
@@ -107,10 +108,22 @@ def sizes_of(label: str, task: Task) -> tuple[int, int, bool]:
     return looked, held, n_test > 0
 
 
-def most_evidence(tasks: Mapping[str, Task]) -> int | None:
-    """Samples a task that forecasts may use, so that none of them is held back; None for any."""
+def evidence_samples(tasks: Mapping[str, Task], asked: int | None) -> int | None:
+    """Samples a task that forecasts are made from, none of which is held back; None for any.
+
+    Raises UsageError where more are asked for than may be looked at.
+    """
     found = [sizes_of(label, task) for label, task in sorted(tasks.items())]
-    return min((looked for looked, _, from_test in found if not from_test), default=None)
+    most = min((looked for looked, _, from_test in found if not from_test), default=None)
+    if most is None:
+        return asked
+    if asked is not None and asked > most:
+        raise UsageError(
+            "calibration",
+            f"is {asked}, and without test samples {most} a task may be looked at",
+            f"give {most} or fewer, or give the tasks `test:`",
+        )
+    return asked or min(most, CALIBRATION)
 
 
 def check_apart(session: Session) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mergecast.errors import UsageError
 from mergecast.tasks.file_task import FileTask
+from mergecast.tasks.renumbered import RenumberedTask
 from mergecast.tasks.scores import IGNORED
 from mergecast.tasks.task import Samples, Task
 
@@ -43,6 +44,8 @@ def one_source(task: Task) -> str:
     The same split of one file or of a copy of it, with the same columns; one function with the same
     arguments. Other columns of one file may be other samples: `shared` compares these.
     """
+    if isinstance(task, RenumberedTask):
+        task = task.inner
     if not isinstance(task, FileTask) or task.spec.test is None:
         return ""
     data, test = task.spec.data, task.spec.test
