@@ -65,7 +65,7 @@ def test_without_a_verification_the_scorer_is_named(found):
     rows = [("a", 0.94, 0.955), ("b", 0.93, None)]
     judged["kept"] = [{"model": x, "forecast": told, "seen": seen} for x, told, seen in rows]
     assert "scorer is the judge" in " ".join(Page(render_search_page(judged)).text)
-    assert "kept, by the scorer" in " ".join(Page(render_search_page(judged)).text)
+    assert "kept (scorer)" in " ".join(Page(render_search_page(judged)).text)
     assert "scorer is the judge" in model_card(judged)
     assert "| a | a/ | 0.940 | 0.955 | – |" in model_card(judged)
     assert any("scorer" in part for part in search_parts(judged) if isinstance(part, str))

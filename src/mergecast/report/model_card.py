@@ -78,7 +78,7 @@ def _kept(found: Mapping[str, Any]) -> list[str]:
     scored = "scorer" in (found["verified"] or {})
     last = ["own score", "merge's score"] if scored else ["interval"]
     untouched = any("kept" in one for one in found["kept"])
-    kept = "kept" if untouched else "kept, by the scorer"
+    kept = "kept" if untouched else "kept (scorer)"
     columns = ["model", "from", "forecast", kept, *last]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for one in found["kept"]:

@@ -60,5 +60,5 @@ def _kept(rows: Sequence[Mapping[str, Any]], *, scored: bool) -> Table:
         shown.append([*cells, *(scores or [interval])])
     last = ["own score", "merge's score"] if scored else ["interval"]
     untouched = any("kept" in one for one in rows)
-    columns = ["model", "forecast", "kept" if untouched else "kept, by the scorer", *last]
+    columns = ["model", "forecast", "kept" if untouched else "kept (scorer)", *last]
     return Table("What each model keeps of its own score", columns, shown)
