@@ -20,8 +20,11 @@ ANSWERS = {
 }
 
 
-def write_family(folder: Path, score: str = "exact_match") -> list[str]:
-    """Base, three fine-tuned models, their samples and ``t.yaml``; the paths of the models."""
+def write_family(folder: Path, score: str = "exact_match", *, apart: bool = False) -> list[str]:
+    """Base, three fine-tuned models, their samples and ``t.yaml``; the paths of the models.
+
+    Test samples are the others, so that figures can be compared, or `apart` from them.
+    """
     special = ["[PAD]", "[UNK]", "ask", "answer"]
     vocabulary = {word: i for i, word in enumerate([*special, *(f"w{n}" for n in range(WORDS))])}
     built = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
@@ -46,18 +49,17 @@ def write_family(folder: Path, score: str = "exact_match") -> list[str]:
     _train(base, tokenizer, [row for rows in texts.values() for row in rows[:ROWS]], 2 * STEPS)
     base.save_pretrained(folder / "base")
     tokenizer.save_pretrained(folder / "base")
-    tasks = {}
+    tests = slice(-2 * ROWS, -ROWS) if apart else slice(-ROWS, None)
+    tasks: dict[str, dict[str, object]] = {}
     for task, rows in texts.items():
         model = LlamaForCausalLM.from_pretrained(folder / "base")
         _train(model, tokenizer, rows, STEPS)
         model.save_pretrained(folder / task)
-        lines = [json.dumps({"prompt": ask, "reply": reply}) for ask, reply in rows[-ROWS:]]
-        (folder / f"{task}.jsonl").write_text("\n".join(lines))
-        tasks[task] = {
-            "score": score,
-            "data": {"file": f"{task}.jsonl"},
-            "test": {"file": f"{task}.jsonl"},
-        }
+        tasks[task] = {"score": score}
+        for part, some in {"data": rows[-ROWS:], "test": rows[tests]}.items():
+            lines = [json.dumps({"prompt": ask, "reply": reply}) for ask, reply in some]
+            (folder / f"{task}-{part}.jsonl").write_text("\n".join(lines))
+            tasks[task][part] = {"file": f"{task}-{part}.jsonl"}
     defaults = {
         "model": {"folder": "base", "auto": "AutoModelForCausalLM"},
         "data": {"text": "prompt", "completion": "reply"},
@@ -68,9 +70,9 @@ def write_family(folder: Path, score: str = "exact_match") -> list[str]:
 
 def _texts(task: str) -> list[tuple[str, str]]:
     draw = torch.Generator().manual_seed(len(task))
-    pairs = torch.randint(WORDS, (6 * ROWS, 2), generator=draw).tolist()
+    pairs = torch.randperm(WORDS**2, generator=draw)[: 6 * ROWS].tolist()
     rows = []
-    for n, m in pairs:
+    for n, m in (divmod(pair, WORDS) for pair in pairs):
         one, two = (number % WORDS for number in ANSWERS[task](n, m))
         rows.append((f"ask w{n} w{m} answer ", f"w{one} w{two}"))
     return rows

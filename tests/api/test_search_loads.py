@@ -29,7 +29,7 @@ def measured(auto, folder, samples, score):
 def test_a_merged_language_model(tmp_path):
     from decoder_family import write_family
 
-    base, *models = write_family(tmp_path)
+    base, *models = write_family(tmp_path, apart=True)
     file, out = tmp_path / "t.yaml", tmp_path / "merged"
     found = mc.search(base, models, tasks=file, size=2, budget=6, out=out, workers=2)
     assert found.out == out
