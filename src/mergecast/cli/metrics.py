@@ -33,10 +33,10 @@ from mergecast.cli.options import (
     WorkersOption,
     parse_merge_parameters,
 )
+from mergecast.cli.outputs import a_table
 
 if TYPE_CHECKING:
     from mergecast.evidence.plan import PlanRow
-from mergecast.cli.outputs import a_table
 
 
 def command(

@@ -21,11 +21,11 @@ from mergecast.cli.options import (
     StrictOption,
     VocabularyOption,
 )
+from mergecast.cli.outputs import a_file
 
 if TYPE_CHECKING:
     from mergecast.api.task_files import TasksCheck
     from mergecast.tasks.trial import Trial
-from mergecast.cli.outputs import a_file
 
 app = typer.Typer(
     help="""Draft the file of tasks that --tasks takes, and try it before it is used.

@@ -44,7 +44,7 @@ class Forecaster:
 
     One model for each merging method and tier of evidence: a pair table is read by the models of
     the richest tier whose metrics it has, and a member that lacks some by those of a cheaper one.
-    Beside it there may be a *warm* one, for pairs with a model whose merges with others were known.
+    There may be a *warm* one beside it, for models whose merges with others were measured.
 
     Parameters
     ----------
