@@ -26,6 +26,11 @@ def tiny_session(
     return Session(family, tiny_tasks(labels, **task), settings, merges or MergeSettings())
 
 
+def of_one_kind(labels):
+    """Labels to one kind, as `mergecast.evidence.superposition.kinds` calls it."""
+    return dict.fromkeys(labels, min(labels))
+
+
 def inputs_of(moments):
     """(in, in): mean over samples and positions of x xᵀ."""
     return moments.input_rows.matrix().double() / moments.input_rows.rows

@@ -16,6 +16,7 @@ from mergecast.family import Family
 from mergecast.merging.stand_ins import merge_alone
 from mergecast.tasks.probe import Probe
 from mergecast.testing.tiny import tiny_states, tiny_tasks
+from tiny_models import of_one_kind
 
 LABELS = ("a", "b", "c", "d")
 
@@ -38,6 +39,8 @@ def session(tmp_path):
     return Session(family, tasks, ProbeSettings(calibration=10, cache=tmp_path / "cache"), by)
 
 
+#: What four sets of three models of a kind are made of.
+ONE_KIND = [("a", "a", "a")] * 4
 SETS = [("a", "b", "c"), ("a", "b", "d"), ("a", "c", "d"), ("b", "c", "d")]
 
 
@@ -73,13 +76,13 @@ def test_a_set_that_was_merged_keeps_what_it_kept_and_a_second_look_runs_nothing
 def test_losses_are_brought_to_what_merged_sets_lose():
     said = 1 - np.linspace(0.1, 0.6, 12).reshape(4, 3)
     real = {0: 1 - 2 * (1 - said[0]), 2: 1 - 2 * (1 - said[2])}
-    moved = superposed_sets._corrected(said, real)
+    moved = superposed_sets._corrected(said, real, ONE_KIND)
     assert moved[[0, 2]] == pytest.approx(np.stack([*real.values()]))
     assert (moved[[1, 3]] < said[[1, 3]] - 0.1).all()
-    assert superposed_sets._corrected(said, {}) == pytest.approx(said)
+    assert superposed_sets._corrected(said, {}, ONE_KIND) == pytest.approx(said)
     # A member that its merge says nothing of stays superposed, and spoils no other.
     real[0][1] = np.nan
-    assert np.isfinite(superposed_sets._corrected(said, real)).all()
+    assert np.isfinite(superposed_sets._corrected(said, real, ONE_KIND)).all()
 
 
 def test_sets_are_found_by_their_names_and_others_are_missing():
@@ -92,11 +95,11 @@ def test_sets_are_found_by_their_names_and_others_are_missing():
 
 def test_checked_sets_share_as_few_models_as_they_can():
     names = [f"model {k}" for k in range(11)]
-    found = checked_sets(names, 3)
-    assert found == checked_sets(names[::-1], 3)
+    found = checked_sets(of_one_kind(names), 3)
+    assert found == checked_sets(of_one_kind(names[::-1]), 3)
     assert len({label for members in found for label in members}) == 3 * PAIRS
-    assert checked_sets("abc", 3) == [("a", "b", "c")]
-    assert len({frozenset(one) for one in checked_sets("abcd", 3)}) == PAIRS
+    assert checked_sets(of_one_kind("abc"), 3) == [("a", "b", "c")]
+    assert len({frozenset(one) for one in checked_sets(of_one_kind("abcd"), 3)}) == PAIRS
 
 
 def test_the_number_of_sets_is_bounded_by_what_can_be_worked_through(session, monkeypatch):

@@ -18,7 +18,7 @@ from mergecast.family import Family
 from mergecast.merging import METHODS, merging_method
 from mergecast.tasks.probe import Probe
 from mergecast.testing.tiny import tiny_states, tiny_tasks
-from tiny_models import tiny_session
+from tiny_models import of_one_kind, tiny_session
 
 FORMS = [key for key, *_ in ways()]
 AVERAGES = MergeSettings(samples=12, methods=("task_arithmetic", "weight_avg"))
@@ -151,18 +151,18 @@ def test_passes_are_counted_and_another_model_costs_its_own(linear, monkeypatch)
     # The third model's own answers, its samples under the base, its half, two averages, two sums
     # and two other halves, and the others' under these; alone; and where another pair is merged by
     # both methods, that one and the own answers of the model in it that was there before.
-    new = checked_pairs("abc") != checked_pairs("ab")
+    new = checked_pairs(of_one_kind("abc")) != checked_pairs(of_one_kind("ab"))
     assert len(calls) == 1 + 8 + 6 + 2 + new * (2 * 2 + 1)
 
 
 def test_of_few_pairs_that_are_merged_no_two_share_a_model():
     names = [f"model {k}" for k in range(11)]
-    pairs = checked_pairs(names)
-    assert pairs == checked_pairs(names[::-1])
+    pairs = checked_pairs(of_one_kind(names))
+    assert pairs == checked_pairs(of_one_kind(names[::-1]))
     assert len({label for pair in pairs for label in pair}) == 2 * len(pairs) == 2 * PAIRS
     assert all(left < right for left, right in pairs)
-    assert checked_pairs(["b", "a"]) == [("a", "b")]
-    assert checked_pairs(["a"]) == []
+    assert checked_pairs(of_one_kind("ba")) == [("a", "b")]
+    assert checked_pairs(of_one_kind("a")) == []
 
 
 def test_merges_of_a_few_pairs_say_how_far_all_are_off():
@@ -171,7 +171,7 @@ def test_merges_of_a_few_pairs_say_how_far_all_are_off():
 
     superposed = {("a", "b"): of(0.6), ("b", "a"): of(0.8), ("a", "c"): of(0.5)}
     real = {("a", "b"): of(0.8), ("b", "a"): of(0.9)}
-    found = corrected(superposed, real)
+    found = corrected(superposed, real, of_one_kind("abc"))
     # Merging loses half of what shifts say, which is believed in part.
     seen = Correction.of(np.array([0.4, 0.2]), np.array([0.2, 0.1]))
     assert 0.5 < seen.factor < 0.9
@@ -183,10 +183,11 @@ def test_merges_of_a_few_pairs_say_how_far_all_are_off():
     # Nobody knows what a form is where nothing changes: it stays, but where a merge was made.
     kept = [found[key].values["kept_unlabelled"] for key in superposed]
     assert kept == [0.8, 0.9, 0.5]
-    assert corrected(superposed, {}) == superposed
+    assert corrected(superposed, {}, of_one_kind("abc")) == superposed
     assert found["a", "c"].missing == {"loss": "no"}
     # A loss that is multiplied stays within what the form can be.
-    low = corrected({("a", "b"): of(0.7), ("c", "a"): of(0.1)}, {("a", "b"): of(0.3)})
+    said = {("a", "b"): of(0.7), ("c", "a"): of(0.1)}
+    low = corrected(said, {("a", "b"): of(0.3)}, of_one_kind("abc"))
     assert low["c", "a"].values["expected_unlabelled"] == 0
 
 

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mergecast.errors import FamilyError, UsageError
+from mergecast.errors import FamilyError, UndefinedError, UsageError
 from mergecast.family import ParamBlock
 from mergecast.merging import METHODS, TensorBlock, usual_methods
 from mergecast.merging.apply import apply
@@ -174,6 +174,8 @@ def test_slerp_of_three_is_their_centre_and_of_a_zero_vector_the_line():
     torch.testing.assert_close(run("slerp", b), torch.full((3,), 3**-0.5, dtype=torch.float64))
     zero = TensorBlock("w", torch.zeros(2), torch.tensor([[0.0, 0.0], [2.0, 2.0]]), ("a", "b"))
     assert run("slerp", zero).tolist() == [1.0, 1.0]
+    with pytest.raises(UndefinedError, match=r"slerp between 3 models.*t = 0.25.*karcher"):
+        run("slerp", b, t=0.25)
 
 
 def test_orthogonalise_gives_the_nearest_isometry():

@@ -59,6 +59,26 @@ def test_one_that_the_commonest_class_equals_is_named_with_the_figures(predicted
     assert Standing.parse(asdict(found)) == found
 
 
+def test_one_that_finds_rare_classes_is_asked_for_samples_that_show_it():
+    # Nine of ten rare ones are found, for as many of the commonest class that are not.
+    found = standing([0] * 81 + [1] * 9 + [1] * 9 + [0], SKEWED)
+    assert found.score == found.majority.score == 0.9
+    assert found.doubt.endswith("though it tells the classes apart")
+    assert found.remedy.startswith("give samples with about as many of every class")
+    always = standing([0] * 100, SKEWED)
+    assert not always.tells_apart
+    assert "check its file" in always.remedy
+    # Were it right on two of them by chance, nobody would say so.
+    chance = standing([0] * 81 + [1] * 9 + [1] * 2 + [0] * 8, SKEWED)
+    assert not chance.tells_apart
+    assert "check its file" in chance.remedy
+    # Nor of one that its base beats, whatever classes it tells apart.
+    worse = standing(noisy(BALANCED, 0.75), BALANCED, BALANCED)
+    assert worse.tells_apart
+    assert "less than its base" in worse.doubt
+    assert "check its file" in worse.remedy
+
+
 def test_a_gain_on_few_samples_is_no_doubt():
     labels = [0] * 28 + [1] * 12
     predicted = [0] * 28 + [1] * 4 + [0] * 8  # 4 better, none worse: p = 0.06

@@ -50,7 +50,7 @@ def doubtful(standings: Mapping[str, Standing]) -> list[Finding]:
             NO_MODEL,
             label,
             f"hardly answers its own task: it {standing.doubt}",
-            "check its file, head, labels and tokenizer: what merges keep of it says nothing",
+            standing.remedy,
         )
         for label, standing in standings.items()
         if standing.doubt

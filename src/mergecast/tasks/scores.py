@@ -39,9 +39,10 @@ def probability(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def likelihood(logits: Tensor, labels: Tensor) -> Tensor:
-    """Geometric mean of the labelled tokens' probabilities, 1 / perplexity.
+    """Geometric mean of a sample's labelled tokens' probabilities, 1 / perplexity of that sample.
 
-    The score of a task that has a loss and nothing else: a share of it can be retained.
+    The score of a task that has a loss and nothing else: a share of it can be retained. In
+    the mean over samples, long ones count no more than short ones.
     """
     return (-cross_entropy(logits, labels)).exp()
 

@@ -128,7 +128,8 @@ class TaskSpec(_Strict):
     """Kind of the task; what the model's class and config say if not given."""
     score: ScoreName = "accuracy"
     """What of a score merges are to keep; of a language model's tokens ``accuracy`` is the share
-    that are right, ``exact_match`` asks for all of a sample's, ``likelihood`` is 1 / perplexity."""
+    that are right, ``exact_match`` asks for all of a sample's, ``likelihood`` is
+    1 / perplexity of a sample, in the mean over samples."""
     data: DataSpec
     test: DataSpec | None = None
 

@@ -133,6 +133,40 @@ class Standing:
         return cls(**{**data, **versus})
 
     @property
+    def _is_as_the_commonest(self) -> bool:
+        """Whether it is no better than the commonest class, where a model could be."""
+        if self.majority is None or self.score is None:
+            return False
+        small = self.score - self.majority.score < SKILL
+        return small and self.majority.could_be_beaten(self.n) and not self.majority.is_beaten
+
+    @property
+    def tells_apart(self) -> bool:
+        """Whether it leaves the commonest class more often where another is right.
+
+        Exact one-sided test of Fisher at `LEVEL`: samples of other classes that are right against
+        samples of the commonest that are wrong.
+        """
+        if self.majority is None:
+            return False
+        from scipy.stats import fisher_exact
+
+        right, wrong = self.majority.better, self.majority.worse
+        commonest = round(self.n * self.majority.score)
+        table = [[right, self.n - commonest - right], [wrong, commonest - wrong]]
+        return float(fisher_exact(table, alternative="greater").pvalue) <= LEVEL
+
+    @property
+    def remedy(self) -> str:
+        """What is to be done about its doubt."""
+        if self._is_as_the_commonest and self.tells_apart:
+            return (
+                "give samples with about as many of every class: on these its score hardly shows "
+                "what it knows, or what merges keep of it"
+            )
+        return "check its file, head, labels and tokenizer: what merges keep of it says nothing"
+
+    @property
     def doubt(self) -> str:
         """Why this is hardly a model of its task, with the figures; empty where it is one.
 
@@ -149,12 +183,13 @@ class Standing:
             return answered if self.only is not None else ""
         mine = f"scores {self.score:.3f} on {self.n} samples"
         majority = self.majority
-        small = majority is not None and self.score - majority.score < SKILL
-        if majority and small and majority.could_be_beaten(self.n) and not majority.is_beaten:
+        if majority is not None and self._is_as_the_commonest:
             return (
                 f"{mine}, no better than the commonest class for all of them, which scores "
                 f"{majority.score:.3f} (right where that is wrong {majority.better} times, the "
                 f"reverse {majority.worse} times; sign test at {LEVEL:.0%})"
+                + ", though it tells the classes apart"
+                * self.tells_apart
             )
         if self.only is not None:
             return (

@@ -36,6 +36,7 @@ from mergecast.evidence.retention.merges import (
 from mergecast.evidence.session import Session
 from mergecast.evidence.side_by_side import Unit, all_of
 from mergecast.evidence.superposition.checked import checked_pairs, corrected
+from mergecast.evidence.superposition.kinds import CHANGED, kinds_of
 from mergecast.evidence.superposition.shifts import HALF, WHOLE, Shifts
 from mergecast.merging.decompositions import Decompositions, remembered
 from mergecast.runtime.stage import Stage
@@ -49,8 +50,8 @@ SHIFTS = Stage(
 )
 STAGE = Stage(
     "superposition",
-    5,
-    uses=(SHIFTS, RETENTION.with_uses(BATCHNORM), PROBE, forms.STAGE),
+    6,
+    uses=(SHIFTS, CHANGED, RETENTION.with_uses(BATCHNORM), PROBE, forms.STAGE),
     modules=tuple(f"mergecast.evidence.superposition.{name}" for name in ("shifts", "checked")),
 )
 #: What stands for a partner in the key of what is known of the base.
@@ -62,7 +63,8 @@ def collect(session: Session) -> Readings:
     names = sorted(session.family.names)
     kept = {label: own_answers(session, label)[0] for label in names}
     shifts = gather(session)
-    pairs = checked_pairs(names)
+    kinds = kinds_of(session)
+    pairs = checked_pairs(kinds)
     merged_pairs = real_merges(session, pairs, "checked pairs")
     judges = {task: _judge(session, shifts, kept, task) for task in names}
     comparisons: dict[Key, Comparison] = {
@@ -81,7 +83,7 @@ def collect(session: Session) -> Readings:
         for left, right in pairs:
             both = merged_pairs[(left, right), method]
             real |= {(left, right, method): both[left], (right, left, method): both[right]}
-        comparisons |= corrected(superposed, real)
+        comparisons |= corrected(superposed, real, kinds)
     return readings_of(comparisons, session)
 
 
@@ -181,7 +183,7 @@ def steps(session: Session) -> Iterator[Step]:
     yield Step(lambda: session.logits(member), n, forward=1)
     half = partial(part_way, session, HALF, member)
     yield Step(lambda: answer(session, member, half()), 3 * n * n - n, forward=1)
-    pairs = checked_pairs(session.family.names)
+    pairs = checked_pairs(dict.fromkeys(session.family.names, member))  # kinds are not known yet
     with remembered(Decompositions()):
         for method in session.methods:
             for name, count in one_of_each_shape(session.family).items():

@@ -22,8 +22,9 @@ from mergecast.evidence.retention.answers import Kept, own_answers
 from mergecast.evidence.retention.form_values import DECIDED, beliefs
 from mergecast.evidence.retention.logits import Logits, each_at_confidence
 from mergecast.evidence.session import Session
-from mergecast.evidence.superposition.checked import Correction, checked_sets
+from mergecast.evidence.superposition.checked import checked_sets, corrections
 from mergecast.evidence.superposition.collect import gather, real_merges
+from mergecast.evidence.superposition.kinds import kinds_of, together
 from mergecast.evidence.superposition.shifts import Shifts
 from mergecast.tables.sets import join_members
 from mergecast.typing import Floats
@@ -90,7 +91,8 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
         Labels, each set sorted. Those that are merged as a check are added where they are not here.
     """
     names, size = sorted(session.family.names), len(sets[0])
-    checks = checked_sets(names, size)
+    kinds = kinds_of(session)
+    checks = checked_sets(kinds, size)
     sets = sorted({*sets, *checks})
     kept = {label: own_answers(session, label)[0] for label in names}
     shifts = gather(session)
@@ -114,7 +116,7 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
             real[sets.index(members)] = np.array(
                 [both[one].values.get(judges[one].key, np.nan) for one in members]
             )
-        found[method] = _corrected(values, real)
+        found[method] = _corrected(values, real, [together(members, kinds) for members in sets])
         merged[method] = [sets[row] for row, kept in real.items() if np.isfinite(kept).all()]
     return SetReadings(sets, found, alone, merged)
 
@@ -160,16 +162,26 @@ def _superposed(
     return np.where(without, np.nan, values), float(judge.values(own[None].float())[0])
 
 
-def _corrected(values: Floats, real: Mapping[int, Floats]) -> Floats:
-    """All losses brought to what the merged sets say of theirs, which keep what they kept."""
+def _corrected(
+    values: Floats, real: Mapping[int, Floats], made_of: Sequence[tuple[str, ...]]
+) -> Floats:
+    """All losses brought to what the merged sets say of theirs, which keep what they kept.
+
+    `made_of` has the kinds of every set's members.
+    """
     said = np.array([1 - values[row] for row in real]).ravel()
     lost = np.array([1 - kept for kept in real.values()]).ravel()
-    defined = np.isfinite(said) & np.isfinite(lost)
-    correction = Correction.of(said[defined], lost[defined])
-    moved = np.maximum(1 - correction(1 - values), 0.0)
+    known = np.isfinite(said) & np.isfinite(lost)
+    checks = [made_of[row] for row, kept in real.items() for _ in kept]
+    checks = [one for one, defined in zip(checks, known, strict=True) if defined]
+    correct = corrections(said[known], lost[known], checks)
+    moved = np.empty_like(values)
+    for kinds in {*made_of}:
+        rows = [row for row, one in enumerate(made_of) if one == kinds]
+        moved[rows] = np.maximum(1 - correct(kinds)(1 - values[rows]), 0.0)
     for row, kept in real.items():
         moved[row] = np.where(np.isfinite(kept), kept, moved[row])
-    return np.asarray(moved)
+    return moved
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from mergecast.errors import UndefinedError
 from mergecast.merging.combine import total_weight
 from mergecast.merging.gram import Origin, combined, gram
 from mergecast.merging.method import TensorBlock, merging_method
@@ -13,6 +14,8 @@ from mergecast.merging.method import TensorBlock, merging_method
 if TYPE_CHECKING:
     import torch
 
+#: Halfway between two members.
+_MIDDLE = 0.5
 #: Below this angle (radians) an arc is its chord to the precision of float32.
 _FLAT = 1e-3
 #: Below this cosine two directions are opposite.
@@ -29,7 +32,7 @@ _COLLINEAR = 1e-16
     reference="Shoemake 1985, 'Animating rotation with quaternion curves'; for more than two "
     "members Buss and Fillmore 2001, 'Spherical averages'",
 )
-def slerp(block: TensorBlock, *, t: Annotated[float, Field(ge=0, le=1)] = 0.5) -> torch.Tensor:
+def slerp(block: TensorBlock, *, t: Annotated[float, Field(ge=0, le=1)] = _MIDDLE) -> torch.Tensor:
     """Interpolate the members' weights along the great circle, per tensor.
 
     Directions are averaged on the sphere, lengths along the line. Three or more members are
@@ -39,10 +42,22 @@ def slerp(block: TensorBlock, *, t: Annotated[float, Field(ge=0, le=1)] = 0.5) -
     Parameters
     ----------
     t : float
-        Position between the first (0) and the second (1) of two members, sorted by label.
+        Position between the first (0) and the second (1) of two members, sorted by label; of more
+        members 0.5 alone.
+
+    Raises
+    ------
+    UndefinedError
+        Another position between three or more members.
     """
     import torch
 
+    if len(block.members) > 2 and t != _MIDDLE:
+        raise UndefinedError(
+            f"slerp between {len(block.members)} models",
+            f"has no position t = {t:g}, which lies between two",
+            f"leave t at {_MIDDLE:g}, or weigh the members by karcher",
+        )
     order = sorted(range(len(block.members)), key=lambda i: block.members[i])
     points = (block.base + block.deltas[order]).reshape(len(order), -1).double()
     if len(order) == 1:
