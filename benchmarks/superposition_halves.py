@@ -27,6 +27,7 @@ from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.superposition.checked import checked_pairs, corrected
 from mergecast.evidence.superposition.collect import gather, real_merges
+from mergecast.evidence.superposition.kinds import kinds_of
 from mergecast.runtime.workers import one_thread
 from mergecast.suites.folder import read_run
 from mergecast.suites.pair_table import session_of_run
@@ -98,7 +99,8 @@ def said(run: Path, outcomes: OutcomeTable) -> tuple[pd.DataFrame, pd.Series]:
         for label in names:
             own = own_answers(session, label)[0]
             judges[label] = forms.Reference(used.single[label], own.labels).compare
-        checks = checked_pairs(names)
+        kinds = kinds_of(session)
+        checks = checked_pairs(kinds)
         merged = real_merges(session, checks, "checked pairs")
         found: dict[tuple[str, str, str], dict[str, float]] = {}
         for method in session.methods:
@@ -114,7 +116,8 @@ def said(run: Path, outcomes: OutcomeTable) -> tuple[pd.DataFrame, pd.Series]:
                     except UndefinedError:
                         continue
                     plain[task, partner, method] = judges[task](answers)
-                for name, values in ((way, plain), (f"{way}, checked", corrected(plain, real))):
+                checked = corrected(plain, real, kinds)
+                for name, values in ((way, plain), (f"{way}, checked", checked)):
                     for key, one in values.items():
                         found.setdefault(key, {})[name] = one.values.get(FORM, np.nan)  # noqa: PD011
             strengths |= {

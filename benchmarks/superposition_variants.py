@@ -40,6 +40,7 @@ from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.retention.merges import answer, together
 from mergecast.evidence.superposition.checked import checked_pairs, corrected
 from mergecast.evidence.superposition.collect import gather, part_way
+from mergecast.evidence.superposition.kinds import kinds_of
 from mergecast.evidence.superposition.shifts import HALF, WHOLE, Shifts
 from mergecast.family import Family
 from mergecast.family.blocks import ParamBlock
@@ -105,13 +106,14 @@ def superposed(run: Path, table: OutcomeTable, samples: int) -> dict[str, pd.Dat
                 key = (task, partner, method)
                 for name, merged in ways(shifts, extra, *key).items():
                     found[name][key] = judge[task](merged)
+        kinds = kinds_of(session)
         for method in METHODS:
             real = {}
-            for left, right in checked_pairs(names):
+            for left, right in checked_pairs(kinds):
                 both = together(session, (left, right), method)
                 real |= {(left, right, method): both[left], (right, left, method): both[right]}
             plain = {key: one for key, one in found["plain"].items() if key[2] == method}
-            found["checked"] |= corrected(plain, real)
+            found["checked"] |= corrected(plain, real, kinds)
     return {way: pd.DataFrame(_rows(pairs, found, f"expected_{way}")) for way in WAYS}
 
 

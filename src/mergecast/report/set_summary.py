@@ -26,8 +26,8 @@ RULE = (
 
 ANSWERS = (
     "From the members' answers: their shifts are added up at the set's strengths, and up to three "
-    "sets are really merged by each method and say how far that is off. The interval (90 %) is of "
-    "the mean over members."
+    "sets of every kind of models are really merged by each method and say how far that is off. "
+    "The interval (90 %) is of the mean over members."
 )
 
 

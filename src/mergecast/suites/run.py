@@ -112,7 +112,7 @@ def run_suite(
     with folder_lock(run.folder), Workers(workers) as pool:
         write_run(plan)
         run.store.clean()
-        finish = partial(_finish, pool=pool, progress=progress)
+        finish = partial(finished, pool=pool, progress=progress)
         base, models, singles = models_of(plan, pool, progress)
         merges = plan.outcome_units(plan.pairs, base, models)
         records = finish("merge and evaluate", merges)
@@ -131,7 +131,7 @@ def models_of(
 
     Raises ResourceError where a finished unit cannot be read back.
     """
-    finish = partial(_finish, pool=pool, progress=progress)
+    finish = partial(finished, pool=pool, progress=progress)
     [made] = finish("pre-train", [BaseUnit(plan.run)])
     base = made["sha256"]
     models = plan.digests(finish("fine-tune", plan.model_units(base)))
@@ -179,10 +179,13 @@ def _checked_recipes(
     return tuple(found.values())
 
 
-def _finish(
+def finished(
     stage: str, units: Sequence[Unit], *, pool: Workers, progress: Progress
 ) -> list[dict[str, Any]]:
-    """The stored results of `units`, after computing those that were not there."""
+    """The stored results of units, in their order, after computing those that were not there.
+
+    Raises ResourceError where a finished unit cannot be read back.
+    """
     stored = [unit.run.store.get(unit.spec) for unit in units]
     todo = [unit for unit, result in zip(units, stored, strict=True) if result is None]
     advance = progress.stage(stage, len(units), len(units) - len(todo))

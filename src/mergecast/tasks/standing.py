@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
 from torch import Tensor
 
 from mergecast.errors import UndefinedError
@@ -154,7 +155,7 @@ class Standing:
         right, wrong = self.majority.better, self.majority.worse
         commonest = round(self.n * self.majority.score)
         table = [[right, self.n - commonest - right], [wrong, commonest - wrong]]
-        return float(fisher_exact(table, alternative="greater").pvalue) <= LEVEL
+        return float(fisher_exact(np.array(table), alternative="greater").pvalue) <= LEVEL
 
     @property
     def remedy(self) -> str:

@@ -1,0 +1,72 @@
+"""Measure the sets of a suite that its table lacks, by models that are tuned again.
+
+python benchmarks/sets_again.py --table FOLDER --run DIR [--write]
+
+FOLDER is a measured table under src/mergecast/data/measured/, DIR a run folder whose models
+`benchmarks/columns_again.py --tune` has tuned. Sets that the suite's command draws today, and the
+table does not have, are merged by all its recipes and evaluated; what was measured stays as it is.
+`--write` adds them to the table, to its outcomes and, where it has them, to the scores of samples.
+Their own scores stand beside theirs: those of the models tuned again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from mergecast.runtime.progress import Silent
+from mergecast.runtime.workers import Workers
+from mergecast.suites.folder import read_run
+from mergecast.suites.run import finished, models_of
+from mergecast.suites.tables import outcomes_table, samples_path, samples_table
+from mergecast.tables.io import read_table, write_table
+from mergecast.tables.outcomes import OutcomeTable
+from mergecast.tables.sets import join_members
+
+WORKERS = 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--table", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--write", action="store_true", help="add the sets to the table")
+    asked = parser.parse_args()
+    listed = read_run(asked.table)
+    plan = replace(listed, run=replace(listed.run, folder=asked.run))
+    before = OutcomeTable.read(asked.table / "outcomes.parquet")
+    known = {*before.frame["members"]}
+    with Workers(WORKERS) as pool:
+        base, models, singles = models_of(plan, pool, Silent())
+        sets = [one for one in plan.sets if join_members(one[1]) not in known]
+        units = plan.outcome_units(sets, base, models)
+        records = finished("merge sets", units, pool=pool, progress=Silent())
+    by_task = dict(zip(plan.tasks, singles, strict=True))
+    made = [(unit.how, unit.members) for unit in units]
+    new = outcomes_table(
+        made,
+        records,
+        by_task,
+        suite=plan.run.label,
+        versions=plan.stages(),
+        recipe=before.recipe,
+    )
+    sizes = new.frame["members"].str.count(r"\+") + 1
+    print(f"{new.frame['members'].nunique()} sets, {len(new.frame)} rows")
+    print(
+        new.frame.groupby([sizes.rename("size"), "recipe"])["retention"].mean().round(4).unstack()
+    )
+    if asked.write:
+        OutcomeTable.concat([before, new]).write(asked.table / "outcomes.parquet")
+        path = samples_path(asked.table / "outcomes.parquet")
+        if path.exists():
+            samples, metadata = read_table(path, ())
+            more = samples_table(made, records, by_task, suite=plan.run.label)
+            write_table(pd.concat([samples, more], ignore_index=True), path, metadata)
+
+
+if __name__ == "__main__":
+    main()
