@@ -54,11 +54,9 @@ def main() -> None:
         versions=plan.stages(),
         recipe=before.recipe,
     )
-    sizes = new.frame["members"].str.count(r"\+") + 1
-    print(f"{new.frame['members'].nunique()} sets, {len(new.frame)} rows")
-    print(
-        new.frame.groupby([sizes.rename("size"), "recipe"])["retention"].mean().round(4).unstack()
-    )
+    print(f"{new.frame['members'].nunique()} sets, {len(new.frame)} rows, mean retention:")
+    sized = new.frame.assign(size=new.frame["members"].str.count(r"\+") + 1)
+    print(sized.pivot_table("retention", "recipe", "size").round(4).to_string())
     if asked.write:
         OutcomeTable.concat([before, new]).write(asked.table / "outcomes.parquet")
         path = samples_path(asked.table / "outcomes.parquet")
