@@ -116,8 +116,25 @@ def test_a_pair_advised_against_is_said_to_be_served_by_a_strength_of_its_own():
         }
 
     found = [best("ab", 0.94), best("ac", 0.8), best("bc", 0.99), best("abc", 0.95)]
-    [said] = better_strengths(advice, found, 0.9)
+    [said] = better_strengths(advice, None, found, 0.9)
     assert "a + b (0.940 by task_arithmetic at 0.68) are forecast to keep enough" in said
     assert "a + c" not in said
     assert "b + c" not in said
-    assert not [*better_strengths(advice, found, 0.95)]
+    assert not [*better_strengths(advice, None, found, 0.95)]
+
+
+def test_a_set_that_keeps_more_at_a_strength_of_its_own_is_named_beside_the_best_set():
+    def best(members, kept):
+        figures = {"kept": kept, "low": kept - 0.05, "high": kept + 0.02}
+        worst = {"worst_member": members[0], "worst_kept": kept - 0.01}
+        named = {"members": list(members), "method": "task_arithmetic", "strength": 0.55}
+        return {**named, **figures, **worst}
+
+    sets = {"best": [{"members": ["a", "b", "c"], "predicted": 0.95}]}
+    found = [best("ab", 0.99), best("abd", 0.96), best("abc", 0.9)]
+    [said] = better_strengths([], sets, found, 0.9)
+    assert "the merge of a, b and d is forecast to keep more than that of the best set" in said
+    assert "0.96 by task_arithmetic at 0.55 (0.91 to 0.98), a least, 0.95" in said
+    assert not [*better_strengths([], sets, found[:1], 0.9)]
+    # A difference that nobody would see in the figures is none.
+    assert not [*better_strengths([], sets, [best("abd", 0.953)], 0.9)]

@@ -106,7 +106,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
             *([forecast.abstention] if forecast.abstention else []),
             *(use.sentence for use in forecast.uses),
             *family_verdict(advice, member_rows, sets, forecast.threshold),
-            *better_strengths(advice, strengths, forecast.threshold),
+            *better_strengths(advice, sets, strengths, forecast.threshold),
             *base_sentence(forecast.task_scores),
             *([measured["sentence"]] if measured is not None else []),
             *known_outcomes.sentences(forecast.rows, warm, forecast.suite),

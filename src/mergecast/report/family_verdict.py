@@ -16,6 +16,8 @@ from mergecast.report.verdicts import listing
 _NAMED = 4
 #: A model is said to be kept out where it is in this share of its own pairs' refusals.
 _MOST = 0.75
+#: How much more of the scores a set is to keep at a strength of its own, to be named.
+_MORE = 0.005
 
 
 def headline(advice: Sequence[PairAdvice]) -> str:
@@ -90,19 +92,45 @@ def family_verdict(
 
 
 def better_strengths(
-    advice: Sequence[PairAdvice], strengths: Sequence[BestStrength], threshold: float
+    advice: Sequence[PairAdvice],
+    sets: SetSummary | None,
+    strengths: Sequence[BestStrength],
+    threshold: float,
 ) -> Iterator[str]:
-    """Pairs that are advised against, which a merge at another strength is forecast to serve.
+    """What merges at a strength of their own are forecast to serve better than those advised.
 
     Parameters
     ----------
     advice : sequence of PairAdvice
         One a pair.
+    sets : SetSummary or None
+        Where sets were asked for.
     strengths : sequence of BestStrength
-        The best strength of pairs, and of sets, which are passed over.
+        The best strength of pairs and of sets, of each size the best first.
     threshold : float
         Retention of the worst member below which the advice is not to merge.
     """
+    yield from _served_pairs(advice, strengths, threshold)
+    best = sets["best"][0] if sets is not None and sets["best"] else None
+    if best is None:
+        return
+    for one in strengths:
+        if len(one["members"]) == len(best["members"]):
+            if one["kept"] >= best["predicted"] + _MORE:
+                yield (
+                    f"At a strength of its own, the merge of {listing(one['members'])} is forecast "
+                    f"to keep more than that of the best set: {number(one['kept'], 2)} by {one['method']} at "
+                    f"{number(one['strength'], 2)} ({number(one['low'], 2)} to "
+                    f"{number(one['high'], 2)}), {one['worst_member']} least, "
+                    f"{number(one['worst_kept'], 2)}: merge --scaling auto looks for it."
+                )
+            return
+
+
+def _served_pairs(
+    advice: Sequence[PairAdvice], strengths: Sequence[BestStrength], threshold: float
+) -> Iterator[str]:
+    """Pairs that are advised against, both of whose members keep enough at another strength."""
     refused = [{one["left"], one["right"]} for one in advice if one["advice"] == DO_NOT_MERGE]
     found = [
         one for one in strengths if {*one["members"]} in refused and one["worst_kept"] >= threshold
