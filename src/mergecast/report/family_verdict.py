@@ -114,17 +114,16 @@ def better_strengths(
     best = sets["best"][0] if sets is not None and sets["best"] else None
     if best is None:
         return
-    for one in strengths:
-        if len(one["members"]) == len(best["members"]):
-            if one["kept"] >= best["predicted"] + _MORE:
-                yield (
-                    f"At a strength of its own, the merge of {listing(one['members'])} is forecast "
-                    f"to keep more than that of the best set: {number(one['kept'], 2)} by {one['method']} at "
-                    f"{number(one['strength'], 2)} ({number(one['low'], 2)} to "
-                    f"{number(one['high'], 2)}), {one['worst_member']} least, "
-                    f"{number(one['worst_kept'], 2)}: merge --scaling auto looks for it."
-                )
-            return
+    alike = (one for one in strengths if len(one["members"]) == len(best["members"]))
+    one = next(alike, None)
+    if one is not None and one["kept"] >= best["predicted"] + _MORE:
+        low, high = number(one["low"], 2), number(one["high"], 2)
+        yield (
+            f"At a strength of its own, the merge of {listing(one['members'])} is forecast to keep "
+            f"more than that of the best set: {number(one['kept'], 2)} by {one['method']} at "
+            f"{number(one['strength'], 2)} ({low} to {high}), {one['worst_member']} least, "
+            f"{number(one['worst_kept'], 2)}: merge --scaling auto looks for it."
+        )
 
 
 def _served_pairs(
