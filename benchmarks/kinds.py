@@ -1,10 +1,11 @@
 """What a few merged pairs say of the others in a family of whole models and adapters.
 
-python benchmarks/kinds.py --run DIR --lora DIR [--tasks bbc,…] [--draws 50]
+python benchmarks/kinds.py --run DIR --other DIR [--tasks bbc,…] [--draws 50]
 
-DIR are finished runs of one suite on one encoder, tuned whole and by LoRA. Models of the tasks that
-are named are taken from both, as one family. All its pairs are superposed, and really merged by
-every method, on the same calibration samples. Then some pairs correct the others, drawn as often as
+DIR are runs of one suite on one encoder with their models, tuned whole and by LoRA say, or other
+parts of it (`benchmarks/parts.py`). Models of the tasks that are named are taken from both, as one
+family. All its pairs are superposed, and really merged by every method, on the same calibration
+samples. Then some pairs correct the others, drawn as often as
 --draws says: none; three and six of any kind; and half as many as there are models, in turn of
 every two kinds, as mergecast does, corrected by all of them alike, and by kind. Errors are mean
 absolute ones of `expected`, of a member, in pairs that no way has merged as a check; spread is the
@@ -43,7 +44,7 @@ Found = Mapping[str, Mapping[Key, Comparison]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--lora", type=Path, required=True)
+    parser.add_argument("--other", type=Path, required=True)
     parser.add_argument("--tasks", default="bbc,movie,ng-rec,spam,tweets,wn-pos")
     parser.add_argument("--method", action="append")
     parser.add_argument("--draws", type=int, default=50)
@@ -66,7 +67,7 @@ def opened(arguments: argparse.Namespace, chosen: list[str], methods: tuple[str,
     """The models of both runs as one family, each with its task."""
     of_run, files, tasks = run_tasks(arguments.run), {}, {}
     for name in chosen:
-        for label, run in ((name, arguments.run), (f"lora-{name}", arguments.lora)):
+        for label, run in ((name, arguments.run), (f"other-{name}", arguments.other)):
             files[label], tasks[label] = run / model_file(name), of_run[name]
     family = Family.open(
         arguments.run / BASE_FILE,

@@ -111,7 +111,11 @@ def _trainable(encoder: nn.Module, recipe: EncoderRecipe, frozen: tuple[str, ...
         for name, parameter in encoder.named_parameters():
             parameter.requires_grad_(not matches(name, frozen))
         return encoder
-    linear = [name for name, part in encoder.named_modules() if isinstance(part, nn.Linear)]
+    linear = [
+        name
+        for name, part in encoder.named_modules()
+        if isinstance(part, nn.Linear) and not matches(f"{name}.weight", frozen)
+    ]
     if not linear:
         raise UsageError(
             f"backbone {recipe.backbone!r}", "has no linear layers for adapters", "use regime full"
