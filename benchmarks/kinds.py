@@ -5,9 +5,9 @@ python benchmarks/kinds.py --run DIR --other DIR [--tasks bbc,…] [--draws 50]
 DIR are runs of one suite on one encoder with their models, tuned whole and by LoRA say, or other
 parts of it (`benchmarks/parts.py`). Models of the tasks that are named are taken from both, as one
 family. All its pairs are superposed, and really merged by every method, on the same calibration
-samples. Then some pairs correct the others, drawn as often as
---draws says: none; three and six of any kind; and half as many as there are models, in turn of
-every two kinds, as mergecast does, corrected by all of them alike, and by kind. Errors are mean
+samples. Then some pairs correct the others: none; three, and half as many as there are models,
+drawn as often as --draws says; and those that mergecast chooses, of every two kinds, correcting all
+pairs alike, and as mergecast does, members of one kind beside another first. Errors are mean
 absolute ones of `expected`, of a member, in pairs that no way has merged as a check; spread is the
 standard deviation of one pair's value over draws.
 """
@@ -28,8 +28,8 @@ from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.superposition.checked import PAIRS, checked_pairs, corrected
-from mergecast.evidence.superposition.collect import gather, real_merges
-from mergecast.evidence.superposition.kinds import Kinds, kinds_of, together
+from mergecast.evidence.superposition.collect import gather, real_merges, said_lost
+from mergecast.evidence.superposition.kinds import Kinds, kinds_of
 from mergecast.family import Family
 from mergecast.merging.method import usual_methods
 from mergecast.runtime.workers import one_thread
@@ -103,20 +103,16 @@ def both(session: Session) -> tuple[Found, Found]:
 
 def one_draw(superposed: Found, merged: Found, kinds: Kinds, seed: int) -> pd.DataFrame:
     """A row a member of a pair that was not merged, method and way of asking."""
-    draw = np.random.default_rng(seed)
     one_kind = dict.fromkeys(kinds, "")
-    order = draw.permutation(sorted(kinds)).tolist()
-    of_any = [(min(pair), max(pair)) for pair in zip(order[::2], order[1::2], strict=False)]
-    new_names = {label: f"{seed} {label}" for label in kinds}
-    old_names = {new: label for label, new in new_names.items()}
-    renamed = checked_pairs({new_names[label]: new_names[kind] for label, kind in kinds.items()})
-    by_kind = [(old_names[left], old_names[right]) for left, right in renamed]
+    order = np.random.default_rng(seed).permutation(sorted(kinds)).tolist()
+    drawn = [(min(pair), max(pair)) for pair in zip(order[::2], order[1::2], strict=False)]
+    chosen = checked_pairs(kinds, said_lost(superposed, sorted(kinds)))
     ways: dict[str, tuple[Checks, Kinds]] = {
         "none": ([], one_kind),
-        f"{PAIRS} of any": (of_any[:PAIRS], one_kind),
-        f"{len(of_any)} of any": (of_any, one_kind),
-        f"{len(by_kind)} of all, alike": (by_kind, one_kind),
-        f"{len(by_kind)} of all, by kind": (by_kind, kinds),
+        f"{PAIRS} of any": (drawn[:PAIRS], one_kind),
+        f"{len(drawn)} of any": (drawn, one_kind),
+        f"{len(chosen)} of all kinds, alike": (chosen, one_kind),
+        f"{len(chosen)} of all kinds": (chosen, kinds),
     }
     merged_here = {frozenset(pair) for checks, _ in ways.values() for pair in checks}
     rows = []
@@ -130,7 +126,7 @@ def one_draw(superposed: Found, merged: Found, kinds: Kinds, seed: int) -> pd.Da
             found = corrected(said, real, known)
             left = [key for key in found if frozenset(key[:2]) not in merged_here]
             for key, asked in product(left, WAYS):
-                made_of = "/".join(together(key[:2], kinds))
+                made_of = f"{kinds[str(key[0])]} beside {kinds[str(key[1])]}"
                 value, true = (
                     one[key].values[f"expected_{asked}"]  # noqa: PD011
                     for one in (found, merged[method])

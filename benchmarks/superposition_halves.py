@@ -100,7 +100,7 @@ def said(run: Path, outcomes: OutcomeTable) -> tuple[pd.DataFrame, pd.Series]:
             own = own_answers(session, label)[0]
             judges[label] = forms.Reference(used.single[label], own.labels).compare
         kinds = kinds_of(session)
-        checks = checked_pairs(kinds)
+        checks = checked_pairs(kinds, {})
         merged = real_merges(session, checks, "checked pairs")
         found: dict[tuple[str, str, str], dict[str, float]] = {}
         for method in session.methods:

@@ -109,7 +109,7 @@ def superposed(run: Path, table: OutcomeTable, samples: int) -> dict[str, pd.Dat
         kinds = kinds_of(session)
         for method in METHODS:
             real = {}
-            for left, right in checked_pairs(kinds):
+            for left, right in checked_pairs(kinds, {}):
                 both = together(session, (left, right), method)
                 real |= {(left, right, method): both[left], (right, left, method): both[right]}
             plain = {key: one for key, one in found["plain"].items() if key[2] == method}

@@ -39,8 +39,8 @@ def session(tmp_path):
     return Session(family, tasks, ProbeSettings(calibration=10, cache=tmp_path / "cache"), by)
 
 
-#: What four sets of three models of a kind are made of.
-ONE_KIND = [("a", "a", "a")] * 4
+#: The roles of members of four sets of three models of a kind.
+ONE_KIND = [["a"] * 3] * 4
 SETS = [("a", "b", "c"), ("a", "b", "d"), ("a", "c", "d"), ("b", "c", "d")]
 
 

@@ -151,18 +151,18 @@ def test_passes_are_counted_and_another_model_costs_its_own(linear, monkeypatch)
     # The third model's own answers, its samples under the base, its half, two averages, two sums
     # and two other halves, and the others' under these; alone; and where another pair is merged by
     # both methods, that one and the own answers of the model in it that was there before.
-    new = checked_pairs(of_one_kind("abc")) != checked_pairs(of_one_kind("ab"))
+    new = checked_pairs(of_one_kind("abc"), {}) != checked_pairs(of_one_kind("ab"), {})
     assert len(calls) == 1 + 8 + 6 + 2 + new * (2 * 2 + 1)
 
 
 def test_of_few_pairs_that_are_merged_no_two_share_a_model():
     names = [f"model {k}" for k in range(11)]
-    pairs = checked_pairs(of_one_kind(names))
-    assert pairs == checked_pairs(of_one_kind(names[::-1]))
+    pairs = checked_pairs(of_one_kind(names), {})
+    assert pairs == checked_pairs(of_one_kind(names[::-1]), {})
     assert len({label for pair in pairs for label in pair}) == 2 * len(pairs) == 2 * PAIRS
     assert all(left < right for left, right in pairs)
-    assert checked_pairs(of_one_kind("ba")) == [("a", "b")]
-    assert checked_pairs(of_one_kind("a")) == []
+    assert checked_pairs(of_one_kind("ba"), {}) == [("a", "b")]
+    assert checked_pairs(of_one_kind("a"), {}) == []
 
 
 def test_merges_of_a_few_pairs_say_how_far_all_are_off():

@@ -6,8 +6,8 @@ them much of what shifts say. So a few pairs, whatever the size of the family, t
 how much losses are to be multiplied, and what is lost where shifts say that nothing is. They tell
 it of losses as large as theirs; what goes beyond is as shifts say.
 
-In a family of models of several kinds, of whole models and adapters say, merges of the same kinds
-tell it of each other first, and all of them of all.
+In a family of models of several kinds, of whole models and adapters say, pairs of every two kinds
+are merged, and members of one kind beside another tell it of each other first, and all of all.
 """
 
 from __future__ import annotations
@@ -15,17 +15,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, zip_longest
-from typing import Self, TypeVar
+from itertools import combinations
+from typing import Self
 
 import numpy as np
 
 from mergecast.evidence.readings import Key
 from mergecast.evidence.retention.forms import Comparison, ways
-from mergecast.evidence.superposition.kinds import Kinds, compositions, in_order, together
+from mergecast.evidence.superposition.kinds import (
+    Kinds,
+    compositions,
+    in_order,
+    role,
+    together,
+)
 from mergecast.typing import Floats
-
-T = TypeVar("T")
 
 #: Pairs of a kind that are merged by every method, of different models. Two to five do alike on
 #: eight families of one kind; with one, errors are those of that pair.
@@ -38,44 +42,80 @@ _BELIEF, _NOTHING = 0.02, 3.0
 _MOST = 3.0
 
 
-def checked_pairs(kinds: Kinds) -> list[tuple[str, str]]:
-    """Up to `PAIRS` pairs of every two kinds, each sorted, of different models; by names alone.
+def checked_pairs(kinds: Kinds, lost: Mapping[tuple[str, str], float]) -> list[tuple[str, str]]:
+    """Pairs to be merged as a check, each sorted, of different models.
 
-    Of many kinds, those come first that most pairs are of; in all there are half as many pairs as
-    models, or `PAIRS`.
+    Of models of one kind up to `PAIRS`, which ones by names alone. Of several kinds up to as many
+    of every two, and no more than there are models: spread over what pairs of these kinds lose, so
+    that what they say of the others does not hang on names.
+
+    Parameters
+    ----------
+    kinds : mapping of str to str
+        Label to its kind.
+    lost : mapping of tuple to float
+        Every pair, sorted, to what shifts say that it loses; read where there are several kinds.
     """
     groups = in_order(kinds)
+    if len(groups) == 1:
+        [order] = groups.values()
+        by_name = zip(order[::2], order[1::2], strict=False)
+        return [(min(pair), max(pair)) for pair in by_name][:PAIRS]
+    made_of = compositions(kinds, 2)
+    sizes = {kind: len(labels) for kind, labels in groups.items()}
+    disjoint = [
+        sizes[one] // 2 if one == other else min(sizes[one], sizes[other]) for one, other in made_of
+    ]
     found = []
-    for left, right in compositions(kinds, 2):
-        one, other = groups[left], groups[right]
-        both = (one[::2], one[1::2]) if left == right else (one, other)
-        found.append([(min(pair), max(pair)) for pair in zip(*both, strict=False)][:PAIRS])
-    return _in_turn(found, len(kinds))
+    for two, count in zip(made_of, _shared_out(disjoint, len(kinds)), strict=True):
+        pairs = [pair for pair in combinations(sorted(kinds), 2) if together(pair, kinds) == two]
+        found += _spread(sorted(pairs, key=lambda pair: (lost[pair], pair)), count)
+    return found
 
 
 def checked_sets(kinds: Kinds, size: int) -> list[tuple[str, ...]]:
-    """Up to `PAIRS` sets of a size of all kinds, each sorted, sharing as few models as they can.
+    """Sets of a size to be merged as a check, each sorted, sharing as few models as they can.
 
-    Of many kinds, as `checked_pairs` has them.
+    Up to `PAIRS` of models of one kind, or of every composition of several, those of the most sets
+    first, and then no more than half as many as models; which ones, by names alone.
     """
     groups = in_order(kinds)
+    made_of = compositions(kinds, size)
     found = []
-    for made_of in compositions(kinds, size):
+    for one, count in zip(
+        made_of, _shared_out([PAIRS] * len(made_of), len(kinds) // 2), strict=True
+    ):
         sets: dict[tuple[str, ...], None] = {}
-        for turn in range(PAIRS):
+        for turn in range(count):
             members: list[str] = []
-            for kind, count in Counter(made_of).items():
-                places = range(turn * count, (turn + 1) * count)
+            for kind, of_it in Counter(one).items():
+                places = range(turn * of_it, (turn + 1) * of_it)
                 members += [groups[kind][place % len(groups[kind])] for place in places]
             sets[tuple(sorted(members))] = None
-        found.append([*sets])
-    return _in_turn(found, len(kinds))
+        found += [*sets]
+    return found
 
 
-def _in_turn(found: Sequence[Sequence[T]], models: int) -> list[T]:
-    """The first of each, then the second of each, up to what checks of so many models are worth."""
-    turns = (one for turn in zip_longest(*found) for one in turn if one is not None)
-    return [*islice(turns, max(PAIRS, models // 2))]
+def _shared_out(most: Sequence[int], total: int) -> list[int]:
+    """One check for each in turn, to `PAIRS` or as many as there can be, up to a total."""
+    found = [0] * len(most)
+    for turn in range(PAIRS):
+        for place, here in enumerate(most):
+            if here > turn and sum(found) < max(total, PAIRS):
+                found[place] += 1
+    return found
+
+
+def _spread(ordered: Sequence[tuple[str, str]], count: int) -> list[tuple[str, str]]:
+    """Pairs in the middle of so many equal parts, or the next ones that share no model."""
+    found: list[tuple[str, str]] = []
+    for part in range(count):
+        middle = (part + 0.5) / count * (len(ordered) - 1)
+        used = {label for pair in found for label in pair}
+        free = [place for place, pair in enumerate(ordered) if not used & {*pair}]
+        if free:
+            found.append(ordered[min(free, key=lambda place: abs(place - middle))])
+    return found
 
 
 def corrected(
@@ -100,10 +140,10 @@ def corrected(
         if entry.unchanged is not None and known:
             said = np.array([entry.unchanged - values[key][form] for key in known])
             lost = np.array([entry.unchanged - merged[key].values[form] for key in known])
-            correct = corrections(said, lost, [together(key[:2], kinds) for key in known])
+            correct = corrections(said, lost, [role(key[0], key[:2], kinds) for key in known])
             for key, found in values.items():
                 if form in found:
-                    correction = correct(together(key[:2], kinds))
+                    correction = correct(role(key[0], key[:2], kinds))
                     value = entry.unchanged - float(correction(entry.unchanged - found[form]))
                     found[form] = min(max(value, entry.range[0]), entry.range[1])
         for key in known:
@@ -112,29 +152,29 @@ def corrected(
 
 
 def corrections(
-    said: Floats, lost: Floats, made_of: Sequence[Hashable]
+    said: Floats, lost: Floats, roles: Sequence[Hashable]
 ) -> Callable[[Hashable], Correction]:
-    """What checks say of merges of the same kinds: of those first, drawn towards what all say.
+    """What checks say of members in the same role: those first, drawn towards what all say.
 
     Parameters
     ----------
     said, lost : (n,) array
         What shifts say of each checked member, and what merging really lost.
-    made_of : sequence of length n
-        The kinds of what it was merged in.
+    roles : sequence of length n
+        See `mergecast.evidence.superposition.kinds.role`.
 
     Returns
     -------
     callable
-        Kinds to their correction: what all checks say, where none or all are of these.
+        Roles to their correction: what all checks say, where none or all are of this one.
     """
     by_all = Correction.of(said, lost)
     found = dict[Hashable, Correction]()
-    for kinds in {*made_of}:
-        these = np.array([one == kinds for one in made_of])
+    for here in {*roles}:
+        these = np.array([one == here for one in roles])
         if not these.all():
-            found[kinds] = Correction.of(said[these], lost[these], by_all)
-    return lambda kinds: found.get(kinds, by_all)
+            found[here] = Correction.of(said[these], lost[these], by_all)
+    return lambda asked: found.get(asked, by_all)
 
 
 @dataclass(frozen=True)

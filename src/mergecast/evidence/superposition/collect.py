@@ -54,6 +54,8 @@ STAGE = Stage(
     uses=(SHIFTS, CHANGED, RETENTION.with_uses(BATCHNORM), PROBE, forms.STAGE),
     modules=tuple(f"mergecast.evidence.superposition.{name}" for name in ("shifts", "checked")),
 )
+#: The form that tells which pairs lose much and which little.
+SAID = "expected_unlabelled"
 #: What stands for a partner in the key of what is known of the base.
 BASE = "base"
 
@@ -63,28 +65,52 @@ def collect(session: Session) -> Readings:
     names = sorted(session.family.names)
     kept = {label: own_answers(session, label)[0] for label in names}
     shifts = gather(session)
-    kinds = kinds_of(session)
-    pairs = checked_pairs(kinds)
-    merged_pairs = real_merges(session, pairs, "checked pairs")
     judges = {task: _judge(session, shifts, kept, task) for task in names}
+    superposed = {method: _superposed(shifts, judges, method) for method in session.methods}
+    kinds = kinds_of(session)
+    pairs = checked_pairs(kinds, said_lost(superposed, names))
+    merged_pairs = real_merges(session, pairs, "checked pairs")
     comparisons: dict[Key, Comparison] = {
         (task, BASE): judges[task](shifts.base[task]) for task in names
     }
-    for method in session.methods:
-        superposed: dict[Key, Comparison] = {}
-        for task, partner in permutations(names, 2):
-            try:
-                merged = shifts.of_pair(task, partner, method)
-            except UndefinedError as reason:
-                superposed[task, partner, method] = forms.all_missing(str(reason))
-            else:
-                superposed[task, partner, method] = judges[task](merged)
+    for method, found in superposed.items():
         real: dict[Key, Comparison] = {}
         for left, right in pairs:
             both = merged_pairs[(left, right), method]
             real |= {(left, right, method): both[left], (right, left, method): both[right]}
-        comparisons |= corrected(superposed, real, kinds)
+        comparisons |= corrected(found, real, kinds)
     return readings_of(comparisons, session)
+
+
+def _superposed(
+    shifts: Shifts, judges: Mapping[str, Callable[[Tensor], Comparison]], method: str
+) -> dict[Key, Comparison]:
+    """Every pair's members by one method, as shifts say."""
+    found: dict[Key, Comparison] = {}
+    for task, partner in permutations(judges, 2):
+        try:
+            merged = shifts.of_pair(task, partner, method)
+        except UndefinedError as reason:
+            found[task, partner, method] = forms.all_missing(str(reason))
+        else:
+            found[task, partner, method] = judges[task](merged)
+    return found
+
+
+def said_lost(
+    superposed: Mapping[str, Mapping[Key, Comparison]], names: Sequence[str]
+) -> dict[tuple[str, str], float]:
+    """What every pair loses by shifts, in the mean over methods and members; 0 where undefined."""
+    found: dict[tuple[str, str], float] = {}
+    for pair in combinations(names, 2):
+        kept = [
+            one[(*members, method)].values.get(SAID)
+            for method, one in superposed.items()
+            for members in (pair, pair[::-1])
+        ]
+        defined = [value for value in kept if value is not None]
+        found[pair] = 1 - sum(defined) / len(defined) if defined else 0.0
+    return found
 
 
 def gather(session: Session, methods: Sequence[str] | None = None) -> Shifts:
@@ -183,7 +209,8 @@ def steps(session: Session) -> Iterator[Step]:
     yield Step(lambda: session.logits(member), n, forward=1)
     half = partial(part_way, session, HALF, member)
     yield Step(lambda: answer(session, member, half()), 3 * n * n - n, forward=1)
-    pairs = checked_pairs(dict.fromkeys(session.family.names, member))  # kinds are not known yet
+    # Kinds, and what shifts say, are not known before.
+    pairs = checked_pairs(dict.fromkeys(session.family.names, member), {})
     with remembered(Decompositions()):
         for method in session.methods:
             for name, count in one_of_each_shape(session.family).items():

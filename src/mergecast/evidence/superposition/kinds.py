@@ -71,6 +71,11 @@ def together(members: Sequence[str], kinds: Kinds) -> tuple[str, ...]:
     return tuple(sorted(kinds[label] for label in members))
 
 
+def role(label: str, members: Sequence[str], kinds: Kinds) -> tuple[str, tuple[str, ...]]:
+    """A member's kind, and the kinds of all members: members alike in that lose alike."""
+    return kinds[label], together(members, kinds)
+
+
 def in_order(kinds: Kinds) -> dict[str, list[str]]:
     """The models of every kind, in an order that depends on names alone."""
     groups: dict[str, list[str]] = {}

@@ -7,9 +7,10 @@ method. As with pairs, a few sets are really merged by each method and say how f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ from mergecast.evidence.retention.logits import Logits, each_at_confidence
 from mergecast.evidence.session import Session
 from mergecast.evidence.superposition.checked import checked_sets, corrections
 from mergecast.evidence.superposition.collect import gather, real_merges
-from mergecast.evidence.superposition.kinds import kinds_of, together
+from mergecast.evidence.superposition.kinds import kinds_of, role
 from mergecast.evidence.superposition.shifts import Shifts
 from mergecast.tables.sets import join_members
 from mergecast.typing import Floats
@@ -99,6 +100,7 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
     judges = {task: SetJudge.of(session, shifts, kept[task], task) for task in names}
     places = _places(sets, names)
     merges = real_merges(session, checks, "checked sets")
+    roles = [[role(label, members, kinds) for label in members] for members in sets]
     advance = session.progress.stage("sets", len(session.methods) * len(names))
     found, alone, merged = {}, {}, {}
     for method in session.methods:
@@ -116,7 +118,7 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
             real[sets.index(members)] = np.array(
                 [both[one].values.get(judges[one].key, np.nan) for one in members]
             )
-        found[method] = _corrected(values, real, [together(members, kinds) for members in sets])
+        found[method] = _corrected(values, real, roles)
         merged[method] = [sets[row] for row, kept in real.items() if np.isfinite(kept).all()]
     return SetReadings(sets, found, alone, merged)
 
@@ -163,25 +165,29 @@ def _superposed(
 
 
 def _corrected(
-    values: Floats, real: Mapping[int, Floats], made_of: Sequence[tuple[str, ...]]
+    values: Floats, real: Mapping[int, Floats], roles: Sequence[Sequence[Hashable]]
 ) -> Floats:
     """All losses brought to what the merged sets say of theirs, which keep what they kept.
 
-    `made_of` has the kinds of every set's members.
+    `roles` are of every set's members, in the shape of `values`.
     """
     said = np.array([1 - values[row] for row in real]).ravel()
     lost = np.array([1 - kept for kept in real.values()]).ravel()
     known = np.isfinite(said) & np.isfinite(lost)
-    checks = [made_of[row] for row, kept in real.items() for _ in kept]
+    checks = [one for row in real for one in roles[row]]
     checks = [one for one, defined in zip(checks, known, strict=True) if defined]
     correct = corrections(said[known], lost[known], checks)
-    moved = np.empty_like(values)
-    for kinds in {*made_of}:
-        rows = [row for row, one in enumerate(made_of) if one == kinds]
-        moved[rows] = np.maximum(1 - correct(kinds)(1 - values[rows]), 0.0)
+    flat = values.ravel()
+    moved = np.empty_like(flat)
+    places: dict[Hashable, list[int]] = {}
+    for place, one in enumerate(chain.from_iterable(roles)):
+        places.setdefault(one, []).append(place)
+    for one, here in places.items():
+        moved[here] = np.maximum(1 - correct(one)(1 - flat[here]), 0.0)
+    found = moved.reshape(values.shape)
     for row, kept in real.items():
-        moved[row] = np.where(np.isfinite(kept), kept, moved[row])
-    return moved
+        found[row] = np.where(np.isfinite(kept), kept, found[row])
+    return found
 
 
 @dataclass(frozen=True)
