@@ -27,8 +27,9 @@ from mergecast.evidence.readings import Key
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.retention.forms import Comparison
-from mergecast.evidence.superposition.checked import PAIRS, checked_pairs, corrected
+from mergecast.evidence.superposition.checks import PAIRS, checked_pairs
 from mergecast.evidence.superposition.collect import gather, real_merges, said_lost
+from mergecast.evidence.superposition.corrections import corrected
 from mergecast.evidence.superposition.kinds import Kinds, kinds_of
 from mergecast.family import Family
 from mergecast.merging.method import usual_methods

@@ -25,8 +25,9 @@ from mergecast.errors import UndefinedError
 from mergecast.evidence import Session
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import own_answers
-from mergecast.evidence.superposition.checked import checked_pairs, corrected
+from mergecast.evidence.superposition.checks import checked_pairs
 from mergecast.evidence.superposition.collect import gather, real_merges
+from mergecast.evidence.superposition.corrections import corrected
 from mergecast.evidence.superposition.kinds import kinds_of
 from mergecast.runtime.workers import one_thread
 from mergecast.suites.folder import read_run

@@ -38,8 +38,9 @@ from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.retention.merges import answer, together
-from mergecast.evidence.superposition.checked import checked_pairs, corrected
+from mergecast.evidence.superposition.checks import checked_pairs
 from mergecast.evidence.superposition.collect import gather, part_way
+from mergecast.evidence.superposition.corrections import corrected
 from mergecast.evidence.superposition.kinds import kinds_of
 from mergecast.evidence.superposition.shifts import HALF, WHOLE, Shifts
 from mergecast.family import Family

@@ -11,13 +11,9 @@ from mergecast.evidence import MergeSettings, ProbeSettings, Session
 from mergecast.evidence.retention import probe as pair_probes
 from mergecast.evidence.superposition import kinds as kinds_module
 from mergecast.evidence.superposition import sets as superposed_sets
-from mergecast.evidence.superposition.checked import (
-    Correction,
-    checked_pairs,
-    checked_sets,
-    corrections,
-)
+from mergecast.evidence.superposition.checks import checked_pairs, checked_sets
 from mergecast.evidence.superposition.collect import collect
+from mergecast.evidence.superposition.corrections import Correction, corrections
 from mergecast.evidence.superposition.kinds import (
     alike,
     changed,

@@ -10,7 +10,7 @@ from mergecast.evidence.retention import merges
 from mergecast.evidence.retention.forms import compare
 from mergecast.evidence.retention.logits import at_confidence, each_at_confidence
 from mergecast.evidence.superposition import sets as superposed_sets
-from mergecast.evidence.superposition.checked import PAIRS, checked_sets
+from mergecast.evidence.superposition.checks import PAIRS, checked_sets
 from mergecast.evidence.superposition.sets import SetReadings, collect_sets, most_sets
 from mergecast.family import Family
 from mergecast.merging.stand_ins import merge_alone

@@ -35,7 +35,8 @@ from mergecast.evidence.retention.merges import (
 )
 from mergecast.evidence.session import Session
 from mergecast.evidence.side_by_side import Unit, all_of
-from mergecast.evidence.superposition.checked import checked_pairs, corrected
+from mergecast.evidence.superposition.checks import checked_pairs
+from mergecast.evidence.superposition.corrections import corrected
 from mergecast.evidence.superposition.kinds import CHANGED, kinds_of
 from mergecast.evidence.superposition.shifts import HALF, WHOLE, Shifts
 from mergecast.merging.decompositions import Decompositions, remembered
@@ -52,7 +53,9 @@ STAGE = Stage(
     "superposition",
     6,
     uses=(SHIFTS, CHANGED, RETENTION.with_uses(BATCHNORM), PROBE, forms.STAGE),
-    modules=tuple(f"mergecast.evidence.superposition.{name}" for name in ("shifts", "checked")),
+    modules=tuple(
+        f"mergecast.evidence.superposition.{name}" for name in ("shifts", "checks", "corrections")
+    ),
 )
 #: The form that tells which pairs lose much and which little.
 SAID = "expected_unlabelled"

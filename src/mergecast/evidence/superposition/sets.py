@@ -23,8 +23,9 @@ from mergecast.evidence.retention.answers import Kept, own_answers
 from mergecast.evidence.retention.form_values import DECIDED, beliefs
 from mergecast.evidence.retention.logits import Logits, each_at_confidence
 from mergecast.evidence.session import Session
-from mergecast.evidence.superposition.checked import checked_sets, corrections
+from mergecast.evidence.superposition.checks import checked_sets
 from mergecast.evidence.superposition.collect import gather, real_merges
+from mergecast.evidence.superposition.corrections import corrections
 from mergecast.evidence.superposition.kinds import kinds_of, role
 from mergecast.evidence.superposition.shifts import Shifts
 from mergecast.tables.sets import join_members

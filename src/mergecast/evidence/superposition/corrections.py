@@ -1,4 +1,4 @@
-"""A few pairs that are merged after all: by how much superposed answers say too much or too little.
+"""What a few merges say of superposed answers: by how much these say too much or too little.
 
 What models do to each other beyond adding up differs from method to method and from family to
 family, and hardly from pair to pair: a method that makes members' task vectors orthogonal spares
@@ -6,116 +6,29 @@ them much of what shifts say. So a few pairs, whatever the size of the family, t
 how much losses are to be multiplied, and what is lost where shifts say that nothing is. They tell
 it of losses as large as theirs; what goes beyond is as shifts say.
 
-In a family of models of several kinds, of whole models and adapters say, pairs of every two kinds
-are merged, and members of one kind beside another tell it of each other first, and all of all.
+In a family of models of several kinds, of whole models and adapters say, members of one kind beside
+another tell it of each other first, and all of all.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Self
 
 import numpy as np
 
 from mergecast.evidence.readings import Key
 from mergecast.evidence.retention.forms import Comparison, ways
-from mergecast.evidence.superposition.kinds import (
-    Kinds,
-    compositions,
-    in_order,
-    role,
-    together,
-)
+from mergecast.evidence.superposition.kinds import Kinds, role
 from mergecast.typing import Floats
 
-#: Pairs of a kind that are merged by every method, of different models. Two to five do alike on
-#: eight families of one kind; with one, errors are those of that pair.
-PAIRS = 3
 #: How far shifts are believed without a check, as ridge penalties: on what their losses are
 #: multiplied by, as much as checks of so large a loss, squared; on what is lost beside, as much as
 #: so many checks. Chosen on nine families, of 0.02 and 0.1, and of 0.3 to 3.
 _BELIEF, _NOTHING = 0.02, 3.0
 #: No loss is taken for more than so many times what shifts say.
 _MOST = 3.0
-
-
-def checked_pairs(kinds: Kinds, lost: Mapping[tuple[str, str], float]) -> list[tuple[str, str]]:
-    """Pairs to be merged as a check, each sorted, of different models.
-
-    Of models of one kind up to `PAIRS`, which ones by names alone. Of several kinds up to as many
-    of every two, and no more than there are models: spread over what pairs of these kinds lose, so
-    that what they say of the others does not hang on names.
-
-    Parameters
-    ----------
-    kinds : mapping of str to str
-        Label to its kind.
-    lost : mapping of tuple to float
-        Every pair, sorted, to what shifts say that it loses; read where there are several kinds.
-    """
-    groups = in_order(kinds)
-    if len(groups) == 1:
-        [order] = groups.values()
-        by_name = zip(order[::2], order[1::2], strict=False)
-        return [(min(pair), max(pair)) for pair in by_name][:PAIRS]
-    made_of = compositions(kinds, 2)
-    sizes = {kind: len(labels) for kind, labels in groups.items()}
-    disjoint = [
-        sizes[one] // 2 if one == other else min(sizes[one], sizes[other]) for one, other in made_of
-    ]
-    found = []
-    for two, count in zip(made_of, _shared_out(disjoint, len(kinds)), strict=True):
-        pairs = [pair for pair in combinations(sorted(kinds), 2) if together(pair, kinds) == two]
-        found += _spread(sorted(pairs, key=lambda pair: (lost[pair], pair)), count)
-    return found
-
-
-def checked_sets(kinds: Kinds, size: int) -> list[tuple[str, ...]]:
-    """Sets of a size to be merged as a check, each sorted, sharing as few models as they can.
-
-    Up to `PAIRS` of models of one kind, or of every composition of several, those of the most sets
-    first, and then no more than half as many as models; which ones, by names alone.
-    """
-    groups = in_order(kinds)
-    made_of = compositions(kinds, size)
-    found = []
-    for one, count in zip(
-        made_of, _shared_out([PAIRS] * len(made_of), len(kinds) // 2), strict=True
-    ):
-        sets: dict[tuple[str, ...], None] = {}
-        for turn in range(count):
-            members: list[str] = []
-            for kind, of_it in Counter(one).items():
-                places = range(turn * of_it, (turn + 1) * of_it)
-                members += [groups[kind][place % len(groups[kind])] for place in places]
-            sets[tuple(sorted(members))] = None
-        found += [*sets]
-    return found
-
-
-def _shared_out(most: Sequence[int], total: int) -> list[int]:
-    """One check for each in turn, to `PAIRS` or as many as there can be, up to a total."""
-    found = [0] * len(most)
-    for turn in range(PAIRS):
-        for place, here in enumerate(most):
-            if here > turn and sum(found) < max(total, PAIRS):
-                found[place] += 1
-    return found
-
-
-def _spread(ordered: Sequence[tuple[str, str]], count: int) -> list[tuple[str, str]]:
-    """Pairs in the middle of so many equal parts, or the next ones that share no model."""
-    found: list[tuple[str, str]] = []
-    for part in range(count):
-        middle = (part + 0.5) / count * (len(ordered) - 1)
-        used = {label for pair in found for label in pair}
-        free = [place for place, pair in enumerate(ordered) if not used & {*pair}]
-        if free:
-            found.append(ordered[min(free, key=lambda place: abs(place - middle))])
-    return found
 
 
 def corrected(
