@@ -186,7 +186,7 @@ def _judge(
             logits = [probe.forward(batch).cpu() for batch in samples.batches(batch_size)]
         if probe.task.outputs == "classes":
             standing = Standing.unlabelled(torch.cat(logits))
-            trial.warnings += [f"the model {standing.doubt}"] if standing.doubt else []
+            trial.warnings += _doubts(standing)
         return
     single = measure(probe, samples, batch_size)
     trial.score = single.values.get("score")
@@ -196,7 +196,11 @@ def _judge(
         probe.load(base)
         of_base = measure(probe, samples, batch_size)
         standing = Standing.labelled(single, samples.labels, of_base)
-        trial.warnings += [f"the model {standing.doubt}"] if standing.doubt else []
+        trial.warnings += _doubts(standing)
+
+
+def _doubts(standing: Standing) -> list[str]:
+    return [f"the model {standing.doubt}; {standing.remedy}"] if standing.doubt else []
 
 
 def _count_labels(trial: Trial, labels: Tensor) -> None:
