@@ -19,6 +19,7 @@ from mergecast.evidence.inputs import collect as inputs
 from mergecast.evidence.retention import answers, merges
 from mergecast.evidence.retention.forms import FORMS
 from mergecast.evidence.superposition import collect as superposition
+from mergecast.evidence.superposition import kinds
 from mergecast.merging import METHODS
 from mergecast.runtime.store import Store
 from tiny_models import tiny_family, tiny_tasks
@@ -32,6 +33,7 @@ MODELS = {
     "input moments": 3,
     "activations": 9,
     "own answers": 3,
+    "changed parameters": 3,
 }
 #: Of the base and of half of every model, and of all of every other one beside its own, on every
 #: task's samples.
@@ -140,6 +142,7 @@ def test_statistics_measured_anew_are_another_merge(missed, monkeypatch):
         (fisher, "FISHER", "fisher"),
         (inputs, "STAGE", "input moments"),
         (answers, "OWN", "own answers"),
+        (kinds, "CHANGED", "changed parameters"),
     ],
 )
 def test_a_stages_version_misses_its_own_units(missed, monkeypatch, module, name, stage):
