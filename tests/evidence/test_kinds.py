@@ -139,6 +139,9 @@ def test_sets_of_all_kinds_are_merged_within_what_checks_are_worth():
     assert all(len({*one}) == 3 for one in found)
     # There are no sets of three adapters of two.
     assert compositions(MIXED, 3)[-1] == ("lora 1", "lora 1", "whole 0")
+    # Of forty kinds, sets of six have eight million compositions.
+    many = {f"model {k}": f"model {k}" for k in range(40)}
+    assert checked_sets(many, 6) == checked_sets(of_one_kind(many), 6)
 
 
 def test_a_family_of_one_kind_is_checked_as_if_there_were_no_kinds():

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from math import comb
 
 from mergecast.evidence.superposition.kinds import Kinds, compositions, in_order, together
 
 #: Pairs of a kind that are merged by every method, of different models. Two to five do alike on
 #: eight families of one kind; with one, errors are those of that pair.
 PAIRS = 3
+#: Compositions of kinds up to which each may be checked by itself.
+_MOST = 2000
 
 
 def checked_pairs(kinds: Kinds, lost: Mapping[tuple[str, str], float]) -> list[tuple[str, str]]:
@@ -48,8 +51,11 @@ def checked_sets(kinds: Kinds, size: int) -> list[tuple[str, ...]]:
     """Sets of a size to be merged as a check, each sorted, sharing as few models as they can.
 
     Up to `PAIRS` of models of one kind, or of every composition of several, those of the most sets
-    first, and then no more than half as many as models; which ones, by names alone.
+    first, and then no more than half as many as models; which ones, by names alone. Where there are
+    so many compositions that none has many sets, up to `PAIRS` of any.
     """
+    if comb(len({*kinds.values()}) + size - 1, size) > _MOST:
+        kinds = dict.fromkeys(kinds, min(kinds))
     groups = in_order(kinds)
     made_of = compositions(kinds, size)
     found = []
