@@ -73,8 +73,8 @@ def corrections(
     ----------
     said, lost : (n,) array
         What shifts say of each checked member, and what merging really lost.
-    roles : sequence of length n
-        See `mergecast.evidence.superposition.kinds.role`.
+    roles : sequence of hashable
+        Theirs, n; see `mergecast.evidence.superposition.kinds.role`.
 
     Returns
     -------
