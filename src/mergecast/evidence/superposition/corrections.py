@@ -73,7 +73,7 @@ def corrections(
     ----------
     said, lost : (n,) array
         What shifts say of each checked member, and what merging really lost.
-    roles : sequence of hashable
+    roles : Sequence[Hashable]
         Theirs, n; see `mergecast.evidence.superposition.kinds.role`.
 
     Returns
