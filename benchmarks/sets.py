@@ -189,7 +189,7 @@ def rules_of(table: pd.DataFrame) -> list[str]:
 
 
 def scores(table: pd.DataFrame) -> pd.DataFrame:
-    """Per source of pairs, rule and method: r and ρ within a size, absolute error."""
+    """Per source of pairs, rule and method: r and ρ within a size, absolute error, also by size."""
     rows = []
     for (run, pairs, method), mine in table.groupby(["run", "pairs", "method"], sort=False):
         for rule in rules_of(table):
@@ -207,11 +207,15 @@ def scores(table: pd.DataFrame) -> pd.DataFrame:
                     "rho": np.mean([spearman(x, y) for x, y in sides]),
                     "mae": (mine[rule] - mine["measured"]).abs().mean(),
                     "own": np.mean([np.abs(y - y.mean()).mean() for _, y in sides]),
+                    **{
+                        f"mae {size}": (some[rule] - some["measured"]).abs().mean()
+                        for size, some in mine.groupby("size")
+                    },
                 }
             )
     found = pd.DataFrame(rows)
     keys = ["run", "pairs", "rule"]
-    means = found.groupby(keys, sort=False)[["n", "r", "rho", "mae", "own"]].mean().reset_index()
+    means = found.drop(columns="method").groupby(keys, sort=False).mean().reset_index()
     return pd.concat([found, means.assign(method="mean")], ignore_index=True)
 
 
