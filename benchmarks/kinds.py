@@ -28,7 +28,12 @@ from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.superposition.checks import PAIRS, checked_pairs
-from mergecast.evidence.superposition.collect import gather, real_merges, said_lost
+from mergecast.evidence.superposition.collect import (
+    gather,
+    real_merges,
+    said_lost,
+    superposed_pairs,
+)
 from mergecast.evidence.superposition.corrections import corrected
 from mergecast.evidence.superposition.kinds import Kinds, kinds_of
 from mergecast.family import Family
@@ -89,16 +94,14 @@ def both(session: Session) -> tuple[Found, Found]:
         for label in names
     }
     merges = real_merges(session, [*combinations(names, 2)], "all pairs")
-    superposed: dict[str, dict[Key, Comparison]] = {}
-    merged: dict[str, dict[Key, Comparison]] = {}
-    for method in session.methods:
-        said = superposed.setdefault(method, {})
-        real = merged.setdefault(method, {})
-        for task, partner in permutations(names, 2):
-            key = (task, partner, method)
-            pair = (min(task, partner), max(task, partner))
-            said[key] = judges[task](shifts.of_pair(task, partner, method))
-            real[key] = merges[pair, method][task]
+    superposed = {method: superposed_pairs(shifts, judges, method) for method in session.methods}
+    merged = {
+        method: {
+            (task, partner, method): merges[(min(task, partner), max(task, partner)), method][task]
+            for task, partner in permutations(names, 2)
+        }
+        for method in session.methods
+    }
     return superposed, merged
 
 

@@ -1,6 +1,6 @@
 """Tune models of a suite in some of their parameters alone.
 
-python benchmarks/parts.py --run DIR --frozen PATTERN … [--regime lora] [--tasks bbc,…] -o DIR
+python benchmarks/parts.py --run DIR --frozen PATTERN … [--regime REGIME] [--tasks bbc,…] -o DIR
 
 --run is a run of a suite of pre-trained encoders with its base. The models of some of its tasks are
 tuned again as it says, wholly or by LoRA, but for what the patterns match, which stays as it is in
@@ -28,12 +28,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--frozen", action="append", required=True)
-    parser.add_argument("--regime", choices=("full", "lora"), default="full")
+    parser.add_argument("--regime", choices=("full", "lora"), help="the run's own by default")
     parser.add_argument("--tasks", default="bbc,movie,ng-rec,spam,tweets,wn-pos")
     parser.add_argument("-o", "--out", type=Path, required=True)
     arguments = parser.parse_args()
     plan, out = read_run(arguments.run), arguments.out
-    recipe = plan.run.recipe.model_copy(update={"regime": arguments.regime})
+    regime = arguments.regime or plan.run.recipe.regime
+    recipe = plan.run.recipe.model_copy(update={"regime": regime})
     tasks = tuple(sorted(arguments.tasks.split(",")))
     run = replace(plan.run, folder=out, recipe=recipe)
     (out / model_file(tasks[0])).parent.mkdir(parents=True, exist_ok=True)

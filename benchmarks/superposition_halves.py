@@ -15,18 +15,16 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from mergecast.errors import UndefinedError
 from mergecast.evidence import Session
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.superposition.checks import checked_pairs
-from mergecast.evidence.superposition.collect import gather, real_merges
+from mergecast.evidence.superposition.collect import gather, real_merges, superposed_pairs
 from mergecast.evidence.superposition.corrections import corrected
 from mergecast.evidence.superposition.kinds import kinds_of
 from mergecast.runtime.workers import one_thread
@@ -110,13 +108,7 @@ def said(run: Path, outcomes: OutcomeTable) -> tuple[pd.DataFrame, pd.Series]:
                 kept = merged[(left, right), method]
                 real |= {(left, right, method): kept[left], (right, left, method): kept[right]}
             for way, shifts in {**by_way, "lone": used}.items():
-                plain = {}
-                for task, partner in permutations(names, 2):
-                    try:
-                        answers = shifts.of_pair(task, partner, method)
-                    except UndefinedError:
-                        continue
-                    plain[task, partner, method] = judges[task](answers)
+                plain = superposed_pairs(shifts, judges, method)
                 checked = corrected(plain, real, kinds)
                 for name, values in ((way, plain), (f"{way}, checked", checked)):
                     for key, one in values.items():

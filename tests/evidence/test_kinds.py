@@ -101,14 +101,34 @@ def test_pairs_of_every_two_kinds_are_merged_no_more_than_there_are_models():
     assert sorted(checked_pairs(three, losses(three))) in ([("a", "b"), ("a", "c")],
                                                            [("a", "b"), ("b", "c")])  # fmt: skip
     # Many kinds share what a few merges cost, those of the most pairs first.
-    many = {f"{kind}{k}": f"{kind}0" for kind in "abcde" for k in range(2 + (kind == "c"))}
+    many = {f"{kind}{k}": f"{kind}0" for kind in "abcd" for k in range(3 + (kind == "c"))}
     pairs = checked_pairs(many, losses(many))
     assert len(pairs) == len(many)
     assert together(pairs[0], many) in {("a0", "c0"), ("b0", "c0")}
+    assert len({together(pair, many) for pair in pairs}) == 10
     # No two of the same kinds share a model.
     for kinds in {together(pair, many) for pair in pairs}:
         used = [x for pair in pairs if together(pair, many) == kinds for x in pair]
         assert len({*used}) == len(used)
+
+
+def test_where_there_are_more_kinds_than_checks_pairs_of_any_are_merged():
+    alone = {f"model {k:02}": f"model {k:02}" for k in range(20)}
+    lost = losses(alone)
+    pairs = checked_pairs(alone, lost)
+    # Not those of the kinds that come first by name.
+    assert len({label for pair in pairs for label in pair}) == 6
+    values = sorted(lost.values())
+    low, high = values[len(values) // 3], values[len(values) // 3 * 2]
+    chosen = sorted(lost[pair] for pair in pairs)
+    assert chosen[0] < low < chosen[1] < high < chosen[2]
+
+
+def test_pairs_that_shifts_say_nothing_of_are_no_checks():
+    known = {pair: value for pair, value in losses(MIXED).items() if "lora 1" not in pair}
+    found = Counter(together(pair, MIXED) for pair in checked_pairs(MIXED, known))
+    assert found == {("whole 0", "whole 0"): 3, ("lora 1", "whole 0"): 1}
+    assert checked_pairs(MIXED, {}) == []
 
 
 def test_which_pairs_are_merged_hangs_on_what_they_lose_and_not_on_names():
@@ -139,9 +159,9 @@ def test_sets_of_all_kinds_are_merged_within_what_checks_are_worth():
     assert all(len({*one}) == 3 for one in found)
     # There are no sets of three adapters of two.
     assert compositions(MIXED, 3)[-1] == ("lora 1", "lora 1", "whole 0")
-    # Of forty kinds, sets of six have eight million compositions.
-    many = {f"model {k}": f"model {k}" for k in range(40)}
-    assert checked_sets(many, 6) == checked_sets(of_one_kind(many), 6)
+    # Of three kinds sets of three have ten compositions, which seven models are too few for.
+    few = {"a": "a", "b": "a", "c": "c", "d": "c", "e": "e", "f": "e", "g": "e"}
+    assert checked_sets(few, 3) == checked_sets(of_one_kind(few), 3)
 
 
 def test_a_family_of_one_kind_is_checked_as_if_there_were_no_kinds():

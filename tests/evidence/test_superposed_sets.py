@@ -76,13 +76,13 @@ def test_a_set_that_was_merged_keeps_what_it_kept_and_a_second_look_runs_nothing
 def test_losses_are_brought_to_what_merged_sets_lose():
     said = 1 - np.linspace(0.1, 0.6, 12).reshape(4, 3)
     real = {0: 1 - 2 * (1 - said[0]), 2: 1 - 2 * (1 - said[2])}
-    moved = superposed_sets._corrected(said, real, ONE_KIND)
+    moved = superposed_sets.corrected_sets(said, real, ONE_KIND)
     assert moved[[0, 2]] == pytest.approx(np.stack([*real.values()]))
     assert (moved[[1, 3]] < said[[1, 3]] - 0.1).all()
-    assert superposed_sets._corrected(said, {}, ONE_KIND) == pytest.approx(said)
+    assert superposed_sets.corrected_sets(said, {}, ONE_KIND) == pytest.approx(said)
     # A member that its merge says nothing of stays superposed, and spoils no other.
     real[0][1] = np.nan
-    assert np.isfinite(superposed_sets._corrected(said, real, ONE_KIND)).all()
+    assert np.isfinite(superposed_sets.corrected_sets(said, real, ONE_KIND)).all()
 
 
 def test_sets_are_found_by_their_names_and_others_are_missing():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from math import comb
 
 from mergecast.evidence.superposition.kinds import Kinds, compositions, in_order, together
@@ -12,8 +11,6 @@ from mergecast.evidence.superposition.kinds import Kinds, compositions, in_order
 #: Pairs of a kind that are merged by every method, of different models. Two to five do alike on
 #: eight families of one kind; with one, errors are those of that pair.
 PAIRS = 3
-#: Compositions of kinds up to which each may be checked by itself.
-_MOST = 2000
 
 
 def checked_pairs(kinds: Kinds, lost: Mapping[tuple[str, str], float]) -> list[tuple[str, str]]:
@@ -21,20 +18,24 @@ def checked_pairs(kinds: Kinds, lost: Mapping[tuple[str, str], float]) -> list[t
 
     Of models of one kind up to `PAIRS`, which ones by names alone. Of several kinds up to as many
     of every two, and no more than there are models: spread over what pairs of these kinds lose, so
-    that what they say of the others does not hang on names.
+    that what they say of the others does not hang on names. Where there are more twos of kinds than
+    models, up to `PAIRS` of any, spread over what all pairs lose.
 
     Parameters
     ----------
     kinds : mapping of str to str
         Label to its kind.
     lost : mapping of tuple to float
-        Every pair, sorted, to what shifts say that it loses; read where there are several kinds.
+        Pairs, sorted, to what shifts say that they lose. Read where there are several kinds: then a
+        pair that is not in it is no check.
     """
     groups = in_order(kinds)
     if len(groups) == 1:
         [order] = groups.values()
         by_name = zip(order[::2], order[1::2], strict=False)
         return [(min(pair), max(pair)) for pair in by_name][:PAIRS]
+    if comb(len(groups) + 1, 2) > len(kinds):
+        return _spread(lost, PAIRS)
     made_of = compositions(kinds, 2)
     sizes = {kind: len(labels) for kind, labels in groups.items()}
     disjoint = [
@@ -42,8 +43,8 @@ def checked_pairs(kinds: Kinds, lost: Mapping[tuple[str, str], float]) -> list[t
     ]
     found = []
     for two, count in zip(made_of, _shared_out(disjoint, len(kinds)), strict=True):
-        pairs = [pair for pair in combinations(sorted(kinds), 2) if together(pair, kinds) == two]
-        found += _spread(sorted(pairs, key=lambda pair: (lost[pair], pair)), count)
+        of_two = {pair: here for pair, here in lost.items() if together(pair, kinds) == two}
+        found += _spread(of_two, count)
     return found
 
 
@@ -52,16 +53,15 @@ def checked_sets(kinds: Kinds, size: int) -> list[tuple[str, ...]]:
 
     Up to `PAIRS` of models of one kind, or of every composition of several, those of the most sets
     first, and then no more than half as many as models; which ones, by names alone. Where there are
-    so many compositions that none has many sets, up to `PAIRS` of any.
+    more compositions than that, up to `PAIRS` of any.
     """
-    if comb(len({*kinds.values()}) + size - 1, size) > _MOST:
+    most = max(len(kinds) // 2, PAIRS)
+    if comb(len({*kinds.values()}) + size - 1, size) > most:
         kinds = dict.fromkeys(kinds, min(kinds))
     groups = in_order(kinds)
     made_of = compositions(kinds, size)
     found = []
-    for one, count in zip(
-        made_of, _shared_out([PAIRS] * len(made_of), len(kinds) // 2), strict=True
-    ):
+    for one, count in zip(made_of, _shared_out([PAIRS] * len(made_of), most), strict=True):
         sets: dict[tuple[str, ...], None] = {}
         for turn in range(count):
             members: list[str] = []
@@ -78,13 +78,14 @@ def _shared_out(most: Sequence[int], total: int) -> list[int]:
     found = [0] * len(most)
     for turn in range(PAIRS):
         for place, here in enumerate(most):
-            if here > turn and sum(found) < max(total, PAIRS):
+            if here > turn and sum(found) < total:
                 found[place] += 1
     return found
 
 
-def _spread(ordered: Sequence[tuple[str, str]], count: int) -> list[tuple[str, str]]:
+def _spread(lost: Mapping[tuple[str, str], float], count: int) -> list[tuple[str, str]]:
     """Pairs in the middle of so many equal parts, or the next ones that share no model."""
+    ordered = sorted(lost, key=lambda pair: (lost[pair], pair))
     found: list[tuple[str, str]] = []
     for part in range(count):
         middle = (part + 0.5) / count * (len(ordered) - 1)

@@ -69,7 +69,7 @@ def collect(session: Session) -> Readings:
     kept = {label: own_answers(session, label)[0] for label in names}
     shifts = gather(session)
     judges = {task: _judge(session, shifts, kept, task) for task in names}
-    superposed = {method: _superposed(shifts, judges, method) for method in session.methods}
+    superposed = {method: superposed_pairs(shifts, judges, method) for method in session.methods}
     kinds = kinds_of(session)
     pairs = checked_pairs(kinds, said_lost(superposed, names))
     merged_pairs = real_merges(session, pairs, "checked pairs")
@@ -85,10 +85,20 @@ def collect(session: Session) -> Readings:
     return readings_of(comparisons, session)
 
 
-def _superposed(
+def superposed_pairs(
     shifts: Shifts, judges: Mapping[str, Callable[[Tensor], Comparison]], method: str
 ) -> dict[Key, Comparison]:
-    """Every pair's members by one method, as shifts say."""
+    """Every pair's members by one method, as shifts say.
+
+    Parameters
+    ----------
+    shifts : Shifts
+        Of all models.
+    judges : mapping of str to callable
+        Label to what compares a merge's answers, (r, k), with its model's own.
+    method : str
+        One that models were merged alone by.
+    """
     found: dict[Key, Comparison] = {}
     for task, partner in permutations(judges, 2):
         try:
@@ -103,7 +113,7 @@ def _superposed(
 def said_lost(
     superposed: Mapping[str, Mapping[Key, Comparison]], names: Sequence[str]
 ) -> dict[tuple[str, str], float]:
-    """What every pair loses by shifts, in the mean over methods and members; 0 where undefined."""
+    """What pairs lose by shifts, in the mean over methods and members; pairs of no value lack."""
     found: dict[tuple[str, str], float] = {}
     for pair in combinations(names, 2):
         kept = [
@@ -112,7 +122,8 @@ def said_lost(
             for members in (pair, pair[::-1])
         ]
         defined = [value for value in kept if value is not None]
-        found[pair] = 1 - sum(defined) / len(defined) if defined else 0.0
+        if defined:
+            found[pair] = 1 - sum(defined) / len(defined)
     return found
 
 

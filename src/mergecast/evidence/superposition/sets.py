@@ -8,7 +8,7 @@ method. As with pairs, a few sets are really merged by each method and say how f
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 
@@ -92,36 +92,74 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
     sets : sequence of tuple of str
         Labels, each set sorted. Those that are merged as a check are added where they are not here.
     """
-    names, size = sorted(session.family.names), len(sets[0])
     kinds = kinds_of(session)
-    checks = checked_sets(kinds, size)
-    sets = sorted({*sets, *checks})
-    kept = {label: own_answers(session, label)[0] for label in names}
-    shifts = gather(session)
-    judges = {task: SetJudge.of(session, shifts, kept[task], task) for task in names}
+    checks = checked_sets(kinds, len(sets[0]))
+    said = superposed_sets(session, sorted({*sets, *checks}))
+    merges = merged_sets(session, checks)
+    roles = [[role(label, members, kinds) for label in members] for members in said.members]
+    found, checked = {}, {}
+    for method, values in said.kept.items():
+        real = dict(zip(map(said.members.index, checks), merges[method], strict=True))
+        found[method] = corrected_sets(values, real, roles)
+        checked[method] = [
+            members
+            for members, kept in zip(checks, merges[method], strict=True)
+            if np.isfinite(kept).all()
+        ]
+    return replace(said, kept=found, checked=checked)
+
+
+def superposed_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadings:
+    """What the members of sets of one size keep as shifts say, none of them merged.
+
+    Parameters
+    ----------
+    session : Session
+        A family with tasks.
+    sets : sequence of tuple of str
+        Labels, each set sorted.
+    """
+    names, shifts, judges = _judged(session)
     places = _places(sets, names)
-    merges = real_merges(session, checks, "checked sets")
-    roles = [[role(label, members, kinds) for label in members] for members in sets]
     advance = session.progress.stage("sets", len(session.methods) * len(names))
-    found, alone, merged = {}, {}, {}
+    found, alone = {}, {}
     for method in session.methods:
-        values, alone[method] = np.full((2, *places.shape), np.nan)
+        found[method], alone[method] = np.full((2, *places.shape), np.nan)
         for number, task in enumerate(names):
             rows, columns = np.nonzero(places == number)
             if len(rows):
-                values[rows, columns], alone[method][rows, columns] = _superposed(
+                found[method][rows, columns], alone[method][rows, columns] = _superposed(
                     shifts, judges[task], task, method, places[rows], names
                 )
             advance(1)
-        real = {}
-        for members in checks:
-            both = merges[members, method]
-            real[sets.index(members)] = np.array(
-                [both[one].values.get(judges[one].key, np.nan) for one in members]
-            )
-        found[method] = _corrected(values, real, roles)
-        merged[method] = [sets[row] for row, kept in real.items() if np.isfinite(kept).all()]
-    return SetReadings(sets, found, alone, merged)
+    return SetReadings([*sets], found, alone, {method: [] for method in session.methods})
+
+
+def merged_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> dict[str, Floats]:
+    """What the members of some sets keep in their real merges: method to (sets, size) array.
+
+    NaN where that is not defined. Members are in their set's order.
+    """
+    judges = _judged(session)[2]
+    merges = real_merges(session, sets, "checked sets")
+    return {
+        method: np.array(
+            [
+                [merges[one, method][label].values.get(judges[label].key, np.nan) for label in one]
+                for one in sets
+            ]
+        )
+        for method in session.methods
+    }
+
+
+def _judged(session: Session) -> tuple[list[str], Shifts, dict[str, SetJudge]]:
+    """The models, their shifts, and what says how much of each one's answers merges keep."""
+    names, shifts = sorted(session.family.names), gather(session)
+    judges = {
+        task: SetJudge.of(session, shifts, own_answers(session, task)[0], task) for task in names
+    }
+    return names, shifts, judges
 
 
 def _places(sets: Sequence[tuple[str, ...]], names: Sequence[str]) -> npt.NDArray[np.intp]:
@@ -165,12 +203,25 @@ def _superposed(
     return np.where(without, np.nan, values), float(judge.values(own[None].float())[0])
 
 
-def _corrected(
+def corrected_sets(
     values: Floats, real: Mapping[int, Floats], roles: Sequence[Sequence[Hashable]]
 ) -> Floats:
     """All losses brought to what the merged sets say of theirs, which keep what they kept.
 
-    `roles` are of every set's members, in the shape of `values`.
+    Parameters
+    ----------
+    values : (sets, size) array
+        What shifts say that each member of each set keeps by one method; NaN where undefined.
+    real : mapping of int to (size,) array
+        Rows of the sets that were merged, to what their members kept.
+    roles : sequence of sequence of hashable
+        Of every set's members, in the shape of `values`: see
+        `mergecast.evidence.superposition.kinds.role`.
+
+    Returns
+    -------
+    (sets, size) array
+        NaN where `values` is, but for sets that were merged.
     """
     said = np.array([1 - values[row] for row in real]).ravel()
     lost = np.array([1 - kept for kept in real.values()]).ravel()
