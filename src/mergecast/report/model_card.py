@@ -8,10 +8,7 @@ from typing import Any
 
 import yaml
 
-from mergecast.report.table import number
-
-#: What a model is shown with where a scorer verified; its scores have any unit.
-_SCORES = ("own_score", "merged_score")
+from mergecast.display.kept import kept_table
 
 
 def model_card(found: Mapping[str, Any]) -> str:
@@ -74,27 +71,15 @@ def model_card(found: Mapping[str, Any]) -> str:
 
 
 def _kept(found: Mapping[str, Any]) -> list[str]:
-    """Lines of the table of what each model keeps: with its interval, or with a scorer's scores."""
-    scored = "scorer" in (found["verified"] or {})
-    last = ["own score", "merge's score"] if scored else ["interval"]
-    untouched = any("kept" in one for one in found["kept"])
-    kept = "kept" if untouched else "kept (scorer)"
-    columns = ["model", "from", "forecast", kept, *last]
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    for one in found["kept"]:
-        interval = "–"
-        if "lower" in one:
-            interval = f"{number(one['lower'])} to {number(one['upper'])}"
-        scores = [f"{one[key]:.4g}" for key in _SCORES if scored]
-        cells = [
-            _cell(one["model"]),
-            _cell(found["models"][one["model"]]),
-            number(one["forecast"]),
-            number(one.get("kept", one["seen"])),
-            *(scores or [interval]),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+    """Lines of the table of what each model keeps, and where that model is from."""
+    table = kept_table(found)
+    rows = [
+        [_cell(label), _cell(found["models"][label]), *cells]
+        for label, *cells in (row for row in table.rows if row)
+    ]
+    head = ["model", "from", *table.headings[1:]]
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
+    return [lines[0], "|---" * len(head) + "|", *lines[1:]]
 
 
 def _code(text: str) -> str:

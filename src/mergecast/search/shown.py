@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from mergecast.display.table import MISSING, Table, number, wrapped
+from mergecast.display.kept import kept_table
+from mergecast.display.table import Table, number, wrapped
 
 _SHOWN = 5
-#: What a model is shown with where a scorer verified; its scores have any unit.
-_SCORES = ("own_score", "merged_score")
 #: Characters of a line of a recipe.
 _RECIPE = 28
 
@@ -32,7 +31,7 @@ def search_parts(found: Mapping[str, Any]) -> list[Table | str]:
     measured = len(found["tried"])
     return [
         *found["verdict"],
-        _kept(found["kept"], scored=by is not None),
+        kept_table(found),
         found["judged"],
         *([] if by is None else [f"Verification scorer: {by}"]),
         Table(
@@ -45,20 +44,3 @@ def search_parts(found: Mapping[str, Any]) -> list[Table | str]:
         f"{cost['samples']:,.0f} samples, {seconds:.0f} s. The probability that no other "
         f"merge is better by more than {found['epsilon']:g} is {found['certainty']:.0%}.",
     ]
-
-
-def _kept(rows: Sequence[Mapping[str, Any]], *, scored: bool) -> Table:
-    """What each model keeps: with its interval, or with the scores where a scorer verified."""
-    shown: list[list[str] | None] = []
-    for one in rows:
-        kept = one.get("kept", one["seen"])
-        cells = [one["model"], number(one["forecast"]), number(kept)]
-        interval = MISSING
-        if "lower" in one:
-            interval = f"{number(one['lower'])} to {number(one['upper'])}"
-        scores = [f"{one[key]:.4g}" for key in _SCORES if scored]
-        shown.append([*cells, *(scores or [interval])])
-    last = ["own score", "merge's score"] if scored else ["interval"]
-    untouched = any("kept" in one for one in rows)
-    columns = ["model", "forecast", "kept" if untouched else "kept (scorer)", *last]
-    return Table("What each model keeps of its own score", columns, shown)
