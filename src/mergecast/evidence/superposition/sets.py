@@ -214,7 +214,7 @@ def corrected_sets(
         What shifts say that each member of each set keeps by one method; NaN where undefined.
     real : mapping of int to (size,) array
         Rows of the sets that were merged, to what their members kept.
-    roles : sequence of sequence of hashable
+    roles : Sequence[Sequence[Hashable]]
         Of every set's members, in the shape of `values`: see
         `mergecast.evidence.superposition.kinds.role`.
 
