@@ -27,11 +27,10 @@ from mergecast.evidence.readings import Key
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.retention.forms import Comparison
-from mergecast.evidence.superposition.checks import PAIRS, checked_pairs
+from mergecast.evidence.superposition.checks import PAIRS, checked_pairs, said_lost
 from mergecast.evidence.superposition.collect import (
     gather,
     real_merges,
-    said_lost,
     superposed_pairs,
 )
 from mergecast.evidence.superposition.corrections import corrected
