@@ -1,5 +1,7 @@
 """Sets from the shifts of their members, against the merges themselves."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +11,17 @@ from mergecast.evidence import MergeSettings, ProbeSettings, Session
 from mergecast.evidence.retention import merges
 from mergecast.evidence.retention.forms import compare
 from mergecast.evidence.retention.logits import at_confidence, each_at_confidence
+from mergecast.evidence.superposition import set_shifts
 from mergecast.evidence.superposition import sets as superposed_sets
 from mergecast.evidence.superposition.checks import PAIRS, checked_sets
 from mergecast.evidence.superposition.set_judge import SetJudge
-from mergecast.evidence.superposition.sets import SetReadings, collect_sets, most_sets
+from mergecast.evidence.superposition.set_shifts import SetShifts
+from mergecast.evidence.superposition.sets import (
+    SetReadings,
+    collect_sets,
+    merged_sets,
+    most_sets,
+)
 from mergecast.family import Family
 from mergecast.merging.stand_ins import merge_alone
 from mergecast.tasks.probe import Probe
@@ -141,10 +150,38 @@ def test_what_a_member_keeps_without_the_others_is_its_merge_with_copies_of_the_
 ):
     monkeypatch.setattr(superposed_sets, "checked_sets", lambda *_: [])
     found = collect_sets(session, SETS)
-    for place, members in enumerate(SETS):
-        for column, label in enumerate(members):
-            merged = merge_alone(session.family, label, "weight_avg", size=3, partner="base")
+    for method, place in product(session.methods, range(len(SETS))):
+        for column, label in enumerate(SETS[place]):
+            merged = merge_alone(session.family, label, method, size=3, partner="base")
             kept = merges.compare(session, label, merges.answer(session, label, merged))
-            assert found.alone["weight_avg"][place, column] == pytest.approx(
+            assert found.alone[method][place, column] == pytest.approx(
                 kept.values["expected_labelled"], abs=1e-4
             )
+
+
+def test_merged_sets_tell_what_share_of_the_others_shifts_counts(session, monkeypatch):
+    shifts = SetShifts.of(session, 3)
+    # Logits are linear in the weights, so that averages show all of it.
+    merged = merged_sets(session, SETS, shifts.judges)
+    assert shifts.share(SETS, merged["weight_avg"], "weight_avg") == 1
+    apart = shifts.kept(SETS, "weight_avg", 0.0)
+    np.testing.assert_allclose(*apart, atol=1e-6)
+    some = shifts.kept(SETS, "weight_avg", 0.4)[0]
+    # These models lose too little for that to speak against all of it, if this is believed at all.
+    assert shifts.share(SETS, some, "weight_avg") == 1
+    monkeypatch.setattr(set_shifts, "_WHOLE", 1e-12)
+    assert shifts.share(SETS, some, "weight_avg") == 0.4
+    # Beside no merge, or none that is defined, all of it.
+    assert shifts.share([], some, "weight_avg") == 1
+    assert shifts.share(SETS, np.full((4, 3), np.nan), "weight_avg") == 1
+    # One that is not defined spoils no other.
+    some[0, 1] = np.nan
+    assert shifts.share(SETS, some, "weight_avg") == 0.4
+
+
+def test_what_sets_keep_is_said_with_the_share_that_merged_ones_tell(session, monkeypatch):
+    monkeypatch.setattr(SetShifts, "share", lambda *_: 0.4)
+    monkeypatch.setattr(superposed_sets, "checked_sets", lambda *_: [])
+    found = collect_sets(session, SETS)
+    said = SetShifts.of(session, 3).kept(SETS, "task_arithmetic", 0.4)[0]
+    np.testing.assert_allclose(found.kept["task_arithmetic"], np.maximum(said, 0), atol=1e-6)
