@@ -12,21 +12,18 @@ absolute ones of `expected`, of a member, in sets that no way has merged as a ch
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from kinds import opened, show
+from kinds import of_two_runs, opened, show
 from mergecast.evidence import Session
 from mergecast.evidence.superposition.checks import PAIRS, checked_sets
 from mergecast.evidence.superposition.kinds import Kinds, kinds_of, role, together
 from mergecast.evidence.superposition.set_shifts import SetShifts
 from mergecast.evidence.superposition.sets import corrected_sets, merged_sets
-from mergecast.merging.method import usual_methods
 from mergecast.runtime.workers import one_thread
 from mergecast.typing import Floats
 
@@ -53,23 +50,16 @@ class Drawn:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--other", type=Path, required=True)
-    parser.add_argument("--tasks", default="bbc,movie,ng-rec,spam,tweets,wn-pos")
-    parser.add_argument("--method", action="append")
+    parser = of_two_runs(__doc__.partition("\n")[0])
     parser.add_argument("--size", type=int, default=3)
     parser.add_argument("--sets", type=int, default=60)
-    parser.add_argument("--draws", type=int, default=50)
-    parser.add_argument("--cache", type=Path)
     arguments = parser.parse_args()
-    methods = tuple(arguments.method or usual_methods())
-    with one_thread(), opened(arguments, arguments.tasks.split(","), methods) as session:
+    with one_thread(), opened(arguments) as session:
         kinds = kinds_of(session)
         sets = drawn_sets(session, arguments.size, arguments.sets)
         shifts = SetShifts.of(session, arguments.size)
         merged = merged_sets(session, sets, shifts.judges)
-    print(f"{len(sets)} sets of {arguments.size}, {len(kinds)} models, {len(methods)} methods")
+    print(f"{len(sets)} sets of {arguments.size}, {len(kinds)} models, {len(merged)} methods")
     family = Drawn(sets, shifts, merged, kinds)
     rows = pd.concat(one_draw(family, seed).assign(draw=seed) for seed in range(arguments.draws))
     show(rows)
