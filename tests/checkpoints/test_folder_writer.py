@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,6 +57,20 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
     write_folder(out, overwrite=True)
     assert not (out / "stale").exists()
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_signal_at_the_moment_there_is_a_folder_leaves_nothing(tmp_path, monkeypatch):
+    def made(path, *given, **options):
+        make_folder(path, *given, **options)
+        if path.name.startswith("."):
+            raise KeyboardInterrupt
+
+    make_folder = Path.mkdir
+    monkeypatch.setattr(Path, "mkdir", made)
+    infos = [TensorInfo("w", (3,), np.dtype("float32"))]
+    with pytest.raises(KeyboardInterrupt), FolderWriter(tmp_path / "new", infos).open():
+        pass
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_folder_of_someone_else_is_not_replaced_unasked(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -42,6 +44,19 @@ def test_an_interrupted_file_leaves_the_old_one_and_nothing_else(tmp_path):
         raise KeyboardInterrupt
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_signal_at_the_moment_there_is_a_file_leaves_nothing(tmp_path, monkeypatch):
+    def opened(*given):
+        descriptor = open_file(*given)
+        os.close(descriptor)
+        raise KeyboardInterrupt
+
+    open_file = os.open
+    monkeypatch.setattr(os, "open", opened)
+    with pytest.raises(KeyboardInterrupt):
+        write_safetensors(tmp_path / "new.safetensors", {"w": np.ones(3)})
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_forgotten_or_wrong_tensor_is_an_error(tmp_path):

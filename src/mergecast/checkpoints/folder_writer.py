@@ -97,10 +97,10 @@ class FolderWriter:
         """Write inside this context; the folder is put in place when it ends well."""
         temporary = temporary_path(self.folder)
         sweep(self.folder)
-        with as_resource_error(self.folder):
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            temporary.mkdir()
-        try:
+        try:  # from before there is a folder: a signal may come as soon as there is one
+            with as_resource_error(self.folder):
+                self.folder.parent.mkdir(parents=True, exist_ok=True)
+                temporary.mkdir()
             with ExitStack() as stack:
                 for writer in self._open_writers(temporary):
                     stack.enter_context(writer)

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -65,11 +66,15 @@ class SafetensorsWriter:
 
     def __enter__(self) -> Self:
         sweep(self.path)
-        with as_resource_error(self.path):
-            self._descriptor = os.open(
-                self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644
-            )
-            self._put(memoryview(self._preamble), 0)
+        try:  # a signal may come as soon as there is a file
+            with as_resource_error(self.path):
+                self._descriptor = os.open(
+                    self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644
+                )
+                self._put(memoryview(self._preamble), 0)
+        except BaseException:
+            self._drop()
+            raise
         return self
 
     def write(self, name: str, array: Array) -> None:
@@ -108,8 +113,14 @@ class SafetensorsWriter:
                     os.fsync(self._descriptor)
                     self._temporary.replace(self.path)
         finally:
+            self._drop()
+
+    def _drop(self) -> None:
+        """Close the temporary file, and remove it where it was not put in place."""
+        if self._descriptor >= 0:
             os.close(self._descriptor)
-            self._temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a place that takes no file there is none
+            self._temporary.unlink()
 
 
 def write_safetensors(
