@@ -1,5 +1,6 @@
 """Sets from the shifts of their members, against the merges themselves."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -14,19 +15,21 @@ from mergecast.evidence.retention.logits import at_confidence, each_at_confidenc
 from mergecast.evidence.superposition import set_shifts
 from mergecast.evidence.superposition import sets as superposed_sets
 from mergecast.evidence.superposition.checks import PAIRS, checked_sets
+from mergecast.evidence.superposition.collect import gather
 from mergecast.evidence.superposition.set_judge import SetJudge
-from mergecast.evidence.superposition.set_shifts import SetShifts
+from mergecast.evidence.superposition.set_shifts import SetShifts, share_left
 from mergecast.evidence.superposition.sets import (
     SetReadings,
     collect_sets,
     merged_sets,
     most_sets,
 )
+from mergecast.evidence.superposition.shifts import centred
 from mergecast.family import Family
 from mergecast.merging.stand_ins import merge_alone
 from mergecast.tasks.probe import Probe
 from mergecast.testing.tiny import tiny_states, tiny_tasks
-from tiny_models import of_one_kind
+from tiny_models import of_one_kind, tiny_session
 
 LABELS = ("a", "b", "c", "d")
 
@@ -157,6 +160,29 @@ def test_what_a_member_keeps_without_the_others_is_its_merge_with_copies_of_the_
             assert found.alone[method][place, column] == pytest.approx(
                 kept.values["expected_labelled"], abs=1e-4
             )
+
+
+@pytest.mark.parametrize(
+    ("method", "share"),
+    [("weight_avg", 0.5), ("task_arithmetic", 1), ("ties", 1), ("dare", None), ("tsv", None)],
+)
+def test_what_larger_merges_leave_of_a_model_is_told_by_a_parameter_of_each_kind(
+    tmp_path, method, share
+):
+    with tiny_session(tmp_path) as session:
+        assert share_left(session, method, 4) == share
+
+
+def test_what_no_share_says_is_measured_at_the_set_s_size(tmp_path):
+    with tiny_session(tmp_path) as session:
+        session.merges = replace(session.merges, methods=("task_arithmetic", "tsv"))
+        pair, larger = gather(session), SetShifts.of(session, 3).shifts
+        for label in "abc":
+            key = (label, "task_arithmetic")
+            torch.testing.assert_close(larger.alone[key], pair.alone[key])
+            alone = merge_alone(session.family, label, "tsv", size=3, partner="base")
+            own = merges.answer(session, label, alone).double()
+            torch.testing.assert_close(centred(larger.alone[label, "tsv"]), centred(own))
 
 
 def test_merged_sets_tell_what_share_of_the_others_shifts_counts(session, monkeypatch):

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from mergecast.errors import UndefinedError
+from mergecast.errors import MergecastError, UndefinedError
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.session import Session
 from mergecast.evidence.superposition.collect import gather
 from mergecast.evidence.superposition.set_judge import SetJudge
 from mergecast.evidence.superposition.shifts import Shifts
+from mergecast.family import Family
+from mergecast.family.blocks import ParamBlock
+from mergecast.merging.apply import apply_delta
+from mergecast.merging.stand_ins import with_stand_ins
 from mergecast.typing import Floats
 
 #: Shares of the others' shifts that are tried, and how much all of it is believed without a check:
@@ -24,11 +29,15 @@ _SHARES = tuple(step / 20 for step in range(20, -1, -1))
 _WHOLE = 0.02
 #: Numbers of logits held at once.
 _AT_ONCE = 4_000_000
+#: Models that tell what a method leaves of all.
+_ASKED = 2
 
 
 @dataclass(frozen=True)
 class SetShifts:
     """What models do to each other's answers in merges of one size, and what they keep.
+
+    A model's own answers there are measured by methods of which no simple share says them.
 
     Attributes
     ----------
@@ -44,9 +53,20 @@ class SetShifts:
     @classmethod
     def of(cls, session: Session, size: int) -> SetShifts:
         """Of a session's models, from its store or made for it."""
+        shares = {method: share_left(session, method, size) for method in session.methods}
         sized = session.narrowed(session.family.names)
         sized.merges = replace(session.merges, size=size)
-        shifts = gather(sized)
+        anew = gather(sized, [method for method, share in shares.items() if share is None])
+        shifts, alone, missing = gather(session), {**anew.alone}, {**anew.missing}
+        for (method, share), label in product(shares.items(), shifts.base):
+            if share is not None:
+                try:
+                    left = shifts.own_at(label, method, share)
+                except UndefinedError as reason:
+                    missing[label, method] = reason.problem
+                else:
+                    alone[label, method] = shifts.base[label] + left
+        shifts = replace(shifts, alone=alone, missing=missing)
         judges = {
             task: SetJudge.of(session, shifts, own_answers(session, task)[0], task)
             for task in shifts.base
@@ -130,6 +150,45 @@ class SetShifts:
             values[some] = judge.values(merged.reshape(-1, *own.shape)).numpy()
         without = inside[:, [column[label] for label in lacking]].any(axis=1)
         return np.where(without, np.nan, values), float(judge.values(own[None].float())[0])
+
+
+def share_left(session: Session, method: str, size: int) -> float | None:
+    """What a merge of so many leaves of a model, as a share of what one of two does.
+
+    1, or 2 / `size`; None where it is neither, as of spectral methods, and is to be measured. Two
+    models are merged with copies of the base by one parameter of each kind, the smallest matrix and
+    the smallest vector that they change.
+    """
+    found = {
+        _share_of(session, method, block, size)
+        for label in sorted(session.family.names)[:_ASKED]
+        for block in _smallest(session.family.subset([label]))
+    }
+    return found.pop() if len(found) == 1 else None
+
+
+def _smallest(family: Family) -> list[ParamBlock]:
+    """The smallest matrix and the smallest vector that the only model of a family changes."""
+    blocks = sorted(family.blocks(), key=lambda block: block.size)
+    kinds = ([one for one in blocks if (len(one.shape) > 1) == matrix] for matrix in (True, False))
+    first = (next((one for one in kind if np.any(one.delta(0))), None) for kind in kinds)
+    return [block for block in first if block is not None]
+
+
+def _share_of(session: Session, method: str, block: ParamBlock, size: int) -> float | None:
+    """The same of one parameter of one model."""
+    recipe, left = session.recipe(method), []
+    for count in (2, size):
+        joined = with_stand_ins(block, count, "base", 0)
+        try:
+            delta = apply_delta(joined, recipe.merging_method, recipe.params, seed=recipe.seed)
+        except MergecastError:
+            return None
+        left.append(delta)
+    pair, more = left
+    near = 1e-5 * float(np.abs(more).max())
+    shares = (1.0, 2 / size)
+    return next((x for x in shares if np.allclose(more, x * pair, rtol=1e-3, atol=near)), None)
 
 
 def _places(sets: Sequence[tuple[str, ...]], names: Sequence[str]) -> npt.NDArray[np.intp]:
