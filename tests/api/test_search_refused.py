@@ -70,17 +70,6 @@ def test_time_that_does_not_reach_for_the_forecasts(family, tmp_path, merges):
     assert len(merges) == count
 
 
-@pytest.mark.parametrize(("size", "passes"), [(2, 42), (3, 78)])
-def test_time_for_larger_merges_counts_what_their_forecasts_merge(
-    family, size, passes, monkeypatch
-):
-    # Of each size every model alone by every method, and sets that are merged as a check.
-    monkeypatch.setattr("mergecast.api.search_budget.pass_seconds", lambda *_: 1.0)
-    with pytest.raises(UsageError, match="alone take about") as refused:
-        find(family, size=size, budget="1s", calibration=10)
-    assert f"about {10 * passes} s here" in str(refused.value)
-
-
 def test_a_folder_that_may_not_be_written_is_said_before_anything_is_run(
     family, tmp_path, monkeypatch
 ):

@@ -199,7 +199,7 @@ def search(
         for label in listed(keep):
             if label not in opened.names:
                 raise UsageError.unknown("model", label, opened.names)
-        sizes = sizes_asked(size, len(opened.names))
+        sizes_asked(size, len(opened.names))
         asked = forecaster if isinstance(forecaster, Forecaster) else Forecaster.load(forecaster)
         if scorers.judge is None:
             mine = {label: by_label[label] for label in opened.names if label in by_label}
@@ -208,7 +208,7 @@ def search(
         settings = ProbeSettings(samples, seed, device, batch_size, None, work.folder)
         if spend.seconds is not None:
             count = len(listed(methods)) or len(asked.file.methods)
-            refuse_too_short(opened, by_label, settings, count, sizes, spend.seconds)
+            refuse_too_short(opened, by_label, settings, count, spend.seconds)
         work.hold()
         trying = monotonic()
         with Session(opened, by_label, settings) as single:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,17 +13,12 @@ from mergecast.evidence.settings import CALIBRATION, ProbeSettings
 from mergecast.family.family import Family
 from mergecast.tasks.task import Task
 
-#: Pairs, and sets of a size, that are merged as a check.
+#: Pairs that are merged as a check.
 _CHECKED = 3
 
 
 def refuse_too_short(
-    family: Family,
-    tasks: Mapping[str, Task],
-    settings: ProbeSettings,
-    n_methods: int,
-    sizes: Sequence[int],
-    have: float,
+    family: Family, tasks: Mapping[str, Task], settings: ProbeSettings, n_methods: int, have: float
 ) -> None:
     """Raise UsageError where the forecasts alone would take longer than there is time.
 
@@ -36,8 +31,6 @@ def refuse_too_short(
         As a session takes them.
     n_methods : int
         Merging methods that are forecast.
-    sizes : sequence of int
-        Numbers of members of the merges that are asked for.
     have : float
         Seconds.
     """
@@ -49,11 +42,7 @@ def refuse_too_short(
     with Session(family, tasks, replace(settings, cache=None)) as session:
         each = pass_seconds(session, names[0])
     n, samples = len(family.names), settings.calibration or CALIBRATION
-    # Of pairs, and of each larger size: every model alone, and what is merged as a check.
-    larger = [size for size in sizes if size > 2]
-    alone = n * (1 + len(larger))
-    checked = 2 * min(_CHECKED, n // 2) + _CHECKED * sum(larger)
-    passes = 3 * n * n + (alone + checked) * n_methods
+    passes = 3 * n * n + n * n_methods + 2 * min(_CHECKED, n // 2) * n_methods
     seconds = passes * samples * each
     if seconds > have:
         raise UsageError(
