@@ -12,56 +12,52 @@ absolute ones of `expected`, of a member, in sets that no way has merged as a ch
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from kinds import of_two_runs, opened, show
+from kinds import opened, show
 from mergecast.evidence import Session
 from mergecast.evidence.superposition.checks import PAIRS, checked_sets
 from mergecast.evidence.superposition.kinds import Kinds, kinds_of, role, together
-from mergecast.evidence.superposition.set_shifts import SetShifts
-from mergecast.evidence.superposition.sets import corrected_sets, merged_sets
+from mergecast.evidence.superposition.sets import (
+    SetReadings,
+    corrected_sets,
+    merged_sets,
+    superposed_sets,
+)
+from mergecast.merging.method import usual_methods
 from mergecast.runtime.workers import one_thread
 from mergecast.typing import Floats
 
 Sets = list[tuple[str, ...]]
 
 
-@dataclass
-class Drawn:
-    """Sets of a family with their shifts, and what their members keep in real merges by method."""
-
-    sets: Sets
-    shifts: SetShifts
-    merged: dict[str, Floats]
-    kinds: Kinds
-
-    def __post_init__(self) -> None:
-        self._kept: dict[tuple[str, float], Floats] = {}
-
-    def kept(self, method: str, share: float) -> Floats:
-        """What shifts say that members keep, (sets, size)."""
-        if (method, share) not in self._kept:
-            self._kept[method, share] = self.shifts.kept(self.sets, method, share)[0]
-        return self._kept[method, share]
-
-
 def main() -> None:
-    parser = of_two_runs(__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--other", type=Path, required=True)
+    parser.add_argument("--tasks", default="bbc,movie,ng-rec,spam,tweets,wn-pos")
+    parser.add_argument("--method", action="append")
     parser.add_argument("--size", type=int, default=3)
     parser.add_argument("--sets", type=int, default=60)
+    parser.add_argument("--draws", type=int, default=50)
+    parser.add_argument("--cache", type=Path)
     arguments = parser.parse_args()
-    with one_thread(), opened(arguments) as session:
+    methods = tuple(arguments.method or usual_methods())
+    with one_thread(), opened(arguments, arguments.tasks.split(","), methods) as session:
         kinds = kinds_of(session)
         sets = drawn_sets(session, arguments.size, arguments.sets)
-        shifts = SetShifts.of(session, arguments.size)
-        merged = merged_sets(session, sets, shifts.judges)
-    print(f"{len(sets)} sets of {arguments.size}, {len(kinds)} models, {len(merged)} methods")
-    family = Drawn(sets, shifts, merged, kinds)
-    rows = pd.concat(one_draw(family, seed).assign(draw=seed) for seed in range(arguments.draws))
+        said, merged = superposed_sets(session, sets), merged_sets(session, sets)
+    print(f"{len(sets)} sets of {arguments.size}, {len(kinds)} models, {len(methods)} methods")
+    checks = checked_sets(kinds, arguments.size)
+    rows = pd.concat(
+        one_draw(said, merged, kinds, checks, seed).assign(draw=seed)
+        for seed in range(arguments.draws)
+    )
     show(rows)
 
 
@@ -74,12 +70,14 @@ def drawn_sets(session: Session, size: int, count: int) -> Sets:
     return [*found]
 
 
-def one_draw(family: Drawn, seed: int) -> pd.DataFrame:
+def one_draw(
+    said: SetReadings, merged: dict[str, Floats], kinds: Kinds, like: Sets, seed: int
+) -> pd.DataFrame:
     """A row a member of a set that was not merged, method and way of asking."""
-    sets, kinds = family.sets, family.kinds
+    sets = said.members
     order = np.random.default_rng(seed).permutation(len(sets)).tolist()
     half = len(kinds) // 2
-    made_of = Counter(together(one, kinds) for one in checked_sets(kinds, len(sets[0])))
+    made_of = Counter(together(one, kinds) for one in like)
     of_all = [
         row
         for one, count in made_of.items()
@@ -96,16 +94,14 @@ def one_draw(family: Drawn, seed: int) -> pd.DataFrame:
     }
     left = sorted({*range(len(sets))} - {row for checks, _ in ways.values() for row in checks})
     rows = []
-    for method, merged in family.merged.items():
+    for method, values in said.kept.items():
         for way, (checks, known) in ways.items():
-            share = family.shifts.share([sets[row] for row in checks], merged[checks], method)
-            said = family.kept(method, share)
-            found = corrected_sets(said, {row: merged[row] for row in checks}, known)
+            found = corrected_sets(values, {row: merged[method][row] for row in checks}, known)
             for row in left:
                 for place, label in enumerate(sets[row]):
                     kind = f"{kinds[label]} in {'+'.join(together(sets[row], kinds))}"
                     key = (*sets[row], label)
-                    true = merged[row, place]
+                    true = merged[method][row, place]
                     rows.append(("labelled", method, way, kind, key, found[row, place], true))
     columns = ["asked", "method", "way", "kinds", "key", "value", "true"]
     return pd.DataFrame(rows, columns=columns)

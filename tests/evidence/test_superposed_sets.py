@@ -1,8 +1,5 @@
 """Sets from the shifts of their members, against the merges themselves."""
 
-from dataclasses import replace
-from itertools import product
-
 import numpy as np
 import pytest
 import torch
@@ -12,24 +9,14 @@ from mergecast.evidence import MergeSettings, ProbeSettings, Session
 from mergecast.evidence.retention import merges
 from mergecast.evidence.retention.forms import compare
 from mergecast.evidence.retention.logits import at_confidence, each_at_confidence
-from mergecast.evidence.superposition import set_shifts
 from mergecast.evidence.superposition import sets as superposed_sets
 from mergecast.evidence.superposition.checks import PAIRS, checked_sets
-from mergecast.evidence.superposition.collect import gather
-from mergecast.evidence.superposition.set_judge import SetJudge
-from mergecast.evidence.superposition.set_shifts import SetShifts, share_left
-from mergecast.evidence.superposition.sets import (
-    SetReadings,
-    collect_sets,
-    merged_sets,
-    most_sets,
-)
-from mergecast.evidence.superposition.shifts import centred
+from mergecast.evidence.superposition.sets import SetReadings, collect_sets, most_sets
 from mergecast.family import Family
 from mergecast.merging.stand_ins import merge_alone
 from mergecast.tasks.probe import Probe
 from mergecast.testing.tiny import tiny_states, tiny_tasks
-from tiny_models import of_one_kind, tiny_session
+from tiny_models import of_one_kind
 
 LABELS = ("a", "b", "c", "d")
 
@@ -140,7 +127,7 @@ def test_what_many_merges_keep_is_what_the_form_says_of_each(session):
 
     kept = {label: own_answers(session, label)[0] for label in LABELS}
     shifts = gather(session)
-    judge = SetJudge.of(session, shifts, kept["a"], "a")
+    judge = superposed_sets.SetJudge.of(session, shifts, kept["a"], "a")
     merges = torch.stack([shifts.base["a"], shifts.single["a"], -shifts.single["a"]])
     found = judge.values(merges.float())
     for value, merged in zip(found.tolist(), merges, strict=True):
@@ -153,61 +140,10 @@ def test_what_a_member_keeps_without_the_others_is_its_merge_with_copies_of_the_
 ):
     monkeypatch.setattr(superposed_sets, "checked_sets", lambda *_: [])
     found = collect_sets(session, SETS)
-    for method, place in product(session.methods, range(len(SETS))):
-        for column, label in enumerate(SETS[place]):
-            merged = merge_alone(session.family, label, method, size=3, partner="base")
+    for place, members in enumerate(SETS):
+        for column, label in enumerate(members):
+            merged = merge_alone(session.family, label, "weight_avg", size=3, partner="base")
             kept = merges.compare(session, label, merges.answer(session, label, merged))
-            assert found.alone[method][place, column] == pytest.approx(
+            assert found.alone["weight_avg"][place, column] == pytest.approx(
                 kept.values["expected_labelled"], abs=1e-4
             )
-
-
-@pytest.mark.parametrize(
-    ("method", "share"),
-    [("weight_avg", 0.5), ("task_arithmetic", 1), ("ties", 1), ("dare", None), ("tsv", None)],
-)
-def test_what_larger_merges_leave_of_a_model_is_told_by_a_parameter_of_each_kind(
-    tmp_path, method, share
-):
-    with tiny_session(tmp_path) as session:
-        assert share_left(session, method, 4) == share
-
-
-def test_what_no_share_says_is_measured_at_the_set_s_size(tmp_path):
-    with tiny_session(tmp_path) as session:
-        session.merges = replace(session.merges, methods=("task_arithmetic", "tsv"))
-        pair, larger = gather(session), SetShifts.of(session, 3).shifts
-        for label in "abc":
-            key = (label, "task_arithmetic")
-            torch.testing.assert_close(larger.alone[key], pair.alone[key])
-            alone = merge_alone(session.family, label, "tsv", size=3, partner="base")
-            own = merges.answer(session, label, alone).double()
-            torch.testing.assert_close(centred(larger.alone[label, "tsv"]), centred(own))
-
-
-def test_merged_sets_tell_what_share_of_the_others_shifts_counts(session, monkeypatch):
-    shifts = SetShifts.of(session, 3)
-    # Logits are linear in the weights, so that averages show all of it.
-    merged = merged_sets(session, SETS, shifts.judges)
-    assert shifts.share(SETS, merged["weight_avg"], "weight_avg") == 1
-    apart = shifts.kept(SETS, "weight_avg", 0.0)
-    np.testing.assert_allclose(*apart, atol=1e-6)
-    some = shifts.kept(SETS, "weight_avg", 0.4)[0]
-    # These models lose too little for that to speak against all of it, if this is believed at all.
-    assert shifts.share(SETS, some, "weight_avg") == 1
-    monkeypatch.setattr(set_shifts, "_WHOLE", 1e-12)
-    assert shifts.share(SETS, some, "weight_avg") == 0.4
-    # Beside no merge, or none that is defined, all of it.
-    assert shifts.share([], some, "weight_avg") == 1
-    assert shifts.share(SETS, np.full((4, 3), np.nan), "weight_avg") == 1
-    # One that is not defined spoils no other.
-    some[0, 1] = np.nan
-    assert shifts.share(SETS, some, "weight_avg") == 0.4
-
-
-def test_what_sets_keep_is_said_with_the_share_that_merged_ones_tell(session, monkeypatch):
-    monkeypatch.setattr(SetShifts, "share", lambda *_: 0.4)
-    monkeypatch.setattr(superposed_sets, "checked_sets", lambda *_: [])
-    found = collect_sets(session, SETS)
-    said = SetShifts.of(session, 3).kept(SETS, "task_arithmetic", 0.4)[0]
-    np.testing.assert_allclose(found.kept["task_arithmetic"], np.maximum(said, 0), atol=1e-6)

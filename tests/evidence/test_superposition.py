@@ -247,10 +247,10 @@ def test_shifts_are_read_at_any_share_of_a_method_s_strength():
         torch.testing.assert_close(shifts.own_at("a", "ties", share), own.at(0.4 * share))
     # Of a partner: in proportion up to a half, from there on to all of it; and half of that, as
     # half as much is left of the model, beside half of what it does alone.
-    merged, others = shifts.in_set("a", "ties")
+    merged, others = shifts.in_set("a", "ties", 2)
     torch.testing.assert_close(merged, base + own.at(0.4))
     torch.testing.assert_close(others["b"], more * (1 + (0.8 - 0.5) / 0.5 * 2) / 2 - more * 1.6 / 2)
-    merged, others = shifts.in_set("a", "ties", 0.5)
+    merged, others = shifts.in_set("a", "ties", 4)
     torch.testing.assert_close(merged, base + own.at(0.2))
     torch.testing.assert_close(others["b"], more * 0.8 / 2 - more * 0.8 / 2)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mergecast.evidence.superposition.nearby import Nearby
-from mergecast.evidence.superposition.set_judge import SetJudge
+from mergecast.evidence.superposition.sets import SetJudge
 from mergecast.merging import Recipe
 from mergecast.search.candidates import Candidate, Priced
 from mergecast.search.near import FACTORS, Near
@@ -62,7 +62,7 @@ def test_at_the_recipe_s_own_strength_it_is_what_superposition_says_of_the_set(s
     kept = {label: own_answers(session, label)[0] for label in "abc"}
     shifts = gather(session, ("ties",))
     for row, task in enumerate("abc"):
-        own, others = shifts.in_set(task, "ties", 2 / 3)
+        own, others = shifts.in_set(task, "ties", 3)
         merged = (own + sum(others.values())).float()[None]
         judge = SetJudge.of(session, shifts, kept[task], task)
         assert nearby.kept(1.0)[row] == pytest.approx(float(judge.values(merged)[0]), abs=1e-6)
@@ -89,7 +89,7 @@ def test_beyond_what_was_measured_shifts_are_in_proportion(session):
     for row, task in enumerate("ab"):
         base = nearby.shifts.base[task].float()[None]
         assert nearby.kept(0.0)[row] == pytest.approx(float(nearby.judges[task].values(base)[0]))
-        own, others = nearby.shifts.in_set(task, "task_arithmetic(scaling=1)")
+        own, others = nearby.shifts.in_set(task, "task_arithmetic(scaling=1)", 2)
         base = nearby.shifts.base[task]
         merged = base + 1.7 * (own - base + sum(others.values()))
         value = nearby.judges[task].values(merged.float()[None])[0]

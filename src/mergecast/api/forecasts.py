@@ -92,7 +92,7 @@ def forecast(
         What was not used, and why, is in the forecast's `measured` and `measured_sets`.
     sets : int, optional
         Also rank all sets of so many models: from their answers where there are tasks, with a few
-        of them really merged, and by some methods every model alone; else from pairs.
+        of them really merged; else from pairs.
     strengths : bool
         Find the strength at which `task_arithmetic` keeps most of every pair, and of every set of
         the size asked for. A few merges are made in memory; tasks are needed.

@@ -1,10 +1,9 @@
 """What members keep at other strengths and weights of a merge, by superposition: no pass at all.
 
-Shifts are read at shares of the models' strengths in a pair and added up again: in a set of k, of
-2 / k, which is exact for averages. Of a method that leaves a model more than a half of its task
-vector, other strengths lie beyond what was measured: its shifts are made larger or smaller in
-proportion. What either says of a merge is used beside a merge of the same models that was forecast
-or made: how much better or worse it is, not how good.
+Shifts are read at other shares than a set's (`Shifts.in_set`) and added up again. Of a method that
+leaves a model more than a half of its task vector, other strengths lie beyond what was measured:
+its shifts are made larger or smaller in proportion. What either says of a merge is used beside a
+merge of the same models that was forecast or made: how much better or worse it is, not how good.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from torch import Tensor
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.session import Session
 from mergecast.evidence.superposition.collect import gather
-from mergecast.evidence.superposition.set_judge import SetJudge
+from mergecast.evidence.superposition.sets import SetJudge
 from mergecast.evidence.superposition.shifts import HALF, Shifts
 from mergecast.typing import Floats
 
@@ -96,7 +95,7 @@ class Nearby:
 
     def _in_proportion(self, task: str, shares: Mapping[str, float]) -> Tensor:
         """The same, shifts in the set made larger or smaller."""
-        own, others = self.shifts.in_set(task, self.method, 2 / len(self.members))
+        own, others = self.shifts.in_set(task, self.method, len(self.members))
         merged = self.shifts.base[task] + shares[task] * (own - self.shifts.base[task])
         for label, share in shares.items():
             if label != task:

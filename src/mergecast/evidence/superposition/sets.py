@@ -1,30 +1,40 @@
 """Larger sets from the shifts of pairs: any set, by any method, without a forward pass.
 
-What a set's merge answers to a task's samples is the base's answers and the members' shifts, at
-the strengths that a method leaves models in a merge of so many. For all sets at once that is one
-product of matrices a task and method. As with pairs, a few sets are really merged by each method.
-They say what share of the others' shifts a merge of so many shows, and then how far that is off.
+What a set's merge answers to a task's samples is the base's answers and the members' shifts at
+their shares in a merge of so many. For all sets at once that is one product of matrices a task and
+method. As with pairs, a few sets are really merged by each method and say how far that is off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
 
-from mergecast.evidence.retention.answers import own_answers
+from mergecast.errors import UndefinedError
+from mergecast.evidence.retention.answers import Kept, own_answers
+from mergecast.evidence.retention.form_values import DECIDED, beliefs
+from mergecast.evidence.retention.logits import Logits, each_at_confidence
 from mergecast.evidence.session import Session
 from mergecast.evidence.superposition.checks import checked_sets
-from mergecast.evidence.superposition.collect import real_merges
+from mergecast.evidence.superposition.collect import gather, real_merges
 from mergecast.evidence.superposition.corrections import corrections
 from mergecast.evidence.superposition.kinds import kinds_of, role
-from mergecast.evidence.superposition.set_judge import SetJudge
-from mergecast.evidence.superposition.set_shifts import SetShifts
+from mergecast.evidence.superposition.shifts import Shifts
 from mergecast.tables.sets import join_members
 from mergecast.typing import Floats
 
+#: The form that sets are compared in.
+FORM = "expected"
+#: Numbers of logits held at once.
+_AT_ONCE = 4_000_000
 #: Numbers of logits in all: what a core works through in half a minute.
 _IN_ALL = 200_000_000
 
@@ -82,43 +92,115 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
     sets : sequence of tuple of str
         Labels, each set sorted. Those that are merged as a check are added where they are not here.
     """
-    size = len(sets[0])
     kinds = kinds_of(session)
-    checks = checked_sets(kinds, size)
-    sets = sorted({*sets, *checks})
-    rows = [sets.index(one) for one in checks]
-    roles = [[role(label, members, kinds) for label in members] for members in sets]
-    shifts = SetShifts.of(session, size)
-    merges = merged_sets(session, checks, shifts.judges)
-    advance = session.progress.stage("sets", len(session.methods))
-    found, alone, checked = {}, {}, {}
-    for method, merged in merges.items():
-        share = shifts.share(checks, merged, method)
-        said, alone[method] = shifts.kept(sets, method, share)
-        found[method] = corrected_sets(said, dict(zip(rows, merged, strict=True)), roles)
+    checks = checked_sets(kinds, len(sets[0]))
+    said = superposed_sets(session, sorted({*sets, *checks}))
+    merges = merged_sets(session, checks)
+    roles = [[role(label, members, kinds) for label in members] for members in said.members]
+    found, checked = {}, {}
+    for method, values in said.kept.items():
+        real = dict(zip(map(said.members.index, checks), merges[method], strict=True))
+        found[method] = corrected_sets(values, real, roles)
         checked[method] = [
-            one for one, kept in zip(checks, merged, strict=True) if np.isfinite(kept).all()
+            members
+            for members, kept in zip(checks, merges[method], strict=True)
+            if np.isfinite(kept).all()
         ]
-        advance(1)
-    return SetReadings(sets, found, alone, checked)
+    return replace(said, kept=found, checked=checked)
 
 
-def merged_sets(
-    session: Session, sets: Sequence[tuple[str, ...]], judges: Mapping[str, SetJudge]
-) -> dict[str, Floats]:
+def superposed_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadings:
+    """What the members of sets of one size keep as shifts say, none of them merged.
+
+    Parameters
+    ----------
+    session : Session
+        A family with tasks.
+    sets : sequence of tuple of str
+        Labels, each set sorted.
+    """
+    names, shifts, judges = _judged(session)
+    places = _places(sets, names)
+    advance = session.progress.stage("sets", len(session.methods) * len(names))
+    found, alone = {}, {}
+    for method in session.methods:
+        found[method], alone[method] = np.full((2, *places.shape), np.nan)
+        for number, task in enumerate(names):
+            rows, columns = np.nonzero(places == number)
+            if len(rows):
+                found[method][rows, columns], alone[method][rows, columns] = _superposed(
+                    shifts, judges[task], task, method, places[rows], names
+                )
+            advance(1)
+    return SetReadings([*sets], found, alone, {method: [] for method in session.methods})
+
+
+def merged_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> dict[str, Floats]:
     """What the members of some sets keep in their real merges: method to (sets, size) array.
 
     NaN where that is not defined. Members are in their set's order.
     """
+    judges = _judged(session)[2]
     merges = real_merges(session, sets, "checked sets")
-    kept = {
-        method: [
-            [merges[one, method][label].values.get(judges[label].key, np.nan) for label in one]
-            for one in sets
-        ]
+    return {
+        method: np.array(
+            [
+                [merges[one, method][label].values.get(judges[label].key, np.nan) for label in one]
+                for one in sets
+            ]
+        )
         for method in session.methods
     }
-    return {method: np.array(values) for method, values in kept.items()}
+
+
+def _judged(session: Session) -> tuple[list[str], Shifts, dict[str, SetJudge]]:
+    """The models, their shifts, and what says how much of each one's answers merges keep."""
+    names, shifts = sorted(session.family.names), gather(session)
+    judges = {
+        task: SetJudge.of(session, shifts, own_answers(session, task)[0], task) for task in names
+    }
+    return names, shifts, judges
+
+
+def _places(sets: Sequence[tuple[str, ...]], names: Sequence[str]) -> npt.NDArray[np.intp]:
+    """Members as places in the sorted names, (sets, size)."""
+    order = {name: place for place, name in enumerate(names)}
+    return np.array([[order[one] for one in members] for members in sets], dtype=np.intp)
+
+
+def _superposed(
+    shifts: Shifts,
+    judge: SetJudge,
+    task: str,
+    method: str,
+    places: npt.NDArray[np.intp],
+    names: Sequence[str],
+) -> tuple[Floats, float]:
+    """What a task's model keeps in each of some sets that it is in, (n,), and without the others.
+
+    NaN where that is not defined.
+    """
+    try:
+        own, others = shifts.in_set(task, method, places.shape[1])
+    except UndefinedError:
+        return np.full(len(places), np.nan), np.nan
+    known = [label for label in names if label in others]
+    if not known:
+        return np.full(len(places), np.nan), np.nan
+    parts = torch.stack([others[label].flatten() for label in known]).float()
+    inside = np.zeros((len(places), len(names)), dtype="float32")
+    np.put_along_axis(inside, places, 1.0, axis=1)
+    column = {name: place for place, name in enumerate(names)}
+    lacking = [label for label in names if label not in others and label != task]
+    values = np.empty(len(places))
+    at_once = max(_AT_ONCE // own.numel(), 1)
+    chosen = torch.from_numpy(inside[:, [column[label] for label in known]])
+    for first in range(0, len(places), at_once):
+        some = slice(first, first + at_once)
+        merged = own.flatten().float() + chosen[some] @ parts
+        values[some] = judge.values(merged.reshape(-1, *own.shape)).numpy()
+    without = inside[:, [column[label] for label in lacking]].any(axis=1)
+    return np.where(without, np.nan, values), float(judge.values(own[None].float())[0])
 
 
 def corrected_sets(
@@ -158,3 +240,58 @@ def corrected_sets(
     for row, kept in real.items():
         found[row] = np.where(np.isfinite(kept), kept, found[row])
     return found
+
+
+@dataclass(frozen=True)
+class SetJudge:
+    """What says how much of a model's own answers many merges keep, in `FORM`.
+
+    Attributes
+    ----------
+    single : Tensor
+        The model's own answers, (r, k).
+    right : Tensor or None
+        How likely each answer is right, (r, k); None for features, which have no classes.
+    key : str
+        The form and the way of asking.
+    judge : callable or None
+        Merges (b, r, k) to what they keep, (b,), of a task whose score is not accuracy.
+    """
+
+    single: Tensor
+    right: Tensor | None
+    key: str
+    judge: Callable[[Tensor], Tensor] | None = None
+
+    @classmethod
+    def of(cls, session: Session, shifts: Shifts, kept: Kept, task: str) -> SetJudge:
+        """Raises UndefinedError for a regression, which has neither classes nor features, and
+        for a model whose own score is 0.
+        """
+        outputs, single, truth = session.task(task).outputs, shifts.single[task], kept.labels
+        if outputs == "values":
+            raise UndefinedError(f"model {task!r}", "a regression has no classes")
+        if outputs == "features":
+            return cls(single.float(), None, f"{FORM}_unlabelled")
+        way = "unlabelled" if truth is None else "labelled"
+        logits = Logits(single, "fine-tuned")
+        judge = kept.judge(session.task(task).score_name)
+        if judge is not None:
+            right = logits.log.exp().float() if truth is None else None
+            ask = partial(judge.mean, target=logits.first if truth is None else truth, right=right)
+            own = ask(single.float())
+            if not float(own) > 0:
+                score = judge.score.replace("_", " ")
+                raise UndefinedError(f"model {task!r}", f"its {score} is 0 on its own samples")
+            return cls(single.float(), right, f"{FORM}_{way}", lambda merged: ask(merged) / own)
+        right = beliefs(logits, logits.first if truth is None else truth, truth is not None)
+        own = (logits.at(DECIDED) * right).sum(dim=1).mean()
+        return cls(single.float(), (right / own).float(), f"{FORM}_{way}")
+
+    def values(self, merged: Tensor) -> Tensor:
+        """What each merge keeps, (b, r, k) to (b,)."""
+        if self.judge is not None:
+            return self.judge(merged)
+        if self.right is None:
+            return functional.cosine_similarity(merged, self.single, dim=-1).clamp(0, 1).mean(dim=1)
+        return (each_at_confidence(merged, DECIDED) * self.right).sum(dim=2).mean(dim=1)

@@ -201,17 +201,17 @@ class Shifts:
         own, curve = self.strength(label, method), self.curves[label]
         return self.own(label, method) + curve.at(own * share) - curve.at(own)
 
-    def in_set(
-        self, task: str, method: str, share: float = 1.0
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """What a task's model answers in a merge, and what each other one would add to it.
+    def in_set(self, task: str, method: str, size: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """What a task's model answers in a merge of `size`, and what each other one adds to it.
 
-        All are at a share of their strengths under the method. Models that cannot be merged alone
-        are not among the others.
+        Every member's share is that in a pair times 2 / `size`: exact for averages, and for other
+        methods nearer to what real merges of more models say than their strength in a pair.
+        Members that cannot be merged alone are not among the others.
 
         Raises UndefinedError where the task's own model cannot be.
         """
-        mine, others = share * self.strength(task, method), {}
+        share, others = 2 / size, {}
+        mine = share * self.strength(task, method)
         for label in self.base:
             if label != task and (label, method) not in self.missing:
                 strength = share * self.strength(label, method)
