@@ -27,11 +27,10 @@ from mergecast.evidence.readings import Key
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.retention.forms import Comparison
-from mergecast.evidence.superposition.checks import PAIRS, checked_pairs
+from mergecast.evidence.superposition.checks import PAIRS, checked_pairs, said_lost
 from mergecast.evidence.superposition.collect import (
     gather,
     real_merges,
-    said_lost,
     superposed_pairs,
 )
 from mergecast.evidence.superposition.corrections import corrected
@@ -48,20 +47,11 @@ Found = Mapping[str, Mapping[Key, Comparison]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--other", type=Path, required=True)
-    parser.add_argument("--tasks", default="bbc,movie,ng-rec,spam,tweets,wn-pos")
-    parser.add_argument("--method", action="append")
-    parser.add_argument("--draws", type=int, default=50)
-    parser.add_argument("--cache", type=Path)
-    arguments = parser.parse_args()
-    chosen = arguments.tasks.split(",")
-    methods = tuple(arguments.method or usual_methods())
-    with one_thread(), opened(arguments, chosen, methods) as session:
+    arguments = of_two_runs(__doc__.partition("\n")[0]).parse_args()
+    with one_thread(), opened(arguments) as session:
         kinds = kinds_of(session)
         superposed, merged = both(session)
-    print(f"{len(kinds)} models of kinds {sorted({*kinds.values()})}, {len(methods)} methods")
+    print(f"{len(kinds)} models of kinds {sorted({*kinds.values()})}, {len(superposed)} methods")
     rows = pd.concat(
         one_draw(superposed, merged, kinds, seed).assign(draw=seed)
         for seed in range(arguments.draws)
@@ -69,10 +59,23 @@ def main() -> None:
     show(rows)
 
 
-def opened(arguments: argparse.Namespace, chosen: list[str], methods: tuple[str, ...]) -> Session:
+def of_two_runs(words: str) -> argparse.ArgumentParser:
+    """The options of a benchmark of a family of two runs' models."""
+    parser = argparse.ArgumentParser(description=words)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--other", type=Path, required=True)
+    parser.add_argument("--tasks", default="bbc,movie,ng-rec,spam,tweets,wn-pos")
+    parser.add_argument("--method", action="append")
+    parser.add_argument("--draws", type=int, default=50)
+    parser.add_argument("--cache", type=Path)
+    return parser
+
+
+def opened(arguments: argparse.Namespace) -> Session:
     """The models of both runs as one family, each with its task."""
     of_run, files, tasks = run_tasks(arguments.run), {}, {}
-    for name in chosen:
+    methods = tuple(arguments.method or usual_methods())
+    for name in arguments.tasks.split(","):
         for label, run in ((name, arguments.run), (f"other-{name}", arguments.other)):
             files[label], tasks[label] = run / model_file(name), of_run[name]
     family = Family.open(

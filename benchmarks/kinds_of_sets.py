@@ -12,24 +12,23 @@ absolute ones of `expected`, of a member, in sets that no way has merged as a ch
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
-from pathlib import Path
+from math import comb
 
 import numpy as np
 import pandas as pd
 
-from kinds import opened, show
+from kinds import of_two_runs, opened, show
 from mergecast.evidence import Session
 from mergecast.evidence.superposition.checks import PAIRS, checked_sets
 from mergecast.evidence.superposition.kinds import Kinds, kinds_of, role, together
 from mergecast.evidence.superposition.sets import (
     SetReadings,
     corrected_sets,
+    judged,
     merged_sets,
     superposed_sets,
 )
-from mergecast.merging.method import usual_methods
 from mergecast.runtime.workers import one_thread
 from mergecast.typing import Floats
 
@@ -37,22 +36,17 @@ Sets = list[tuple[str, ...]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--other", type=Path, required=True)
-    parser.add_argument("--tasks", default="bbc,movie,ng-rec,spam,tweets,wn-pos")
-    parser.add_argument("--method", action="append")
+    parser = of_two_runs(__doc__.partition("\n")[0])
     parser.add_argument("--size", type=int, default=3)
     parser.add_argument("--sets", type=int, default=60)
-    parser.add_argument("--draws", type=int, default=50)
-    parser.add_argument("--cache", type=Path)
     arguments = parser.parse_args()
-    methods = tuple(arguments.method or usual_methods())
-    with one_thread(), opened(arguments, arguments.tasks.split(","), methods) as session:
+    with one_thread(), opened(arguments) as session:
         kinds = kinds_of(session)
         sets = drawn_sets(session, arguments.size, arguments.sets)
-        said, merged = superposed_sets(session, sets), merged_sets(session, sets)
-    print(f"{len(sets)} sets of {arguments.size}, {len(kinds)} models, {len(methods)} methods")
+        shifts, judges = judged(session)
+        said = superposed_sets(session, shifts, judges, sets)
+        merged = merged_sets(session, judges, sets)
+    print(f"{len(sets)} sets of {arguments.size}, {len(kinds)} models, {len(merged)} methods")
     checks = checked_sets(kinds, arguments.size)
     rows = pd.concat(
         one_draw(said, merged, kinds, checks, seed).assign(draw=seed)
@@ -62,10 +56,10 @@ def main() -> None:
 
 
 def drawn_sets(session: Session, size: int, count: int) -> Sets:
-    """Different sets of a size at random, each sorted."""
+    """Different sets of a size at random, each sorted; all where there are no more."""
     names, generator = sorted(session.family.names), np.random.default_rng(0)
     found: dict[tuple[str, ...], None] = {}
-    while len(found) < count:
+    while len(found) < min(count, comb(len(names), size)):
         found[tuple(sorted(generator.choice(names, size, replace=False).tolist()))] = None
     return [*found]
 

@@ -6,8 +6,8 @@ FOLDER is a measured table under src/mergecast/data/measured/, DIR a run folder 
 `benchmarks/columns_again.py --tune` has tuned. Sets that the suite's command draws today, N of each
 size or as many as it drew, and the table does not have, are merged by all its recipes and
 evaluated; what was measured stays as it is. `--write` adds them to the table, to its outcomes and,
-where it has them, to the scores of samples.
-Their own scores stand beside theirs: those of the models tuned again.
+where it has them, to the scores of samples. Their own scores stand beside theirs: those of the
+models tuned again.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ def main() -> None:
     plan = replace(listed, run=replace(listed.run, folder=asked.run))
     before = OutcomeTable.read(asked.table / "outcomes.parquet")
     known = {*before.frame["members"]}
+    sets = [one for one in plan.sets if join_members(one[1]) not in known]
+    if not sets:
+        parser.error(f"the table has all sets that its suite draws: {plan.n_sets} of each size")
     with Workers(WORKERS) as pool:
         base, models, singles = models_of(plan, pool, Silent())
-        sets = [one for one in plan.sets if join_members(one[1]) not in known]
-        if not sets:
-            parser.error(f"the table has all sets that its suite draws: {plan.n_sets} of each size")
         units = plan.outcome_units(sets, base, models)
         records = finished("merge sets", units, pool=pool, progress=Silent())
     by_task = dict(zip(plan.tasks, singles, strict=True))
@@ -63,13 +63,13 @@ def main() -> None:
     sized = new.frame.assign(size=new.frame["members"].str.count(r"\+") + 1)
     print(sized.pivot_table("retention", "recipe", "size").round(4).to_string())
     if asked.write:
-        write_run(replace(listed, run=replace(listed.run, folder=asked.table)))
         OutcomeTable.concat([before, new]).write(asked.table / "outcomes.parquet")
         path = samples_path(asked.table / "outcomes.parquet")
         if path.exists():
             samples, metadata = read_table(path, ())
             more = samples_table(made, records, by_task, suite=plan.run.label)
             write_table(pd.concat([samples, more], ignore_index=True), path, metadata)
+        write_run(replace(listed, run=replace(listed.run, folder=asked.table)))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.superposition.checks import checked_pairs
 from mergecast.evidence.superposition.collect import gather, real_merges, superposed_pairs
 from mergecast.evidence.superposition.corrections import corrected
-from mergecast.evidence.superposition.kinds import kinds_of
 from mergecast.runtime.workers import one_thread
 from mergecast.suites.folder import read_run
 from mergecast.suites.pair_table import session_of_run
@@ -98,7 +97,7 @@ def said(run: Path, outcomes: OutcomeTable) -> tuple[pd.DataFrame, pd.Series]:
         for label in names:
             own = own_answers(session, label)[0]
             judges[label] = forms.Reference(used.single[label], own.labels).compare
-        kinds = kinds_of(session)
+        kinds = dict.fromkeys(names, names[0])  # a run tunes all its models alike
         checks = checked_pairs(kinds, {})
         merged = real_merges(session, checks, "checked pairs")
         found: dict[tuple[str, str, str], dict[str, float]] = {}

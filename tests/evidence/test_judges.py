@@ -17,7 +17,7 @@ from mergecast.evidence.retention.merges import together
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import MergeSettings, ProbeSettings
 from mergecast.evidence.superposition.collect import gather
-from mergecast.evidence.superposition.sets import SetJudge
+from mergecast.evidence.superposition.set_judge import SetJudge
 from mergecast.tasks import scores
 from mergecast.tasks.load import load_tasks
 

@@ -11,6 +11,7 @@ from mergecast.evidence.retention.forms import compare
 from mergecast.evidence.retention.logits import at_confidence, each_at_confidence
 from mergecast.evidence.superposition import sets as superposed_sets
 from mergecast.evidence.superposition.checks import PAIRS, checked_sets
+from mergecast.evidence.superposition.set_judge import SetJudge
 from mergecast.evidence.superposition.sets import SetReadings, collect_sets, most_sets
 from mergecast.family import Family
 from mergecast.merging.stand_ins import merge_alone
@@ -127,7 +128,7 @@ def test_what_many_merges_keep_is_what_the_form_says_of_each(session):
 
     kept = {label: own_answers(session, label)[0] for label in LABELS}
     shifts = gather(session)
-    judge = superposed_sets.SetJudge.of(session, shifts, kept["a"], "a")
+    judge = SetJudge.of(session, shifts, kept["a"], "a")
     merges = torch.stack([shifts.base["a"], shifts.single["a"], -shifts.single["a"]])
     found = judge.values(merges.float())
     for value, merged in zip(found.tolist(), merges, strict=True):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mergecast.evidence.superposition.nearby import Nearby
-from mergecast.evidence.superposition.sets import SetJudge
+from mergecast.evidence.superposition.set_judge import SetJudge
 from mergecast.merging import Recipe
 from mergecast.search.candidates import Candidate, Priced
 from mergecast.search.near import FACTORS, Near

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from math import comb
 
+from mergecast.evidence.readings import Key
+from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.superposition.kinds import Kinds, compositions, in_order, together
 
 #: Pairs of a kind that are merged by every method, of different models. Two to five do alike on
 #: eight families of one kind; with one, errors are those of that pair.
 PAIRS = 3
+#: The form that tells which pairs lose much and which little.
+_SAID = "expected_unlabelled"
 
 
 def checked_pairs(kinds: Kinds, lost: Mapping[tuple[str, str], float]) -> list[tuple[str, str]]:
@@ -70,6 +75,23 @@ def checked_sets(kinds: Kinds, size: int) -> list[tuple[str, ...]]:
                 members += [groups[kind][place % len(groups[kind])] for place in places]
             sets[tuple(sorted(members))] = None
         found += [*sets]
+    return found
+
+
+def said_lost(
+    superposed: Mapping[str, Mapping[Key, Comparison]], names: Sequence[str]
+) -> dict[tuple[str, str], float]:
+    """What pairs lose by shifts, in the mean over methods and members; pairs of no value lack."""
+    found: dict[tuple[str, str], float] = {}
+    for pair in combinations(names, 2):
+        kept = [
+            one[(*members, method)].values.get(_SAID)
+            for method, one in superposed.items()
+            for members in (pair, pair[::-1])
+        ]
+        defined = [value for value in kept if value is not None]
+        if defined:
+            found[pair] = 1 - sum(defined) / len(defined)
     return found
 
 

@@ -35,7 +35,7 @@ from mergecast.evidence.retention.merges import (
 )
 from mergecast.evidence.session import Session
 from mergecast.evidence.side_by_side import Unit, all_of
-from mergecast.evidence.superposition.checks import checked_pairs
+from mergecast.evidence.superposition.checks import checked_pairs, said_lost
 from mergecast.evidence.superposition.corrections import corrected
 from mergecast.evidence.superposition.kinds import CHANGED, kinds_of
 from mergecast.evidence.superposition.shifts import HALF, WHOLE, Shifts
@@ -57,8 +57,6 @@ STAGE = Stage(
         f"mergecast.evidence.superposition.{name}" for name in ("shifts", "checks", "corrections")
     ),
 )
-#: The form that tells which pairs lose much and which little.
-SAID = "expected_unlabelled"
 #: What stands for a partner in the key of what is known of the base.
 BASE = "base"
 
@@ -107,23 +105,6 @@ def superposed_pairs(
             found[task, partner, method] = forms.all_missing(str(reason))
         else:
             found[task, partner, method] = judges[task](merged)
-    return found
-
-
-def said_lost(
-    superposed: Mapping[str, Mapping[Key, Comparison]], names: Sequence[str]
-) -> dict[tuple[str, str], float]:
-    """What pairs lose by shifts, in the mean over methods and members; pairs of no value lack."""
-    found: dict[tuple[str, str], float] = {}
-    for pair in combinations(names, 2):
-        kept = [
-            one[(*members, method)].values.get(SAID)
-            for method, one in superposed.items()
-            for members in (pair, pair[::-1])
-        ]
-        defined = [value for value in kept if value is not None]
-        if defined:
-            found[pair] = 1 - sum(defined) / len(defined)
     return found
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.session import Session
 from mergecast.evidence.superposition.collect import gather
-from mergecast.evidence.superposition.sets import SetJudge
+from mergecast.evidence.superposition.set_judge import SetJudge
 from mergecast.evidence.superposition.shifts import HALF, Shifts
 from mergecast.typing import Floats
 

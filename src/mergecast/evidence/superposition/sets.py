@@ -7,32 +7,26 @@ method. As with pairs, a few sets are really merged by each method and say how f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
-from torch.nn import functional
 
 from mergecast.errors import UndefinedError
-from mergecast.evidence.retention.answers import Kept, own_answers
-from mergecast.evidence.retention.form_values import DECIDED, beliefs
-from mergecast.evidence.retention.logits import Logits, each_at_confidence
+from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.session import Session
 from mergecast.evidence.superposition.checks import checked_sets
 from mergecast.evidence.superposition.collect import gather, real_merges
 from mergecast.evidence.superposition.corrections import corrections
 from mergecast.evidence.superposition.kinds import kinds_of, role
+from mergecast.evidence.superposition.set_judge import SetJudge
 from mergecast.evidence.superposition.shifts import Shifts
 from mergecast.tables.sets import join_members
 from mergecast.typing import Floats
 
-#: The form that sets are compared in.
-FORM = "expected"
 #: Numbers of logits held at once.
 _AT_ONCE = 4_000_000
 #: Numbers of logits in all: what a core works through in half a minute.
@@ -94,8 +88,9 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
     """
     kinds = kinds_of(session)
     checks = checked_sets(kinds, len(sets[0]))
-    said = superposed_sets(session, sorted({*sets, *checks}))
-    merges = merged_sets(session, checks)
+    shifts, judges = judged(session)
+    said = superposed_sets(session, shifts, judges, sorted({*sets, *checks}))
+    merges = merged_sets(session, judges, checks)
     roles = [[role(label, members, kinds) for label in members] for members in said.members]
     found, checked = {}, {}
     for method, values in said.kept.items():
@@ -109,17 +104,24 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
     return replace(said, kept=found, checked=checked)
 
 
-def superposed_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadings:
+def superposed_sets(
+    session: Session,
+    shifts: Shifts,
+    judges: Mapping[str, SetJudge],
+    sets: Sequence[tuple[str, ...]],
+) -> SetReadings:
     """What the members of sets of one size keep as shifts say, none of them merged.
 
     Parameters
     ----------
     session : Session
         A family with tasks.
+    shifts, judges
+        Its own; see `judged`.
     sets : sequence of tuple of str
         Labels, each set sorted.
     """
-    names, shifts, judges = _judged(session)
+    names = sorted(judges)
     places = _places(sets, names)
     advance = session.progress.stage("sets", len(session.methods) * len(names))
     found, alone = {}, {}
@@ -135,12 +137,13 @@ def superposed_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetRea
     return SetReadings([*sets], found, alone, {method: [] for method in session.methods})
 
 
-def merged_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> dict[str, Floats]:
+def merged_sets(
+    session: Session, judges: Mapping[str, SetJudge], sets: Sequence[tuple[str, ...]]
+) -> dict[str, Floats]:
     """What the members of some sets keep in their real merges: method to (sets, size) array.
 
     NaN where that is not defined. Members are in their set's order.
     """
-    judges = _judged(session)[2]
     merges = real_merges(session, sets, "checked sets")
     return {
         method: np.array(
@@ -153,13 +156,13 @@ def merged_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> dict[str, 
     }
 
 
-def _judged(session: Session) -> tuple[list[str], Shifts, dict[str, SetJudge]]:
-    """The models, their shifts, and what says how much of each one's answers merges keep."""
-    names, shifts = sorted(session.family.names), gather(session)
-    judges = {
-        task: SetJudge.of(session, shifts, own_answers(session, task)[0], task) for task in names
+def judged(session: Session) -> tuple[Shifts, dict[str, SetJudge]]:
+    """The models' shifts, and what says how much of each one's answers merges keep."""
+    shifts = gather(session)
+    return shifts, {
+        task: SetJudge.of(session, shifts, own_answers(session, task)[0], task)
+        for task in session.family.names
     }
-    return names, shifts, judges
 
 
 def _places(sets: Sequence[tuple[str, ...]], names: Sequence[str]) -> npt.NDArray[np.intp]:
@@ -240,58 +243,3 @@ def corrected_sets(
     for row, kept in real.items():
         found[row] = np.where(np.isfinite(kept), kept, found[row])
     return found
-
-
-@dataclass(frozen=True)
-class SetJudge:
-    """What says how much of a model's own answers many merges keep, in `FORM`.
-
-    Attributes
-    ----------
-    single : Tensor
-        The model's own answers, (r, k).
-    right : Tensor or None
-        How likely each answer is right, (r, k); None for features, which have no classes.
-    key : str
-        The form and the way of asking.
-    judge : callable or None
-        Merges (b, r, k) to what they keep, (b,), of a task whose score is not accuracy.
-    """
-
-    single: Tensor
-    right: Tensor | None
-    key: str
-    judge: Callable[[Tensor], Tensor] | None = None
-
-    @classmethod
-    def of(cls, session: Session, shifts: Shifts, kept: Kept, task: str) -> SetJudge:
-        """Raises UndefinedError for a regression, which has neither classes nor features, and
-        for a model whose own score is 0.
-        """
-        outputs, single, truth = session.task(task).outputs, shifts.single[task], kept.labels
-        if outputs == "values":
-            raise UndefinedError(f"model {task!r}", "a regression has no classes")
-        if outputs == "features":
-            return cls(single.float(), None, f"{FORM}_unlabelled")
-        way = "unlabelled" if truth is None else "labelled"
-        logits = Logits(single, "fine-tuned")
-        judge = kept.judge(session.task(task).score_name)
-        if judge is not None:
-            right = logits.log.exp().float() if truth is None else None
-            ask = partial(judge.mean, target=logits.first if truth is None else truth, right=right)
-            own = ask(single.float())
-            if not float(own) > 0:
-                score = judge.score.replace("_", " ")
-                raise UndefinedError(f"model {task!r}", f"its {score} is 0 on its own samples")
-            return cls(single.float(), right, f"{FORM}_{way}", lambda merged: ask(merged) / own)
-        right = beliefs(logits, logits.first if truth is None else truth, truth is not None)
-        own = (logits.at(DECIDED) * right).sum(dim=1).mean()
-        return cls(single.float(), (right / own).float(), f"{FORM}_{way}")
-
-    def values(self, merged: Tensor) -> Tensor:
-        """What each merge keeps, (b, r, k) to (b,)."""
-        if self.judge is not None:
-            return self.judge(merged)
-        if self.right is None:
-            return functional.cosine_similarity(merged, self.single, dim=-1).clamp(0, 1).mean(dim=1)
-        return (each_at_confidence(merged, DECIDED) * self.right).sum(dim=2).mean(dim=1)
