@@ -51,7 +51,7 @@ SHIFTS = Stage(
 )
 STAGE = Stage(
     "superposition",
-    6,
+    7,
     uses=(SHIFTS, CHANGED, RETENTION.with_uses(BATCHNORM), PROBE, forms.STAGE),
     modules=tuple(
         f"mergecast.evidence.superposition.{name}" for name in ("shifts", "checks", "corrections")
