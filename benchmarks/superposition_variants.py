@@ -37,7 +37,8 @@ from mergecast.evidence import MergeSettings, ProbeSettings, Session
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.retention.forms import Comparison
-from mergecast.evidence.retention.merges import answer, together
+from mergecast.evidence.retention.merges import answer
+from mergecast.evidence.retention.together import together
 from mergecast.evidence.superposition.checks import checked_pairs
 from mergecast.evidence.superposition.collect import gather, part_way
 from mergecast.evidence.superposition.corrections import corrected

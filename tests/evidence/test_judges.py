@@ -13,7 +13,7 @@ from mergecast.evidence.retention.answers import Kept, own_answers
 from mergecast.evidence.retention.forms import Reference, compare
 from mergecast.evidence.retention.judges import Judge
 from mergecast.evidence.retention.logits import likeliest
-from mergecast.evidence.retention.merges import together
+from mergecast.evidence.retention.together import together
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import MergeSettings, ProbeSettings
 from mergecast.evidence.superposition.collect import gather

@@ -9,6 +9,7 @@ from mergecast.evidence import MergeSettings, ProbeSettings, Session
 from mergecast.evidence.retention import merges
 from mergecast.evidence.retention.forms import compare
 from mergecast.evidence.retention.logits import at_confidence, each_at_confidence
+from mergecast.evidence.retention.together import together
 from mergecast.evidence.superposition import sets as superposed_sets
 from mergecast.evidence.superposition.checks import PAIRS, checked_sets
 from mergecast.evidence.superposition.set_judge import SetJudge
@@ -50,7 +51,7 @@ def test_where_outputs_are_linear_the_average_of_a_set_is_the_merge_itself(sessi
     found = collect_sets(session, SETS)
     assert found.checked == {"weight_avg": [], "task_arithmetic": []}
     for place, members in enumerate(SETS):
-        merged = merges.together(session, members, "weight_avg")
+        merged = together(session, members, "weight_avg")
         values = [merged[one].values["expected_labelled"] for one in members]
         assert found.kept["weight_avg"][place] == pytest.approx(values, abs=1e-4)
 
@@ -61,7 +62,7 @@ def test_a_set_that_was_merged_keeps_what_it_kept_and_a_second_look_runs_nothing
     first = collect_sets(session, SETS)
     assert len(first.checked["task_arithmetic"]) == PAIRS
     for members in first.checked["task_arithmetic"]:
-        merged = merges.together(session, members, "task_arithmetic")
+        merged = together(session, members, "task_arithmetic")
         values = [merged[one].values["expected_labelled"] for one in members]
         assert first.kept["task_arithmetic"][SETS.index(members)] == pytest.approx(values)
     monkeypatch.setattr(Probe, "forward", None)  # from here on nothing is run

@@ -14,7 +14,7 @@ from mergecast.evidence.retention.logits import LIKELIEST, likeliest
 from mergecast.evidence.superposition.checks import PAIRS, checked_pairs
 from mergecast.evidence.superposition.collect import collect, gather, part_way
 from mergecast.evidence.superposition.corrections import Correction, corrected
-from mergecast.evidence.superposition.shifts import HALF, Curve, Shifts
+from mergecast.evidence.superposition.shifts import HALF, STRONGEST, Curve, Left, Shifts
 from mergecast.family import Family
 from mergecast.merging import METHODS, merging_method
 from mergecast.tasks.probe import Probe
@@ -22,6 +22,8 @@ from mergecast.testing.tiny import tiny_states, tiny_tasks
 from tiny_models import of_one_kind, tiny_session
 
 FORMS = [key for key, *_ in ways()]
+#: Merges that leave as much of both models as of one alone.
+AS_ALONE = dict.fromkeys("ab", Left())
 AVERAGES = MergeSettings(samples=12, methods=("task_arithmetic", "weight_avg"))
 
 
@@ -128,7 +130,7 @@ def test_a_partner_beside_less_of_a_model_is_read_nearer_to_what_it_does_alone(t
         alone={**shifts.alone, ("a", "task_arithmetic"): shifts.base["a"]},
     )
     strength = idle.strength("b", "task_arithmetic")
-    found = idle.of_pair("a", "b", "task_arithmetic") - shifts.base["a"]
+    found = idle.of_pair("a", "b", "task_arithmetic", AS_ALONE) - shifts.base["a"]
     torch.testing.assert_close(found, shifts.beside("b", "a", strength, strength))
 
 
@@ -243,16 +245,28 @@ def test_shifts_are_read_at_any_share_of_a_method_s_strength():
         alone={("a", "ties"): base + own.at(0.4), ("b", "ties"): base + own.at(0.8)},
         missing={},
     )
-    for share in (0.0, 0.5, 1.0, 1.7):
-        torch.testing.assert_close(shifts.own_at("a", "ties", share), own.at(0.4 * share))
+    for strength in (0.0, 0.2, 0.4, 0.7):
+        torch.testing.assert_close(shifts.own_at("a", "ties", strength), own.at(strength))
     # Of a partner: in proportion up to a half, from there on to all of it; and half of that, as
     # half as much is left of the model, beside half of what it does alone.
-    merged, others = shifts.in_set("a", "ties", 2)
+    merged, others = shifts.in_merge("a", "ties", AS_ALONE, "ab")
     torch.testing.assert_close(merged, base + own.at(0.4))
     torch.testing.assert_close(others["b"], more * (1 + (0.8 - 0.5) / 0.5 * 2) / 2 - more * 1.6 / 2)
-    merged, others = shifts.in_set("a", "ties", 4)
+    torch.testing.assert_close(shifts.of_pair("a", "b", "ties", AS_ALONE), merged + others["b"])
+    merged, others = shifts.in_merge("a", "ties", dict.fromkeys("ab", Left(0.5)), "ab")
     torch.testing.assert_close(merged, base + own.at(0.2))
     torch.testing.assert_close(others["b"], more * 0.8 / 2 - more * 0.8 / 2)
+    merged, others = shifts.in_merge("a", "ties", {"a": Left(0.0, 0.3), "b": Left(0.5)}, "ab")
+    torch.testing.assert_close(merged, base + own.at(0.3))
+    torch.testing.assert_close(others["b"], -more * 0.8 + (more * 0.8 + more * 0.8) * 0.3 / 0.4)
+
+
+def test_what_is_left_beside_others_is_no_less_than_nothing_and_bounded():
+    assert Left().of(0.4) == 0.4
+    assert Left(0.5).of(0.4) == pytest.approx(0.2)
+    assert Left(0.0, 0.1).of(0.4) == pytest.approx(0.1)
+    assert Left(-1.0).of(0.4) == 0.0
+    assert Left(9.0).of(0.4) == STRONGEST
 
 
 def test_a_method_that_fails_is_missing_with_its_reason(linear):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mergecast.errors import UndefinedError
+from mergecast.evidence.retention.merges import alone_left
+from mergecast.evidence.retention.together import left_together
 from mergecast.evidence.superposition.nearby import Nearby
-from mergecast.evidence.superposition.set_judge import SetJudge
 from mergecast.merging import Recipe
 from mergecast.search.candidates import Candidate, Priced
 from mergecast.search.near import FACTORS, Near
@@ -54,18 +56,22 @@ def test_a_strength_outside_a_method_s_range_is_left_out(session):
     assert plain == [float(f"{9 * factor:.3g}") for factor in FACTORS if 9 * factor < 10]
 
 
-def test_at_the_recipe_s_own_strength_it_is_what_superposition_says_of_the_set(session):
-    from mergecast.evidence.retention.answers import own_answers
-    from mergecast.evidence.superposition.collect import gather
-
+def test_at_the_recipe_s_own_strength_shifts_are_read_at_what_the_merge_leaves(session):
     nearby = Nearby.of(session, ("a", "b", "c"), "ties")
-    kept = {label: own_answers(session, label)[0] for label in "abc"}
-    shifts = gather(session, ("ties",))
+    left = left_together(session, ("a", "b", "c"), "ties")
     for row, task in enumerate("abc"):
-        own, others = shifts.in_set(task, "ties", 3)
+        alone = alone_left(session, task, "ties")
+        assert nearby.left[task].factor == pytest.approx(left[task] / alone, abs=1e-4)
+        assert nearby.left[task].factor < 1
+        own, others = nearby.shifts.in_merge(task, "ties", nearby.left, "abc")
         merged = (own + sum(others.values())).float()[None]
-        judge = SetJudge.of(session, shifts, kept[task], task)
-        assert nearby.kept(1.0)[row] == pytest.approx(float(judge.values(merged)[0]), abs=1e-6)
+        expected = float(nearby.judges[task].values(merged)[0])
+        assert nearby.kept(1.0)[row] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_merge_that_fails_has_no_neighbours_by_superposition(session):
+    with pytest.raises(UndefinedError, match="no merge by nuslerp"):
+        Nearby.of(session, ("a", "b", "c"), "nuslerp")
 
 
 def test_at_another_strength_every_shift_is_read_there(session):
@@ -77,7 +83,7 @@ def test_at_another_strength_every_shift_is_read_there(session):
             own, partner = shares if task == "a" else shares[::-1]
             shifts, strengths = nearby.shifts, nearby.strengths
             at = (partner * strengths[other], own * strengths[task])
-            merged = shifts.base[task] + shifts.own_at(task, "task_arithmetic", own)
+            merged = shifts.base[task] + shifts.own_at(task, "task_arithmetic", at[1])
             merged = merged + shifts.beside(other, task, *at)
             value = nearby.judges[task].values(merged.float()[None])[0]
             assert found[row] == pytest.approx(float(value))
@@ -89,7 +95,7 @@ def test_beyond_what_was_measured_shifts_are_in_proportion(session):
     for row, task in enumerate("ab"):
         base = nearby.shifts.base[task].float()[None]
         assert nearby.kept(0.0)[row] == pytest.approx(float(nearby.judges[task].values(base)[0]))
-        own, others = nearby.shifts.in_set(task, "task_arithmetic(scaling=1)", 2)
+        own, others = nearby.shifts.in_merge(task, nearby.method, nearby.left, "ab")
         base = nearby.shifts.base[task]
         merged = base + 1.7 * (own - base + sum(others.values()))
         value = nearby.judges[task].values(merged.float()[None])[0]

@@ -1,10 +1,9 @@
-"""Merges measured on a few samples: of one model with stand-ins, and of several models."""
+"""Merges of one model with stand-ins, and what any merge keeps on a few samples of a member's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -24,10 +23,10 @@ from mergecast.evidence.retention.answers import STAGE as ANSWERS
 from mergecast.evidence.retention.answers import has_batchnorm, judged_by, kept_of
 from mergecast.evidence.retention.batchnorm import BATCHNORM, reestimated
 from mergecast.evidence.retention.forms import Comparison
+from mergecast.evidence.retention.left import LEFT, left_in
 from mergecast.evidence.session import Session
 from mergecast.merging.apply import apply
 from mergecast.merging.decompositions import current
-from mergecast.merging.run import MERGE, merge
 from mergecast.merging.stand_ins import (
     ALONE,
     merge_alone,
@@ -39,10 +38,11 @@ from mergecast.runtime.stage import Stage
 from mergecast.tasks.probe import FORWARD
 
 _MODULES = ("mergecast.evidence.retention.merges",)
-RETENTION = Stage("retention", 2, uses=(FORWARD, ALONE, forms.STAGE, ANSWERS), modules=_MODULES)
-#: What was answered by a model merged alone, in the file of its unit.
-_ANSWERS = "answers"
-PROBE = Stage("pair probe", 1, uses=(FORWARD, MERGE, forms.STAGE), modules=_MODULES)
+RETENTION = Stage(
+    "retention", 3, uses=(FORWARD, ALONE, LEFT, forms.STAGE, ANSWERS), modules=_MODULES
+)
+#: What was answered by a model merged alone, in the file of its unit, and what was left of it.
+_ANSWERS, _LEFT = "answers", "left"
 
 
 def alone(session: Session, member: str, method: str, stand_in: str) -> Comparison:
@@ -67,17 +67,31 @@ def alone_answers(session: Session, member: str, method: str) -> Tensor:
 
     Raises UndefinedError where there is no such merge.
     """
-    file, comparison = _alone(session, member, method, "base")
+    file, comparison, _ = _alone(session, member, method, "base")
     answers = to_tensor(file.array(_ANSWERS))
     if not len(answers):
         raise UndefinedError(f"model {member!r}", next(iter(comparison.missing.values())))
     return answers[0]
 
 
+def alone_left(session: Session, member: str, method: str) -> float:
+    """What is left of a model's task vector where it is merged with copies of its base.
+
+    See `mergecast.evidence.retention.left.left_in`. Raises UndefinedError where there is no such
+    merge.
+    """
+    _, comparison, left = _alone(session, member, method, "base")
+    if left is None:
+        raise UndefinedError(f"model {member!r}", next(iter(comparison.missing.values())))
+    return left
+
+
 def _alone(
     session: Session, member: str, method: str, stand_in: str
-) -> tuple[Checkpoint, Comparison]:
-    """Answers of every draw, none where there is no merge, and how they compare to its own."""
+) -> tuple[Checkpoint, Comparison, float | None]:
+    """Answers of every draw, none where there is no merge, how they compare to its own, and what is
+    left of its task vector in the mean.
+    """
     merges = session.merges
     draws = 1 if stand_in == "base" else merges.draws
     spec = merge_spec(session, RETENTION, member, method)
@@ -86,18 +100,22 @@ def _alone(
         spec["seed"] = session.settings.seed
 
     def compute() -> tuple[dict[str, Tensor], dict[str, object]]:
-        kept, answers, comparisons = kept_of(session, member), [], []
+        kept, answers, comparisons, left = kept_of(session, member), [], [], list[float]()
+        family = session.family.subset([member])
         for draw in range(draws):
             try:
-                logits = answer(session, member, _one_draw(session, member, method, stand_in, draw))
+                weights = _one_draw(session, member, method, stand_in, draw)
             except UndefinedError as reason:
                 return {_ANSWERS: torch.empty(0)}, vars(forms.all_missing(reason.problem))
+            logits = answer(session, member, weights)
             answers.append(kept.of(logits))
             comparisons.append(compare(session, member, logits))
-        return {_ANSWERS: torch.stack(answers)}, vars(forms.mean_of(comparisons))
+            left.append(left_in(family, weights)[member])
+        record = {**vars(forms.mean_of(comparisons)), _LEFT: sum(left) / draws}
+        return {_ANSWERS: torch.stack(answers)}, record
 
     file, record = session.file_unit(spec, "alone", compute)
-    return file, Comparison(record["values"], record["missing"])
+    return file, Comparison(record["values"], record["missing"]), record.get(_LEFT)
 
 
 def _one_draw(
@@ -119,33 +137,6 @@ def _one_draw(
         )
     except (FamilyError, UndefinedError, UsageError) as error:
         raise UndefinedError(f"model {member!r}", f"no merge by {method}: {error}") from error
-
-
-def together(session: Session, members: Sequence[str], method: str) -> dict[str, Comparison]:
-    """The real merge of `members`, each of them on its own samples; finished ones are kept."""
-    merged: dict[str, Tensor] = {}
-
-    def compute(member: str) -> Comparison:
-        try:
-            if not merged:
-                merged.update(
-                    merge(
-                        session.family,
-                        session.recipe(method),
-                        members=members,
-                        device=session.settings.device,
-                    )
-                )
-        except (FamilyError, UndefinedError, UsageError) as error:
-            return forms.all_missing(f"no merge by {method}: {error}")
-        return compare(session, member, answer(session, member, merged, members))
-
-    models = {label: session.digest(label) for label in sorted(members)}
-    comparisons = {}
-    for member in members:
-        spec = {**merge_spec(session, PROBE, member, method), "models": models}
-        comparisons[member] = _kept(session, spec, partial(compute, member))
-    return comparisons
 
 
 def answer(
@@ -224,13 +215,6 @@ def merge_spec(session: Session, stage: Stage, member: str, method: str) -> dict
         batchnorm=anew,
         **judged_by(session.task(member)),
     )
-
-
-def _kept(
-    session: Session, spec: Mapping[str, object], compute: Callable[[], Comparison]
-) -> Comparison:
-    record = session.unit(spec, lambda: vars(compute()))
-    return Comparison(record["values"], record["missing"])
 
 
 def readings_of(comparisons: Mapping[Key, Comparison], session: Session) -> Readings:

@@ -15,13 +15,8 @@ from mergecast.evidence.kind import Step, one_of_each_shape
 from mergecast.evidence.readings import Key, Readings
 from mergecast.evidence.retention.batchnorm import BATCHNORM
 from mergecast.evidence.retention.forms import Comparison
-from mergecast.evidence.retention.merges import (
-    PROBE,
-    answer,
-    merge_parameter,
-    readings_of,
-    together,
-)
+from mergecast.evidence.retention.merges import answer, merge_parameter, readings_of
+from mergecast.evidence.retention.together import PROBE, together
 from mergecast.evidence.session import Session
 from mergecast.evidence.side_by_side import Unit, all_of
 

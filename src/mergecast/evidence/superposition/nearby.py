@@ -1,24 +1,30 @@
 """What members keep at other strengths and weights of a merge, by superposition: no pass at all.
 
-Shifts are read at other shares than a set's (`Shifts.in_set`) and added up again. Of a method that
-leaves a model more than a half of its task vector, other strengths lie beyond what was measured:
-its shifts are made larger or smaller in proportion. What either says of a merge is used beside a
-merge of the same models that was forecast or made: how much better or worse it is, not how good.
+What a merge leaves of its members is read from its weights (`Shifts.in_merge`); their shifts are
+then read at other shares of it, and added up again. Of a method that leaves a model more than a
+half of its task vector, other strengths lie beyond what was measured: its shifts are made larger or
+smaller in proportion. What either says of a merge is used beside a merge of the same models that
+was forecast or made: how much better or worse it is, not how good.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from torch import Tensor
 
+from mergecast.errors import UndefinedError
 from mergecast.evidence.retention.answers import own_answers
+from mergecast.evidence.retention.merges import alone_left
+from mergecast.evidence.retention.together import left_together
 from mergecast.evidence.session import Session
 from mergecast.evidence.superposition.collect import gather
+from mergecast.evidence.superposition.lefts import left_of
 from mergecast.evidence.superposition.set_judge import SetJudge
-from mergecast.evidence.superposition.shifts import HALF, Shifts
+from mergecast.evidence.superposition.shifts import HALF, Left, Shifts
 from mergecast.typing import Floats
 
 # Strengths are told by their effect, which is exact to a little less than that.
@@ -37,8 +43,8 @@ class Nearby:
         The method.
     shifts : Shifts
         What the models do to each other's answers.
-    strengths : mapping of str to float
-        Member to its strength under the method in a pair.
+    left : mapping of str to Left
+        Member to what the merge leaves of it.
     judges : mapping of str to SetJudge
         Member to what says how much it keeps.
     """
@@ -46,7 +52,7 @@ class Nearby:
     members: tuple[str, ...]
     method: str
     shifts: Shifts
-    strengths: Mapping[str, float]
+    left: Mapping[str, Left]
     judges: Mapping[str, SetJudge]
 
     @classmethod
@@ -62,9 +68,22 @@ class Nearby:
         narrow = session.narrowed(names)
         kept = {label: own_answers(narrow, label)[0] for label in names}
         shifts = gather(narrow, (method,))
-        strengths = {label: shifts.strength(label, method) for label in names}
+        merged = left_together(narrow, names, method)
+        if not merged:
+            raise UndefinedError("+".join(names), f"no merge by {method}")
+        left = {
+            label: left_of([(alone_left(narrow, label, method), merged[label])]) for label in names
+        }
         judges = {task: SetJudge.of(narrow, shifts, kept[task], task) for task in names}
-        return cls(names, method, shifts, strengths, judges)
+        return cls(names, method, shifts, left, judges)
+
+    @cached_property
+    def strengths(self) -> dict[str, float]:
+        """Member to its strength in the merge; raises UndefinedError where it has none."""
+        return {
+            label: self.left[label].of(self.shifts.strength(label, self.method))
+            for label in self.members
+        }
 
     def kept(self, factor: float, weights: Mapping[str, float] | None = None) -> Floats:
         """What each member keeps, (k,).
@@ -88,14 +107,12 @@ class Nearby:
 
     def _read(self, task: str, shares: Mapping[str, float]) -> Tensor:
         """What a merge answers on a task's samples, (r, k), every shift read at its share."""
-        pair = 2 / len(self.members)
-        at = {label: pair * share * self.strengths[label] for label, share in shares.items()}
-        own = self.shifts.own_at(task, self.method, pair * shares[task])
-        return self.shifts.merged(task, at, own)
+        at = {label: share * self.strengths[label] for label, share in shares.items()}
+        return self.shifts.merged(task, at, self.shifts.own_at(task, self.method, at[task]))
 
     def _in_proportion(self, task: str, shares: Mapping[str, float]) -> Tensor:
         """The same, shifts in the set made larger or smaller."""
-        own, others = self.shifts.in_set(task, self.method, len(self.members))
+        own, others = self.shifts.in_merge(task, self.method, self.left, self.members)
         merged = self.shifts.base[task] + shares[task] * (own - self.shifts.base[task])
         for label, share in shares.items():
             if label != task:

@@ -19,11 +19,12 @@ from mergecast.errors import UndefinedError
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.session import Session
 from mergecast.evidence.superposition.checks import checked_sets
-from mergecast.evidence.superposition.collect import gather, real_merges
+from mergecast.evidence.superposition.collect import Merge, gather, real_merges
 from mergecast.evidence.superposition.corrections import corrections
-from mergecast.evidence.superposition.kinds import kinds_of, role
+from mergecast.evidence.superposition.kinds import kinds_of, role, together
+from mergecast.evidence.superposition.lefts import Lefts
 from mergecast.evidence.superposition.set_judge import SetJudge
-from mergecast.evidence.superposition.shifts import Shifts
+from mergecast.evidence.superposition.shifts import Left, Shifts
 from mergecast.tables.sets import join_members
 from mergecast.typing import Floats
 
@@ -89,8 +90,9 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
     kinds = kinds_of(session)
     checks = checked_sets(kinds, len(sets[0]))
     shifts, judges = judged(session)
-    said = superposed_sets(session, shifts, judges, sorted({*sets, *checks}))
-    merges = merged_sets(session, judges, checks)
+    merges, left = merged_sets(session, judges, checks)
+    lefts = Lefts.of(session, kinds, left, Left(2 / len(sets[0])))
+    said = superposed_sets(session, shifts, judges, sorted({*sets, *checks}), lefts)
     roles = [[role(label, members, kinds) for label in members] for members in said.members]
     found, checked = {}, {}
     for method, values in said.kept.items():
@@ -109,6 +111,7 @@ def superposed_sets(
     shifts: Shifts,
     judges: Mapping[str, SetJudge],
     sets: Sequence[tuple[str, ...]],
+    lefts: Lefts,
 ) -> SetReadings:
     """What the members of sets of one size keep as shifts say, none of them merged.
 
@@ -120,32 +123,41 @@ def superposed_sets(
         Its own; see `judged`.
     sets : sequence of tuple of str
         Labels, each set sorted.
+    lefts : Lefts
+        What merges of this size leave of their members.
     """
     names = sorted(judges)
     places = _places(sets, names)
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for row, members in enumerate(sets):
+        alike.setdefault(together(members, lefts.kinds), []).append(row)
     advance = session.progress.stage("sets", len(session.methods) * len(names))
     found, alone = {}, {}
     for method in session.methods:
         found[method], alone[method] = np.full((2, *places.shape), np.nan)
         for number, task in enumerate(names):
-            rows, columns = np.nonzero(places == number)
-            if len(rows):
-                found[method][rows, columns], alone[method][rows, columns] = _superposed(
-                    shifts, judges[task], task, method, places[rows], names
-                )
+            for composition, of_it in alike.items():
+                rows, columns = np.nonzero(places[of_it] == number)
+                if len(rows):
+                    here = (np.array(of_it)[rows], columns)
+                    left = lefts.among(method, composition)
+                    found[method][here], alone[method][here] = _superposed(
+                        shifts, judges[task], task, method, places[here[0]], names, left
+                    )
             advance(1)
     return SetReadings([*sets], found, alone, {method: [] for method in session.methods})
 
 
 def merged_sets(
     session: Session, judges: Mapping[str, SetJudge], sets: Sequence[tuple[str, ...]]
-) -> dict[str, Floats]:
+) -> tuple[dict[str, Floats], dict[Merge, dict[str, float]]]:
     """What the members of some sets keep in their real merges: method to (sets, size) array.
 
-    NaN where that is not defined. Members are in their set's order.
+    NaN where that is not defined. Members are in their set's order. And what is left of each, by
+    set and method.
     """
-    merges = real_merges(session, sets, "checked sets")
-    return {
+    merges, left = real_merges(session, sets, "checked sets")
+    kept = {
         method: np.array(
             [
                 [merges[one, method][label].values.get(judges[label].key, np.nan) for label in one]
@@ -154,6 +166,7 @@ def merged_sets(
         )
         for method in session.methods
     }
+    return kept, left
 
 
 def judged(session: Session) -> tuple[Shifts, dict[str, SetJudge]]:
@@ -178,13 +191,14 @@ def _superposed(
     method: str,
     places: npt.NDArray[np.intp],
     names: Sequence[str],
+    left: Mapping[str, Left],
 ) -> tuple[Floats, float]:
     """What a task's model keeps in each of some sets that it is in, (n,), and without the others.
 
     NaN where that is not defined.
     """
     try:
-        own, others = shifts.in_set(task, method, places.shape[1])
+        own, others = shifts.in_merge(task, method, left, names)
     except UndefinedError:
         return np.full(len(places), np.nan), np.nan
     known = [label for label in names if label in others]

@@ -21,7 +21,8 @@ measured at a half as well; it is read between the two, by how much less is left
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -79,6 +80,24 @@ class Curve:
         return min(
             candidates, key=lambda s: bb * s**4 + 2 * ab * s**3 + (aa - 2 * bw) * s**2 - 2 * aw * s
         )
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a merge leaves of a model beside others, by what it leaves of it alone.
+
+    Attributes
+    ----------
+    factor, more : float
+        What the strength alone is multiplied by, and what is added.
+    """
+
+    factor: float = 1.0
+    more: float = 0.0
+
+    def of(self, strength: float) -> float:
+        """The strength of a model in the merge, by that of the model merged alone."""
+        return min(max(self.factor * strength + self.more, 0.0), STRONGEST)
 
 
 @dataclass(frozen=True)
@@ -180,43 +199,48 @@ class Shifts:
                 total = total + self.beside(label, task, strength, strengths[task])
         return total
 
-    def of_pair(self, task: str, partner: str, method: str) -> Tensor:
+    def of_pair(self, task: str, partner: str, method: str, left: Mapping[str, Left]) -> Tensor:
         """What the merge of two models by a method answers on the first's samples, (r, k).
 
-        Raises UndefinedError where one of them cannot be merged alone.
+        `left` is what such a merge leaves of both, by label. Raises UndefinedError where one of
+        them cannot be merged alone.
         """
-        own = self.own(task, method)
-        try:
-            mine = self.strength(task, method)
-        except UndefinedError:
-            mine = STRONGEST  # it does nothing: partners do beside it what they do without
-        strengths = {task: mine, partner: self.strength(partner, method)}
-        return self.merged(task, strengths, own)
+        self.strength(partner, method)
+        answers, others = self.in_merge(task, method, left, [partner])
+        return answers + others[partner]
 
-    def own_at(self, label: str, method: str, share: float) -> Tensor:
-        """A model's shift of its own answers at a share of its strength under a method.
+    def own_at(self, label: str, method: str, strength: float) -> Tensor:
+        """A model's shift of its own answers under a method that leaves it so strong.
 
         Raises UndefinedError where the model cannot be merged alone.
         """
-        own, curve = self.strength(label, method), self.curves[label]
-        return self.own(label, method) + curve.at(own * share) - curve.at(own)
+        now, curve = self.strength(label, method), self.curves[label]
+        return self.own(label, method) + curve.at(strength) - curve.at(now)
 
-    def in_set(self, task: str, method: str, size: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """What a task's model answers in a merge of `size`, and what each other one adds to it.
+    def in_merge(
+        self, task: str, method: str, left: Mapping[str, Left], beside: Iterable[str]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What a task's model answers in a merge, and what each other one would add to it.
 
-        Every member's share is that in a pair times 2 / `size`: exact for averages, and for other
-        methods nearer to what real merges of more models say than their strength in a pair.
-        Members that cannot be merged alone are not among the others.
+        `left` is what such a merge leaves of every model, by label. Models that cannot be merged
+        alone, or have no strength, are not among the others.
 
-        Raises UndefinedError where the task's own model cannot be.
+        Raises UndefinedError where the task's own model cannot be merged alone.
         """
-        share, others = 2 / size, {}
-        mine = share * self.strength(task, method)
-        for label in self.base:
-            if label != task and (label, method) not in self.missing:
-                strength = share * self.strength(label, method)
-                others[label] = self.beside(label, task, strength, mine)
-        return self.base[task] + self.own_at(task, method, share), others
+        own = self.own(task, method)
+        try:
+            mine = left[task].of(self.strength(task, method))
+        except UndefinedError:
+            mine = STRONGEST  # it does nothing: partners do beside it what they do without
+        else:
+            own = self.own_at(task, method, mine)
+        others = {}
+        for label in beside:
+            with suppress(UndefinedError):
+                strength = left[label].of(self.strength(label, method))
+                if label != task:
+                    others[label] = self.beside(label, task, strength, mine)
+        return self.base[task] + own, others
 
 
 def centred(rows: Tensor) -> Tensor:
