@@ -1,35 +1,32 @@
 """Larger sets from the shifts of pairs: any set, by any method, without a forward pass.
 
-What a set's merge answers to a task's samples is the base's answers and the members' shifts at
-their shares in a merge of so many. For all sets at once that is one product of matrices a task and
-method. As with pairs, a few sets are really merged by each method and say how far that is off.
+What a set's merge answers to a task's samples is the base's answers and the members' shifts at what
+a merge of so many leaves of them. For all sets at once that is one product of matrices a task and
+method. A few sets are really merged by each method: they say what is left of members, what share of
+the others' shifts shows, and then, as with pairs, how far that is off.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
-from mergecast.errors import UndefinedError
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.session import Session
 from mergecast.evidence.superposition.checks import checked_sets
 from mergecast.evidence.superposition.collect import Merge, gather, real_merges
 from mergecast.evidence.superposition.corrections import corrections
-from mergecast.evidence.superposition.kinds import kinds_of, role, together
+from mergecast.evidence.superposition.kinds import kinds_of, role
 from mergecast.evidence.superposition.lefts import Lefts
 from mergecast.evidence.superposition.set_judge import SetJudge
+from mergecast.evidence.superposition.set_shifts import SetShifts
 from mergecast.evidence.superposition.shifts import Left, Shifts
 from mergecast.tables.sets import join_members
 from mergecast.typing import Floats
 
-#: Numbers of logits held at once.
-_AT_ONCE = 4_000_000
 #: Numbers of logits in all: what a core works through in half a minute.
 _IN_ALL = 200_000_000
 
@@ -45,7 +42,7 @@ class SetReadings:
     kept : mapping of str to (sets, size) array
         Method to what each member keeps, in the set's order; NaN where that is not defined.
     alone : mapping of str to (sets, size) array
-        The same without the others' shifts: of each member alone, at its share in such a set.
+        The same without the others' shifts: of each member at what such a merge leaves of it.
     checked : mapping of str to list of tuple of str
         Method to the sets that were really merged by it; what they keep is what their merges did.
     """
@@ -87,65 +84,34 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
     sets : sequence of tuple of str
         Labels, each set sorted. Those that are merged as a check are added where they are not here.
     """
-    kinds = kinds_of(session)
-    checks = checked_sets(kinds, len(sets[0]))
-    shifts, judges = judged(session)
-    merges, left = merged_sets(session, judges, checks)
-    lefts = Lefts.of(session, kinds, left, Left(2 / len(sets[0])))
-    said = superposed_sets(session, shifts, judges, sorted({*sets, *checks}), lefts)
-    roles = [[role(label, members, kinds) for label in members] for members in said.members]
-    found, checked = {}, {}
-    for method, values in said.kept.items():
-        real = dict(zip(map(said.members.index, checks), merges[method], strict=True))
-        found[method] = corrected_sets(values, real, roles)
+    size, kinds = len(sets[0]), kinds_of(session)
+    checks = checked_sets(kinds, size)
+    sets = sorted({*sets, *checks})
+    roles = [[role(label, members, kinds) for label in members] for members in sets]
+    rows = [sets.index(one) for one in checks]
+    every, judges = judged(session)
+    merges, told = merged_sets(session, judges, checks)
+    shifts = SetShifts(every, judges, Lefts.of(session, kinds, told, Left(2 / size)))
+    advance = session.progress.stage("sets", len(session.methods))
+    found, alone, checked = {}, {}, {}
+    for method, merged in merges.items():
+        share = shifts.share(checks, merged, method)
+        said, alone[method] = shifts.kept(sets, method, share)
+        found[method] = corrected_sets(said, dict(zip(rows, merged, strict=True)), roles)
         checked[method] = [
-            members
-            for members, kept in zip(checks, merges[method], strict=True)
-            if np.isfinite(kept).all()
+            one for one, kept in zip(checks, merged, strict=True) if np.isfinite(kept).all()
         ]
-    return replace(said, kept=found, checked=checked)
+        advance(1)
+    return SetReadings(sets, found, alone, checked)
 
 
-def superposed_sets(
-    session: Session,
-    shifts: Shifts,
-    judges: Mapping[str, SetJudge],
-    sets: Sequence[tuple[str, ...]],
-    lefts: Lefts,
-) -> SetReadings:
-    """What the members of sets of one size keep as shifts say, none of them merged.
-
-    Parameters
-    ----------
-    session : Session
-        A family with tasks.
-    shifts, judges
-        Its own; see `judged`.
-    sets : sequence of tuple of str
-        Labels, each set sorted.
-    lefts : Lefts
-        What merges of this size leave of their members.
-    """
-    names = sorted(judges)
-    places = _places(sets, names)
-    alike: dict[tuple[str, ...], list[int]] = {}
-    for row, members in enumerate(sets):
-        alike.setdefault(together(members, lefts.kinds), []).append(row)
-    advance = session.progress.stage("sets", len(session.methods) * len(names))
-    found, alone = {}, {}
-    for method in session.methods:
-        found[method], alone[method] = np.full((2, *places.shape), np.nan)
-        for number, task in enumerate(names):
-            for composition, of_it in alike.items():
-                rows, columns = np.nonzero(places[of_it] == number)
-                if len(rows):
-                    here = (np.array(of_it)[rows], columns)
-                    left = lefts.among(method, composition)
-                    found[method][here], alone[method][here] = _superposed(
-                        shifts, judges[task], task, method, places[here[0]], names, left
-                    )
-            advance(1)
-    return SetReadings([*sets], found, alone, {method: [] for method in session.methods})
+def judged(session: Session) -> tuple[Shifts, dict[str, SetJudge]]:
+    """The models' shifts, and what says how much of each one's answers merges keep."""
+    shifts = gather(session)
+    return shifts, {
+        task: SetJudge.of(session, shifts, own_answers(session, task)[0], task)
+        for task in session.family.names
+    }
 
 
 def merged_sets(
@@ -158,66 +124,13 @@ def merged_sets(
     """
     merges, left = real_merges(session, sets, "checked sets")
     kept = {
-        method: np.array(
-            [
-                [merges[one, method][label].values.get(judges[label].key, np.nan) for label in one]
-                for one in sets
-            ]
-        )
+        method: [
+            [merges[one, method][label].values.get(judges[label].key, np.nan) for label in one]
+            for one in sets
+        ]
         for method in session.methods
     }
-    return kept, left
-
-
-def judged(session: Session) -> tuple[Shifts, dict[str, SetJudge]]:
-    """The models' shifts, and what says how much of each one's answers merges keep."""
-    shifts = gather(session)
-    return shifts, {
-        task: SetJudge.of(session, shifts, own_answers(session, task)[0], task)
-        for task in session.family.names
-    }
-
-
-def _places(sets: Sequence[tuple[str, ...]], names: Sequence[str]) -> npt.NDArray[np.intp]:
-    """Members as places in the sorted names, (sets, size)."""
-    order = {name: place for place, name in enumerate(names)}
-    return np.array([[order[one] for one in members] for members in sets], dtype=np.intp)
-
-
-def _superposed(
-    shifts: Shifts,
-    judge: SetJudge,
-    task: str,
-    method: str,
-    places: npt.NDArray[np.intp],
-    names: Sequence[str],
-    left: Mapping[str, Left],
-) -> tuple[Floats, float]:
-    """What a task's model keeps in each of some sets that it is in, (n,), and without the others.
-
-    NaN where that is not defined.
-    """
-    try:
-        own, others = shifts.in_merge(task, method, left, names)
-    except UndefinedError:
-        return np.full(len(places), np.nan), np.nan
-    known = [label for label in names if label in others]
-    if not known:
-        return np.full(len(places), np.nan), np.nan
-    parts = torch.stack([others[label].flatten() for label in known]).float()
-    inside = np.zeros((len(places), len(names)), dtype="float32")
-    np.put_along_axis(inside, places, 1.0, axis=1)
-    column = {name: place for place, name in enumerate(names)}
-    lacking = [label for label in names if label not in others and label != task]
-    values = np.empty(len(places))
-    at_once = max(_AT_ONCE // own.numel(), 1)
-    chosen = torch.from_numpy(inside[:, [column[label] for label in known]])
-    for first in range(0, len(places), at_once):
-        some = slice(first, first + at_once)
-        merged = own.flatten().float() + chosen[some] @ parts
-        values[some] = judge.values(merged.reshape(-1, *own.shape)).numpy()
-    without = inside[:, [column[label] for label in lacking]].any(axis=1)
-    return np.where(without, np.nan, values), float(judge.values(own[None].float())[0])
+    return {method: np.array(values) for method, values in kept.items()}, left
 
 
 def corrected_sets(
