@@ -8,8 +8,7 @@ believes of a merge's answers, at a mean confidence that stands for how often it
 means over the models: their confidence, and their score on the test samples. Then the error of a
 pair's retention without labels, over the recipe's own mean's, means over recipes, and the mean of
 what is said less what was kept, by how that confidence c is made. Superposition is as it is, not
-corrected by merged pairs, whose weights do not tell what is left of their members either, and
-nothing is fitted.
+corrected by merged pairs, and nothing is fitted.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from mergecast.errors import UndefinedError
 from mergecast.evidence.retention.form_values import DECIDED
 from mergecast.evidence.retention.logits import Logits, each_at_confidence
 from mergecast.evidence.superposition.collect import gather
-from mergecast.evidence.superposition.shifts import Left
 from mergecast.runtime.workers import one_thread
 from mergecast.tables.outcomes import OutcomeTable
 from superposition_halves import asked, beside, session_of
@@ -58,7 +56,6 @@ def said(run: Path, outcomes: OutcomeTable) -> tuple[pd.DataFrame, pd.Series]:
     confidence = {}
     with session_of(run, outcomes) as session:
         shifts = gather(session)
-        alone = dict.fromkeys(session.family.names, Left())
         for task in sorted(session.family.names):
             single = Logits(shifts.single[task], "fine-tuned")
             confidence[task] = single.confidence
@@ -67,7 +64,7 @@ def said(run: Path, outcomes: OutcomeTable) -> tuple[pd.DataFrame, pd.Series]:
             for method in session.methods:
                 for partner in sorted({*session.family.names} - {task}):
                     try:
-                        answers = shifts.of_pair(task, partner, method, alone)
+                        answers = shifts.of_pair(task, partner, method)
                     except UndefinedError:
                         continue
                     decided = each_at_confidence(answers[None], DECIDED)[0]

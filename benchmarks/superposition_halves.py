@@ -26,8 +26,6 @@ from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.superposition.checks import checked_pairs
 from mergecast.evidence.superposition.collect import gather, real_merges, superposed_pairs
 from mergecast.evidence.superposition.corrections import corrected
-from mergecast.evidence.superposition.lefts import Lefts
-from mergecast.evidence.superposition.shifts import Left
 from mergecast.runtime.workers import one_thread
 from mergecast.suites.folder import read_run
 from mergecast.suites.pair_table import session_of_run
@@ -101,8 +99,7 @@ def said(run: Path, outcomes: OutcomeTable) -> tuple[pd.DataFrame, pd.Series]:
             judges[label] = forms.Reference(used.single[label], own.labels).compare
         kinds = dict.fromkeys(names, names[0])  # a run tunes all its models alike
         checks = checked_pairs(kinds, {})
-        merged, told = real_merges(session, checks, "checked pairs")
-        lefts = Lefts.of(session, kinds, told, Left())
+        merged = real_merges(session, checks, "checked pairs")
         found: dict[tuple[str, str, str], dict[str, float]] = {}
         for method in session.methods:
             real = {}
@@ -110,7 +107,7 @@ def said(run: Path, outcomes: OutcomeTable) -> tuple[pd.DataFrame, pd.Series]:
                 kept = merged[(left, right), method]
                 real |= {(left, right, method): kept[left], (right, left, method): kept[right]}
             for way, shifts in {**by_way, "lone": used}.items():
-                plain = superposed_pairs(shifts, judges, method, lefts)
+                plain = superposed_pairs(shifts, judges, method)
                 checked = corrected(plain, real, kinds)
                 for name, values in ((way, plain), (f"{way}, checked", checked)):
                     for key, one in values.items():

@@ -130,7 +130,7 @@ def test_a_partner_beside_less_of_a_model_is_read_nearer_to_what_it_does_alone(t
         alone={**shifts.alone, ("a", "task_arithmetic"): shifts.base["a"]},
     )
     strength = idle.strength("b", "task_arithmetic")
-    found = idle.of_pair("a", "b", "task_arithmetic", AS_ALONE) - shifts.base["a"]
+    found = idle.of_pair("a", "b", "task_arithmetic") - shifts.base["a"]
     torch.testing.assert_close(found, shifts.beside("b", "a", strength, strength))
 
 
@@ -252,7 +252,7 @@ def test_shifts_are_read_at_any_share_of_a_method_s_strength():
     merged, others = shifts.in_merge("a", "ties", AS_ALONE, "ab")
     torch.testing.assert_close(merged, base + own.at(0.4))
     torch.testing.assert_close(others["b"], more * (1 + (0.8 - 0.5) / 0.5 * 2) / 2 - more * 1.6 / 2)
-    torch.testing.assert_close(shifts.of_pair("a", "b", "ties", AS_ALONE), merged + others["b"])
+    torch.testing.assert_close(shifts.of_pair("a", "b", "ties"), merged + others["b"])
     merged, others = shifts.in_merge("a", "ties", dict.fromkeys("ab", Left(0.5)), "ab")
     torch.testing.assert_close(merged, base + own.at(0.2))
     torch.testing.assert_close(others["b"], more * 0.8 / 2 - more * 0.8 / 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -100,3 +102,30 @@ def test_beyond_what_was_measured_shifts_are_in_proportion(session):
         merged = base + 1.7 * (own - base + sum(others.values()))
         value = nearby.judges[task].values(merged.float()[None])[0]
         assert nearby.kept(1.7)[row] == pytest.approx(float(value))
+
+
+def test_of_the_others_counts_what_members_are_known_to_keep(session):
+    nearby = Nearby.of(session, ("a", "b", "c"), "task_arithmetic(scaling=0.7)")
+    alone, whole = replace(nearby, share=0.0).kept(1.0), nearby.kept(1.0)
+    assert nearby.share == 1.0
+    assert np.abs(alone - whole).max() > 0.05
+    assert nearby.like(whole).share > 0.9
+    few = nearby.like(alone)
+    assert few.share < 0.7
+    assert np.abs(few.kept(1.0) - alone).sum() < 0.7 * np.abs(whole - alone).sum()
+    # What is not known tells nothing.
+    assert nearby.like(np.full(3, np.nan)).share == 1.0
+
+
+def test_a_merge_is_priced_by_the_share_that_its_forecast_tells(session, monkeypatch):
+    told = []
+
+    def like(nearby, kept):
+        told.append(kept.tolist())
+        return nearby
+
+    monkeypatch.setattr(Nearby, "like", like)
+    Near(session, Objective())(one("task_arithmetic"))
+    assert told == [[0.9, 0.9]]
+    Near(session, Objective())(replace(one("task_arithmetic"), known=False))
+    assert len(told) == 1

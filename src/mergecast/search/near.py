@@ -53,6 +53,8 @@ class Near:
             nearby = Nearby.of(self._session, candidate.members, candidate.method)
         except UndefinedError:
             nearby = None  # other strengths are looked at all the same
+        if nearby is not None and priced.known:
+            nearby = nearby.like(priced.kept)
         now = None if nearby is None else nearby.kept(1.0)
 
         def price(changed: Recipe, factor: float, weights: Mapping[str, float] | None) -> Priced:

@@ -31,14 +31,13 @@ from mergecast.evidence.retention.merges import (
     merge_parameter,
     readings_of,
 )
-from mergecast.evidence.retention.together import PROBE, together_and_left
+from mergecast.evidence.retention.together import PROBE, together
 from mergecast.evidence.session import Session
 from mergecast.evidence.side_by_side import Unit, all_of
 from mergecast.evidence.superposition.checks import checked_pairs, said_lost
 from mergecast.evidence.superposition.corrections import corrected
-from mergecast.evidence.superposition.kinds import CHANGED, Kinds, kinds_of
-from mergecast.evidence.superposition.lefts import Lefts
-from mergecast.evidence.superposition.shifts import HALF, WHOLE, Left, Shifts
+from mergecast.evidence.superposition.kinds import CHANGED, kinds_of
+from mergecast.evidence.superposition.shifts import HALF, WHOLE, Shifts
 from mergecast.merging.decompositions import Decompositions, remembered
 from mergecast.runtime.stage import Stage
 from mergecast.tasks.probe import FORWARD
@@ -54,14 +53,11 @@ STAGE = Stage(
     7,
     uses=(SHIFTS, CHANGED, RETENTION.with_uses(BATCHNORM), PROBE, forms.STAGE),
     modules=tuple(
-        f"mergecast.evidence.superposition.{name}"
-        for name in ("shifts", "checks", "corrections", "lefts")
+        f"mergecast.evidence.superposition.{name}" for name in ("shifts", "checks", "corrections")
     ),
 )
 #: What stands for a partner in the key of what is known of the base.
 BASE = "base"
-Merge = tuple[tuple[str, ...], str]
-"""The members of a merge, and its method."""
 
 
 def collect(session: Session) -> Readings:
@@ -70,13 +66,10 @@ def collect(session: Session) -> Readings:
     kept = {label: own_answers(session, label)[0] for label in names}
     shifts = gather(session)
     judges = {task: _judge(session, shifts, kept, task) for task in names}
+    superposed = {method: superposed_pairs(shifts, judges, method) for method in session.methods}
     kinds = kinds_of(session)
-    pairs = checked_pairs(kinds, _said_lost(session, shifts, judges, kinds))
-    merged_pairs, told = real_merges(session, pairs, "checked pairs")
-    lefts = Lefts.of(session, kinds, told, Left())
-    superposed = {
-        method: superposed_pairs(shifts, judges, method, lefts) for method in session.methods
-    }
+    pairs = checked_pairs(kinds, said_lost(superposed, names))
+    merged_pairs = real_merges(session, pairs, "checked pairs")
     comparisons: dict[Key, Comparison] = {
         (task, BASE): judges[task](shifts.base[task]) for task in names
     }
@@ -89,25 +82,8 @@ def collect(session: Session) -> Readings:
     return readings_of(comparisons, session)
 
 
-def _said_lost(
-    session: Session,
-    shifts: Shifts,
-    judges: Mapping[str, Callable[[Tensor], Comparison]],
-    kinds: Kinds,
-) -> dict[tuple[str, str], float]:
-    """What pairs lose, by which checks are chosen among those of many kinds; empty of one kind."""
-    if len({*kinds.values()}) == 1:
-        return {}
-    alone = Lefts.of(session, kinds, {}, Left())
-    said = {method: superposed_pairs(shifts, judges, method, alone) for method in session.methods}
-    return said_lost(said, sorted(kinds))
-
-
 def superposed_pairs(
-    shifts: Shifts,
-    judges: Mapping[str, Callable[[Tensor], Comparison]],
-    method: str,
-    lefts: Lefts,
+    shifts: Shifts, judges: Mapping[str, Callable[[Tensor], Comparison]], method: str
 ) -> dict[Key, Comparison]:
     """Every pair's members by one method, as shifts say.
 
@@ -119,14 +95,11 @@ def superposed_pairs(
         Label to what compares a merge's answers, (r, k), with its model's own.
     method : str
         One that models were merged alone by.
-    lefts : Lefts
-        What pairs leave of their members.
     """
     found: dict[Key, Comparison] = {}
     for task, partner in permutations(judges, 2):
         try:
-            left = lefts.beside(method, (task, partner))
-            merged = shifts.of_pair(task, partner, method, left)
+            merged = shifts.of_pair(task, partner, method)
         except UndefinedError as reason:
             found[task, partner, method] = forms.all_missing(str(reason))
         else:
@@ -176,16 +149,12 @@ def gather(session: Session, methods: Sequence[str] | None = None) -> Shifts:
 
 def real_merges(
     session: Session, sets: Sequence[tuple[str, ...]], name: str
-) -> tuple[dict[Merge, dict[str, Comparison]], dict[Merge, dict[str, float]]]:
-    """The real merges of some sets by every method: what each member keeps, and what is left of it.
-
-    Both by set and method.
-    """
+) -> dict[tuple[tuple[str, ...], str], dict[str, Comparison]]:
+    """The real merges of some sets by every method: (set, method) to what each member keeps."""
     merges = list(product(sets, session.methods))
-    units = [Unit(together_and_left, one) for one in merges]
+    units = [Unit(together, one) for one in merges]
     found = all_of(session, units, session.progress.stage(name, len(units)))
-    kept, left = ([both[place] for both in found] for place in (0, 1))
-    return dict(zip(merges, kept, strict=True)), dict(zip(merges, left, strict=True))
+    return dict(zip(merges, found, strict=True))
 
 
 def _answers_at_half(session: Session, task: str, label: str | None) -> Tensor:

@@ -20,6 +20,8 @@ from mergecast.evidence.session import Session
 from mergecast.evidence.superposition.kinds import Kinds, together
 from mergecast.evidence.superposition.shifts import Left
 
+Merge = tuple[tuple[str, ...], str]
+"""The members of a merge, and its method."""
 #: Where less than this is left of a model alone, as by a method that averages nothing with copies
 #: of the base, what is left beside others is no multiple of it.
 _NOTHING = 0.01
@@ -50,7 +52,7 @@ class Lefts:
         cls,
         session: Session,
         kinds: Kinds,
-        merges: Mapping[tuple[tuple[str, ...], str], Mapping[str, float]],
+        merges: Mapping[Merge, Mapping[str, float]],
         unknown: Left,
     ) -> Lefts:
         """From real merges: members and method to what is left of each.

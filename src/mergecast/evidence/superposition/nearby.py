@@ -10,7 +10,7 @@ was forecast or made: how much better or worse it is, not how good.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -24,6 +24,7 @@ from mergecast.evidence.session import Session
 from mergecast.evidence.superposition.collect import gather
 from mergecast.evidence.superposition.lefts import left_of
 from mergecast.evidence.superposition.set_judge import SetJudge
+from mergecast.evidence.superposition.set_shifts import share_told
 from mergecast.evidence.superposition.shifts import HALF, Left, Shifts
 from mergecast.typing import Floats
 
@@ -47,6 +48,8 @@ class Nearby:
         Member to what the merge leaves of it.
     judges : mapping of str to SetJudge
         Member to what says how much it keeps.
+    share : float
+        How much of what the others do to a member's answers counts.
     """
 
     members: tuple[str, ...]
@@ -54,6 +57,7 @@ class Nearby:
     shifts: Shifts
     left: Mapping[str, Left]
     judges: Mapping[str, SetJudge]
+    share: float = 1.0
 
     @classmethod
     def of(cls, session: Session, members: Sequence[str], method: str) -> Nearby:
@@ -85,6 +89,13 @@ class Nearby:
             for label in self.members
         }
 
+    def like(self, kept: Floats) -> Nearby:
+        """The same, with the share of the others' shifts by which members keep what is known.
+
+        `kept`, (k,), is what they keep in the merge itself, as it was forecast or measured.
+        """
+        return replace(self, share=share_told(lambda x: replace(self, share=x).kept(1.0) - kept))
+
     def kept(self, factor: float, weights: Mapping[str, float] | None = None) -> Floats:
         """What each member keeps, (k,).
 
@@ -101,20 +112,23 @@ class Nearby:
         merged = self._read if measured else self._in_proportion
         values = np.empty(len(self.members))
         for row, task in enumerate(self.members):
-            answers = merged(task, shares).float()[None]
-            values[row] = float(self.judges[task].values(answers)[0])
+            own, others = merged(task, shares)
+            answers = own + self.share * sum(others)
+            values[row] = float(self.judges[task].values(answers.float()[None])[0])
         return values
 
-    def _read(self, task: str, shares: Mapping[str, float]) -> Tensor:
-        """What a merge answers on a task's samples, (r, k), every shift read at its share."""
+    def _read(self, task: str, shares: Mapping[str, float]) -> tuple[Tensor, list[Tensor]]:
+        """A model's answers in a merge, and what the others add, every shift read at its share."""
         at = {label: share * self.strengths[label] for label, share in shares.items()}
-        return self.shifts.merged(task, at, self.shifts.own_at(task, self.method, at[task]))
+        own = self.shifts.base[task] + self.shifts.own_at(task, self.method, at[task])
+        return own, [
+            self.shifts.beside(label, task, at[label], at[task]) for label in at if label != task
+        ]
 
-    def _in_proportion(self, task: str, shares: Mapping[str, float]) -> Tensor:
+    def _in_proportion(self, task: str, shares: Mapping[str, float]) -> tuple[Tensor, list[Tensor]]:
         """The same, shifts in the set made larger or smaller."""
         own, others = self.shifts.in_merge(task, self.method, self.left, self.members)
-        merged = self.shifts.base[task] + shares[task] * (own - self.shifts.base[task])
-        for label, share in shares.items():
-            if label != task:
-                merged = merged + share * others[label]
-        return merged
+        base = self.shifts.base[task]
+        return base + shares[task] * (own - base), [
+            share * others[label] for label, share in shares.items() if label != task
+        ]

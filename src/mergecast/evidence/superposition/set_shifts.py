@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,15 +95,7 @@ class SetShifts:
         """
         if not checks:
             return 1.0
-        errors = []
-        for share in _SHARES:
-            off = self.kept(checks, method, float(share))[0] - merged
-            known = off[np.isfinite(off)]
-            if not len(known):
-                return 1.0
-            errors.append(float(np.square(known).mean()))
-        doubt = np.array(errors) + _WHOLE * (1 - _SHARES) ** 2 + _EXACT
-        return float(np.average(_SHARES, weights=doubt**-_POWER))
+        return share_told(lambda share: self.kept(checks, method, share)[0] - merged)
 
     def _kept_of(
         self,
@@ -139,3 +131,19 @@ class SetShifts:
             values[some] = judge.values(merged.reshape(-1, *own.shape)).numpy()
         without = inside[:, [column[label] for label in lacking]].any(axis=1)
         return np.where(without, np.nan, values), float(judge.values(own[None].float())[0])
+
+
+def share_told(errors: Callable[[float], Floats]) -> float:
+    """The share of others' shifts at which superposition says what merges keep, 0 to 1.
+
+    The mean of shares, each by how little it errs. `errors` are what is said less what merges keep,
+    at a share, NaN where that is not defined; where none is, all of the shifts counts.
+    """
+    doubts = []
+    for share in _SHARES.tolist():
+        off = errors(share)
+        known = off[np.isfinite(off)]
+        if not len(known):
+            return 1.0
+        doubts.append(float(np.square(known).mean()) + _WHOLE * (1 - share) ** 2 + _EXACT)
+    return float(np.average(_SHARES, weights=np.array(doubts) ** -_POWER))

@@ -199,14 +199,15 @@ class Shifts:
                 total = total + self.beside(label, task, strength, strengths[task])
         return total
 
-    def of_pair(self, task: str, partner: str, method: str, left: Mapping[str, Left]) -> Tensor:
+    def of_pair(self, task: str, partner: str, method: str) -> Tensor:
         """What the merge of two models by a method answers on the first's samples, (r, k).
 
-        `left` is what such a merge leaves of both, by label. Raises UndefinedError where one of
-        them cannot be merged alone.
+        As much is left of both as of each alone. Raises UndefinedError where one of them cannot be
+        merged alone.
         """
         self.strength(partner, method)
-        answers, others = self.in_merge(task, method, left, [partner])
+        as_alone = dict.fromkeys((task, partner), Left())
+        answers, others = self.in_merge(task, method, as_alone, [partner])
         return answers + others[partner]
 
     def own_at(self, label: str, method: str, strength: float) -> Tensor:
