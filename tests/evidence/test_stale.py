@@ -16,7 +16,7 @@ from mergecast.evidence.activations import collect as activations
 from mergecast.evidence.gradients import collect as gradients
 from mergecast.evidence.gradients import curvature, fisher
 from mergecast.evidence.inputs import collect as inputs
-from mergecast.evidence.retention import answers, merges
+from mergecast.evidence.retention import answers, merges, together
 from mergecast.evidence.retention.forms import FORMS
 from mergecast.evidence.superposition import collect as superposition
 from mergecast.evidence.superposition import kinds
@@ -206,7 +206,7 @@ def test_what_is_shared_is_part_of_what_a_merge_is_kept_under(ask, tmp_path):
         with Session(one, tiny_tasks(), settings, SETTINGS) as session:
             if ask == "alone":
                 return merges.alone(session, "a", "ties", "base")
-            return merges.together(session, ("a", "b"), "ties")["a"]
+            return together.together(session, ("a", "b"), "ties")["a"]
 
     whole, narrow = kept(family, "one"), kept(family.without(["up.*"]), "one")
     assert narrow == kept(family.without(["up.*"]), "other")
