@@ -1,13 +1,15 @@
 """How well merges of three to six models follow from their pairs: rules, and what size alone does.
 
-python benchmarks/sets.py --run DIR … [--stand-ins] [--answers] [--method M …] [--json FILE]
+python benchmarks/sets.py --run DIR … [--stand-ins] [--answers [--merged]] [--method M …]
+    [--json FILE]
 
 DIR is a finished run with sets. Pairs are measured; forecast with both tasks of each unseen (L2TO);
 or forecast with every task of the set unseen. Rules: those of `mergecast.forecast.sets`; `worst`,
 the least over partners; and with --stand-ins (minutes: models are merged with 1 to 5 scrambled
 copies of themselves) `shifted`, the mean of pairs moved by what a member loses to more stand-ins
 than one. With --answers, sets from the members' answers instead, as `forecast --sets` has them:
-nothing is fitted, and the up to three sets of a size that are really merged are not scored. r and ρ
+nothing is fitted, and the up to three sets of a size that are really merged are not scored; with
+--merged, all of them merged and asked on the same samples beside it. r and ρ
 are means over sizes, per method; then what choosing a method for each set loses by the highest
 number and as `forecast` advises, beside the best fixed method.
 """
@@ -25,7 +27,7 @@ import pandas as pd
 
 from mergecast.evidence import MergeSettings, ProbeSettings, Session
 from mergecast.evidence.retention.collect import collect
-from mergecast.evidence.superposition.sets import collect_sets
+from mergecast.evidence.superposition.sets import collect_sets, judged, merged_sets
 from mergecast.family import Family
 from mergecast.forecast.estimators.predictors import PREDICTORS
 from mergecast.forecast.recommend import preference
@@ -49,13 +51,15 @@ def main() -> None:
     parser.add_argument("--run", nargs="+", type=Path, required=True)
     parser.add_argument("--stand-ins", action="store_true")
     parser.add_argument("--answers", action="store_true")
+    parser.add_argument("--merged", action="store_true")
     parser.add_argument("--method", action="append", help="only these, by their recipes' texts")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     tables = []
     for run in arguments.run:
         if arguments.answers:
-            tables.append(from_answers(run, arguments.method).assign(run=run.name, pairs="answers"))
+            found = from_answers(run, arguments.method, merged=arguments.merged)
+            tables.append(found.assign(run=run.name, pairs="answers"))
             continue
         shifts = stand_ins(run) if arguments.stand_ins else None
         for pairs, kept in sources(run).items():
@@ -150,8 +154,10 @@ def set_table(
     return pd.DataFrame(rows)
 
 
-def from_answers(run: Path, methods: list[str] | None) -> pd.DataFrame:
-    """One row a method and set: measured retention and that from the members' answers."""
+def from_answers(run: Path, methods: list[str] | None, *, merged: bool) -> pd.DataFrame:
+    """One row a method and set: measured retention, that from the members' answers, and `merged`,
+    that of its merge on the same samples, where it is asked for.
+    """
     plan, outcomes = read_run(run), load_run(run)[1]
     frame = outcomes.by_recipe[outcomes.sizes > 2]
     measured = frame.groupby(["method", "members"])["retention"].mean().rename("measured")
@@ -174,18 +180,21 @@ def from_answers(run: Path, methods: list[str] | None) -> pd.DataFrame:
             known = {tuple(split_members(one)) for one in measured_here}
             readings = collect_sets(session, sorted(known))
             names = [join_members(one) for one in readings.members]
+            real = merged_sets(session, judged(session)[1], readings.members)[0] if merged else {}
             for method in wanted:
-                merged = readings.checked[method]
-                fresh = [one not in merged for one in readings.members]
+                checked = readings.checked[method]
+                fresh = [one not in checked for one in readings.members]
                 kept = readings.of(method, names).mean(axis=1)
                 table = pd.DataFrame({"method": method, "members": names, "answers": kept})
+                if merged:
+                    table["merged"] = real[method].mean(axis=1)
                 tables.append(table.assign(size=size)[fresh])
     found = pd.concat(tables, ignore_index=True)
     return found.merge(measured.reset_index(), on=["method", "members"])
 
 
 def rules_of(table: pd.DataFrame) -> list[str]:
-    return [name for name in (*RULES, "worst", "shifted", "answers") if name in table]
+    return [name for name in (*RULES, "worst", "shifted", "answers", "merged") if name in table]
 
 
 def scores(table: pd.DataFrame) -> pd.DataFrame:
