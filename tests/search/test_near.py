@@ -11,11 +11,15 @@ from mergecast.errors import UndefinedError
 from mergecast.evidence.retention.merges import alone_left
 from mergecast.evidence.retention.together import left_together
 from mergecast.evidence.superposition.nearby import Nearby
+from mergecast.evidence.superposition.shifts import Left
 from mergecast.merging import Recipe
 from mergecast.search.candidates import Candidate, Priced
 from mergecast.search.near import FACTORS, Near
 from mergecast.search.objective import Objective
 from tiny_models import tiny_session
+
+#: What a sum leaves of both its members.
+AS_ALONE = dict.fromkeys("ab", Left())
 
 
 @pytest.fixture
@@ -60,15 +64,18 @@ def test_a_strength_outside_a_method_s_range_is_left_out(session):
 
 def test_at_the_recipe_s_own_strength_shifts_are_read_at_what_the_merge_leaves(session):
     nearby = Nearby.of(session, ("a", "b", "c"), "ties")
-    left = left_together(session, ("a", "b", "c"), "ties")
+    shifts, merged = nearby.shifts, left_together(session, ("a", "b", "c"), "ties")
+    left = {}
+    for label in "abc":
+        left[label] = Left(merged[label] / alone_left(session, label, "ties"))
+        assert left[label].factor < 1
+        expected = left[label].of(shifts.strength(label, "ties"))
+        assert nearby.strengths[label] == pytest.approx(expected, rel=1e-3)
     for row, task in enumerate("abc"):
-        alone = alone_left(session, task, "ties")
-        assert nearby.left[task].factor == pytest.approx(left[task] / alone, abs=1e-4)
-        assert nearby.left[task].factor < 1
-        own, others = nearby.shifts.in_merge(task, "ties", nearby.left, "abc")
-        merged = (own + sum(others.values())).float()[None]
-        expected = float(nearby.judges[task].values(merged)[0])
-        assert nearby.kept(1.0)[row] == pytest.approx(expected, abs=1e-6)
+        own, others = shifts.in_merge(task, "ties", left, "abc")
+        merge = (own + sum(others.values())).float()[None]
+        expected = float(nearby.judges[task].values(merge)[0])
+        assert nearby.kept(1.0)[row] == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_merge_that_fails_has_no_neighbours_by_superposition(session):
@@ -97,7 +104,7 @@ def test_beyond_what_was_measured_shifts_are_in_proportion(session):
     for row, task in enumerate("ab"):
         base = nearby.shifts.base[task].float()[None]
         assert nearby.kept(0.0)[row] == pytest.approx(float(nearby.judges[task].values(base)[0]))
-        own, others = nearby.shifts.in_merge(task, nearby.method, nearby.left, "ab")
+        own, others = nearby.shifts.in_merge(task, nearby.method, AS_ALONE, "ab")
         base = nearby.shifts.base[task]
         merged = base + 1.7 * (own - base + sum(others.values()))
         value = nearby.judges[task].values(merged.float()[None])[0]

@@ -1,7 +1,7 @@
 """What members keep at other strengths and weights of a merge, by superposition: no pass at all.
 
-What a merge leaves of its members is read from its weights (`Shifts.in_merge`); their shifts are
-then read at other shares of it, and added up again. Of a method that leaves a model more than a
+How strong its members are in a merge is read from its weights (`left_together`); their shifts are
+then read at other shares of that, and added up again. Of a method that leaves a model more than a
 half of its task vector, other strengths lie beyond what was measured: its shifts are made larger or
 smaller in proportion. What either says of a merge is used beside a merge of the same models that
 was forecast or made: how much better or worse it is, not how good.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from torch import Tensor
@@ -25,7 +24,7 @@ from mergecast.evidence.superposition.collect import gather
 from mergecast.evidence.superposition.lefts import left_of
 from mergecast.evidence.superposition.set_judge import SetJudge
 from mergecast.evidence.superposition.set_shifts import share_told
-from mergecast.evidence.superposition.shifts import HALF, Left, Shifts
+from mergecast.evidence.superposition.shifts import HALF, Shifts
 from mergecast.typing import Floats
 
 # Strengths are told by their effect, which is exact to a little less than that.
@@ -44,8 +43,8 @@ class Nearby:
         The method.
     shifts : Shifts
         What the models do to each other's answers.
-    left : mapping of str to Left
-        Member to what the merge leaves of it.
+    strengths : mapping of str to float
+        Member to its strength in the merge.
     judges : mapping of str to SetJudge
         Member to what says how much it keeps.
     share : float
@@ -55,7 +54,7 @@ class Nearby:
     members: tuple[str, ...]
     method: str
     shifts: Shifts
-    left: Mapping[str, Left]
+    strengths: Mapping[str, float]
     judges: Mapping[str, SetJudge]
     share: float = 1.0
 
@@ -75,19 +74,12 @@ class Nearby:
         merged = left_together(narrow, names, method)
         if not merged:
             raise UndefinedError("+".join(names), f"no merge by {method}")
-        left = {
-            label: left_of([(alone_left(narrow, label, method), merged[label])]) for label in names
-        }
+        strengths = {}
+        for label in names:
+            left = left_of([(alone_left(narrow, label, method), merged[label])])
+            strengths[label] = left.of(shifts.strength(label, method))
         judges = {task: SetJudge.of(narrow, shifts, kept[task], task) for task in names}
-        return cls(names, method, shifts, left, judges)
-
-    @cached_property
-    def strengths(self) -> dict[str, float]:
-        """Member to its strength in the merge; raises UndefinedError where it has none."""
-        return {
-            label: self.left[label].of(self.shifts.strength(label, self.method))
-            for label in self.members
-        }
+        return cls(names, method, shifts, strengths, judges)
 
     def like(self, kept: Floats) -> Nearby:
         """The same, with the share of the others' shifts by which members keep what is known.
@@ -109,26 +101,27 @@ class Nearby:
         given = np.array([(weights or {}).get(label, 1.0) for label in self.members])
         shares = dict(zip(self.members, (factor * given / given.mean()).tolist(), strict=True))
         measured = max(self.strengths.values()) <= HALF + _NEAR
-        merged = self._read if measured else self._in_proportion
         values = np.empty(len(self.members))
         for row, task in enumerate(self.members):
-            own, others = merged(task, shares)
-            answers = own + self.share * sum(others)
+            answers = self._read(task, shares) if measured else self._in_proportion(task, shares)
             values[row] = float(self.judges[task].values(answers.float()[None])[0])
         return values
 
-    def _read(self, task: str, shares: Mapping[str, float]) -> tuple[Tensor, list[Tensor]]:
-        """A model's answers in a merge, and what the others add, every shift read at its share."""
+    def _read(self, task: str, shares: Mapping[str, float]) -> Tensor:
+        """What a merge answers on a task's samples, (r, k), every shift read at its share."""
         at = {label: share * self.strengths[label] for label, share in shares.items()}
-        own = self.shifts.base[task] + self.shifts.own_at(task, self.method, at[task])
-        return own, [
-            self.shifts.beside(label, task, at[label], at[task]) for label in at if label != task
-        ]
+        return self._added(task, at, dict.fromkeys(at, 1.0))
 
-    def _in_proportion(self, task: str, shares: Mapping[str, float]) -> tuple[Tensor, list[Tensor]]:
-        """The same, shifts in the set made larger or smaller."""
-        own, others = self.shifts.in_merge(task, self.method, self.left, self.members)
-        base = self.shifts.base[task]
-        return base + shares[task] * (own - base), [
-            share * others[label] for label, share in shares.items() if label != task
-        ]
+    def _in_proportion(self, task: str, shares: Mapping[str, float]) -> Tensor:
+        """The same, shifts in the merge itself made larger or smaller."""
+        return self._added(task, self.strengths, shares)
+
+    def _added(self, task: str, at: Mapping[str, float], times: Mapping[str, float]) -> Tensor:
+        """The base's answers and shifts at strengths, each so many times, of others a share."""
+        own = self.shifts.own_at(task, self.method, at[task])
+        total = self.shifts.base[task] + times[task] * own
+        for label in self.members:
+            if label != task:
+                other = self.shifts.beside(label, task, at[label], at[task])
+                total = total + self.share * times[label] * other
+        return total

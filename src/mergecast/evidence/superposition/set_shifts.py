@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +61,7 @@ class SetShifts:
         share : float
             How much of what the others do to a member's answers counts.
         """
-        names = sorted(self.judges)
+        names = sorted({*chain.from_iterable(sets)})
         order = {name: place for place, name in enumerate(names)}
         places = np.array([[order[one] for one in members] for members in sets], dtype=np.intp)
         alike: dict[tuple[str, ...], list[int]] = {}
@@ -74,7 +75,7 @@ class SetShifts:
                 if len(rows):
                     here = (np.array(of_it)[rows], columns)
                     found[here], alone[here] = self._kept_of(
-                        task, method, left, share, places[here[0]]
+                        task, method, left, share, places[here[0]], names
                     )
         return found, alone
 
@@ -104,12 +105,13 @@ class SetShifts:
         left: Mapping[str, Left],
         share: float,
         places: npt.NDArray[np.intp],
+        names: Sequence[str],
     ) -> tuple[Floats, float]:
         """What a model keeps in each of some sets that it is in, (n,), and without the others.
 
-        Sets are places in the sorted names, (n, size). NaN where that is not defined.
+        Sets are places in `names`, (n, size). NaN where that is not defined.
         """
-        judge, names = self.judges[task], sorted(self.judges)
+        judge = self.judges[task]
         try:
             own, others = self.shifts.in_merge(task, method, left, names)
         except UndefinedError:
