@@ -147,6 +147,7 @@ def with_intervals(table: pd.DataFrame, made: Forecast, readings: SetReadings) -
     for method, rows in table[table["basis"] != PAIRS].groupby("method"):
         numbers = rows["retention"].to_numpy(dtype="float64")
         alone = readings.alone_of(str(method), rows["members"].tolist()).mean(axis=1)
-        lower, upper = interval_of_new(models[str(method)], numbers, made.level, alone)
+        others = len(readings.members[0]) - 1
+        lower, upper = interval_of_new(models[str(method)], numbers, made.level, alone, others)
         table.loc[rows.index, ["lower", "upper"]] = np.column_stack([lower, upper])
     return table

@@ -150,7 +150,7 @@ def _of_size(
             if model is None or not known:
                 numbers, sd = _unknown(values, size), np.full(size, _UNKNOWN_SD)
             else:
-                lower, upper = interval_of_new(model, numbers, made.level, lone)
+                lower, upper = interval_of_new(model, numbers, made.level, lone, size - 1)
                 half = np.maximum(upper - numbers, numbers - lower)
                 half = np.where(np.isfinite(half), half, _UNKNOWN_SD)
                 sd = half / ndtri((1 + made.level) / 2) * (1.0 if answered else _FROM_PAIRS)

@@ -153,7 +153,11 @@ def at_most(entry: MethodModel, numbers: Floats) -> Floats:
 
 
 def interval_of_new(
-    entry: MethodModel, numbers: Floats, level: float, alone: Floats | None = None
+    entry: MethodModel,
+    numbers: Floats,
+    level: float,
+    alone: Floats | None = None,
+    others: int = 1,
 ) -> tuple[Floats, Floats]:
     """The interval of numbers forecast for models never seen, lower and upper ends, (n,) each.
 
@@ -168,8 +172,13 @@ def interval_of_new(
     alone : (n,) array, optional
         What the same members, or means of them, keep alone: what numbers that are superposed
         lie apart from, where the method's part says how far that matters.
+    others : int
+        Models beside each member. What they do to it adds up, and how far that is off in the root
+        of their number.
     """
-    apart = np.abs(numbers - alone) if alone is not None and entry.model.tells_apart else None
+    apart = None
+    if alone is not None and entry.model.tells_apart:
+        apart = np.abs(numbers - alone) / math.sqrt(others)
     half = _half_width(entry.residual_quantiles, level) * spread(numbers, entry.least_loss, apart)
     half *= 1.0 if entry.between_suites else BETWEEN
     most = math.inf if entry.most_kept is None else max(entry.most_kept, 1.0)
