@@ -78,3 +78,6 @@ def test_intervals_grow_with_how_far_the_sources_lie_apart():
     numbers = np.array([0.8, 0.8])
     lower, _ = interval_of_new(entry, numbers, 0.9, np.array([0.8, 0.95]))
     assert numbers - lower == pytest.approx(half * spread(numbers, LEAST_APART, [0.0, 0.15]))
+    # Of a member beside four others, what these do adds up, and is off by the root of their number.
+    lower, _ = interval_of_new(entry, numbers, 0.9, np.array([0.8, 0.95]), 4)
+    assert numbers - lower == pytest.approx(half * spread(numbers, LEAST_APART, [0.0, 0.075]))
