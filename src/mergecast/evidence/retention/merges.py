@@ -89,8 +89,8 @@ def alone_left(session: Session, member: str, method: str) -> float:
 def _alone(
     session: Session, member: str, method: str, stand_in: str
 ) -> tuple[Checkpoint, Comparison, float | None]:
-    """Answers of every draw, none where there is no merge, how they compare to its own, and what is
-    left of its task vector in the mean.
+    """Answers of every draw, none where there is no merge; how they compare to its own; and what
+    copies of the base leave of its task vector.
     """
     merges = session.merges
     draws = 1 if stand_in == "base" else merges.draws
@@ -100,8 +100,8 @@ def _alone(
         spec["seed"] = session.settings.seed
 
     def compute() -> tuple[dict[str, Tensor], dict[str, object]]:
-        kept, answers, comparisons, left = kept_of(session, member), [], [], list[float]()
-        family = session.family.subset([member])
+        kept, answers, comparisons = kept_of(session, member), [], []
+        weights: dict[str, Tensor] = {}
         for draw in range(draws):
             try:
                 weights = _one_draw(session, member, method, stand_in, draw)
@@ -110,8 +110,9 @@ def _alone(
             logits = answer(session, member, weights)
             answers.append(kept.of(logits))
             comparisons.append(compare(session, member, logits))
-            left.append(left_in(family, weights)[member])
-        record = {**vars(forms.mean_of(comparisons)), _LEFT: sum(left) / draws}
+        record: dict[str, object] = {**vars(forms.mean_of(comparisons))}
+        if stand_in == "base":
+            record |= {_LEFT: left_in(session.family.subset([member]), weights)[member]}
         return {_ANSWERS: torch.stack(answers)}, record
 
     file, record = session.file_unit(spec, "alone", compute)
