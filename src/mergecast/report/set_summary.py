@@ -25,9 +25,9 @@ RULE = (
 
 
 ANSWERS = (
-    "From the members' answers, whose shifts are added up. Up to three sets of every kind of models "
-    "are really merged by each method; they say how strong members are in such a merge, and how "
-    "far the sum is off. The interval (90 %) is of the mean over members."
+    "From the members' answers, whose shifts are added up. Up to three sets of every kind of "
+    "models are really merged by each method; they say how strong members are in such a merge, "
+    "and how far the sum is off. The interval (90 %) is of the mean over members."
 )
 
 
