@@ -10,10 +10,14 @@ from mergecast.evidence.retention import merges
 from mergecast.evidence.retention.forms import compare
 from mergecast.evidence.retention.logits import at_confidence, each_at_confidence
 from mergecast.evidence.retention.together import together
+from mergecast.evidence.superposition import set_shifts
 from mergecast.evidence.superposition import sets as superposed_sets
 from mergecast.evidence.superposition.checks import PAIRS, checked_sets
+from mergecast.evidence.superposition.lefts import Lefts
 from mergecast.evidence.superposition.set_judge import SetJudge
+from mergecast.evidence.superposition.set_shifts import SetShifts
 from mergecast.evidence.superposition.sets import SetReadings, collect_sets, most_sets
+from mergecast.evidence.superposition.shifts import Left
 from mergecast.family import Family
 from mergecast.merging.stand_ins import merge_alone
 from mergecast.tasks.probe import Probe
@@ -149,3 +153,32 @@ def test_what_a_member_keeps_without_the_others_is_its_merge_with_copies_of_the_
             assert found.alone["weight_avg"][place, column] == pytest.approx(
                 kept.values["expected_labelled"], abs=1e-4
             )
+
+
+def test_merged_sets_tell_what_share_of_the_others_shifts_shows(session, monkeypatch):
+    shifts, judges = superposed_sets.judged(session)
+    kinds = of_one_kind(LABELS)
+    merged, told = superposed_sets.merged_sets(session, judges, SETS)
+    sets = SetShifts(shifts, judges, Lefts.of(session, kinds, told, Left()))
+    assert sets.lefts.beside("weight_avg", SETS[0])["a"].factor == pytest.approx(2 / 3, abs=1e-4)
+    np.testing.assert_allclose(*sets.kept(SETS, "weight_avg", 0.0), atol=1e-6)
+    # Where little is believed before, the share is that at which sets keep what they keep: all of
+    # it, since logits are linear in the weights.
+    monkeypatch.setattr(set_shifts, "_WHOLE", 1e-9)
+    monkeypatch.setattr(set_shifts, "_EXACT", 1e-12)
+    assert sets.share(SETS, merged["weight_avg"], "weight_avg") == pytest.approx(1, abs=0.02)
+    some = sets.kept(SETS, "weight_avg", 0.4)[0]
+    assert sets.share(SETS, some, "weight_avg") == pytest.approx(0.4, abs=0.02)
+    # One that is not defined spoils no other; beside no merge, or none that is defined, all of it.
+    some[0, 1] = np.nan
+    assert sets.share(SETS, some, "weight_avg") == pytest.approx(0.4, abs=0.02)
+    assert sets.share([], some, "weight_avg") == 1
+    assert sets.share(SETS, np.full((4, 3), np.nan), "weight_avg") == 1
+
+
+def test_what_sets_keep_is_said_with_the_share_that_merged_ones_tell(session, monkeypatch):
+    whole = collect_sets(session, SETS).alone["task_arithmetic"]
+    monkeypatch.setattr(SetShifts, "share", lambda *_: 0.0)
+    monkeypatch.setattr(superposed_sets, "corrected_sets", lambda said, *_: said)
+    found = collect_sets(session, SETS)
+    np.testing.assert_allclose(found.kept["task_arithmetic"], whole, atol=1e-6)

@@ -46,6 +46,16 @@ def linear(tmp_path):
     return session
 
 
+def added(shifts, task, strengths):
+    """What a merge answers on a task's samples, by every member's strength in it."""
+    others = (
+        shifts.beside(label, task, strength, strengths[task])
+        for label, strength in strengths.items()
+        if label != task
+    )
+    return shifts.base[task] + shifts.curves[task].at(strengths[task]) + sum(others)
+
+
 def test_where_outputs_are_linear_in_the_weights_it_is_the_merge_itself(linear):
     superposed, merged = collect(linear()), pair_probes.collect(linear())
     for key, value in merged.values.items():
@@ -77,7 +87,7 @@ def test_a_set_is_added_up_without_a_pass(linear, monkeypatch):
     monkeypatch.setattr(Probe, "forward", None)  # from here on nothing is run
     stored = linear()
     shifts = gather(stored)
-    found = shifts.merged("b", dict.fromkeys("abc", 0.4))
+    found = added(shifts, "b", dict.fromkeys("abc", 0.4))
     torch.testing.assert_close(found.float(), expected, atol=1e-5, rtol=1e-5)
 
 
@@ -90,7 +100,7 @@ def test_the_average_and_the_sum_are_what_was_measured_and_between_them_is_a_lin
         merged = part_way(session, share, "a", "b")
         head = {k: v for k, v in session.state("a").items() if k.startswith("head.")}
         expected = session.probe("a").logits({**merged, **head}, session.merge_samples("a"))
-        found = shifts.merged("a", {"a": share, "b": share})
+        found = added(shifts, "a", {"a": share, "b": share})
         torch.testing.assert_close(found.float(), expected, atol=1e-5, rtol=1e-5)
     half, whole = (shifts.beside("b", "a", share, share) for share in (0.5, 1.0))
     assert not torch.allclose(whole, 2 * half, atol=1e-3)

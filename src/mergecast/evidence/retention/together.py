@@ -96,9 +96,7 @@ def _left(
         "base": session.base_digest,
         "shared": session.shared_digest,
         "models": {label: session.digest(label) for label in sorted(members)},
-        "merge_seed": recipe.seed,
-        "method": recipe.method,
-        "params": recipe.as_mapping()["params"],
+        "recipe": recipe.key,
         **({"vocabulary": family.vocabulary.mode} if family.vocabulary else {}),
     }
 

@@ -178,27 +178,6 @@ class Shifts:
         alone = strength / HALF * lone
         return alone + own / strength * (both - alone)
 
-    def merged(
-        self, task: str, strengths: Mapping[str, float], own: Tensor | None = None
-    ) -> Tensor:
-        """What a merge answers on a task's samples, (r, k).
-
-        Parameters
-        ----------
-        task : str
-            The member whose samples and head they are.
-        strengths : mapping of str to float
-            Every member to the strength of its task vector in the merge.
-        own : Tensor, optional
-            The task's own shift where it was measured; else it is read from its curve.
-        """
-        shift = self.curves[task].at(strengths[task]) if own is None else own
-        total = self.base[task] + shift
-        for label, strength in strengths.items():
-            if label != task:
-                total = total + self.beside(label, task, strength, strengths[task])
-        return total
-
     def of_pair(self, task: str, partner: str, method: str) -> Tensor:
         """What the merge of two models by a method answers on the first's samples, (r, k).
 
