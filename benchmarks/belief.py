@@ -21,7 +21,7 @@ import pandas as pd
 from mergecast.errors import UndefinedError
 from mergecast.evidence.retention.form_values import DECIDED
 from mergecast.evidence.retention.logits import Logits, each_at_confidence
-from mergecast.evidence.superposition.collect import gather
+from mergecast.evidence.superposition.gather import gather
 from mergecast.runtime.workers import one_thread
 from mergecast.tables.outcomes import OutcomeTable
 from superposition_halves import asked, beside, session_of

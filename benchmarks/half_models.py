@@ -23,7 +23,7 @@ from mergecast.evidence import Session
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.retention.logits import Logits
 from mergecast.evidence.retention.merges import answer
-from mergecast.evidence.superposition.collect import part_way
+from mergecast.evidence.superposition.gather import part_way
 from mergecast.evidence.superposition.shifts import HALF, centred
 from mergecast.runtime.workers import one_thread
 from mergecast.suites.folder import read_run

@@ -4,12 +4,12 @@ python benchmarks/kinds.py --run DIR --other DIR [--tasks bbc,…] [--draws 50]
 
 DIR are runs of one suite on one encoder with their models, tuned whole and by LoRA say, or other
 parts of it (`benchmarks/parts.py`). Models of the tasks that are named are taken from both, as one
-family. All its pairs are superposed, and really merged by every method, on the same calibration
-samples. Then some pairs correct the others: none; three, and half as many as there are models,
-drawn as often as --draws says; and those that mergecast chooses, of every two kinds, correcting all
-pairs alike, and as mergecast does, members of one kind beside another first. Errors are mean
-absolute ones of `expected`, of a member, in pairs that no way has merged as a check; spread is the
-standard deviation of one pair's value over draws.
+family. All its pairs are superposed, at what a method leaves of each model alone, and really merged
+by every method, on the same calibration samples. Then some pairs correct the others: none; three,
+and half as many as there are models, drawn as often as --draws says; and those that mergecast
+chooses, of every two kinds, correcting all pairs alike, and as mergecast does, members of one kind
+beside another first. Errors are mean absolute ones of `expected`, of a member, in pairs that no way
+has merged as a check; spread is the standard deviation of one pair's value over draws.
 """
 
 from __future__ import annotations
@@ -27,14 +27,18 @@ from mergecast.evidence.readings import Key
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.retention.forms import Comparison
-from mergecast.evidence.superposition.checks import PAIRS, checked_pairs, said_lost
-from mergecast.evidence.superposition.collect import (
-    gather,
+from mergecast.evidence.superposition.checks import (
+    PAIRS,
+    checked_pairs,
     real_merges,
-    superposed_pairs,
+    said_lost,
 )
 from mergecast.evidence.superposition.corrections import corrected
+from mergecast.evidence.superposition.gather import gather
 from mergecast.evidence.superposition.kinds import Kinds, kinds_of
+from mergecast.evidence.superposition.lefts import Lefts
+from mergecast.evidence.superposition.pair_shifts import PairShifts
+from mergecast.evidence.superposition.shifts import Left
 from mergecast.family import Family
 from mergecast.merging.method import usual_methods
 from mergecast.runtime.workers import one_thread
@@ -96,8 +100,9 @@ def both(session: Session) -> tuple[Found, Found]:
         label: forms.Reference(shifts.single[label], own_answers(session, label)[0].labels).compare
         for label in names
     }
-    merges = real_merges(session, [*combinations(names, 2)], "all pairs")
-    superposed = {method: superposed_pairs(shifts, judges, method) for method in session.methods}
+    merges, _ = real_merges(session, [*combinations(names, 2)], "all pairs")
+    alone = PairShifts(shifts, judges, Lefts.of(session, kinds_of(session), {}, Left()))
+    superposed = {method: alone.kept(permutations(names, 2), method) for method in session.methods}
     merged = {
         method: {
             (task, partner, method): merges[(min(task, partner), max(task, partner)), method][task]

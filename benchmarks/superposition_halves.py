@@ -1,20 +1,22 @@
-"""What measuring more than halves of two models together is worth to superposition.
+"""What measuring more than halves of two models together is worth to superposition of pairs.
 
 python benchmarks/superposition_halves.py --run DIR [--outcomes DIR]
 
 DIR of --run is a finished run of a suite with its models; outcomes are its own, or a measured
 table's. Per recipe, over pairs, with labels: the mean absolute error of superposition as it is and
 corrected by the three merged pairs, from halves of two models together; from those and all of both
-(`wholes`); and from those and halves of partners alone (`lone`), as it is used; the error of the
-recipe's own mean; the most that a member loses beyond what each says; and the least and most of its
-task vector that the recipe leaves any model, by its effect. Nothing is fitted. What the run keeps
-of its evidence is not made again.
+(`wholes`); from those and halves of partners alone (`lone`); and from all these at what the merged
+pairs leave of two models beside each other, with the share of a partner's shift that they tell
+(`left`), as it is used; the error of the recipe's own mean; the most that a member loses beyond
+what each says; and the least and most of its task vector that the recipe leaves any model, by its
+effect. Nothing is fitted. What the run keeps of its evidence is not made again.
 """
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +25,19 @@ import pandas as pd
 from mergecast.evidence import Session
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import own_answers
-from mergecast.evidence.superposition.checks import checked_pairs
-from mergecast.evidence.superposition.collect import gather, real_merges, superposed_pairs
+from mergecast.evidence.superposition.checks import checked_pairs, real_merges
 from mergecast.evidence.superposition.corrections import corrected
+from mergecast.evidence.superposition.gather import gather
+from mergecast.evidence.superposition.lefts import Lefts
+from mergecast.evidence.superposition.pair_shifts import PairShifts
+from mergecast.evidence.superposition.shifts import Left
 from mergecast.runtime.workers import one_thread
 from mergecast.suites.folder import read_run
 from mergecast.suites.pair_table import session_of_run
 from mergecast.tables.outcomes import OutcomeTable
 
 FORM = "expected_labelled"
-WAYS = ("halves", "wholes", "lone")
+WAYS = ("halves", "wholes", "lone", "left")
 CHECKED = tuple(f"{way}, checked" for way in WAYS)
 
 
@@ -93,21 +98,28 @@ def said(run: Path, outcomes: OutcomeTable) -> tuple[pd.DataFrame, pd.Series]:
         names = sorted(session.family.names)
         judges = {}
         used = gather(session)
-        by_way = {"halves": replace(used, whole={}, lone={}), "wholes": replace(used, lone={})}
         for label in names:
             own = own_answers(session, label)[0]
             judges[label] = forms.Reference(used.single[label], own.labels).compare
         kinds = dict.fromkeys(names, names[0])  # a run tunes all its models alike
         checks = checked_pairs(kinds, {})
-        merged = real_merges(session, checks, "checked pairs")
+        merged, told = real_merges(session, checks, "checked pairs")
+        alone, beside_each = (Lefts.of(session, kinds, known, Left()) for known in ({}, told))
+        by_way = {
+            "halves": PairShifts(replace(used, whole={}, lone={}), judges, alone),
+            "wholes": PairShifts(replace(used, lone={}), judges, alone),
+            "lone": PairShifts(used, judges, alone),
+            "left": PairShifts(used, judges, beside_each),
+        }
         found: dict[tuple[str, str, str], dict[str, float]] = {}
         for method in session.methods:
             real = {}
             for left, right in checks:
                 kept = merged[(left, right), method]
                 real |= {(left, right, method): kept[left], (right, left, method): kept[right]}
-            for way, shifts in {**by_way, "lone": used}.items():
-                plain = superposed_pairs(shifts, judges, method)
+            for way, shifts in by_way.items():
+                share = shifts.share(real, method) if way == "left" else 1.0
+                plain = shifts.kept(permutations(names, 2), method, share)
                 checked = corrected(plain, real, kinds)
                 for name, values in ((way, plain), (f"{way}, checked", checked)):
                     for key, one in values.items():

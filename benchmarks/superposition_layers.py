@@ -39,7 +39,7 @@ from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.retention.together import together
-from mergecast.evidence.superposition.collect import gather, part_way
+from mergecast.evidence.superposition.gather import gather, part_way
 from mergecast.evidence.superposition.shifts import HALF, Shifts
 from mergecast.family import Family
 from mergecast.merging.stand_ins import merge_alone, with_own_head

@@ -40,8 +40,8 @@ from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.retention.merges import answer
 from mergecast.evidence.retention.together import together
 from mergecast.evidence.superposition.checks import checked_pairs
-from mergecast.evidence.superposition.collect import gather, part_way
 from mergecast.evidence.superposition.corrections import corrected
+from mergecast.evidence.superposition.gather import gather, part_way
 from mergecast.evidence.superposition.kinds import kinds_of
 from mergecast.evidence.superposition.shifts import HALF, WHOLE, Shifts
 from mergecast.family import Family

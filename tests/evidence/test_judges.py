@@ -16,7 +16,7 @@ from mergecast.evidence.retention.logits import likeliest
 from mergecast.evidence.retention.together import together
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import MergeSettings, ProbeSettings
-from mergecast.evidence.superposition.collect import gather
+from mergecast.evidence.superposition.gather import gather
 from mergecast.evidence.superposition.set_judge import SetJudge
 from mergecast.tasks import scores
 from mergecast.tasks.load import load_tasks

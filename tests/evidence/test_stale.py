@@ -18,8 +18,7 @@ from mergecast.evidence.gradients import curvature, fisher
 from mergecast.evidence.inputs import collect as inputs
 from mergecast.evidence.retention import answers, merges, together
 from mergecast.evidence.retention.forms import FORMS
-from mergecast.evidence.superposition import collect as superposition
-from mergecast.evidence.superposition import kinds
+from mergecast.evidence.superposition import gather, kinds
 from mergecast.merging import METHODS
 from mergecast.runtime.store import Store
 from tiny_models import tiny_family, tiny_tasks
@@ -38,7 +37,9 @@ MODELS = {
 #: Of the base and of half of every model, and of all of every other one beside its own, on every
 #: task's samples.
 SHIFTS = {"shifts": 24}
-METHOD = {"retention": 3 * 2, "pair probe": 3 * 2}
+COMPARED = {"retention": 3 * 2, "pair probe": 3 * 2}
+#: And what the one pair that corrects the others leaves of its members.
+METHOD = {**COMPARED, "left in merges": 1}
 
 
 def nothing_kept(_answers):
@@ -95,7 +96,7 @@ def test_the_same_again_is_found(missed):
 
 def test_an_edited_form_misses_every_comparison(missed, monkeypatch):
     monkeypatch.setitem(FORMS, "kept", replace(FORMS["kept"], function=nothing_kept))
-    assert missed() == {stage: 2 * count for stage, count in METHOD.items()}
+    assert missed() == {stage: 2 * count for stage, count in COMPARED.items()}
 
 
 def test_a_kernels_version_misses_what_is_about_its_method(missed, monkeypatch):
@@ -119,16 +120,16 @@ def test_a_parameter_given_as_the_default_is_the_default(missed):
 
 def test_the_seed_of_merges_is_no_affair_of_single_models(missed):
     changed = missed(replace(SETTINGS, merge_seed=1))
-    assert changed == {stage: 2 * count for stage, count in METHOD.items()}
+    assert changed == {stage: 2 * count for stage, count in COMPARED.items()}
 
 
 def test_statistics_measured_anew_are_another_merge(missed, monkeypatch):
     again = replace(SETTINGS, reestimate_batchnorm=True)
-    both = {stage: 2 * count for stage, count in METHOD.items()}
+    both = {stage: 2 * count for stage, count in COMPARED.items()}
     assert missed(again) == both | SHIFTS
     monkeypatch.setattr(merges, "BATCHNORM", replace(merges.BATCHNORM, version=2))
     assert missed(again) == both
-    monkeypatch.setattr(superposition, "BATCHNORM", merges.BATCHNORM)
+    monkeypatch.setattr(gather, "BATCHNORM", merges.BATCHNORM)
     assert missed(again) == SHIFTS
     assert missed() == {}
 

@@ -10,7 +10,7 @@ from mergecast.evidence.retention import merges
 from mergecast.evidence.retention.forms import compare
 from mergecast.evidence.retention.logits import at_confidence, each_at_confidence
 from mergecast.evidence.retention.together import together
-from mergecast.evidence.superposition import set_shifts
+from mergecast.evidence.superposition import shares
 from mergecast.evidence.superposition import sets as superposed_sets
 from mergecast.evidence.superposition.checks import PAIRS, checked_sets
 from mergecast.evidence.superposition.lefts import Lefts
@@ -129,7 +129,7 @@ def test_temperatures_of_many_merges_are_those_of_each():
 
 def test_what_many_merges_keep_is_what_the_form_says_of_each(session):
     from mergecast.evidence.retention.answers import own_answers
-    from mergecast.evidence.superposition.collect import gather
+    from mergecast.evidence.superposition.gather import gather
 
     kept = {label: own_answers(session, label)[0] for label in LABELS}
     shifts = gather(session)
@@ -164,8 +164,8 @@ def test_merged_sets_tell_what_share_of_the_others_shifts_shows(session, monkeyp
     np.testing.assert_allclose(*sets.kept(SETS, "weight_avg", 0.0), atol=1e-6)
     # Where little is believed before, the share is that at which sets keep what they keep: all of
     # it, since logits are linear in the weights.
-    monkeypatch.setattr(set_shifts, "_WHOLE", 1e-9)
-    monkeypatch.setattr(set_shifts, "_EXACT", 1e-12)
+    monkeypatch.setattr(shares, "_WHOLE", 1e-9)
+    monkeypatch.setattr(shares, "_EXACT", 1e-12)
     assert sets.share(SETS, merged["weight_avg"], "weight_avg") == pytest.approx(1, abs=0.02)
     some = sets.kept(SETS, "weight_avg", 0.4)[0]
     assert sets.share(SETS, some, "weight_avg") == pytest.approx(0.4, abs=0.02)

@@ -12,8 +12,9 @@ from mergecast.evidence.retention.answers import Kept
 from mergecast.evidence.retention.forms import Comparison, ways
 from mergecast.evidence.retention.logits import LIKELIEST, likeliest
 from mergecast.evidence.superposition.checks import PAIRS, checked_pairs
-from mergecast.evidence.superposition.collect import collect, gather, part_way
+from mergecast.evidence.superposition.collect import collect
 from mergecast.evidence.superposition.corrections import Correction, corrected
+from mergecast.evidence.superposition.gather import gather, part_way
 from mergecast.evidence.superposition.shifts import HALF, STRONGEST, Curve, Left, Shifts
 from mergecast.family import Family
 from mergecast.merging import METHODS, merging_method

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from math import comb
 
 from mergecast.evidence.readings import Key
 from mergecast.evidence.retention.forms import Comparison
+from mergecast.evidence.retention.together import together_and_left
+from mergecast.evidence.session import Session
+from mergecast.evidence.side_by_side import Unit, all_of
 from mergecast.evidence.superposition.kinds import Kinds, compositions, in_order, together
+from mergecast.evidence.superposition.lefts import Merge
 
 #: Pairs of a kind that are merged by every method, of different models. Two to five do alike on
 #: eight families of one kind; with one, errors are those of that pair.
@@ -93,6 +97,20 @@ def said_lost(
         if defined:
             found[pair] = 1 - sum(defined) / len(defined)
     return found
+
+
+def real_merges(
+    session: Session, sets: Sequence[tuple[str, ...]], name: str
+) -> tuple[dict[Merge, dict[str, Comparison]], dict[Merge, dict[str, float]]]:
+    """Some sets really merged by every method: what each member keeps, and what is left of it.
+
+    Both by set and method. `name` is that of the stage of progress.
+    """
+    merges = list(product(sets, session.methods))
+    units = [Unit(together_and_left, one) for one in merges]
+    found = all_of(session, units, session.progress.stage(name, len(units)))
+    kept, left = ([both[place] for both in found] for place in (0, 1))
+    return dict(zip(merges, kept, strict=True)), dict(zip(merges, left, strict=True))
 
 
 def _shared_out(most: Sequence[int], total: int) -> list[int]:

@@ -1,59 +1,46 @@
-"""Collecting shifts: every two models' average and sum on both tasks' samples, and each on others'.
+"""Every pair by every method as shifts say, corrected by the few pairs that are merged.
 
-That is about 3 N² forward passes of N models.
-
-Each unit is kept by itself, so that another model costs its averages with the others. Merges of one
-model alone are those of the retention probes, and the few pairs that are merged by every method
-those of the pair probes, made once for both.
+Merges of one model alone are those of the retention probes, and the pairs that are merged by every
+method those of the pair probes, made once for both. They say what a method leaves of two models
+beside each other, how much of a partner's shift shows, and how far off that is then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache, partial
-from itertools import combinations, permutations, product
+from dataclasses import replace
+from functools import partial
+from itertools import permutations
 
 from torch import Tensor
 
-from mergecast.checkpoints.torch_bridge import to_tensor
-from mergecast.errors import UndefinedError
 from mergecast.evidence.kind import Step, held_by_a_merge, one_of_each_shape
 from mergecast.evidence.readings import Key, Readings
 from mergecast.evidence.retention import forms
-from mergecast.evidence.retention.answers import STAGE as ANSWERS
 from mergecast.evidence.retention.answers import Kept, own_answers
 from mergecast.evidence.retention.batchnorm import BATCHNORM
 from mergecast.evidence.retention.forms import Comparison
-from mergecast.evidence.retention.merges import (
-    RETENTION,
-    alone_answers,
-    answer,
-    merge_parameter,
-    readings_of,
-)
-from mergecast.evidence.retention.together import PROBE, together
+from mergecast.evidence.retention.left import LEFT
+from mergecast.evidence.retention.merges import RETENTION, answer, merge_parameter, readings_of
+from mergecast.evidence.retention.together import PROBE
 from mergecast.evidence.session import Session
-from mergecast.evidence.side_by_side import Unit, all_of
-from mergecast.evidence.superposition.checks import checked_pairs, said_lost
+from mergecast.evidence.superposition.checks import checked_pairs, real_merges, said_lost
 from mergecast.evidence.superposition.corrections import corrected
-from mergecast.evidence.superposition.kinds import CHANGED, kinds_of
-from mergecast.evidence.superposition.shifts import HALF, WHOLE, Shifts
+from mergecast.evidence.superposition.gather import SHIFTS, gather, part_way
+from mergecast.evidence.superposition.kinds import CHANGED, Kinds, kinds_of
+from mergecast.evidence.superposition.lefts import Lefts
+from mergecast.evidence.superposition.pair_shifts import PairShifts
+from mergecast.evidence.superposition.shifts import HALF, Left, Shifts
 from mergecast.merging.decompositions import Decompositions, remembered
 from mergecast.runtime.stage import Stage
-from mergecast.tasks.probe import FORWARD
 
-SHIFTS = Stage(
-    "shifts",
-    2,
-    uses=(FORWARD, ANSWERS),
-    modules=("mergecast.evidence.superposition.collect",),
-)
 STAGE = Stage(
     "superposition",
-    7,
-    uses=(SHIFTS, CHANGED, RETENTION.with_uses(BATCHNORM), PROBE, forms.STAGE),
+    8,
+    uses=(SHIFTS, CHANGED, RETENTION.with_uses(BATCHNORM), PROBE, LEFT, forms.STAGE),
     modules=tuple(
-        f"mergecast.evidence.superposition.{name}" for name in ("shifts", "checks", "corrections")
+        f"mergecast.evidence.superposition.{name}"
+        for name in ("shifts", "checks", "corrections", "lefts", "pair_shifts", "shares")
     ),
 )
 #: What stands for a partner in the key of what is known of the base.
@@ -66,135 +53,30 @@ def collect(session: Session) -> Readings:
     kept = {label: own_answers(session, label)[0] for label in names}
     shifts = gather(session)
     judges = {task: _judge(session, shifts, kept, task) for task in names}
-    superposed = {method: superposed_pairs(shifts, judges, method) for method in session.methods}
     kinds = kinds_of(session)
-    pairs = checked_pairs(kinds, said_lost(superposed, names))
-    merged_pairs = real_merges(session, pairs, "checked pairs")
+    alone = PairShifts(shifts, judges, Lefts.of(session, kinds, {}, Left()))
+    pairs = checked_pairs(kinds, _lost(alone, kinds, session.methods))
+    merges, told = real_merges(session, pairs, "checked pairs")
+    beside = replace(alone, lefts=Lefts.of(session, kinds, told, Left()))
     comparisons: dict[Key, Comparison] = {
         (task, BASE): judges[task](shifts.base[task]) for task in names
     }
-    for method, found in superposed.items():
+    for method in session.methods:
         real: dict[Key, Comparison] = {}
         for left, right in pairs:
-            both = merged_pairs[(left, right), method]
+            both = merges[(left, right), method]
             real |= {(left, right, method): both[left], (right, left, method): both[right]}
+        found = beside.kept(permutations(names, 2), method, beside.share(real, method))
         comparisons |= corrected(found, real, kinds)
     return readings_of(comparisons, session)
 
 
-def superposed_pairs(
-    shifts: Shifts, judges: Mapping[str, Callable[[Tensor], Comparison]], method: str
-) -> dict[Key, Comparison]:
-    """Every pair's members by one method, as shifts say.
-
-    Parameters
-    ----------
-    shifts : Shifts
-        Of all models.
-    judges : mapping of str to callable
-        Label to what compares a merge's answers, (r, k), with its model's own.
-    method : str
-        One that models were merged alone by.
-    """
-    found: dict[Key, Comparison] = {}
-    for task, partner in permutations(judges, 2):
-        try:
-            merged = shifts.of_pair(task, partner, method)
-        except UndefinedError as reason:
-            found[task, partner, method] = forms.all_missing(str(reason))
-        else:
-            found[task, partner, method] = judges[task](merged)
-    return found
-
-
-def gather(session: Session, methods: Sequence[str] | None = None) -> Shifts:
-    """All that superposition takes, computed where the store does not hold it.
-
-    `methods` are those that every model is merged alone by, the session's by default. Where there
-    are none, shifts at whole task vectors and from the base are left out: only methods read them.
-    """
-    names = sorted(session.family.names)
-    methods = session.methods if methods is None else methods
-    pairs = list(combinations(names, 2))
-    single = {task: own_answers(session, task)[1].double() for task in names}
-    shares = (HALF, WHOLE) if methods else (HALF,)
-    units = [Unit(_answers_at_half, (task, None)) for task in names]
-    units += [Unit(_answers_at_half, (task, task)) for task in names]
-    units += [Unit(_pair_answers, (share, *pair), 2) for share in shares for pair in pairs]
-    units += [Unit(_lone_answers, (label,), len(names) - 1) for label in names if methods]
-    units += [Unit(_alone_answers, (task, tuple(methods)), len(methods)) for task in names]
-    advance = session.progress.stage("superposition", sum(unit.steps for unit in units))
-    made = iter(all_of(session, units, advance))
-    base = {task: next(made) for task in names}
-    half = {(x, x): next(made) - base[x] for x in names}
-    for _ in pairs:
-        for (task, label), answers in next(made).items():
-            half[label, task] = answers - base[task] - half[task, task]
-    whole: dict[tuple[str, str], Tensor] = {}
-    for _ in pairs if WHOLE in shares else ():
-        for (task, label), answers in next(made).items():
-            whole[label, task] = answers - single[task]
-    lone: dict[tuple[str, str], Tensor] = {}
-    for label in names if methods else ():
-        lone |= {(label, task): answers - base[task] for task, answers in next(made).items()}
-    alone, missing = dict[tuple[str, str], Tensor](), dict[tuple[str, str], str]()
-    for task in names:
-        for method, found in next(made).items():
-            if isinstance(found, str):
-                missing[task, method] = found
-            else:
-                alone[task, method] = found
-    return Shifts(base, single, half, whole, lone, alone, missing)
-
-
-def real_merges(
-    session: Session, sets: Sequence[tuple[str, ...]], name: str
-) -> dict[tuple[tuple[str, ...], str], dict[str, Comparison]]:
-    """The real merges of some sets by every method: (set, method) to what each member keeps."""
-    merges = list(product(sets, session.methods))
-    units = [Unit(together, one) for one in merges]
-    found = all_of(session, units, session.progress.stage(name, len(units)))
-    return dict(zip(merges, found, strict=True))
-
-
-def _answers_at_half(session: Session, task: str, label: str | None) -> Tensor:
-    """Answers to a task's samples of the base, or of half the task's own model, (r, k)."""
-    labels = () if label is None else (label,)
-    weights = cache(partial(part_way, session, HALF, *labels))
-    return _answers(session, label, task, HALF, weights)
-
-
-def _pair_answers(session: Session, share: float, *pair: str) -> dict[tuple[str, str], Tensor]:
-    """Answers of a share of two models to both tasks' samples, by task and the other model."""
-    weights = cache(partial(part_way, session, share, *pair))
-    return {
-        (task, label): _answers(session, label, task, share, weights)
-        for task, label in (pair, pair[::-1])
-    }
-
-
-def _lone_answers(session: Session, label: str) -> dict[str, Tensor]:
-    """Answers of half a model to every other task's samples, by task."""
-    weights = cache(partial(part_way, session, HALF, label))
-    return {
-        task: _answers(session, label, task, HALF, weights, lone=True)
-        for task in sorted(session.family.names)
-        if task != label
-    }
-
-
-def _alone_answers(
-    session: Session, task: str, methods: tuple[str, ...]
-) -> dict[str, Tensor | str]:
-    """Answers of a model merged alone by some methods, or why there are none."""
-    found: dict[str, Tensor | str] = {}
-    with remembered(Decompositions()):
-        for method in methods:
-            try:
-                found[method] = alone_answers(session, task, method).double()
-            except UndefinedError as reason:
-                found[method] = reason.problem
-    return found
+def _lost(alone: PairShifts, kinds: Kinds, methods: Sequence[str]) -> dict[tuple[str, str], float]:
+    """What pairs lose, by which those to be merged are chosen where models are of several kinds."""
+    if len({*kinds.values()}) == 1:
+        return {}
+    names = sorted(kinds)
+    return said_lost({one: alone.kept(permutations(names, 2), one) for one in methods}, names)
 
 
 def steps(session: Session) -> Iterator[Step]:
@@ -219,59 +101,6 @@ def steps(session: Session) -> Iterator[Step]:
         alone * len(session.methods),
         forward=1,
     )
-
-
-def part_way(session: Session, share: float, *labels: str) -> dict[str, Tensor]:
-    """θ₀ and a share of some models' τ: what the family shares, floats in float32 or float64."""
-    family = session.family
-    if not labels:
-        return {
-            name: to_tensor(family.base.floats(name).reshape(family.base.info(name).shape))
-            for name in family.shared
-        }
-    return {
-        block.name: to_tensor(
-            (block.base + share * sum(map(block.delta, range(len(labels))))).reshape(block.shape)
-        )
-        for block in family.subset(sorted(labels)).blocks()
-    }
-
-
-def _answers(
-    session: Session,
-    label: str | None,
-    task: str,
-    share: float,
-    weights: Callable[[], dict[str, Tensor]],
-    *,
-    lone: bool = False,
-) -> Tensor:
-    """What is kept of the answers to a task's samples of the base, or of a share of models.
-
-    Those are the task's own model, and another where `label` is another; that one alone, where it
-    is lone.
-    """
-    kept, anew = own_answers(session, task)[0], session.merges.reestimate_batchnorm
-    spec = session.spec(
-        SHIFTS.with_uses(BATCHNORM) if anew else SHIFTS,
-        task,
-        session.merge_samples(task),
-        base=session.base_digest,
-        other=None if label is None else session.digest(label),
-        shared=list(session.family.shared),
-        batchnorm=anew,
-        strength=share,
-        **({"lone": True} if lone else {}),
-    )
-
-    def compute() -> tuple[dict[str, Tensor], dict[str, object]]:
-        if label is None and not anew:  # which other evidence asks for too
-            return {"answers": kept.of(session.base_logits(task))}, {}
-        beside = () if label is None else (label,)
-        return {"answers": kept.of(answer(session, task, weights(), beside))}, {}
-
-    file, _ = session.file_unit(spec, "shifts", compute)
-    return to_tensor(file.array("answers")).double()
 
 
 def _judge(

@@ -20,10 +20,10 @@ from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.retention.merges import alone_left
 from mergecast.evidence.retention.together import left_together
 from mergecast.evidence.session import Session
-from mergecast.evidence.superposition.collect import gather
+from mergecast.evidence.superposition.gather import gather
 from mergecast.evidence.superposition.lefts import left_of
 from mergecast.evidence.superposition.set_judge import SetJudge
-from mergecast.evidence.superposition.set_shifts import share_told
+from mergecast.evidence.superposition.shares import share_told
 from mergecast.evidence.superposition.shifts import HALF, Shifts
 from mergecast.typing import Floats
 

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, product
+from itertools import chain
 
 import numpy as np
 
 from mergecast.evidence.retention.answers import own_answers
-from mergecast.evidence.retention.together import together_and_left
 from mergecast.evidence.session import Session
-from mergecast.evidence.side_by_side import Unit, all_of
-from mergecast.evidence.superposition.checks import checked_sets
-from mergecast.evidence.superposition.collect import gather
+from mergecast.evidence.superposition.checks import checked_sets, real_merges
 from mergecast.evidence.superposition.corrections import corrections
+from mergecast.evidence.superposition.gather import gather
 from mergecast.evidence.superposition.kinds import kinds_of, role
 from mergecast.evidence.superposition.lefts import Lefts, Merge
 from mergecast.evidence.superposition.set_judge import SetJudge
@@ -124,19 +122,16 @@ def merged_sets(
     NaN where that is not defined. Members are in their set's order. And what is left of each, by
     set and method.
     """
-    merges = [*product(sets, session.methods)]
-    units = [Unit(together_and_left, one) for one in merges]
-    made = all_of(session, units, session.progress.stage("checked sets", len(units)))
-    found = dict(zip(merges, made, strict=True))
+    merges, left = real_merges(session, sets, "checked sets")
     kept = {
         method: [
-            [found[one, method][0][label].values.get(judges[label].key, np.nan) for label in one]
+            [merges[one, method][label].values.get(judges[label].key, np.nan) for label in one]
             for one in sets
         ]
         for method in session.methods
     }
     values = {method: np.array(rows) for method, rows in kept.items()}
-    return values, {merge: left for merge, (_, left) in found.items()}
+    return values, left
 
 
 def corrected_sets(

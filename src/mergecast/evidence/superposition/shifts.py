@@ -178,16 +178,24 @@ class Shifts:
         alone = strength / HALF * lone
         return alone + own / strength * (both - alone)
 
-    def of_pair(self, task: str, partner: str, method: str) -> Tensor:
+    def of_pair(
+        self,
+        task: str,
+        partner: str,
+        method: str,
+        left: Mapping[str, Left] | None = None,
+        share: float = 1.0,
+    ) -> Tensor:
         """What the merge of two models by a method answers on the first's samples, (r, k).
 
-        As much is left of both as of each alone. Raises UndefinedError where one of them cannot be
-        merged alone.
+        `left` is what it leaves of both, by default as much as of each alone; `share` is how much
+        of the partner's shift counts. Raises UndefinedError where one of them cannot be merged
+        alone.
         """
         self.strength(partner, method)
         as_alone = dict.fromkeys((task, partner), Left())
-        answers, others = self.in_merge(task, method, as_alone, [partner])
-        return answers + others[partner]
+        answers, others = self.in_merge(task, method, left or as_alone, [partner])
+        return answers + share * others[partner]
 
     def own_at(self, label: str, method: str, strength: float) -> Tensor:
         """A model's shift of its own answers under a method that leaves it so strong.

@@ -21,7 +21,7 @@ from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.retention.merges import answer, compare, merge_spec
 from mergecast.evidence.session import Session
-from mergecast.evidence.superposition.collect import SHIFTS, gather
+from mergecast.evidence.superposition.gather import SHIFTS, gather
 from mergecast.evidence.superposition.shifts import HALF, Shifts, centred
 from mergecast.family.heads import is_statistic
 from mergecast.merging.recipe import Recipe
