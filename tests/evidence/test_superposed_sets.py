@@ -10,8 +10,8 @@ from mergecast.evidence.retention import merges
 from mergecast.evidence.retention.forms import compare
 from mergecast.evidence.retention.logits import at_confidence, each_at_confidence
 from mergecast.evidence.retention.together import together
-from mergecast.evidence.superposition import shares
 from mergecast.evidence.superposition import sets as superposed_sets
+from mergecast.evidence.superposition import shares
 from mergecast.evidence.superposition.checks import PAIRS, checked_sets
 from mergecast.evidence.superposition.lefts import Lefts
 from mergecast.evidence.superposition.set_judge import SetJudge
