@@ -10,9 +10,9 @@ from mergecast.evidence import MergeSettings, ProbeSettings, Session
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention import probe as pair_probes
 from mergecast.evidence.retention.answers import own_answers
+from mergecast.evidence.superposition import collect as superposition
 from mergecast.evidence.superposition import shares
 from mergecast.evidence.superposition.checks import real_merges
-from mergecast.evidence.superposition.collect import collect
 from mergecast.evidence.superposition.gather import gather
 from mergecast.evidence.superposition.lefts import Lefts
 from mergecast.evidence.superposition.pair_shifts import PairShifts
@@ -64,7 +64,7 @@ def test_a_method_that_leaves_less_beside_others_than_alone_is_superposed_at_wha
     with METHODS.isolated():
         merging_method("pairs_test_shared_out", reference="a test")(shared_out)
         session = opened("pairs_test_shared_out")
-        superposed, merged = collect(session), pair_probes.collect(session)
+        superposed, merged = superposition.collect(session), pair_probes.collect(session)
         alone = pair_shifts(session, {}).kept(PAIRS, "pairs_test_shared_out")
     for key, value in merged.values.items():
         assert superposed.values[key] == pytest.approx(value, abs=2e-3), key
@@ -101,3 +101,16 @@ def test_merged_pairs_tell_what_share_of_a_partners_shift_shows(opened, monkeypa
         for one in pairs.kept([("a", x) for x in "bcdef"], "weight_avg", 0.0).values()
     }
     assert without > 0.5
+
+
+def test_what_pairs_keep_is_said_with_the_share_that_merged_ones_tell(opened, monkeypatch):
+    session, form = opened("weight_avg"), "expected_labelled"
+    whole = pair_shifts(session, {}).kept(PAIRS, "weight_avg")
+    monkeypatch.setattr(PairShifts, "share", lambda *_: 0.0)
+    monkeypatch.setattr(superposition, "corrected", lambda said, *_: said)
+    found = superposition.collect(session).values
+    for task in LABELS:
+        beside = [found[task, x, "weight_avg", form] for x in LABELS if x != task]
+        assert beside == pytest.approx(beside[:1] * 5, abs=1e-4)
+    partners = [whole["a", x, "weight_avg"].values[form] for x in "bcdef"]
+    assert max(partners) - min(partners) > 1e-2

@@ -9,10 +9,11 @@ Nothing is fitted and no labels are needed.
 A model's own shift under a method is measured: it is merged alone. A partner's is measured beside
 the model's own, where a head reads what fine-tuning made and a partner alone would move nothing:
 what a half of its task vector adds to a half of the model's, their average, and what all of it adds
-to all, their sum. It is read at the method's *strength* with the partner, the share of its task
-vector whose effect on its own answers is nearest to the method's: in proportion up to a half, on
-the line between the two from there on. Twice the half's shift is not what strong
-merges do: of some encoders it says too much, of others too little.
+to all, their sum. It is read at the method's *strength*, the share of its task vector whose effect
+on its own answers is nearest to the method's: in proportion up to a half, on the line between the
+two from there on. Twice the half's shift is not what strong merges do: of some encoders it says too
+much, of others too little. Beside each other methods leave models more or less than alone: by how
+much, the merges that are made say (`lefts`), and both shifts are read at that.
 
 Methods do not leave all models the same strength. Where one leaves the task's own model less than
 its partner, the partner's shift is less one beside that model than one from the base, which is
