@@ -81,18 +81,27 @@ def plain_svd(matrix: Tensor) -> Triplets:
     import scipy.linalg
     import torch
 
+    if (found := _divided(matrix)) is not None:
+        return found
+    doubles = matrix.detach().cpu().double()
+    if (found := _divided(doubles)) is None:
+        parts = scipy.linalg.svd(doubles.numpy(), full_matrices=False, lapack_driver="gesvd")
+        u, s, vh = map(torch.from_numpy, parts)
+        found = (u, s, vh)
+    u, s, vh = (part.to(matrix.device, matrix.dtype) for part in found)
+    return u, s, vh
+
+
+def _divided(matrix: Tensor) -> Triplets | None:
+    """Thin SVD by divide and conquer, None where it does not converge: it says so, or has NaN."""
+    import torch
+
     not_converged: type[Exception] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
     try:
         u, s, vh = torch.linalg.svd(matrix, full_matrices=False)
     except not_converged:
-        doubles = matrix.detach().cpu().double()
-        try:
-            u, s, vh = torch.linalg.svd(doubles, full_matrices=False)
-        except not_converged:
-            parts = scipy.linalg.svd(doubles.numpy(), full_matrices=False, lapack_driver="gesvd")
-            u, s, vh = (torch.from_numpy(part) for part in parts)
-        u, s, vh = (part.to(matrix.device, matrix.dtype) for part in (u, s, vh))
-    return u, s, vh
+        return None
+    return (u, s, vh) if all(bool(part.sum().isfinite()) for part in (u, s, vh)) else None
 
 
 def _key(matrix: Array) -> bytes:
