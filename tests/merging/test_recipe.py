@@ -67,6 +67,11 @@ def test_a_recipe_comes_back_from_its_text(recipe):
     assert Recipe.of(str(recipe)) == replace(recipe, seed=drawn)
 
 
+def test_minus_zero_is_zero():
+    recipe, zero = (Recipe("ties", {"scaling": value}) for value in (-0.0, 0.0))
+    assert (recipe.label, recipe.key, str(recipe)) == (zero.label, zero.key, str(zero))
+
+
 def test_its_label_is_what_differs_from_the_defaults():
     assert Recipe("ties", seed=3).label == "ties"
     assert Recipe.of("ties( scaling=1,density=.5 )").label == "ties(density=0.5, scaling=1)"

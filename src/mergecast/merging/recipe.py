@@ -63,10 +63,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         params = self.merging_method.validate(self.params)
-        frozen = {
-            name: MappingProxyType(value) if isinstance(value, dict) else value
-            for name, value in params.items()
-        }
+        frozen: dict[str, object] = {}
+        for name, value in params.items():
+            # Minus zero is zero, and written otherwise.
+            plain = value + 0.0 if isinstance(value, float) else value
+            frozen[name] = MappingProxyType(plain) if isinstance(plain, dict) else plain
         object.__setattr__(self, "params", MappingProxyType(frozen))
         object.__setattr__(
             self, "weights", MappingProxyType(checked_weights(self.merging_method, self.weights))

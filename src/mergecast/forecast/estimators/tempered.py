@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mergecast.forecast.training import TrainingRows
 
 #: How far towards what the model keeps alone, and from which loss on so far; in proportion below.
-#: Chosen on six suites of three kinds of models; on today's, 0.1 to 0.2 and 0.05 to 0.2 serve alike.
+#: Chosen on six suites of three kinds of models; on today's 0.1 to 0.2 and 0.05 to 0.2 serve alike.
 SHARE: Final = 0.2
 GREAT_LOSS: Final = 0.1
 
