@@ -18,8 +18,9 @@ from mergecast.evidence.superposition.lefts import Merge
 #: Pairs of a kind that are merged by every method, of different models. Two to five do alike on
 #: eight families of one kind; with one, errors are those of that pair.
 PAIRS = 3
-#: The form that tells which pairs lose much and which little.
-_SAID = "expected_unlabelled"
+#: The form that tells which pairs lose much and which little, and what share of a partner's shift
+#: shows in those that are merged; it needs no labels.
+SAID = "expected_unlabelled"
 
 
 def checked_pairs(kinds: Kinds, lost: Mapping[tuple[str, str], float]) -> list[tuple[str, str]]:
@@ -89,7 +90,7 @@ def said_lost(
     found: dict[tuple[str, str], float] = {}
     for pair in combinations(names, 2):
         kept = [
-            one[(*members, method)].values.get(_SAID)
+            one[(*members, method)].values.get(SAID)
             for method, one in superposed.items()
             for members in (pair, pair[::-1])
         ]

@@ -12,12 +12,10 @@ from mergecast.errors import UndefinedError
 from mergecast.evidence.readings import Key
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.forms import Comparison
+from mergecast.evidence.superposition.checks import SAID
 from mergecast.evidence.superposition.lefts import Lefts
 from mergecast.evidence.superposition.shares import share_told
 from mergecast.evidence.superposition.shifts import Shifts
-
-#: The form by which merged pairs tell the share of a partner's shift; it needs no labels.
-SAID = "expected_unlabelled"
 
 
 @dataclass(frozen=True)
