@@ -36,11 +36,19 @@ from mergecast.runtime.stage import Stage
 
 STAGE = Stage(
     "superposition",
-    8,
+    9,
     uses=(SHIFTS, CHANGED, RETENTION.with_uses(BATCHNORM), PROBE, LEFT, forms.STAGE),
     modules=tuple(
         f"mergecast.evidence.superposition.{name}"
-        for name in ("shifts", "checks", "corrections", "lefts", "pair_shifts", "shares")
+        for name in (
+            "shifts",
+            "checks",
+            "corrections",
+            "costs",
+            "lefts",
+            "pair_shifts",
+            "shares",
+        )
     ),
 )
 #: What stands for a partner in the key of what is known of the base.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 from torch import Tensor
@@ -13,9 +14,10 @@ from mergecast.evidence.readings import Key
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.superposition.checks import SAID
+from mergecast.evidence.superposition.costs import Costs
 from mergecast.evidence.superposition.lefts import Lefts
 from mergecast.evidence.superposition.shares import share_told
-from mergecast.evidence.superposition.shifts import Shifts
+from mergecast.evidence.superposition.shifts import Left, Shifts
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,34 @@ class PairShifts:
             except UndefinedError as reason:
                 found[task, partner, method] = forms.all_missing(str(reason))
             else:
-                found[task, partner, method] = self.judges[task](merged)
+                said = self.judges[task](merged)
+                told = self._by_costs(task, partner, method, left, share)
+                found[task, partner, method] = _mean(said, told)
         return found
+
+    @cached_property
+    def _costs(self) -> Costs:
+        values = {task: partial(_values, judge) for task, judge in self.judges.items()}
+        return Costs(self.shifts, values)
+
+    @cached_property
+    def _alone(self) -> dict[tuple[str, str, Left], Mapping[str, float]]:
+        """What models keep without a partner, at what is left of them beside one."""
+        return {}
+
+    def _by_costs(
+        self, task: str, partner: str, method: str, left: Mapping[str, Left], share: float
+    ) -> dict[str, float]:
+        """What a model keeps beside a partner, by what it keeps without and the partner's cost."""
+        key = (task, method, left[task])
+        if key not in self._alone:
+            self._alone[key] = self.judges[task](
+                self.shifts.of_pair(task, partner, method, left, 0.0)
+            ).values
+        alone = self._alone[key]
+        strength = left[partner].of(self.shifts.strength(partner, method))
+        costs = self._costs.beside(task, partner, strength)
+        return {form: alone[form] - share * cost for form, cost in costs.items() if form in alone}
 
     def share(self, merged: Mapping[Key, Comparison], method: str) -> float:
         """How much of a partner's shift shows in merged pairs, 0 to 1: all, where none says less.
@@ -80,6 +108,20 @@ class PairShifts:
             return np.array([_value(said[key]) - _value(real) for key, real in merged.items()])
 
         return share_told(errors)
+
+
+def _values(judge: Callable[[Tensor], Comparison], answers: Tensor) -> Mapping[str, float]:
+    return judge(answers).values
+
+
+def _mean(said: Comparison, told: Mapping[str, float]) -> Comparison:
+    """Of what answers and costs say, in every form; what answers alone say, where costs do not."""
+    values = dict(said.values)
+    for key, _, form in forms.ways():
+        if key in values and key in told:
+            mean = (values[key] + told[key]) / 2
+            values[key] = min(max(mean, form.range[0]), form.range[1])
+    return Comparison(values, said.missing)
 
 
 def _value(comparison: Comparison) -> float:
