@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from mergecast.errors import UndefinedError
+from mergecast.evidence.superposition.costs import Costs
 from mergecast.evidence.superposition.kinds import together
 from mergecast.evidence.superposition.lefts import Lefts
 from mergecast.evidence.superposition.set_judge import SetJudge
@@ -127,4 +129,23 @@ class SetShifts:
             merged = own.flatten().float() + chosen[some] @ parts
             values[some] = judge.values(merged.reshape(-1, *own.shape)).numpy()
         without = inside[:, [column[label] for label in lacking]].any(axis=1)
-        return np.where(without, np.nan, values), float(judge.values(own[None].float())[0])
+        alone = float(judge.values(own[None].float())[0])
+        costs = [self._cost(task, label, method, left[label]) for label in known]
+        told = alone - share * (chosen.numpy() @ np.array(costs))
+        values = np.maximum((values + told) / 2, 0.0)
+        return np.where(without, np.nan, values), alone
+
+    def _cost(self, task: str, partner: str, method: str, left: Left) -> float:
+        strength = left.of(self.shifts.strength(partner, method))
+        return self._costs.beside(task, partner, strength)[_FORM]
+
+    @cached_property
+    def _costs(self) -> Costs:
+        return Costs(self.shifts, {task: _asks(judge) for task, judge in self.judges.items()})
+
+
+_FORM = "kept"
+
+
+def _asks(judge: SetJudge):
+    return lambda answers: {_FORM: float(judge.values(answers[None].float())[0])}
