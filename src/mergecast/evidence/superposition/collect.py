@@ -44,8 +44,8 @@ STAGE = Stage(
             "shifts",
             "checks",
             "corrections",
-            "costs",
             "lefts",
+            "losses",
             "pair_shifts",
             "shares",
         )

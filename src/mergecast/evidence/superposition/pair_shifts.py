@@ -1,10 +1,14 @@
-"""Shifts in merges of two models, added up for every pair, in every form of retention."""
+"""What models keep in merges of two, for every pair, in every form of retention.
+
+The mean of two ways to say it: what answers keep that shifts add up to, and what the model keeps
+without its partner, less the share that partners take (`losses`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 from torch import Tensor
@@ -14,8 +18,8 @@ from mergecast.evidence.readings import Key
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.superposition.checks import SAID
-from mergecast.evidence.superposition.costs import Costs
 from mergecast.evidence.superposition.lefts import Lefts
+from mergecast.evidence.superposition.losses import Losses, Values
 from mergecast.evidence.superposition.shares import share_told
 from mergecast.evidence.superposition.shifts import Left, Shifts
 
@@ -50,44 +54,40 @@ class PairShifts:
         method : str
             One that models were merged alone by.
         share : float
-            How much of what the partner does to a model's answers counts.
+            How much of what the partner does to a model counts.
         """
         found: dict[Key, Comparison] = {}
         for task, partner in pairs:
             left = self.lefts.beside(method, (task, partner))
             try:
                 merged = self.shifts.of_pair(task, partner, method, left, share)
+                told = self._by_losses(task, partner, method, left, share)
             except UndefinedError as reason:
                 found[task, partner, method] = forms.all_missing(str(reason))
             else:
-                said = self.judges[task](merged)
-                told = self._by_costs(task, partner, method, left, share)
-                found[task, partner, method] = _mean(said, told)
+                found[task, partner, method] = _mean(self.judges[task](merged), told)
         return found
 
-    @cached_property
-    def _costs(self) -> Costs:
-        values = {task: partial(_values, judge) for task, judge in self.judges.items()}
-        return Costs(self.shifts, values)
-
-    @cached_property
-    def _alone(self) -> dict[tuple[str, str, Left], Mapping[str, float]]:
-        """What models keep without a partner, at what is left of them beside one."""
-        return {}
-
-    def _by_costs(
+    def _by_losses(
         self, task: str, partner: str, method: str, left: Mapping[str, Left], share: float
-    ) -> dict[str, float]:
-        """What a model keeps beside a partner, by what it keeps without and the partner's cost."""
-        key = (task, method, left[task])
-        if key not in self._alone:
-            self._alone[key] = self.judges[task](
-                self.shifts.of_pair(task, partner, method, left, 0.0)
-            ).values
-        alone = self._alone[key]
+    ) -> Values:
+        """What a model keeps by what it keeps without its partner, and loses beside it."""
+        here = (task, method, left[task])
+        if here not in self._without:
+            answers, _ = self.shifts.in_merge(task, method, left, ())
+            self._without[here] = self.judges[task](answers).values
         strength = left[partner].of(self.shifts.strength(partner, method))
-        costs = self._costs.beside(task, partner, strength)
-        return {form: alone[form] - share * cost for form, cost in costs.items() if form in alone}
+        lost, without = self._losses.beside(task, partner, strength), self._without[here]
+        return {form: without[form] * (1 - share * lost[form]) for form in without.keys() & lost}
+
+    @cached_property
+    def _losses(self) -> Losses:
+        return Losses(self.shifts, {task: _values_of(one) for task, one in self.judges.items()})
+
+    @cached_property
+    def _without(self) -> dict[tuple[str, str, Left], Values]:
+        """What models keep without a partner, by method and what it leaves, as far as asked for."""
+        return {}
 
     def share(self, merged: Mapping[Key, Comparison], method: str) -> float:
         """How much of a partner's shift shows in merged pairs, 0 to 1: all, where none says less.
@@ -110,17 +110,17 @@ class PairShifts:
         return share_told(errors)
 
 
-def _values(judge: Callable[[Tensor], Comparison], answers: Tensor) -> Mapping[str, float]:
-    return judge(answers).values
+def _values_of(judge: Callable[[Tensor], Comparison]) -> Callable[[Tensor], Values]:
+    return lambda answers: judge(answers).values
 
 
-def _mean(said: Comparison, told: Mapping[str, float]) -> Comparison:
-    """Of what answers and costs say, in every form; what answers alone say, where costs do not."""
+def _mean(said: Comparison, told: Values) -> Comparison:
+    """Of what answers and losses say; answers alone in forms that have no losses."""
     values = dict(said.values)
-    for key, _, form in forms.ways():
-        if key in values and key in told:
-            mean = (values[key] + told[key]) / 2
-            values[key] = min(max(mean, form.range[0]), form.range[1])
+    for form, _, entry in forms.ways():
+        if form in values and form in told:
+            low, high = entry.range
+            values[form] = (values[form] + min(max(told[form], low), high)) / 2
     return Comparison(values, said.missing)
 
 

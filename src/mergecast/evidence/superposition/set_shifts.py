@@ -1,8 +1,12 @@
-"""Shifts in merges of more than two models, added up for many sets at once."""
+"""What models keep in merges of more than two, for many sets at once.
+
+As of pairs the mean of two ways to say it: what answers keep that shifts add up to, and what the
+model keeps without the others, less the share that each takes of what is left.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -12,10 +16,10 @@ import numpy.typing as npt
 import torch
 
 from mergecast.errors import UndefinedError
-from mergecast.evidence.superposition.costs import Costs
 from mergecast.evidence.superposition.kinds import together
 from mergecast.evidence.superposition.lefts import Lefts
-from mergecast.evidence.superposition.set_judge import SetJudge
+from mergecast.evidence.superposition.losses import Losses
+from mergecast.evidence.superposition.set_judge import FORM, SetJudge
 from mergecast.evidence.superposition.shares import share_told
 from mergecast.evidence.superposition.shifts import Left, Shifts
 from mergecast.typing import Floats
@@ -129,23 +133,26 @@ class SetShifts:
             merged = own.flatten().float() + chosen[some] @ parts
             values[some] = judge.values(merged.reshape(-1, *own.shape)).numpy()
         without = inside[:, [column[label] for label in lacking]].any(axis=1)
-        alone = float(judge.values(own[None].float())[0])
-        costs = [self._cost(task, label, method, left[label]) for label in known]
-        told = alone - share * (chosen.numpy() @ np.array(costs))
-        values = np.maximum((values + told) / 2, 0.0)
+        alone = _kept(judge, own)
+        lost = share * np.array([self._lost(task, label, method, left[label]) for label in known])
+        told = alone * np.where(chosen > 0, np.maximum(1 - lost, 0), 1).prod(axis=1)
+        values = np.where(np.isnan(told), values, (values + told) / 2)
         return np.where(without, np.nan, values), alone
 
-    def _cost(self, task: str, partner: str, method: str, left: Left) -> float:
-        strength = left.of(self.shifts.strength(partner, method))
-        return self._costs.beside(task, partner, strength)[_FORM]
+    def _lost(self, task: str, label: str, method: str, left: Left) -> float:
+        """What share of what it keeps a task's model loses beside another, in such a merge."""
+        strength = left.of(self.shifts.strength(label, method))
+        return self._losses.beside(task, label, strength).get(FORM, np.nan)
 
     @cached_property
-    def _costs(self) -> Costs:
-        return Costs(self.shifts, {task: _asks(judge) for task, judge in self.judges.items()})
+    def _losses(self) -> Losses:
+        return Losses(self.shifts, {task: _values_of(one) for task, one in self.judges.items()})
 
 
-_FORM = "kept"
+def _values_of(judge: SetJudge) -> Callable[[torch.Tensor], Mapping[str, float]]:
+    return lambda answers: {FORM: _kept(judge, answers)}
 
 
-def _asks(judge: SetJudge):
-    return lambda answers: {_FORM: float(judge.values(answers[None].float())[0])}
+def _kept(judge: SetJudge, answers: torch.Tensor) -> float:
+    """What one merge's answers, (r, k), keep."""
+    return float(judge.values(answers[None].float())[0])
