@@ -50,6 +50,7 @@ ONE_KIND = [["a"] * 3] * 4
 SETS = [("a", "b", "c"), ("a", "b", "d"), ("a", "c", "d"), ("b", "c", "d")]
 
 
+@pytest.mark.usefixtures("answers_alone")
 def test_where_outputs_are_linear_the_average_of_a_set_is_the_merge_itself(session, monkeypatch):
     monkeypatch.setattr(superposed_sets, "checked_sets", lambda *_: [])
     found = collect_sets(session, SETS)
@@ -155,6 +156,7 @@ def test_what_a_member_keeps_without_the_others_is_its_merge_with_copies_of_the_
             )
 
 
+@pytest.mark.usefixtures("answers_alone")
 def test_merged_sets_tell_what_share_of_the_others_shifts_shows(session, monkeypatch):
     shifts, judges = superposed_sets.judged(session)
     kinds = of_one_kind(LABELS)

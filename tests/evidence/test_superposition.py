@@ -57,6 +57,7 @@ def added(shifts, task, strengths):
     return shifts.base[task] + shifts.curves[task].at(strengths[task]) + sum(others)
 
 
+@pytest.mark.usefixtures("answers_alone")
 def test_where_outputs_are_linear_in_the_weights_it_is_the_merge_itself(linear):
     superposed, merged = collect(linear()), pair_probes.collect(linear())
     for key, value in merged.values.items():
@@ -145,6 +146,7 @@ def test_a_partner_beside_less_of_a_model_is_read_nearer_to_what_it_does_alone(t
     torch.testing.assert_close(found, shifts.beside("b", "a", strength, strength))
 
 
+@pytest.mark.usefixtures("answers_alone")
 def test_passes_are_counted_and_another_model_costs_its_own(linear, monkeypatch):
     calls, forward = [], Probe.forward
 
