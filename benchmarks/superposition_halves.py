@@ -7,7 +7,8 @@ table's. Per recipe, over pairs, with labels: the mean absolute error of superpo
 corrected by the three merged pairs, from halves of two models together; from those and all of both
 (`wholes`); from those and halves of partners alone (`lone`); and from all these at what the merged
 pairs leave of two models beside each other, with the share of a partner's shift that they tell
-(`merges`), as it is used; the error of the recipe's own mean; the most that a member loses beyond
+(`merges`); and half of it by what partners take of a model where that was measured (`losses`), as
+it is used; the error of the recipe's own mean; the most that a member loses beyond
 what each says; and the least and most of its task vector that the recipe leaves any model, by its
 effect. Nothing is fitted. What the run keeps of its evidence is not made again.
 """
@@ -37,8 +38,15 @@ from mergecast.suites.pair_table import session_of_run
 from mergecast.tables.outcomes import OutcomeTable
 
 FORM = "expected_labelled"
-WAYS = ("halves", "wholes", "lone", "merges")
+WAYS = ("halves", "wholes", "lone", "merges", "losses")
 CHECKED = tuple(f"{way}, checked" for way in WAYS)
+
+
+class AnswersAlone(PairShifts):
+    """What models keep by their answers alone, which shifts add up to."""
+
+    def by_losses(self, *_: object) -> dict[str, float]:
+        return {}
 
 
 def main() -> None:
@@ -106,10 +114,11 @@ def said(run: Path, outcomes: OutcomeTable) -> tuple[pd.DataFrame, pd.Series]:
         merged, told = real_merges(session, checks, "checked pairs")
         alone, beside_each = (Lefts.of(session, kinds, known, Left()) for known in ({}, told))
         by_way = {
-            "halves": PairShifts(replace(used, whole={}, lone={}), judges, alone),
-            "wholes": PairShifts(replace(used, lone={}), judges, alone),
-            "lone": PairShifts(used, judges, alone),
-            "merges": PairShifts(used, judges, beside_each),
+            "halves": AnswersAlone(replace(used, whole={}, lone={}), judges, alone),
+            "wholes": AnswersAlone(replace(used, lone={}), judges, alone),
+            "lone": AnswersAlone(used, judges, alone),
+            "merges": AnswersAlone(used, judges, beside_each),
+            "losses": PairShifts(used, judges, beside_each),
         }
         found: dict[tuple[str, str, str], dict[str, float]] = {}
         for method in session.methods:
@@ -118,7 +127,7 @@ def said(run: Path, outcomes: OutcomeTable) -> tuple[pd.DataFrame, pd.Series]:
                 kept = merged[(left, right), method]
                 real |= {(left, right, method): kept[left], (right, left, method): kept[right]}
             for way, shifts in by_way.items():
-                share = shifts.share(real, method) if way == "merges" else 1.0
+                share = shifts.share(real, method) if shifts.lefts is beside_each else 1.0
                 plain = shifts.kept(permutations(names, 2), method, share)
                 checked = corrected(plain, real, kinds)
                 for name, values in ((way, plain), (f"{way}, checked", checked)):

@@ -1,4 +1,4 @@
-"""Retention of the first model of a pair in their merge, as superposed shifts have it.
+"""Retention of the first model of a pair in their merge, as shifts and measured losses have it.
 
 Keys are ``superposed_<form>_<way>``, and ``base_<form>_<way>`` for what the base with the task's
 head does already, a merge of strength zero; forms and ways of asking are those of
@@ -35,8 +35,9 @@ def _register(key: str, way: str, form: Form) -> None:
         tier=_TIERS[way],
         symmetric=False,
         range=form.range,
-        source="mergecast: f₀ + Δfᵢ(M) + Δfⱼ(M) on task i's calibration samples, after "
-        f"arXiv 2305.12827 and 2402.03660; {words}",
+        source="mergecast: of f₀ + Δfᵢ(M) + Δfⱼ(M) on task i's calibration samples, after arXiv "
+        "2305.12827 and 2402.03660, and half of it by what i loses beside a half and all of j; "
+        f"{words}",
         sets=("superposition",),
         evidence="superposition",
         per_method=True,

@@ -61,17 +61,21 @@ class PairShifts:
             left = self.lefts.beside(method, (task, partner))
             try:
                 merged = self.shifts.of_pair(task, partner, method, left, share)
-                told = self._by_losses(task, partner, method, left, share)
+                told = self.by_losses(task, partner, method, left, share)
             except UndefinedError as reason:
                 found[task, partner, method] = forms.all_missing(str(reason))
             else:
                 found[task, partner, method] = _mean(self.judges[task](merged), told)
         return found
 
-    def _by_losses(
+    def by_losses(
         self, task: str, partner: str, method: str, left: Mapping[str, Left], share: float
     ) -> Values:
-        """What a model keeps by what it keeps without its partner, and loses beside it."""
+        """What a model keeps by what it keeps without its partner, and loses beside it, by form.
+
+        `left` is what the merge leaves of both, and `share` how much of the loss counts. Raises
+        UndefinedError where one of them cannot be merged alone.
+        """
         here = (task, method, left[task])
         if here not in self._without:
             answers, _ = self.shifts.in_merge(task, method, left, ())
