@@ -39,14 +39,17 @@ class Losses:
     def beside(self, task: str, partner: str, strength: float) -> Values:
         """What share a model loses beside so much of a partner's task vector, by form.
 
-        In proportion up to a half, on the line between a half and all from there on. A share is
-        not defined of what is not above zero.
+        On the parabola through none, a half and all of it; in proportion where all of it was not
+        measured. A share is not defined of what is not above zero.
         """
         half, whole = self._measured(task, partner)
-        if strength <= HALF or whole is None:
+        if whole is None:
             return {form: strength / HALF * lost for form, lost in half.items()}
-        way = (strength - HALF) / (WHOLE - HALF)
-        return {form: half[form] + way * (whole[form] - half[form]) for form in half.keys() & whole}
+        found = {}
+        for form in half.keys() & whole:
+            bend = 2 * whole[form] - 4 * half[form]
+            found[form] = (whole[form] - bend) * strength + bend * strength**2
+        return found
 
     def _measured(self, task: str, partner: str) -> tuple[Values, Values | None]:
         """The same beside a half of both, and beside all of both where that was measured."""
