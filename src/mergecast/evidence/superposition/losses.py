@@ -1,10 +1,10 @@
 """What a model loses beside a partner, where that was measured: read without answers.
 
 What a model keeps follows from a merge's answers, and these from shifts. Between the strengths
-that were measured shifts bend in ways that do not add up, and real merges mostly lose less than
-their sum says. But at those strengths it is known what a model keeps with a partner and without
-one, and the share that it loses can be read at any other, as shifts are. Both ways err, and not
-alike: their mean errs less than either.
+that were measured shifts do not quite add up, and real merges mostly lose less than their sum says.
+But at those strengths it is known what a model keeps with a partner and without one, and the share
+that it loses can be read at any other. Both ways err, and not alike: their mean errs less than
+either.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ Fine-tuned models of one base hardly interact: on inputs of one task the feature
 those of the base, plus the shift that each member's task vector causes (weight disentanglement,
 Ortiz-Jimenez et al. 2023, arXiv 2305.12827; cross-task linearity, Zhou et al. 2024, arXiv
 2402.03660). With a linear head the same holds of logits, which is where shifts are added up here.
-Nothing is fitted and no labels are needed.
+Nothing is fitted and no labels are needed. What a model keeps is read half from the answers that
+shifts add up to, half from what it was measured to lose beside its partners (`losses`).
 
 A model's own shift under a method is measured: it is merged alone. A partner's is measured beside
 the model's own, where a head reads what fine-tuning made and a partner alone would move nothing:
