@@ -55,12 +55,11 @@ class Losses:
         """The same beside a half of both, and beside all of both where that was measured."""
         if (task, partner) not in self._pairs:
             base, half = self.shifts.base[task], self.shifts.half
-            whole = self.shifts.whole.get((partner, task))
+            shift = self.shifts.whole.get((partner, task))
+            single = self.shifts.single[task]
             self._pairs[task, partner] = (
                 self._lost(task, HALF, base + half[task, task], half[partner, task]),
-                whole
-                if whole is None
-                else self._lost(task, WHOLE, self.shifts.single[task], whole),
+                None if shift is None else self._lost(task, WHOLE, single, shift),
             )
         return self._pairs[task, partner]
 
