@@ -27,7 +27,7 @@ CANDIDATES: Final = [
     "lasso",
 ]
 #: Where their metrics are there, nothing but the constant competes with them: fits of other metrics
-#: that did better on the pairs of one family have not held on others (`docs/tiers.md`), and they
+#: that did better on the pairs of one family have not held on others (`docs/unseen.md`), and they
 #: take the least evidence.
 PREFERRED: Final = [
     "tempered",

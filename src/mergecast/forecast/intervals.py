@@ -29,7 +29,7 @@ BETWEEN = 1.5
 """By how much intervals of another kind of models are wider than those of new models of the same.
 
 So wide, those of `digits-14` hold nine tenths in the mean over families of other seeds, other
-training and other models (`docs/tiers.md`).
+training and other models (`docs/unseen.md`).
 """
 
 

@@ -2,7 +2,7 @@
 
 Superposed shifts overstate great losses: what two models do to each other is less than the sum of
 both where the sum is large. What the model keeps merged alone, without a partner, lies on the other
-side. A fifth of the way towards it errs less (`docs/tiers.md`), and how far the
+side. A fifth of the way towards it errs less (`docs/unseen.md`), and how far the
 two lie apart says how far off the forecast may be. Nothing is fitted.
 """
 
