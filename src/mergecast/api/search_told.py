@@ -44,6 +44,7 @@ def study_of(
     """A name that another search does not have; `judge` says what measures merges."""
     models = {label: session.digest(label) for label in sorted(session.family.names)}
     words = f"{session.base_digest} {session.shared_digest} {models} {sought} {seed} {methods}"
+    words += f" {[session.task(label).definition for label in models]}"
     words += f" {judge} {session.settings.calibration}"
     if session.family.vocabulary is not None:
         words += f" {session.family.vocabulary.mode}"

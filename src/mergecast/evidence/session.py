@@ -280,6 +280,7 @@ class Session(Finished):
             "blueprint": task.blueprint,
             "head": state_digest(task.head()),
             "samples": samples.digest(),
+            **task.definition,
             **more,
         }
 

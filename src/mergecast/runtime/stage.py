@@ -16,6 +16,7 @@ import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
+from types import ModuleType
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,11 @@ class Stage:
 
 
 @cache
-def code_digest(function: Callable[..., object]) -> str:
-    """SHA-256 (hex) of a function's code: comments, docstrings and layout do not count.
+def code_digest(function: Callable[..., object] | ModuleType) -> str:
+    """SHA-256 (hex) of the code of a function, class or module.
 
-    Empty where there is no source to read, as for a function typed into an interpreter.
+    Comments, docstrings and layout do not count. Empty where there is no source to read,
+    as for a function typed into an interpreter.
     """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))

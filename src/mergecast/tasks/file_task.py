@@ -10,10 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.checkpoints.hub import fetched, is_model_name
 from mergecast.checkpoints.side_files import read_json
-from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.errors import MergecastError, UndefinedError, UsageError
 from mergecast.tasks import models
 from mergecast.tasks.class_names import as_numbers, class_names
@@ -115,6 +113,20 @@ class FileTask(Task):
         normalize = self.spec.head.normalize if self.spec.head else None
         return f"{self.spec.model.model_dump_json()}:{normalize}:{self.folder.resolve()}"
 
+    @property
+    def definition(self) -> dict[str, object]:
+        """The score, the kind, and what the model is built from."""
+        kind = {} if self.spec.loss is None else {"loss": self.spec.loss}
+        return {**super().definition, **kind, "built": self._built}
+
+    @cached_property
+    def _built(self) -> str:
+        """Digest of a config, or of a user's code: what no model's weights say."""
+        model = self.spec.model
+        if model.build is not None:
+            return models.source_digest(model.build)
+        return models.config_digest(self.model_path(model.folder))
+
     def build(self) -> nn.Module:
         """The architecture, with the head on it if the task brings one."""
         model = self.spec.model
@@ -132,17 +144,7 @@ class FileTask(Task):
         """``head.weight`` and ``head.bias`` (zeros if the file has none)."""
         if self.spec.head is None:
             return {}
-        file = Checkpoint.open(self.path(self.spec.head.weights))
-        weight = to_tensor(file.floats("weight").reshape(file.info("weight").shape))
-        if weight.dim() != 2:
-            raise UsageError(
-                f"head of {self.name!r}",
-                f"weight has shape {list(weight.shape)}",
-                "store (classes, features)",
-            )
-        has_bias = "bias" in file.infos
-        bias = to_tensor(file.floats("bias")) if has_bias else weight.new_zeros(len(weight))
-        return {"head.weight": weight, "head.bias": bias}
+        return models.linear_head(self.name, self.path(self.spec.head.weights))
 
     def samples(self, count: int | None, seed: int, split: Split = "calibration") -> Samples:
         """Samples of the task's ``data`` (calibration) or ``test``."""

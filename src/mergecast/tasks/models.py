@@ -5,6 +5,8 @@ No code of a checkpoint folder is ever imported: only its ``config.json`` is rea
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +14,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mergecast.checkpoints.checkpoint import Checkpoint
+from mergecast.checkpoints.side_files import read_json
+from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.errors import MergecastError, UsageError
+from mergecast.runtime.stage import code_digest
+from mergecast.runtime.store import text_digest
 
 
 def from_config(folder: Path, auto: str) -> nn.Module:
@@ -77,6 +84,27 @@ def load_function(reference: str) -> Callable[..., Any]:
     return checked
 
 
+def source_digest(reference: str) -> str:
+    """SHA-256 (hex) of the code of the module that ``module:function`` is in.
+
+    All of the module counts, since what a function builds is mostly defined beside it; empty where
+    there is no source to read. Raises UsageError as `load_function` does.
+    """
+    load_function(reference)
+    return code_digest(sys.modules[reference.partition(":")[0]])
+
+
+def config_digest(folder: Path) -> str:
+    """SHA-256 (hex) of a folder's ``config.json``; its name and transformers' version aside.
+
+    Raises UsageError as `read_json` does.
+    """
+    config = dict(read_json(folder / "config.json"))
+    for name in ("_name_or_path", "transformers_version"):
+        config.pop(name, None)
+    return text_digest(json.dumps(config, sort_keys=True))
+
+
 def call(reference: str, arguments: Mapping[str, Any]) -> Any:
     """Call ``module:function``; what it raises names it."""
     function = load_function(reference)
@@ -98,6 +126,23 @@ def build_by_function(reference: str, arguments: Mapping[str, Any]) -> nn.Module
             f"{reference!r}", f"returned {type(module).__name__}", "return a torch.nn.Module"
         )
     return module
+
+
+def linear_head(name: str, path: Path) -> dict[str, Tensor]:
+    """``head.weight`` and ``head.bias`` of a task, zeros where the file has no bias.
+
+    Raises UsageError where the weight is no matrix, and as `Checkpoint.open` does.
+    """
+    file = Checkpoint.open(path)
+    weight = to_tensor(file.floats("weight").reshape(file.info("weight").shape))
+    if weight.dim() != 2:
+        raise UsageError(
+            f"head of {name!r}",
+            f"weight has shape {list(weight.shape)}",
+            "store (classes, features)",
+        )
+    bias = to_tensor(file.floats("bias")) if "bias" in file.infos else weight.new_zeros(len(weight))
+    return {"head.weight": weight, "head.bias": bias}
 
 
 def with_linear_head(module: nn.Module, weight: Tensor, normalize: bool) -> nn.Module:

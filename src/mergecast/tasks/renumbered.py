@@ -95,6 +95,11 @@ class RenumberedTask(Task):
         """The task's, and the numbers."""
         return f"{self.inner.blueprint}:{self.numbering.digest()}"
 
+    @property
+    def definition(self) -> dict[str, object]:
+        """As of the task."""
+        return self.inner.definition
+
     def head(self) -> Mapping[str, Tensor]:
         """As of the task."""
         return self.inner.head()

@@ -14,11 +14,14 @@ from torch import Tensor, nn
 
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.runtime.seeds import derived_seed
+from mergecast.runtime.stage import code_digest
 from mergecast.tasks import scores
 from mergecast.tasks.kinds import Outputs
 from mergecast.tasks.scores import IGNORED, ScoreName
 from mergecast.typing import Array
 
+#: Where classes come from whose code no key has to hold.
+_KNOWN = ("mergecast", "abc", "builtins", "typing")
 Split = Literal["train", "calibration", "test"]
 #: Samples run at once where nobody says otherwise.
 BATCH_SIZE = 32
@@ -149,6 +152,21 @@ class Task(ABC):
     def blueprint(self) -> str:
         """Tasks of one blueprint can use one module: heads of another size are swapped in."""
         return f"{type(self).__module__}.{type(self).__qualname__}:{self.name}"
+
+    @property
+    def definition(self) -> dict[str, object]:
+        """What answers and scores hang on beside blueprint, head and samples, as plain data.
+
+        It is a part of all that stored numbers are kept under. Code of mergecast's own tasks has
+        its stages; of a class from elsewhere the code counts as it is now.
+        """
+        found: dict[str, object] = {}
+        if self.score_name != "accuracy":
+            found["score"] = self.score_name
+        classes = [one for one in type(self).__mro__ if one.__module__.split(".")[0] not in _KNOWN]
+        if classes:
+            found["code"] = [code_digest(one) for one in classes]
+        return found
 
     def head(self) -> Mapping[str, Tensor]:
         """Parameters that checkpoints do not hold, by name; none, unless overridden."""

@@ -18,7 +18,6 @@ from mergecast.evidence.session import Session
 from mergecast.runtime.stage import Stage
 from mergecast.tasks.probe import FORWARD
 from mergecast.tasks.scores import IGNORED, ScoreName
-from mergecast.tasks.task import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,7 +97,7 @@ def _own(session: Session, label: str) -> tuple[Checkpoint, dict[str, Any]]:
         tensors |= {name: value for name, value in vars(kept).items() if value is not None}
         return tensors, {"batchnorm": bool(batchnorm_layers(session.probe(label).module))}
 
-    spec = session.spec(OWN, label, samples, outputs=task.outputs, **judged_by(task))
+    spec = session.spec(OWN, label, samples, outputs=task.outputs)
     return session.file_unit(spec, "own", compute)
 
 
@@ -129,8 +128,3 @@ def kept_of(session: Session, label: str) -> Kept:
     flat = flat if rows is None else flat[rows]
     classes, place = likeliest(flat, flat.argmax(dim=1) if labels is None else labels)
     return Kept(rows, classes, None if labels is None else place, owners)
-
-
-def judged_by(task: Task) -> dict[str, object]:
-    """What a task's score adds to the key of what depends on it."""
-    return {} if task.score_name == "accuracy" else {"score": task.score_name}

@@ -20,7 +20,7 @@ from mergecast.errors import (
 from mergecast.evidence.readings import Key, Readings
 from mergecast.evidence.retention import forms
 from mergecast.evidence.retention.answers import STAGE as ANSWERS
-from mergecast.evidence.retention.answers import has_batchnorm, judged_by, kept_of
+from mergecast.evidence.retention.answers import has_batchnorm, kept_of
 from mergecast.evidence.retention.batchnorm import BATCHNORM, reestimated
 from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.retention.left import LEFT, left_in
@@ -214,7 +214,6 @@ def merge_spec(session: Session, stage: Stage, member: str, method: str) -> dict
         method=recipe.method,
         params=recipe.as_mapping()["params"],
         batchnorm=anew,
-        **judged_by(session.task(member)),
     )
 
 
