@@ -1,9 +1,10 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from mergecast.evidence.retention.forms import compare, mean_of, ways
+from mergecast.evidence.retention.forms import FORMS, compare, compare_features, mean_of, ways
 
 SINGLE = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]])
 MERGED = torch.tensor([[1.0, 0.0], [0.0, 0.5], [0.0, 1.0]])
@@ -137,6 +138,33 @@ def test_what_is_not_defined_is_missing_with_a_reason(merged, single, labels, fo
     found = compare(merged, single, labels)
     assert form not in found.values
     assert reason in found.missing[form]
+
+
+@pytest.mark.parametrize("labels", [None, torch.zeros(3, dtype=torch.long)])
+def test_one_class_has_no_other_answer(labels):
+    found = compare(MERGED[:, :1], SINGLE[:, :1], labels)
+    for key, way, _ in ways():
+        if way == "labelled" and labels is None:
+            continue
+        if key.startswith(("margin", "matched", "expected")):
+            assert found.missing[key] == "retention: a head of one class has no other answer"
+        else:  # whatever the merge does, its one answer has all the probability
+            assert found.values[key] == (0 if key.startswith("loss") else 1)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_form_that_comes_to_no_finite_number_is_missing(monkeypatch, value):
+    monkeypatch.setitem(FORMS, "overlap", replace(FORMS["overlap"], function=lambda _: value))
+    found = compare(MERGED, SINGLE, LABELS)
+    assert "overlap_unlabelled" not in found.values
+    assert f"comes to {value}" in found.missing["overlap_unlabelled"]
+    assert all(map(math.isfinite, found.values.values()))
+
+
+def test_features_of_no_sample_are_missing():
+    found = compare_features(SINGLE[:0], SINGLE[:0])
+    assert not found.values
+    assert found.missing["overlap_unlabelled"] == "there is no sample"
 
 
 def test_the_mean_of_draws_is_missing_where_one_draw_is():

@@ -1,3 +1,6 @@
+from dataclasses import dataclass, replace
+
+import numpy as np
 import pytest
 import torch
 
@@ -5,15 +8,16 @@ from mergecast.checkpoints import Checkpoint
 from mergecast.checkpoints.torch_bridge import to_tensor
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import UndefinedError, UsageError
-from mergecast.evidence import MergeSettings
+from mergecast.evidence import MergeSettings, ProbeSettings, Session
 from mergecast.evidence.retention import probe as pair_probes
 from mergecast.evidence.retention.collect import collect, stand_ins_of
 from mergecast.evidence.retention.forms import compare, ways
+from mergecast.evidence.superposition.sets import collect_sets
 from mergecast.family import Family
 from mergecast.merging import METHODS, merging_method, usual_methods, write_merge
 from mergecast.merging.stand_ins import JITTER, merge_alone, scrambled
 from mergecast.tasks.probe import Probe
-from mergecast.testing.tiny import tiny_family, tiny_tasks
+from mergecast.testing.tiny import TinyTask, tiny_family, tiny_states, tiny_tasks
 from recorded_progress import RecordedProgress
 from tiny_models import tiny_session
 
@@ -77,6 +81,38 @@ def test_without_labels_the_unlabelled_forms_remain_and_the_others_say_why(tmp_p
                 found.value(*key)
 
 
+@dataclass
+class OneClass(TinyTask):
+    """A task whose only label is 0."""
+
+    def samples(self, *asked):
+        drawn = super().samples(*asked)
+        return replace(drawn, labels=torch.zeros_like(drawn.labels))
+
+
+def test_a_head_of_one_class_is_merged_and_kept_with_what_its_merges_cannot_say(tmp_path):
+    states = tiny_states("ab")
+    for name in ("head.weight", "head.bias"):
+        states["a"][name] = states["a"][name][:1].clone()
+    for label, state in states.items():
+        write_safetensors(tmp_path / f"{label}.safetensors", state)
+    family = Family.open(
+        tmp_path / "base.safetensors", {x: tmp_path / f"{x}.safetensors" for x in "ab"}
+    )
+    tasks = {**tiny_tasks("b"), "a": OneClass("a", private=("head.*",))}
+    settings = ProbeSettings(calibration=10, cache=tmp_path / "cache")
+    for _ in range(2):  # made, then read from the store
+        with Session(family, tasks, settings, by("weight_avg")) as session:
+            found = collect(session)
+            assert found.value("a", "weight_avg", "base", "accuracy_labelled") == 1
+            for form in ("margin", "matched", "expected"):
+                with pytest.raises(UndefinedError, match="model 'a': .*one class has no other"):
+                    found.value("a", "weight_avg", "base", f"{form}_labelled")
+            assert np.isfinite([*found.values.values()]).all()
+            with pytest.raises(UndefinedError, match="model 'a': a head of one class has no oth"):
+                collect_sets(session, [("a", "b")])
+
+
 def test_a_method_for_one_model_is_missing_with_its_reason(tmp_path):
     name = "only_one_model"
     with METHODS.isolated():
@@ -98,8 +134,6 @@ def test_what_was_not_probed_and_unknown_forms_are_named(tmp_path):
 
 
 def test_scrambling_keeps_entries_and_spectrum_and_draws_differ(tmp_path):
-    import numpy as np
-
     rng = np.random.default_rng(0)
     delta = rng.standard_normal((4, 7)).astype(np.float32)
     shuffled = scrambled(delta, np.random.default_rng(1))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 from typing import TYPE_CHECKING
 
 from mergecast.errors import UndefinedError
@@ -32,6 +32,7 @@ from mergecast.evidence.retention.logits import (
     confidence_of,
     likeliest,
     margins,
+    need_two_classes,
     of_target,
     ratio_of,
 )
@@ -142,7 +143,7 @@ def ways() -> Iterator[tuple[str, str, Form]]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All forms of one comparison: values by key, and why the others have none."""
+    """All forms of one comparison: finite values by key, and why the others have none."""
 
     values: Mapping[str, float]
     missing: Mapping[str, str]
@@ -157,6 +158,8 @@ def compare_features(merged: Tensor, single: Tensor) -> Comparison:
     from torch.nn import functional
 
     cosines = functional.cosine_similarity(merged.double(), single.double(), dim=-1)
+    if not len(cosines):
+        return all_missing("there is no sample")
     if not bool(cosines.isfinite().all()):
         return all_missing("a model's features are not finite")
     missing = {key: "features have no classes" for key, *_ in ways() if key not in _OF_FEATURES}
@@ -222,9 +225,14 @@ class Reference:
                 continue
             try:
                 asked = Answers(after, self.single, target, way == "labelled", self._judge)
-                values[key] = form.function(asked)
+                value = form.function(asked)
             except UndefinedError as reason:
                 missing[key] = str(reason)
+                continue
+            if isfinite(value):
+                values[key] = value
+            else:  # what is stored, and all that reads it, takes a number for defined
+                missing[key] = f"retention: comes to {value}, which is no finite number"
         return Comparison(values, missing)
 
 
@@ -258,6 +266,7 @@ def all_missing(reason: str) -> Comparison:
 def _functions() -> list[Callable[..., object]]:
     forms = [form.function for form in FORMS.values()]
     helpers: list[Callable[..., object]] = [of_target, margins, ratio_of, likeliest, beliefs]
+    helpers.append(need_two_classes)
     levels: list[Callable[..., object]] = [at_confidence, confidence_of, Reference, Logits, Judge]
     return [*forms, compare, compare_features, mean_of, *helpers, *levels]
 

@@ -87,9 +87,13 @@ def confidence_of(logits: Tensor) -> float:
 
 
 def at_confidence(logits: Tensor, model: str, confidence: float = CONFIDENCE) -> Tensor:
-    """Probabilities of a mean confidence, by the one temperature that gives it."""
+    """Probabilities of a mean confidence, by the one temperature that gives it.
+
+    Raises UndefinedError where none does, as of one class, which is always certain.
+    """
     from scipy.optimize import brentq
 
+    need_two_classes(logits)
     logits = logits - logits.amax(dim=1, keepdim=True)
 
     def excess(log_scale: float) -> float:
@@ -154,11 +158,18 @@ def of_target(log_probabilities: Tensor, target: Tensor) -> Tensor:
 
 
 def margins(logits: Tensor, target: Tensor) -> Tensor:
-    """The target's logit less the best other's, (n,)."""
+    """The target's logit less the best other's, (n,); raises UndefinedError for one class."""
     from torch.nn import functional
 
+    need_two_classes(logits)
     hot = functional.one_hot(target, logits.shape[1]).bool()
     return of_target(logits, target) - logits.masked_fill(hot, -inf).amax(dim=1)
+
+
+def need_two_classes(logits: Tensor) -> None:
+    """Raise UndefinedError for a head of one class, whose only answer no merge can change."""
+    if logits.shape[1] < 2:
+        raise UndefinedError("retention", "a head of one class has no other answer")
 
 
 def ratio_of(after: Tensor, before: Tensor, what: str) -> float:

@@ -43,8 +43,8 @@ class SetJudge:
 
     @classmethod
     def of(cls, session: Session, shifts: Shifts, kept: Kept, task: str) -> SetJudge:
-        """Raises UndefinedError for a regression, which has neither classes nor features, and
-        for a model whose own score is 0.
+        """Raises UndefinedError for a regression, which has neither classes nor features, for
+        one class, and for a model whose own score is 0.
         """
         outputs, single, truth = session.task(task).outputs, shifts.single[task], kept.labels
         if outputs == "values":
@@ -62,8 +62,11 @@ class SetJudge:
                 score = judge.score.replace("_", " ")
                 raise UndefinedError(f"model {task!r}", f"its {score} is 0 on its own samples")
             return cls(single.float(), right, f"{FORM}_{way}", lambda merged: ask(merged) / own)
-        right = beliefs(logits, logits.first if truth is None else truth, truth is not None)
-        own = (logits.at(DECIDED) * right).sum(dim=1).mean()
+        try:
+            right = beliefs(logits, logits.first if truth is None else truth, truth is not None)
+            own = (logits.at(DECIDED) * right).sum(dim=1).mean()
+        except UndefinedError as error:  # which does not know whose answers they are
+            raise UndefinedError(f"model {task!r}", error.problem, "leave it out") from error
         return cls(single.float(), (right / own).float(), f"{FORM}_{way}")
 
     def values(self, merged: Tensor) -> Tensor:
