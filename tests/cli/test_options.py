@@ -13,6 +13,7 @@ from typer.models import OptionInfo
 import mergecast as mc
 from mergecast.api.metrics import measure
 from mergecast.cli.main import app, run
+from mergecast.cli.options import Objective, tuned_by
 
 #: What each command writes is its own: the word and its short form are one, not the help.
 OUTPUT = "--out"
@@ -163,3 +164,14 @@ def test_a_word_of_before_is_answered_with_the_one_of_now(arguments, said, capsy
     assert said in error
     assert error.count("\n") == 1
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("objective", [one.value for one in Objective])
+def test_a_strength_is_chosen_by_the_mean_or_the_worst_and_nothing_else(objective, capsys):
+    if objective in ("mean", "worst"):
+        assert tuned_by(Objective(objective)) == objective
+        return
+    merge = ["merge", "--method", "ties", "--scaling", "auto", "--objective", objective]
+    assert run([*merge, "base", "a", "b", "--tasks", "t.yaml", "-o", "out"]) == 2
+    said = f"--objective {objective}: is for search; say mean or worst, or use mergecast search"
+    assert said in capsys.readouterr().err

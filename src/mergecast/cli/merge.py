@@ -204,6 +204,7 @@ def command(
         raise UsageError(
             "--objective", "given, but nothing is chosen", "say --scaling auto or --weights auto"
         )
+    aim = tuned_by(objective)
     if tasks is not None:
         if not tuning:
             recipe.merging_method.check_evidence(given=True)
@@ -225,7 +226,7 @@ def command(
                 method=recipe,
                 scaling="auto" if scaling == AUTO else None,
                 weights="auto" if weights == AUTO else None,
-                objective=tuned_by(objective),
+                objective=aim,
                 calibration=calibration,
                 seed=seed,
                 device=device,

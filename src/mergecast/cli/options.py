@@ -263,8 +263,12 @@ def parse_merge_parameters(pairs: Sequence[str] | None) -> dict[str, dict[str, o
 
 def tuned_by(objective: Objective | None) -> Literal["mean", "worst"]:
     """What a merge's strength is chosen by; raises UsageError for what `search` alone can."""
-    if objective is Objective.weighted:
-        raise UsageError(
-            "--objective weighted", "is for search", "say mean or worst, or use mergecast search"
-        )
-    return "worst" if objective is Objective.worst else "mean"
+    if objective is None or objective is Objective.mean:
+        return "mean"
+    if objective is Objective.worst:
+        return "worst"
+    raise UsageError(
+        f"--objective {objective.value}",
+        "is for search",
+        "say mean or worst, or use mergecast search",
+    )
