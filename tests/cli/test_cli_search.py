@@ -30,6 +30,9 @@ def test_requirements():
     for wrong in ("a", "a>0.9", "a>=much", ">=0.9"):
         with pytest.raises(UsageError, match="--require"):
             parse_requirements([wrong])
+    for twice in (["a>=0.95", "a>=0.5"], ["*>=0.9,*>=0.9"]):
+        with pytest.raises(UsageError, match=r"--require [a*]: given twice; give each model one"):
+            parse_requirements(twice)
 
 
 def test_a_search_writes_the_merge_and_says_so(asked, capsys):

@@ -175,14 +175,17 @@ def command(
 
 
 def parse_requirements(given: list[str]) -> dict[str, float]:
-    """``a>=0.95``, one or more in each text, as label to number."""
+    """``a>=0.95``, one or more in each text, as label to number; raises UsageError."""
     found: dict[str, float] = {}
     for text in (part.strip() for one in given for part in one.split(",")):
-        label, sign, value = text.partition(">=")
+        label, sign, value = (part.strip() for part in text.partition(">="))
         try:
-            found[label.strip()] = float(value)
+            least = float(value)
         except ValueError:
             sign = ""
-        if not sign or not label.strip():
+        if not sign or not label:
             raise UsageError("--require", f"is {text!r}", "write LABEL>=NUMBER, as a>=0.95")
+        if label in found:
+            raise UsageError(f"--require {label}", "given twice", "give each model one number")
+        found[label] = least
     return found
