@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import mergecast as mc
+from mergecast.api.forecast_sets import too_few
 from mergecast.api.metrics import measure
 from mergecast.family.findings import NO_MODEL
 from mergecast.report.family_terminal import forecast_parts
@@ -60,7 +61,21 @@ def test_no_advice_is_given_about_it_and_the_verdict_says_so_first(tmp_path):
 
 
 def test_sets_that_would_need_it_are_not_ranked(tmp_path):
-    assert forecast(tmp_path, Shuffled("c", **HEAD), sets=3).sets is None
+    found = forecast(tmp_path, Shuffled("c", **HEAD), sets=3)
+    assert found.sets is None
+    said = "no set of 3 is forecast: c hardly answers its own task, which leaves a, b; put that "
+    assert f"{said}right, or ask for sets of 2" in found.warnings
+
+
+def test_why_no_set_is_forecast_names_only_sets_that_there_are():
+    assert too_few(2, ["a"], ["c", "b"]) == (
+        "no set of 2 is forecast: b, c hardly answer their own tasks, which leaves a; put that "
+        "right"
+    )
+    assert too_few(4, [*"abc"], "d").endswith(
+        "leaves a, b, c; put that right, or ask for sets of 2 to 3"
+    )
+    assert "leaves no model;" in too_few(2, [], "ab")
 
 
 def test_models_that_answer_are_not_doubted(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -70,7 +70,7 @@ def forecast_sets(
     Returns
     -------
     RankedSets or None
-        None where there is no such set.
+        None where too few models are left for such a set; see `too_few`.
     """
     doubted = made.rows["left"].isin(doubtful) | made.rows["right"].isin(doubtful)
     rows = made.rows[~doubted]
@@ -85,6 +85,17 @@ def forecast_sets(
     except UndefinedError as error:
         found = _ranked(made, rows, size, measured)
         return replace(found, warnings=(f"sets are forecast from pairs alone: {error}",))
+
+
+def too_few(size: int, answering: Sequence[str], doubtful: Collection[str]) -> str:
+    """Why no set of a size is forecast, and what to do; `answering` are the models not in doubt."""
+    most = len(answering)
+    smaller = f", or ask for sets of {2 if most == 2 else f'2 to {most}'}" if most > 1 else ""
+    hardly = "answer their own tasks" if len(doubtful) > 1 else "answers its own task"
+    return (
+        f"no set of {size} is forecast: {', '.join(sorted(doubtful))} hardly {hardly}, which "
+        f"leaves {', '.join(answering) or 'no model'}; put that right{smaller}"
+    )
 
 
 def _ranked(

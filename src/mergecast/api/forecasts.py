@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mergecast.api.forecast_sets import forecast_sets
+from mergecast.api.forecast_sets import forecast_sets, too_few
 from mergecast.api.gathered import gathered_forecast
 from mergecast.api.inputs import Tasks
 from mergecast.api.known_merges import MeasuredLike, known_merges
@@ -180,6 +180,7 @@ def forecast(
         if measured is not None and tasks is not None:
             told = shared_tests(gathering.asked.session, usable)
             warnings += [f"{one.about}: {one.message}; {one.remedy}" for one in told]
+        answering = [one for one in usable if one not in doubtful]
         if sets is not None:
             check_size(sets, len(usable))
         ranked = use = None
@@ -187,11 +188,12 @@ def forecast(
             answered = "superposition" in gathering.evidence.kinds
             session = gathering.asked.session if answered else None
             ranked = forecast_sets(made, sets, doubtful, known.sets, session)
-            if ranked is not None:
+            if ranked is None:
+                warnings.append(too_few(sets, answering, doubtful))
+            else:
                 use = ranked.measured
                 warnings += ranked.warnings
         best = curves = None
-        answering = [one for one in usable if one not in doubtful]
         if strengths and len(answering) > 1:
             sizes = [size for size in sorted({2, sets or 2}) if size <= len(answering)]
             narrow = gathering.family.subset(answering)
