@@ -1,6 +1,5 @@
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
@@ -9,11 +8,10 @@ from mergecast.errors import UndefinedError
 from mergecast.evidence import MergeSettings, ProbeSettings, Session
 from mergecast.evidence.retention import probe as pair_probes
 from mergecast.evidence.retention.answers import Kept
-from mergecast.evidence.retention.forms import Comparison, ways
+from mergecast.evidence.retention.forms import ways
 from mergecast.evidence.retention.logits import LIKELIEST, likeliest
 from mergecast.evidence.superposition.checks import PAIRS, checked_pairs
 from mergecast.evidence.superposition.collect import collect
-from mergecast.evidence.superposition.corrections import Correction, corrected
 from mergecast.evidence.superposition.gather import gather, part_way
 from mergecast.evidence.superposition.shifts import HALF, STRONGEST, Curve, Left, Shifts
 from mergecast.family import Family
@@ -179,54 +177,6 @@ def test_of_few_pairs_that_are_merged_no_two_share_a_model():
     assert all(left < right for left, right in pairs)
     assert checked_pairs(of_one_kind("ba"), {}) == [("a", "b")]
     assert checked_pairs(of_one_kind("a"), {}) == []
-
-
-def test_merges_of_a_few_pairs_say_how_far_all_are_off():
-    def of(value):
-        return Comparison({"expected_unlabelled": value, "kept_unlabelled": value}, {"loss": "no"})
-
-    superposed = {("a", "b"): of(0.6), ("b", "a"): of(0.8), ("a", "c"): of(0.5)}
-    real = {("a", "b"): of(0.8), ("b", "a"): of(0.9)}
-    found = corrected(superposed, real, of_one_kind("abc"))
-    # Merging loses half of what shifts say, which is believed in part.
-    seen = Correction.of(np.array([0.4, 0.2]), np.array([0.2, 0.1]))
-    assert 0.5 < seen.factor < 0.9
-    assert -0.1 < seen.beside < 0
-    expected = [found[key].values["expected_unlabelled"] for key in superposed]
-    # No check says anything of the last tenth of the greatest loss.
-    lost = seen.factor * 0.4 + (0.5 - 0.4) + seen.beside
-    assert expected == pytest.approx([0.8, 0.9, 1 - lost])
-    # Nobody knows what a form is where nothing changes: it stays, but where a merge was made.
-    kept = [found[key].values["kept_unlabelled"] for key in superposed]
-    assert kept == [0.8, 0.9, 0.5]
-    assert corrected(superposed, {}, of_one_kind("abc")) == superposed
-    assert found["a", "c"].missing == {"loss": "no"}
-    # A loss that is multiplied stays within what the form can be.
-    said = {("a", "b"): of(0.7), ("c", "a"): of(0.1)}
-    low = corrected(said, {("a", "b"): of(0.3)}, of_one_kind("abc"))
-    assert low["c", "a"].values["expected_unlabelled"] == 0
-
-
-def test_checks_say_what_is_lost_beside_and_many_are_believed():
-    assert Correction.of(np.zeros(0), np.zeros(0)) == Correction(1, 0, 0)
-    seen = Correction.of(np.zeros(6), np.full(6, 0.3))
-    assert (seen.factor, seen.beside) == pytest.approx((1, 0.3 * 6 / 9))
-    said = np.linspace(0.1, 0.6, 900)
-    seen = Correction.of(said, 2 * said + 0.1)
-    assert (seen.factor, seen.beside, seen.reach) == pytest.approx((2, 0.1, 0.6), abs=1e-2)
-    # No loss is taken for its opposite, nor for more than three times what shifts say.
-    assert Correction.of(said, -said).factor == 0
-    assert Correction.of(said, 9 * said).factor == 3
-
-
-def test_checks_say_nothing_of_losses_beyond_theirs():
-    halved = Correction(0.5, 0.0, 0.2)
-    np.testing.assert_allclose(halved(np.array([-0.1, 0.0, 0.2, 0.9])), [-0.05, 0.0, 0.1, 0.8])
-    assert float(Correction(2.0, 0.1, 0.2)(0.5)) == pytest.approx(0.8)
-    # Nothing was lost in any check: what shifts say of others is neither more nor less.
-    seen = Correction.of(np.full(6, -0.05), np.zeros(6))
-    assert seen.reach == 0
-    assert float(seen(0.3)) == pytest.approx(0.3 + seen.beside)
 
 
 def test_a_curve_finds_the_strength_that_made_a_shift():

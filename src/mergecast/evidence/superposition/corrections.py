@@ -36,7 +36,7 @@ def corrected(
 ) -> dict[Key, Comparison]:
     """Comparisons of one method, all losses brought to what the merges among them say of them.
 
-    A pair that was merged is what its merge is.
+    A pair that was merged is what its merge is, also where shifts say nothing of it.
 
     Parameters
     ----------
@@ -59,9 +59,11 @@ def corrected(
                     correction = correct(role(key[0], key[:2], kinds))
                     value = entry.unchanged - float(correction(entry.unchanged - found[form]))
                     found[form] = min(max(value, entry.range[0]), entry.range[1])
-        for key in known:
-            values[key][form] = merged[key].values[form]
-    return {key: Comparison(values[key], one.missing) for key, one in superposed.items()}
+    missing = {key: one.missing for key, one in superposed.items()}
+    for key, real in merged.items():
+        values[key] |= real.values
+        missing[key] = {form: why for form, why in missing[key].items() if form not in real.values}
+    return {key: Comparison(values[key], missing[key]) for key in superposed}
 
 
 def corrections(
