@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -111,6 +112,27 @@ def test_a_function_is_asked_once_of_a_model_and_of_every_merge(session):
         assert scoring.merged(session, MERGE) == {"a": 1.0, "b": 1.0}
     assert asked == ["a", "a", "b", "a", "b"]
     assert scoring.text.endswith("score")
+
+
+@pytest.mark.parametrize("score", [np.float32(0.5), np.float64(0.5), np.int64(1), Fraction(1, 2)])
+def test_numbers_of_any_type_are_scores(session, score):
+    found = Scoring(lambda *_: score).own(session, "a")
+    assert found == score
+    assert type(found) is float
+
+
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        (True, "gave True, of type bool; let it give a finite number, as a float"),
+        (np.float32("nan"), "gave .*nan.*, of type float32; "),
+        ("0.5", "gave '0.5', of type str; "),
+        (None, "gave None, of type NoneType; "),
+    ],
+)
+def test_what_is_no_number_is_no_score(session, score, said):
+    with pytest.raises(UsageError, match=f"scorer on 'a': {said}"):
+        Scoring(lambda *_: score).own(session, "a")
 
 
 @pytest.mark.parametrize(("kind", "value"), [("mean", 0.875), ("worst", 0.75)])

@@ -6,6 +6,7 @@ import math
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
@@ -185,10 +186,13 @@ class Scoring:
         return score
 
     def _score(self, path: Path, label: str) -> float:
-        score = self.scorer(path, label)
-        if not isinstance(score, int | float) or not math.isfinite(score):
+        score: object = self.scorer(path, label)
+        # NumPy's numbers are numbers too; a truth value is what a comparison gave by mistake.
+        if not isinstance(score, Real) or isinstance(score, bool) or not math.isfinite(score):
             raise UsageError(
-                f"{self._name} on {label!r}", f"gave {score!r}", "let it give a finite number"
+                f"{self._name} on {label!r}",
+                f"gave {score!r}, of type {type(score).__name__}",
+                "let it give a finite number, as a float",
             )
         return float(score)
 
