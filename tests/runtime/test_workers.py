@@ -48,7 +48,7 @@ def test_an_error_ends_at_once_what_others_are_doing():
 
 
 def test_no_workers_is_a_usage_error():
-    with pytest.raises(UsageError, match="workers: 0 is not a number of processes"):
+    with pytest.raises(UsageError, match="workers: is 0; give 1 or more"):
         Workers(0)
 
 

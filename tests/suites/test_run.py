@@ -189,7 +189,7 @@ def test_another_recipe_or_seed_in_the_same_folder_is_refused(copy, tiny):
         ({"only": ["parity"]}, "name at least two"),
         ({"methods": ["tie"]}, "did you mean 'ties'"),
         ({"methods": []}, "name at least one"),
-        ({"workers": 0}, "0 is not a number of processes"),
+        ({"workers": 0}, "workers: is 0; give 1 or more"),
         ({"recipe": Recipe()}, "digits-14 takes DigitsRecipe"),
     ],
 )

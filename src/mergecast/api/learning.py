@@ -17,6 +17,7 @@ from mergecast.forecast.validation import evaluate as validation
 from mergecast.forecast.validation.choices import choices
 from mergecast.forecast.validation.evaluation import Evaluation
 from mergecast.report.inputs import read_tasks
+from mergecast.runtime.least import at_least
 from mergecast.runtime.progress import Progress
 from mergecast.tables.outcomes import OutcomesLike, OutcomeTable, as_outcomes
 from mergecast.tables.pairs import PairsLike, PairTable, as_pairs
@@ -132,6 +133,8 @@ def evaluate(
     >>> scores.idxmin(), bool(scores["ridge"] < scores["constant"])
     ('ridge', True)
     """
+    at_least(0, seed=seed, bootstrap=bootstrap, null=null)
+    at_least(1, seeds=seeds, workers=workers)
     pairs, outcomes = open_tables(runs)
     found = validation.evaluate(
         pairs,
@@ -180,6 +183,7 @@ def analyse(
     """
     from mergecast.analysis.analyse import analyse as analyse_tables
 
+    at_least(0, seed=seed)
     pairs, outcomes = open_tables(runs)
     return analyse_tables(
         pairs,

@@ -12,6 +12,7 @@ from mergecast.errors import FamilyError, UsageError
 from mergecast.family.family import Family
 from mergecast.family.models import Models
 from mergecast.runtime.files import write_text
+from mergecast.runtime.least import at_least
 from mergecast.runtime.outputs import check_file
 from mergecast.typing import Names, listed
 
@@ -203,6 +204,8 @@ def check_tasks(
     from mergecast.tasks.trial import try_task
 
     check_device(device)
+    at_least(0, seed=seed)
+    at_least(1, calibration=calibration, batch_size=batch_size)
     by_label = load_tasks(tasks)
     trial = partial(
         try_task,

@@ -17,6 +17,7 @@ from mergecast.evidence.remembered import Remembered
 from mergecast.evidence.settings import CALIBRATION, LEAST, MergeSettings, ProbeSettings
 from mergecast.family.family import Family
 from mergecast.family.token_rows import numbering
+from mergecast.runtime.least import at_least
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.stage import Stage
 
@@ -70,6 +71,7 @@ class Session(Finished):
 
     def __post_init__(self) -> None:
         super().__init__()
+        at_least(1, workers=self.workers)
         self._sizes: dict[str, int] = {}
         self._samples: dict[tuple[str, int], Samples] = {}
         self._tests: Remembered[Samples] = Remembered(lambda samples: samples.size_in_bytes)

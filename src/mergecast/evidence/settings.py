@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mergecast.errors import UsageError
+from mergecast.runtime.least import at_least
 
 if TYPE_CHECKING:
     from mergecast.merging.recipe import Recipe
@@ -48,7 +49,8 @@ class ProbeSettings:
     cache: Path | None = None
 
     def __post_init__(self) -> None:
-        _at_least(1, calibration=self.calibration, batch_size=self.batch_size)
+        at_least(1, calibration=self.calibration, batch_size=self.batch_size)
+        at_least(0, seed=self.seed)
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,9 @@ class MergeSettings:
     reestimate_batchnorm: bool = False
 
     def __post_init__(self) -> None:
-        _at_least(1, samples=self.samples, draws=self.draws)
-        _at_least(2, size=self.size)
+        at_least(1, samples=self.samples, draws=self.draws)
+        at_least(2, size=self.size)
+        at_least(0, merge_seed=self.merge_seed)
 
     def recipes(self) -> dict[str, Recipe]:
         """What merges are made by, sorted by its label, which is what tables call it.
@@ -119,9 +122,3 @@ class MergeSettings:
 
         made = Recipe.of(name, None if "(" in name else self.params.get(name))
         return replace(made, seed=made.seed or self.merge_seed)
-
-
-def _at_least(least: int, **values: int | None) -> None:
-    for name, value in values.items():
-        if value is not None and value < least:
-            raise UsageError(name, f"is {value}", f"give {least} or more")

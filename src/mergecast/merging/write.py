@@ -28,6 +28,7 @@ from mergecast.merging.adapter_heads import adapters_apart
 from mergecast.merging.heads import LEFT_OUT, Heads, apart
 from mergecast.merging.recipe import Given, Recipe
 from mergecast.merging.run import chosen_members, merged_blocks
+from mergecast.runtime.least import at_least
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.typing import Names
 from mergecast.version import __version__
@@ -115,6 +116,7 @@ def write_merge(
     ResourceError
         The disk is full, or the folder cannot be written.
     """
+    at_least(1, workers=workers)
     out = Path(out)
     chosen = chosen_members(family, members)
     family = family.for_merge(chosen)

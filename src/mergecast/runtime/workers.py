@@ -20,7 +20,8 @@ from time import perf_counter
 from types import FrameType
 from typing import Any, Self, TypeVar
 
-from mergecast.errors import ResourceError, UsageError
+from mergecast.errors import ResourceError
+from mergecast.runtime.least import at_least
 from mergecast.typing import Advance
 
 S = TypeVar("S")
@@ -61,8 +62,7 @@ class Workers:
     """
 
     def __init__(self, count: int, *, worth: float = 0.0, imports_main: bool = True) -> None:
-        if count < 1:
-            raise UsageError("workers", f"{count} is not a number of processes", "use 1 or more")
+        at_least(1, workers=count)
         self.count, self._worth, self._imports_main = count, worth, imports_main
         self._executor: ProcessPoolExecutor | None = None
         self._failed = False

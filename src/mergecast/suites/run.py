@@ -10,6 +10,7 @@ from typing import Any
 
 from mergecast.errors import ResourceError, UsageError
 from mergecast.merging import METHODS
+from mergecast.runtime.least import at_least
 from mergecast.runtime.lock import folder_lock
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.workers import Workers
@@ -142,6 +143,7 @@ def _run_of(
     name: str, out: Path, only: Sequence[str] | None, seed: int, recipe: Recipe | None
 ) -> tuple[Run, tuple[str, ...]]:
     """The run and its tasks, sorted, checked before hours are spent."""
+    at_least(0, seed=seed)
     suite = SUITES.get(name)
     tasks = tuple(sorted(suite.tasks if only is None else only))
     for task in tasks:
