@@ -132,6 +132,7 @@ def test_members_are_joined_in_sorted_order():
         (set_at(1, retention=np.nan), "column 'retention', row 1: nan where"),
         (set_at(1, retention=0.8 / 0.9 + 2e-6), "column 'retention', row 1"),
         (set_at(3, single_score=-1.0), r"column 'single_score', row 3: negative \(-1\)"),
+        (set_at(3, score=-0.02), r"column 'score', row 3: negative \(-0.02\); use a score whose"),
         (
             set_at(3, score=52.2, single_score=0.5, retention=104.4),
             "column 'score', row 3: 52.2 beside a single_score of 0.5; give both in one unit",

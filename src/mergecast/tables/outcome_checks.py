@@ -114,19 +114,18 @@ def _check_members(df: pd.DataFrame) -> None:
 
 
 def _check_retention(df: pd.DataFrame) -> None:
-    single = df["single_score"].to_numpy()
-    stored = df["retention"].to_numpy()
-    negative = np.flatnonzero(single < 0)
-    if negative.size:
-        row = int(negative[0])
-        refuse(
-            "outcomes",
-            "single_score",
-            f"negative ({single[row]:g})",
-            "use a score whose ratio means something, such as accuracy",
-            row,
-        )
-    score = df["score"].to_numpy()
+    score, single, stored = (df[key].to_numpy() for key in ("score", "single_score", "retention"))
+    for key, values in (("single_score", single), ("score", score)):
+        negative = np.flatnonzero(values < 0)
+        if negative.size:  # nobody keeps less than nothing: all that reads shares takes it for 0
+            row = int(negative[0])
+            refuse(
+                "outcomes",
+                key,
+                f"negative ({values[row]:g})",
+                "use a score whose ratio means something, such as accuracy",
+                row,
+            )
     shares = bool((single <= 1).all())
     percent = np.flatnonzero(shares & (score > 1) & (single > 0) & (score > _PERCENT * single))
     if percent.size:

@@ -36,10 +36,10 @@ class OutcomeTable(Table):
     Attributes
     ----------
     frame : DataFrame
-        `OUTCOME_COLUMNS`, then more. A score is NaN where a merge could not be evaluated (it
-        diverged); retention is NaN there and where single_score is 0; losses may be NaN (a task
-        without a loss), and n_eval (a number that is not known). In further columns missing text
-        is empty.
+        `OUTCOME_COLUMNS`, then more. Scores are 0 or more. A score is NaN where a merge could not
+        be evaluated (it diverged); retention is NaN there and where single_score is 0; losses may
+        be NaN (a task without a loss), and n_eval (a number that is not known). In further columns
+        missing text is empty.
     missing : tuple of MissingOutcome
         Why values are NaN, each reason of a row and column where one is.
     versions, recipe
@@ -49,8 +49,8 @@ class OutcomeTable(Table):
     ------
     TableError
         A missing column, a wrong dtype, a recipe of another method, members that are not sorted, a
-        task that is no member, a set with an unmeasured member, a duplicate row, a retention that
-        is not score / single_score within 1e-6, no rows.
+        task that is no member, a set with an unmeasured member, a duplicate row, a score below 0,
+        a retention that is not score / single_score within 1e-6, no rows.
     """
 
     missing: Sequence[MissingOutcome] = field(default=(), kw_only=True)
