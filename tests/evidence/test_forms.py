@@ -131,6 +131,8 @@ def test_language_models_are_compared_on_labelled_tokens_only():
         (MERGED, -SINGLE[[0, 2]].repeat(2, 1)[:3], LABELS, "kept_labelled", "gets no sample right"),
         (MERGED, -SINGLE[[0, 2]].repeat(2, 1)[:3], LABELS, "accuracy_labelled", "accuracy is 0"),
         (MERGED * torch.inf, SINGLE, LABELS, "overlap_unlabelled", "merged model's output"),
+        # Where the model's own output is not finite either, the merge is not to blame.
+        (MERGED * torch.nan, SINGLE * torch.nan, LABELS, "kept_labelled", "model's own output is"),
         (MERGED, SINGLE, LABELS - 100, "kept_labelled", "no sample has a label"),
     ],
 )
@@ -165,6 +167,12 @@ def test_features_of_no_sample_are_missing():
     found = compare_features(SINGLE[:0], SINGLE[:0])
     assert not found.values
     assert found.missing["overlap_unlabelled"] == "there is no sample"
+
+
+def test_features_that_are_not_finite_are_of_the_model_or_of_the_merge():
+    for single, whose in ((SINGLE, "merged"), (SINGLE * torch.nan, "fine-tuned")):
+        found = compare_features(SINGLE * torch.nan, single)
+        assert found.missing["overlap_unlabelled"].startswith(f"the {whose} model's")
 
 
 def test_the_mean_of_draws_is_missing_where_one_draw_is():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from mergecast.checkpoints.writer import write_safetensors
+from mergecast.errors import UndefinedError
 from mergecast.evidence import MergeSettings
 from mergecast.evidence.retention.batchnorm import reestimated
-from mergecast.merging import merge
+from mergecast.merging import METHODS, merge, merging_method
 from mergecast.suites.evaluate import evaluate_merge, evaluate_single, session_of
 from mergecast.tasks.measure import QUANTITIES, measure
 from mergecast.tasks.probe import Probe
@@ -72,6 +74,39 @@ def test_without_batchnorm_nothing_depends_on_it(tmp_path):
     tiny_family(tmp_path, "ab")
     both = [evaluated(tmp_path, reestimate_batchnorm=again) for again in (True, False)]
     assert both[0] == both[1]
+
+
+class SpoiltTask(SmallTask):
+    """One of its numbers is none."""
+
+    def samples(self, count, seed, split="calibration"):
+        found = super().samples(count, seed, split)
+        found.inputs["x"][0, 0] = torch.nan
+        return found
+
+
+def test_samples_that_are_not_finite_are_no_merge_s_doing(tmp_path):
+    tiny_family(tmp_path, "ab")
+    session = session_of(
+        [SpoiltTask("a", private=("head.*",))], tmp_path / "base.safetensors", paths(tmp_path, "a")
+    )
+    with pytest.raises(UndefinedError) as caught:
+        evaluate_single(session, "a")
+    assert str(caught.value) == (
+        "model 'a': has no score: task 'a': the model's output is not finite; look for NaN in its "
+        "samples and head, or leave the task out"
+    )
+    # A merge of models that answer is what is too strong.
+    session = session_of(tasks(), tmp_path / "base.safetensors", paths(tmp_path))
+    with METHODS.isolated():
+        merging_method("far_too_strong", reference="a test")(
+            lambda block: 3e37 * block.deltas.sum(dim=0)
+        )
+        found = evaluate_merge(session, "ab", "far_too_strong")
+    for label in "ab":
+        assert found[label]["missing"]["score"] == (
+            f"task {label!r}: the model's output is not finite; merge less strongly"
+        )
 
 
 def test_a_merge_that_does_not_exist_has_its_reason_for_every_member(tmp_path):

@@ -7,7 +7,7 @@ the tasks, and how merges are made.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,14 @@ from mergecast.merging.run import MERGE
 from mergecast.merging.stand_ins import with_own_head
 from mergecast.runtime.stage import Stage
 from mergecast.suites.merges import told
-from mergecast.tasks.measure import EVALUATION, QUANTITIES, TaskScore, majority, measure
+from mergecast.tasks.measure import (
+    EVALUATION,
+    NOT_FINITE,
+    QUANTITIES,
+    TaskScore,
+    majority,
+    measure,
+)
 from mergecast.tasks.standing import Standing
 from mergecast.tasks.task import Samples, Split, Task
 
@@ -126,10 +133,14 @@ def evaluate_single(session: Session, label: str, batch_size: int | None = None)
     probe = session.load(label)
     single = measure(probe, test, batch_size)
     if "score" in single.missing:
+        why = single.missing["score"]
+        wrong = (
+            "look for NaN in its samples and head"
+            if why.endswith(NOT_FINITE)
+            else "give it a score"
+        )
         raise UndefinedError(
-            f"model {label!r}",
-            f"has no score: {single.missing['score']}",
-            "leave the task out, or give it a score",
+            f"model {label!r}", f"has no score: {why}", f"{wrong}, or leave the task out"
         )
     base = session.probe(label)
     base.load(with_own_head(session.family, read_state(session.family.base), label))
@@ -180,7 +191,13 @@ def evaluate_merge(
     for label in members:
         probe = session.probe(label)
         probe.load(merged_state(session, merged, label, batch_size, members))
-        scores[label] = asdict(measure(probe, session.test_samples(label), batch_size))
+        found = measure(probe, session.test_samples(label), batch_size)
+        # The models alone have scores, so that what is not finite is the merge's doing.
+        missing = {
+            quantity: f"{why}; merge less strongly" if why.endswith(NOT_FINITE) else why
+            for quantity, why in found.missing.items()
+        }
+        scores[label] = asdict(replace(found, missing=missing))
     return scores
 
 

@@ -17,6 +17,8 @@ from mergecast.tasks.task import Samples, Task
 
 #: What is measured of every answer; each is a method of `Task`.
 QUANTITIES = ("score", "loss", "probability")
+#: Why there is no score, of a single model or a merge.
+NOT_FINITE = "the model's output is not finite"
 EVALUATION = Stage("evaluation", 1, uses=(FORWARD, BATCHES), modules=("mergecast.tasks.measure",))
 
 
@@ -131,7 +133,7 @@ def _unusable(task: Task, logits: Tensor, labels: Tensor | None) -> str:
     asked = logits[labels != IGNORED] if labels.dim() == 2 else logits
     if bool(torch.isfinite(asked).all()):
         return ""
-    return f"task {task.name!r}: the model's output is not finite; merge less strongly"
+    return f"task {task.name!r}: {NOT_FINITE}"
 
 
 def _of_each(task: Task, quantity: str, logits: Tensor, labels: Tensor) -> Tensor:

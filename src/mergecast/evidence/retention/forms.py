@@ -141,6 +141,9 @@ def ways() -> Iterator[tuple[str, str, Form]]:
                 yield f"{name}_{way}", way, form
 
 
+_NOT_FINITE = "output is not finite; look for NaN in its samples and its head"
+
+
 @dataclass(frozen=True)
 class Comparison:
     """All forms of one comparison: finite values by key, and why the others have none."""
@@ -160,8 +163,10 @@ def compare_features(merged: Tensor, single: Tensor) -> Comparison:
     cosines = functional.cosine_similarity(merged.double(), single.double(), dim=-1)
     if not len(cosines):
         return all_missing("there is no sample")
+    if not bool(single.isfinite().all()):
+        return all_missing(f"the fine-tuned model's own {_NOT_FINITE}")
     if not bool(cosines.isfinite().all()):
-        return all_missing("a model's features are not finite")
+        return all_missing("the merged model's features are not finite")
     missing = {key: "features have no classes" for key, *_ in ways() if key not in _OF_FEATURES}
     return Comparison(dict.fromkeys(_OF_FEATURES, float(cosines.clamp(0, 1).mean())), missing)
 
@@ -211,9 +216,11 @@ class Reference:
     def compare(self, merged: Tensor) -> Comparison:
         """Every form in `FORMS` of a merge's logits, of the shape of the model's own."""
         after = Logits(self._rows(merged), "merged")
-        for logits in (after, self.single):
-            if not bool(logits.values.isfinite().all()):
-                return all_missing(f"the {logits.model} model's output is not finite")
+        # The model's own first: where it has none, no merge is to blame.
+        if not bool(self.single.values.isfinite().all()):
+            return all_missing(f"the {self.single.model} model's own {_NOT_FINITE}")
+        if not bool(after.values.isfinite().all()):
+            return all_missing(f"the {after.model} model's output is not finite")
         if not len(after.values):
             return all_missing("no sample has a label")
         values: dict[str, float] = {}
