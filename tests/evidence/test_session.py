@@ -37,8 +37,14 @@ def test_a_hundred_are_taken_or_all_that_there_are(available, taken, tmp_path):
 
 
 def test_a_handful_is_taken_only_where_it_is_asked_for(tmp_path):
-    with pytest.raises(UsageError, match="asked for 10 calibration samples of 8; ask for 1 to 8"):
+    with pytest.raises(UsageError) as caught:
         session(tmp_path, 8).samples("a")
+    assert str(caught.value) == (
+        "task 'a': has 8 calibration samples, and 10 are the least that is taken unasked; give it "
+        "10, or ask for fewer of every task (--calibration 8)"
+    )
+    with pytest.raises(UsageError, match="has 0 calibration samples, .* unasked; give it 10$"):
+        session(tmp_path, 0).samples("a")
     assert len(session(tmp_path, 8, calibration=8).samples("a")) == 8
 
 

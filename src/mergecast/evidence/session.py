@@ -14,7 +14,7 @@ from mergecast.checkpoints.torch_bridge import read_state, state_digest
 from mergecast.errors import FamilyError, MergecastError, UsageError
 from mergecast.evidence.finished import Finished
 from mergecast.evidence.remembered import Remembered
-from mergecast.evidence.settings import CALIBRATION, LEAST, MergeSettings, ProbeSettings
+from mergecast.evidence.settings import MergeSettings, ProbeSettings, usual_count
 from mergecast.family.family import Family
 from mergecast.family.token_rows import numbering
 from mergecast.runtime.least import at_least
@@ -148,7 +148,7 @@ class Session(Finished):
             return count
         if label not in self._sizes:
             self._sizes[label] = self.task(label).size("calibration")
-        return min(CALIBRATION, max(LEAST, self._sizes[label]))
+        return usual_count(label, self._sizes[label])
 
     @property
     def merge_count(self) -> int | None:

@@ -53,6 +53,23 @@ class ProbeSettings:
         at_least(0, seed=self.seed)
 
 
+def usual_count(label: str, available: int) -> int:
+    """Samples of a task that are taken where nobody asks for a number.
+
+    Raises UsageError where it has fewer than `LEAST`.
+    """
+    if available < LEAST:
+        ask = f"give it {LEAST}" + (
+            f", or ask for fewer of every task (--calibration {available})" if available else ""
+        )
+        raise UsageError(
+            f"task {label!r}",
+            f"has {available} calibration samples, and {LEAST} are the least that is taken unasked",
+            ask,
+        )
+    return min(CALIBRATION, available)
+
+
 @dataclass(frozen=True)
 class MergeSettings:
     """How merges are made and measured, alike for retention, interference and pair probes.

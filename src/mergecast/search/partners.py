@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mergecast.checkpoints.checkpoint import Checkpoint
 from mergecast.checkpoints.torch_bridge import read_state
 from mergecast.errors import FamilyError, UndefinedError
-from mergecast.evidence.settings import CALIBRATION, LEAST, ProbeSettings
+from mergecast.evidence.settings import ProbeSettings, usual_count
 from mergecast.family.family import Family
 from mergecast.family.mismatch import BY_TOKEN
 from mergecast.merging import merge
@@ -164,7 +164,7 @@ class PartnerMerges:
         if label not in self._samples:
             task, count = self.tasks[label], self.settings.calibration
             if count is None:
-                count = min(CALIBRATION, max(LEAST, task.size("calibration")))
+                count = usual_count(label, task.size("calibration"))
             self._samples[label] = task.samples(count, self.settings.seed)
         return self._samples[label]
 
