@@ -174,6 +174,8 @@ def test_labels_take_the_parent_where_names_repeat(tmp_path):
     assert Family.open(base, deep).names == ("x/out/model", "y/out/model")
     alike = [write(tmp_path, "a+b"), write(tmp_path, "a_b")]
     assert Family.open(base, alike).names == ("a_b#1", "a_b#2")
+    # What stands between labels in options and tables is in none.
+    assert Family.open(base, [write(tmp_path, "x,y+z"), alike[0]]).names == ("x_y_z", "a_b")
 
 
 def test_subset_keeps_order_and_refuses_unknown_or_repeated_names(family_paths):

@@ -9,6 +9,9 @@ from pathlib import Path
 from mergecast.checkpoints.checkpoint import weight_suffixes
 from mergecast.errors import UsageError
 
+#: What joins labels stands in none: '+' members of a merge, ',' those of an option.
+_TAKEN = str.maketrans("+,", "__")
+
 
 def labelled(paths: Sequence[str | Path]) -> dict[str, str | Path]:
     """Labels from file stems or folder names; equal ones take as much of their path as it needs."""
@@ -24,7 +27,7 @@ def labelled(paths: Sequence[str | Path]) -> dict[str, str | Path]:
             _stem(place, depth) if labels.count(label) > 1 else label
             for place, label in zip(places, labels, strict=True)
         ]
-    if len(set(labels)) < len(labels):  # equal but for suffix or '+'
+    if len(set(labels)) < len(labels):  # equal but for suffix or what joins
         plain = [_stem(place, 0) for place in places]
         labels = [f"{label}#{number}" for number, label in enumerate(plain, start=1)]
     return dict(zip(labels, paths, strict=True))
@@ -36,12 +39,12 @@ def _place(path: Path) -> Path:
 
 
 def _stem(place: Path, depth: int) -> str:
-    """A file's stem or folder's name, with `depth` folders above it; '+' joins members."""
+    """A file's stem or folder's name, with `depth` folders above it, as it can be spelt."""
     name = _repository(place) or place.name
     for suffix in weight_suffixes():
         name = name.removesuffix(suffix)
     above = [part for part in place.parent.parts[-depth:] if part != "/"] if depth else []
-    return _printable("/".join([*above, name]).replace("+", "_"))
+    return _printable("/".join([*above, name]).translate(_TAKEN))
 
 
 def _repository(place: Path) -> str:
