@@ -13,7 +13,8 @@ from typer.models import OptionInfo
 import mergecast as mc
 from mergecast.api.metrics import measure
 from mergecast.cli.main import app, run
-from mergecast.cli.options import Objective, tuned_by
+from mergecast.cli.options import Objective, parse_parameters, parse_weights, tuned_by
+from mergecast.errors import UsageError
 
 #: What each command writes is its own: the word and its short form are one, not the help.
 OUTPUT = "--out"
@@ -175,3 +176,12 @@ def test_a_strength_is_chosen_by_the_mean_or_the_worst_and_nothing_else(objectiv
     assert run([*merge, "base", "a", "b", "--tasks", "t.yaml", "-o", "out"]) == 2
     said = f"--objective {objective}: is for search; say mean or worst, or use mergecast search"
     assert said in capsys.readouterr().err
+
+
+def test_labels_of_files_are_spelt_as_they_are():
+    given = "epoch=3-step=100=.6, b=1e-1"
+    assert parse_weights(given) == {"epoch=3-step=100": 0.6, "b": 0.1}
+    assert parse_parameters(["name=a=b"]) == {"name": "a=b"}
+    for wrong in ("a", "a=1,b", "=1"):
+        with pytest.raises(UsageError, match="is not k=v; write --weights a=.6,b=.4"):
+            parse_weights(wrong)

@@ -209,14 +209,18 @@ def names(listing: str) -> list[str] | None:
 
 
 def parse_parameters(
-    pairs: Sequence[str] | None, option: str = "--param", example: str = "scaling=0.3"
+    pairs: Sequence[str] | None,
+    option: str = "--param",
+    example: str = "scaling=0.3",
+    *,
+    labels: bool = False,
 ) -> dict[str, object]:
-    """``k=v`` values of an option, with YAML scalars as values."""
+    """``k=v`` values of an option, with YAML scalars as values; labels may hold "=" too."""
     import yaml
 
     parameters: dict[str, object] = {}
     for pair in pairs or ():
-        name, equals, text = pair.partition("=")
+        name, equals, text = pair.rpartition("=") if labels else pair.partition("=")
         if not equals or not name:
             raise UsageError(f"{option} {pair!r}", "is not k=v", f"write {option} {example}")
         if name in parameters:
@@ -245,7 +249,8 @@ def parse_weights(text: str | None, option: str = "--weights") -> dict[str, Any]
     """``a=.6,b=.4`` as label to weight; None where nothing is given."""
     if text is None:
         return None
-    return parse_parameters([part.strip() for part in text.split(",")], option, "a=.6,b=.4")
+    parts = [part.strip() for part in text.split(",")]
+    return parse_parameters(parts, option, "a=.6,b=.4", labels=True)
 
 
 def parse_merge_parameters(pairs: Sequence[str] | None) -> dict[str, dict[str, object]]:
