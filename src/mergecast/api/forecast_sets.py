@@ -11,6 +11,7 @@ import pandas as pd
 
 from mergecast.errors import UndefinedError
 from mergecast.evidence.session import Session
+from mergecast.forecast.few_samples import FewSamples
 from mergecast.forecast.measured_sets import rank_with_measured
 from mergecast.forecast.measured_use import MeasuredUse
 from mergecast.forecast.method_forecast import at_most, interval_of_new
@@ -153,12 +154,16 @@ def _from_answers(
 
 def with_intervals(table: pd.DataFrame, made: Forecast, readings: SetReadings) -> pd.DataFrame:
     """The table with `lower` and `upper` of sets that are forecast from answers."""
-    models = made.forecaster.tiers[made.tier]
+    models, few = made.forecaster.tiers[made.tier], FewSamples.of(made.metrics)
     table = table.assign(lower=float("nan"), upper=float("nan"))
     for method, rows in table[table["basis"] != PAIRS].groupby("method"):
         numbers = rows["retention"].to_numpy(dtype="float64")
         alone = readings.alone_of(str(method), rows["members"].tolist()).mean(axis=1)
         others = len(readings.members[0]) - 1
-        lower, upper = interval_of_new(models[str(method)], numbers, made.level, alone, others)
+        sets = zip(numbers, map(split_members, rows["members"]), strict=True)
+        more = np.array([few.of_mean(number, tuple(members)) for number, members in sets])
+        lower, upper = interval_of_new(
+            models[str(method)], numbers, made.level, alone, others, np.nan_to_num(more)
+        )
         table.loc[rows.index, ["lower", "upper"]] = np.column_stack([lower, upper])
     return table

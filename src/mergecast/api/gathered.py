@@ -13,6 +13,7 @@ from mergecast.evidence import wanted, with_companions
 from mergecast.family.family import Family
 from mergecast.family.findings import NO_MODEL
 from mergecast.family.models import Models
+from mergecast.forecast.few_samples import FewSamples
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.result import Forecast
 from mergecast.merging.method import METHODS
@@ -112,6 +113,8 @@ def gathered_forecast(
     doubtful = {label: text for label, text in doubtful.items() if label in usable}
     if forecaster is None:
         warnings[:0] = [_stranger(chosen.name), *_other_scores(gathering, usable)]
+    if few := FewSamples.of(made.metrics).said(usable):
+        warnings.append(few)
     if reach in chosen.file.tiers and made.tier != reach:
         warnings.append(_why_less(chosen, made, reach))
     return Gathered(made, gathering, usable, refused, doubtful, warnings)

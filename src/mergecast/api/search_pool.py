@@ -14,6 +14,7 @@ from scipy.special import ndtri
 
 from mergecast.api.gathered import Gathered
 from mergecast.errors import UsageError
+from mergecast.forecast.few_samples import FewSamples
 from mergecast.forecast.measured import own_errors
 from mergecast.forecast.method_forecast import at_most, interval_of_new
 from mergecast.forecast.sets import rank_all_sets
@@ -133,6 +134,7 @@ def _of_size(
     _check_count(names, needed, size)
     sets = _sets(names, needed, size)
     answered = "superposition" in gathered.gathering.evidence.kinds
+    few = FewSamples.of(made.metrics)
     priced: list[Priced] = []
     alone: dict[str, Floats] = {}
     if answered:
@@ -150,7 +152,8 @@ def _of_size(
             if model is None or not known:
                 numbers, sd = _unknown(values, size), np.full(size, _UNKNOWN_SD)
             else:
-                lower, upper = interval_of_new(model, numbers, made.level, lone, size - 1)
+                unsure = few.variance(numbers, members)
+                lower, upper = interval_of_new(model, numbers, made.level, lone, size - 1, unsure)
                 half = np.maximum(upper - numbers, numbers - lower)
                 half = np.where(np.isfinite(half), half, _UNKNOWN_SD)
                 sd = half / ndtri((1 + made.level) / 2) * (1.0 if answered else _FROM_PAIRS)

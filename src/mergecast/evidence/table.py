@@ -17,11 +17,12 @@ from mergecast.evidence.kind import WEIGHTS, FamilyEvidence, kinds_of, wanted
 from mergecast.evidence.metric import METRIC_MODULES, MetricSpec
 from mergecast.evidence.readings import Readings
 from mergecast.evidence.session import Session
+from mergecast.evidence.settings import CALIBRATION
 from mergecast.runtime.stage import Stage
 from mergecast.tables.columns import ON_RIGHT, Column
 from mergecast.tables.columns import columns_of as directed
 from mergecast.tables.missing import MissingMetric
-from mergecast.tables.pairs import PairTable
+from mergecast.tables.pairs import FEW_SAMPLES, PairTable
 
 if TYPE_CHECKING:
     from mergecast.evidence.weights.fingerprints import WeightFingerprints
@@ -149,7 +150,10 @@ def _recipe(session: Session) -> dict[str, object]:
     """The settings that values above the weights tier depend on, as plain data."""
     settings, merges = asdict(session.settings), asdict(session.merges)
     recipe = {key: settings[key] for key in ("calibration", "seed", "layer")}
-    return recipe | {key: value for key, value in merges.items() if key != "methods"}
+    recipe |= {key: value for key, value in merges.items() if key != "methods"}
+    counts = {label: len(session.merge_samples(label)) for label in session.family.names}
+    few = {label: count for label, count in counts.items() if count < CALIBRATION}
+    return recipe | ({FEW_SAMPLES: few} if few else {})
 
 
 def _need_pair(count: int, refused: Mapping[str, str] | None = None) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from mergecast.errors import UsageError
 from mergecast.forecast.domain import outliers, strangers
 from mergecast.forecast.estimators.predictors import checked_numbers
+from mergecast.forecast.few_samples import FewSamples, widened
 from mergecast.forecast.file import ForecasterFile, MethodModel, Quantile
 from mergecast.forecast.intervals import BETWEEN, spread
 from mergecast.forecast.result import ROW_COLUMNS
@@ -128,6 +129,8 @@ def forecast_method(
     half *= spread(numbers, entry.least_loss, entry.model.apart(rows))
     if not entry.between_suites:
         half *= np.where(rows["suite"] == suite, 1.0, BETWEEN)
+    few = FewSamples.of(pairs).variance(numbers, rows["member"].tolist())
+    half = widened(half, np.nan_to_num(few), level)
     table = rows[["suite", "left", "right", "member"]].assign(
         method=method,
         basis=np.where(abstained, ABSTAINED, COLD),
@@ -158,6 +161,7 @@ def interval_of_new(
     level: float,
     alone: Floats | None = None,
     others: int = 1,
+    few: Floats | float = 0.0,
 ) -> tuple[Floats, Floats]:
     """The interval of numbers forecast for models never seen, lower and upper ends, (n,) each.
 
@@ -175,12 +179,15 @@ def interval_of_new(
     others : int
         Models beside each member. What they do to it adds up, and how far that is off in the root
         of their number.
+    few : (n,) array or float
+        Variance that few samples add; see `FewSamples`.
     """
     apart = None
     if alone is not None and entry.model.tells_apart:
         apart = np.abs(numbers - alone) / math.sqrt(others)
     half = _half_width(entry.residual_quantiles, level) * spread(numbers, entry.least_loss, apart)
     half *= 1.0 if entry.between_suites else BETWEEN
+    half = widened(half, few, level)
     most = math.inf if entry.most_kept is None else max(entry.most_kept, 1.0)
     return np.clip(numbers - half, 0.0, most), np.clip(numbers + half, 0.0, most)
 

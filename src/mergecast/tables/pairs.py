@@ -30,6 +30,8 @@ from mergecast.tables.tiers import ALL, TIERS, reach_of, tiers_of
 PAIR_KEYS = ["suite", "left", "right"]
 NO_REASON = "no reason recorded"
 NOT_MEASURED = "not measured in this suite"
+#: In a recipe, label to its number of samples, of models that were asked fewer than usual.
+FEW_SAMPLES = "few_samples"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
