@@ -27,6 +27,19 @@ def test_the_tasks_heads_are_set_aside_in_a_family_that_shares_them(tmp_path):
         family.without("*")
 
 
+def test_tasks_of_models_that_are_not_there_set_nothing_aside(tmp_path):
+    """A file of tasks may be of a whole zoo; one odd entry had left layers unmerged."""
+    tiny_family(tmp_path)
+    tasks = tiny_tasks()
+    tasks["c"].private = ("head.*", "down.*")
+    paths = [tmp_path / f"{label}.safetensors" for label in "ab"]
+    opened = open_family(tmp_path / "base.safetensors", paths, tasks=tasks)
+    assert "down.weight" in opened.shared
+    of_all = tiny_family(tmp_path)
+    assert "down.weight" not in open_family(of_all, None, tasks=tasks).shared
+    assert "down.weight" in open_family(of_all.subset(["a", "b"]), None, tasks=tasks).shared
+
+
 def test_tasks_of_a_file_and_of_what_is_neither(probe_family, tmp_path):
     built = probe_family("cnn")
     assert mc.load_tasks(str(built.tasks_file)).keys() == {"first", "second", "third"}

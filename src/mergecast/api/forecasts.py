@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from mergecast.api.forecast_sets import forecast_sets, too_few
 from mergecast.api.gathered import gathered_forecast
-from mergecast.api.inputs import Tasks
+from mergecast.api.inputs import Tasks, heads_of
 from mergecast.api.known_merges import MeasuredLike, known_merges
 from mergecast.api.strengths import forecast_strengths
 from mergecast.checkpoints.patterns import matches
@@ -226,7 +226,7 @@ def forecast(
 def _merge_options(session: Session, private: Names, *, strict: bool) -> tuple[str, ...]:
     """Options by which `mergecast merge` makes of a family's files what is forecast of it."""
     family = session.family
-    heads = [pattern for task in (session.tasks or {}).values() for pattern in task.private]
+    heads = heads_of(session.tasks, family.names)
     options = [] if strict else ["--no-strict"]
     if family.vocabulary is not None:
         options += ["--vocabulary", family.vocabulary.mode]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from mergecast.errors import UsageError
 from mergecast.family.family import Family
-from mergecast.family.models import Models
+from mergecast.family.models import Models, paths_of
 from mergecast.typing import Names, listed
 
 if TYPE_CHECKING:
@@ -71,6 +71,12 @@ def open_tasks(tasks: Tasks, tier: str) -> Mapping[str, Task] | None:
     return load_tasks(tasks) if isinstance(tasks, str | Path) else tasks
 
 
+def heads_of(tasks: Mapping[str, Task] | None, labels: Iterable[str]) -> list[str]:
+    """Patterns of what is private in the tasks of these models; a file may have tasks of others."""
+    mine = [tasks[label] for label in labels if label in tasks] if tasks else []
+    return sorted({pattern for task in mine for pattern in task.private})
+
+
 def open_family(
     family: Family | str | Path,
     models: Models | None,
@@ -90,8 +96,8 @@ def open_family(
     CheckpointError, FamilyError
         As `Family.open`.
     """
-    heads = sorted({pattern for task in (tasks or {}).values() for pattern in task.private})
     if isinstance(family, Family):
+        heads = heads_of(tasks, family.names)
         beside = {"models": models, "private": private or None, "vocabulary": vocabulary}
         if given := [thing for thing, value in beside.items() if value is not None]:
             [thing, *_] = given
@@ -103,7 +109,7 @@ def open_family(
     opened = Family.open(
         family,
         models,
-        private=[*listed(private), *heads],
+        private=[*listed(private), *heads_of(tasks, paths_of(models))],
         strict=strict,
         vocabulary=vocabulary,
         on_error="refuse" if refuse else "raise",

@@ -201,10 +201,10 @@ def search(
                 raise UsageError.unknown("model", label, opened.names)
         sizes_asked(size, len(opened.names))
         asked = forecaster if isinstance(forecaster, Forecaster) else Forecaster.load(forecaster)
+        mine = {label: by_label[label] for label in opened.names if label in by_label}
         if scorers.judge is None:
-            mine = {label: by_label[label] for label in opened.names if label in by_label}
             refuse_one_source(mine, HOLD_BACK)
-        samples = calibration if scorers.judge else evidence_samples(by_label, calibration)
+        samples = calibration if scorers.judge else evidence_samples(mine, calibration)
         settings = ProbeSettings(samples, seed, device, batch_size, None, work.folder)
         if spend.seconds is not None:
             count = len(listed(methods)) or len(asked.file.methods)

@@ -165,8 +165,10 @@ def command(
       mergecast merge --method ties --scaling auto --tasks t.yaml b/ x/ y/ -o o/
     """
     import mergecast as mc
+    from mergecast.api.inputs import heads_of
     from mergecast.checkpoints.folder_writer import refuse_folder
     from mergecast.checkpoints.side_files import read_json
+    from mergecast.family.models import paths_of
     from mergecast.merging.adapter_card import described as adapter_lines
     from mergecast.runtime.progress import progress_bars
 
@@ -209,11 +211,10 @@ def command(
         if not tuning:
             recipe.merging_method.check_evidence(given=True)
         by_label = mc.load_tasks(tasks)
-    heads_of_tasks = {name for task in (by_label or {}).values() for name in task.private}
     family = mc.Family.open(
         base,
         paths,
-        private=[*(private or ()), *sorted(heads_of_tasks)],
+        private=[*(private or ()), *heads_of(by_label, paths_of(paths))],
         strict=strict,
         vocabulary=vocabulary,
     )
