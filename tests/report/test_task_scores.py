@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import mergecast as mc
-from mergecast.report.task_scores import base_sentence, task_rows
+from mergecast.report.task_scores import floor_sentences, task_rows
 from mergecast.testing.tiny import tiny_family, tiny_tasks
 
 NAMES = ["task", "single_score", "base_score", "majority", "n_eval"]
@@ -18,18 +18,29 @@ def frame(*rows):
     return pd.DataFrame([(*row, 40) for row in rows], columns=NAMES)
 
 
-def test_the_least_and_the_most_that_the_base_has_are_named():
+def test_the_least_and_the_most_that_is_had_without_a_merge_are_named():
     table = frame(("a", 0.8, 0.4, 0.3), ("b", 0.5, 0.45, 0.3), ("c", 1.0, 0.7, 0.3))
-    [said] = base_sentence(table)
+    [said] = floor_sentences(table, 0.9)
     assert "has 0.50 (a) to 0.90 (b) of their scores" in said
 
 
-def test_a_score_of_zero_and_an_unknown_base_have_no_share():
-    rows = (("a", 0.0, 0.0, 0.3), ("b", 0.5, math.nan, 0.3))
-    assert list(base_sentence(frame(*rows))) == []
-    [said] = base_sentence(frame(*rows, ("c", 0.8, 0.4, 0.3)))
-    assert "has 0.50 (c) of their scores" in said
-    assert list(base_sentence(None)) == []
+def test_where_one_class_is_nearly_all_a_model_is_named():
+    """Nine tenths kept of it are what a merge keeps that always gives that class."""
+    table = frame(("a", 0.8, 0.4, 0.3), ("pos", 0.79, 0.13, 0.7175))
+    span, warned = floor_sentences(table, 0.9)
+    assert "has 0.50 (a) to 0.91 (pos) of their scores" in span
+    assert "(pos 0.91)" in warned
+    assert len(list(floor_sentences(table, 0.95))) == 1
+
+
+def test_a_score_of_zero_has_no_share_and_an_unknown_base_that_of_the_commonest_class():
+    assert list(floor_sentences(frame(("a", 0.0, 0.0, 0.3)), 0.9)) == []
+    assert list(floor_sentences(frame(("a", 0.5, math.nan, math.nan)), 0.9)) == []
+    [said] = floor_sentences(frame(("a", 0.0, 0.0, 0.3), ("b", 0.5, math.nan, 0.3)), 0.9)
+    assert "has 0.60 (b) of their scores" in said
+    [said] = floor_sentences(frame(("b", 0.5, 0.25, math.nan)), 0.9)
+    assert "commonest" not in said
+    assert list(floor_sentences(None, 0.9)) == []
 
 
 def test_the_gain_is_above_the_better_of_base_and_commonest_class():
@@ -49,7 +60,7 @@ def test_a_forecast_says_what_the_base_has(tmp_path):
     assert (table["n_eval"] == 40).all()
     assert (table["single_score"] > table["base_score"]).any()
     summary = mc.report(found, tmp_path / "page.html")
-    assert sum("The base with the models' own heads has" in one for one in summary["verdict"]) == 1
+    assert sum("gained by merging" in one for one in summary["verdict"]) == 1
     assert [row["task"] for row in summary["tasks"]] == ["a", "b", "c"]
     assert 'id="tasks"' in (tmp_path / "page.html").read_text("utf-8")
 
@@ -58,5 +69,5 @@ def test_a_forecast_from_weights_alone_says_nothing_of_it(tmp_path):
     found = mc.forecast(tiny_family(tmp_path, "ab"), forecaster="suites", tier="weights")
     assert found.task_scores is None
     summary = mc.report(found, tmp_path / "page.html")
-    assert not any("The base with" in one for one in summary["verdict"])
+    assert not any("gained by merging" in one for one in summary["verdict"])
     assert 'id="tasks"' not in (tmp_path / "page.html").read_text("utf-8")

@@ -32,7 +32,7 @@ from mergecast.report.model import (
 )
 from mergecast.report.set_model import BestStrength, StrengthCurve
 from mergecast.report.set_summary import summarise_sets
-from mergecast.report.task_scores import base_sentence, task_rows
+from mergecast.report.task_scores import floor_sentences, task_rows
 from mergecast.report.verdicts import judged
 from mergecast.tables.plain import records
 from mergecast.tables.sets import split_members
@@ -107,7 +107,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
             *(use.sentence for use in forecast.uses),
             *family_verdict(advice, member_rows, sets, forecast.threshold),
             *better_strengths(advice, sets, strengths, forecast.threshold),
-            *base_sentence(forecast.task_scores),
+            *floor_sentences(forecast.task_scores, forecast.threshold),
             *([measured["sentence"]] if measured is not None else []),
             *known_outcomes.sentences(forecast.rows, warm, forecast.suite),
             *_evidence(forecast),

@@ -16,6 +16,9 @@ _FIGURES = (
     Column("min", "min", decimals(3)),
 )
 
+#: Merges of a model that a sentence names.
+_NAMED = 3
+
 
 def retention_figures(outcomes: OutcomeTable) -> pd.DataFrame:
     """Mean retention of merges, in the order of the outcomes.
@@ -43,8 +46,52 @@ def retention_parts(figures: pd.DataFrame) -> Iterator[Table]:
     yield frame_table(title, larger, [method, size, *_FIGURES], keys=2)
 
 
+def own_scores(outcomes: OutcomeTable) -> Table:
+    """What each model scores alone on the samples that its merges are scored on, one row a task."""
+    rows: list[Row] = []
+    for task, of_task in outcomes.frame.groupby("task", sort=True):
+        known = [_first(of_task, name) for name in ("single_score", "base_score", "majority")]
+        count = _first(of_task, "n_eval")
+        samples = "–" if count is None else f"{count:.0f}"
+        rows.append([str(task), *map(number, known), samples])
+    return Table(
+        "What each model scores alone, and without any fine-tuning",
+        ["model", "alone", "base", "commonest class", "samples"],
+        rows,
+    )
+
+
+def _first(rows: pd.DataFrame, column: str) -> float | None:
+    values = rows[column].dropna() if column in rows.columns else pd.Series(dtype="float64")
+    return None if values.empty else float(values.iloc[0])
+
+
+def like_one_class(outcomes: OutcomeTable) -> list[str]:
+    """Members that score no more in merges than always their commonest class, a sentence each.
+
+    That is, no more than one standard error above it.
+    """
+    frame = outcomes.by_recipe
+    if "majority" not in frame.columns:
+        return []
+    error = (frame["majority"] * (1 - frame["majority"]) / frame["n_eval"]).clip(lower=0) ** 0.5
+    alike = frame[frame["score"] <= frame["majority"] + error.fillna(0)]
+    said = []
+    for task, rows in alike.groupby("task", sort=True):
+        floor, single = float(rows["majority"].iloc[0]), float(rows["single_score"].iloc[0])
+        merges = [f"{m} by {r}" for m, r in zip(rows["members"], rows["method"], strict=True)]
+        more = f" and {len(merges) - _NAMED} more" if len(merges) > _NAMED else ""
+        said.append(
+            f"{task}: scores no more than always its commonest class would, {number(floor)}, "
+            f"which is {number(floor / single)} of its own score, in {', '.join(merges[:_NAMED])}"
+            f"{more}"
+        )
+    return said
+
+
 def member_parts(outcomes: OutcomeTable) -> Iterator[Table]:
-    """What every member of every merge kept, one row a merge, the sets in their order."""
+    """What models score alone, then what every member of every merge kept, one row a merge."""
+    yield own_scores(outcomes)
     rows: list[Row] = []
     for members, of_set in outcomes.by_recipe.groupby("members", sort=False):
         rows += [None] if rows else []
@@ -63,7 +110,12 @@ def member_parts(outcomes: OutcomeTable) -> Iterator[Table]:
         ["merged", "method", "kept", "base", "worst"],
         rows,
         keys=2,
-        caption="\n".join(dict.fromkeys(f"{m.task}: {m.reason}" for m in outcomes.missing)),
+        caption="\n".join(
+            [
+                *dict.fromkeys(f"{m.task}: {m.reason}" for m in outcomes.missing),
+                *like_one_class(outcomes),
+            ]
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
+import numpy as np
 import pandas as pd
 
 from mergecast.report.model import TaskRow
@@ -22,18 +23,32 @@ def task_rows(tasks: pd.DataFrame | None) -> list[TaskRow]:
     return cast("list[TaskRow]", rows)
 
 
-def base_sentence(tasks: pd.DataFrame | None) -> Iterator[str]:
-    """How much of the members' scores the base keeps: what a merge has to be better than."""
+def floor_sentences(tasks: pd.DataFrame | None, threshold: float) -> Iterator[str]:
+    """How much of the members' scores is had without a merge: what that has to be better than.
+
+    Models of which always the commonest class has the share `threshold` or more are named, since a
+    merge that keeps as much of them may have kept nothing.
+    """
     if tasks is None:
         return
-    shares = (tasks["base_score"] / tasks["single_score"]).set_axis(tasks["task"])
-    shares = shares[(tasks["single_score"] > 0).to_numpy()].dropna().sort_values()
+    scored = tasks[tasks["single_score"] > 0].set_index("task")
+    own = scored["single_score"]
+    base, commonest = (scored[key] / own for key in ("base_score", "majority"))
+    shares = base.combine(commonest, np.fmax).dropna().sort_values()
     if shares.empty:
         return
     ends = [(str(label), float(shares[label])) for label in (shares.index[0], shares.index[-1])]
     named = [f"{shown(share, 2)} ({label})" for label, share in dict(ends).items()]
     span = f"{named[0]} to {named[-1]}" if len(named) > 1 else named[0]
+    better = ", or always the commonest class," if commonest.notna().any() else ""
     yield (
-        f"The base with the models' own heads has {span} of their scores: what a merge keeps is "
-        "worth what it is above that."
+        f"Without a merge the base with the models' own heads{better} has {span} of their scores: "
+        "only what lies above that is gained by merging."
     )
+    empty = commonest[commonest >= threshold]
+    if len(empty):
+        listed = ", ".join(f"{label} {shown(float(share), 2)}" for label, share in empty.items())
+        yield (
+            f"Always the commonest class has nearly all of the score of some ({listed}): of these "
+            f"a merge that keeps {threshold:g} may keep nothing of what was learned."
+        )
