@@ -115,7 +115,7 @@ def test_superposed_merges_of_decoders_are_judged_by_their_score(judged):
         shifts = gather(session)
         for label in family.names:
             score = tasks[label].score_name
-            judge = SetJudge.of(session, shifts, kept[label], label)
+            judge = SetJudge.of(session, label)
             reference = Reference(
                 shifts.single[label], kept[label].labels, score=kept[label].judge(score)
             )
@@ -132,11 +132,12 @@ def test_a_model_that_matches_nothing_has_nothing_to_keep(decoders):
     # Each model under the name of another's task.
     family = mc.Family.open(models[0], {"after": swapped["before"], "before": swapped["after"]})
     tasks = {name: task for name, task in load_tasks(file).items() if name in family.names}
-    with Session(family, tasks, ProbeSettings(20), MergeSettings(methods=("ties",))) as session:
-        kept = {label: own_answers(session, label)[0] for label in family.names}
-        shifts = gather(session)
-        with pytest.raises(UndefinedError, match="its exact match is 0 on its own samples"):
-            SetJudge.of(session, shifts, kept["after"], "after")
+    merges = MergeSettings(methods=("ties",))
+    with (
+        Session(family, tasks, ProbeSettings(20), merges) as session,
+        pytest.raises(UndefinedError, match="its exact match is 0 on its own samples"),
+    ):
+        SetJudge.of(session, "after")
 
 
 def test_a_forecast_and_a_strength_are_of_the_task_s_score(judged):

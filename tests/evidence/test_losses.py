@@ -107,7 +107,7 @@ def test_what_losses_say_of_a_pair_stays_in_the_range_of_its_form(session, shift
 
 
 def test_of_a_set_each_takes_its_share_of_what_is_left(session, shifts, monkeypatch):
-    judges = {x: SetJudge.of(session, shifts, own_answers(session, x)[0], x) for x in "abc"}
+    judges = {x: SetJudge.of(session, x) for x in "abc"}
     left = Left(2 / 3)
     sets = SetShifts(shifts, judges, Lefts.of(session, of_one_kind("abc"), {}, left))
     [[found, *_]], [[alone, *_]] = sets.kept([("a", "b", "c")], "weight_avg")

@@ -1,5 +1,7 @@
 """Sets from the shifts of their members, against the merges themselves."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -21,7 +23,7 @@ from mergecast.evidence.superposition.shifts import Left
 from mergecast.family import Family
 from mergecast.merging.stand_ins import merge_alone
 from mergecast.tasks.probe import Probe
-from mergecast.testing.tiny import tiny_states, tiny_tasks
+from mergecast.testing.tiny import TinyTask, tiny_states, tiny_tasks
 from tiny_models import of_one_kind
 
 LABELS = ("a", "b", "c", "d")
@@ -80,6 +82,32 @@ def test_a_set_that_was_merged_keeps_what_it_kept_and_a_second_look_runs_nothing
     assert (few.kept["weight_avg"] == first.kept["weight_avg"]).all()
 
 
+def test_a_model_that_cannot_be_judged_takes_its_own_sets_out_and_no_other(session):
+    three = [("a", "b", "c")]
+    with Session(session.family.subset("abc"), session.tasks, session.settings) as narrow:
+        narrow.merges = session.merges
+        alone = collect_sets(narrow, three)
+    assert alone.unjudged == {}
+    session = replace(session, tasks={**session.tasks, "d": Values("c", private=("head.*",))})
+    found = collect_sets(session, SETS)
+    assert found.unjudged == {"d": "a regression has no classes"}
+    assert found.members == SETS
+    assert found.checked == alone.checked
+    for method in ("weight_avg", "task_arithmetic"):
+        for mine, theirs in ((found.kept, alone.kept), (found.alone, alone.alone)):
+            np.testing.assert_array_equal(mine[method][0], theirs[method][0])
+            assert np.isnan(mine[method][1:]).all()
+    # Where too few are left for a set of the size, there is none.
+    few = collect_sets(session, [LABELS])
+    assert few.members == [LABELS]
+    assert np.isnan(few.kept["weight_avg"]).all()
+    assert few.checked == {"weight_avg": [], "task_arithmetic": []}
+
+
+class Values(TinyTask):
+    outputs, kind_name = "values", "regression"
+
+
 def test_losses_are_brought_to_what_merged_sets_lose():
     said = 1 - np.linspace(0.1, 0.6, 12).reshape(4, 3)
     real = {0: 1 - 2 * (1 - said[0]), 2: 1 - 2 * (1 - said[2])}
@@ -134,7 +162,7 @@ def test_what_many_merges_keep_is_what_the_form_says_of_each(session):
 
     kept = {label: own_answers(session, label)[0] for label in LABELS}
     shifts = gather(session)
-    judge = SetJudge.of(session, shifts, kept["a"], "a")
+    judge = SetJudge.of(session, "a")
     merges = torch.stack([shifts.base["a"], shifts.single["a"], -shifts.single["a"]])
     found = judge.values(merges.float())
     for value, merged in zip(found.tolist(), merges, strict=True):

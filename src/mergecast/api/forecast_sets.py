@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from mergecast.errors import UndefinedError
@@ -39,11 +40,15 @@ class RankedSets:
         None where no measured set was given.
     warnings : tuple of str
         Why there is less than was asked for.
+    unjudged : mapping of str to str
+        Label of every model whose sets alone go by pairs, since what is kept of its answers is not
+        defined, to the reason.
     """
 
     table: pd.DataFrame
     measured: MeasuredUse | None
     warnings: tuple[str, ...] = ()
+    unjudged: Mapping[str, str] = field(default_factory=dict)
 
 
 def forecast_sets(
@@ -127,10 +132,15 @@ def _from_answers(
     said += ", and those that are merged as a check"
     readings = collect_sets(session, sorted(tuple(split_members(one)) for one in chosen))
 
+    def judged(joined: Iterable[str]) -> npt.NDArray[np.bool_]:
+        """Which sets have members alone whose answers tell what is kept."""
+        return np.array([not readings.unjudged.keys() & {*split_members(x)} for x in joined])
+
     def answers(method: str, joined: list[str], _: Sets, each: Floats) -> Floats:
         if method not in readings.kept:
             return each
         found = at_most(made.forecaster.tiers[made.tier][method], readings.of(method, joined))
+        found = np.where(judged(joined)[:, None], found, each)
         # Where a pair has no forecast, as out of the forecaster's domain, its sets have none.
         return np.where(np.isnan(each).any(axis=1, keepdims=True), np.nan, found)
 
@@ -141,7 +151,8 @@ def _from_answers(
     here = {join_members(one) for one in readings.members}
     table = table[table["members"].isin(here)].reset_index(drop=True)
     merges = pd.MultiIndex.from_frame(table[["method", "members"]])
-    basis = table["basis"].mask(table["method"].isin(readings.kept), SUPERPOSED)
+    answered = table["method"].isin(readings.kept) & judged(table["members"])
+    basis = table["basis"].mask(answered, SUPERPOSED)
     checked = [(name, join_members(one)) for name, sets in readings.checked.items() for one in sets]
     basis = basis.mask(merges.isin(checked), CHECKED)
     if measured is not None:
@@ -149,7 +160,7 @@ def _from_answers(
         basis = basis.mask(merges.isin(known), MEASURED)
     table = table.assign(basis=basis)
     table = with_intervals(table, made, readings)
-    return RankedSets(table, use, (said,) if left > 0 else ())
+    return RankedSets(table, use, (said,) if left > 0 else (), readings.unjudged)
 
 
 def with_intervals(table: pd.DataFrame, made: Forecast, readings: SetReadings) -> pd.DataFrame:

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mergecast.api.forecast_sets import forecast_sets, too_few
+from mergecast.api.forecast_sets import RankedSets, forecast_sets, too_few
 from mergecast.api.gathered import gathered_forecast
 from mergecast.api.inputs import Tasks, heads_of
 from mergecast.api.known_merges import MeasuredLike, known_merges
-from mergecast.api.strengths import forecast_strengths
+from mergecast.api.strengths import Strengths, forecast_strengths
 from mergecast.checkpoints.patterns import matches
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.evidence.apart import shared_tests
@@ -193,15 +193,16 @@ def forecast(
             else:
                 use = ranked.measured
                 warnings += ranked.warnings
-        best = curves = None
+        found: Strengths | None = None
         if strengths and len(answering) > 1:
             sizes = [size for size in sorted({2, sets or 2}) if size <= len(answering)]
             narrow = gathering.family.subset(answering)
             try:
                 with replace(gathering.asked.session, family=narrow, keys=None) as session:
-                    best, curves = forecast_strengths(session, sizes)
+                    found = forecast_strengths(session, sizes)
             except UndefinedError as error:
                 warnings.append(f"no strengths: {error}")
+        warnings += _unjudged(ranked, found)
         models_opened = gathering.family.models
         return replace(
             made,
@@ -216,11 +217,23 @@ def forecast(
             measured_sets=use and use.without(known.left_out),
             sets=None if ranked is None else ranked.table,
             evidence=tuple(gathering.evidence.kinds),
-            strengths=best,
-            curves=curves,
+            strengths=None if found is None else found.best,
+            curves=None if found is None else found.curves,
             task_scores=gathering.task_scores(usable),
             depth=depth_table(gathering.evidence.weights, usable),
         )
+
+
+def _unjudged(sets: RankedSets | None, strengths: Strengths | None) -> list[str]:
+    """The models whose answers do not tell what is kept, each reason once, and what lacks them."""
+    without: dict[tuple[str, str], list[str]] = {}
+    for found, lacking in (
+        (sets, "sets with it go by their pairs, where these have a forecast"),
+        (strengths, "no strength is found of merges with it"),
+    ):
+        for told in found.unjudged.items() if found is not None else ():
+            without.setdefault(told, []).append(lacking)
+    return [f"{label}: {why}: {' and '.join(less)}" for (label, why), less in without.items()]
 
 
 def _merge_options(session: Session, private: Names, *, strict: bool) -> tuple[str, ...]:

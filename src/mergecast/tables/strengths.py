@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -87,6 +87,9 @@ class StrengthReadings:
         own shift; both orders of a pair are there.
     merges : tuple of Kept
         Members in merges that were made.
+    unjudged : mapping of str to str
+        Label of every model that was left out, since nobody can say what is kept of its answers,
+        to the reason.
     """
 
     method: str
@@ -94,6 +97,7 @@ class StrengthReadings:
     alone: Mapping[str, Alone]
     products: Mapping[str, Mapping[tuple[str, str], float]]
     merges: tuple[Kept, ...]
+    unjudged: Mapping[str, str] = field(default_factory=dict)
 
     def load(self, member: str, weights: Mapping[str, float]) -> float:
         """Squared size of what the others do together to a member, over its own, at strength 1."""

@@ -16,7 +16,6 @@ import numpy as np
 from torch import Tensor
 
 from mergecast.errors import UndefinedError
-from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.retention.merges import alone_left
 from mergecast.evidence.retention.together import left_together
 from mergecast.evidence.session import Session
@@ -69,7 +68,6 @@ class Nearby:
         """
         names = tuple(sorted(members))
         narrow = session.narrowed(names)
-        kept = {label: own_answers(narrow, label)[0] for label in names}
         shifts = gather(narrow, (method,))
         merged = left_together(narrow, names, method)
         if not merged:
@@ -78,7 +76,7 @@ class Nearby:
         for label in names:
             left = left_of([(alone_left(narrow, label, method), merged[label])])
             strengths[label] = left.of(shifts.strength(label, method))
-        judges = {task: SetJudge.of(narrow, shifts, kept[task], task) for task in names}
+        judges = {task: SetJudge.of(narrow, task) for task in names}
         return cls(names, method, shifts, strengths, judges)
 
     def like(self, kept: Floats) -> Nearby:

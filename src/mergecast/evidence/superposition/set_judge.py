@@ -10,11 +10,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from mergecast.errors import UndefinedError
-from mergecast.evidence.retention.answers import Kept
+from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.retention.form_values import DECIDED, beliefs
 from mergecast.evidence.retention.logits import Logits, each_at_confidence
 from mergecast.evidence.session import Session
-from mergecast.evidence.superposition.shifts import Shifts
 
 #: The form that sets are compared in.
 FORM = "expected"
@@ -42,13 +41,15 @@ class SetJudge:
     judge: Callable[[Tensor], Tensor] | None = None
 
     @classmethod
-    def of(cls, session: Session, shifts: Shifts, kept: Kept, task: str) -> SetJudge:
+    def of(cls, session: Session, task: str) -> SetJudge:
         """Raises UndefinedError for a regression, which has neither classes nor features, for
         one class, and for a model whose own score is 0.
         """
-        outputs, single, truth = session.task(task).outputs, shifts.single[task], kept.labels
+        outputs = session.task(task).outputs
         if outputs == "values":
             raise UndefinedError(f"model {task!r}", "a regression has no classes")
+        kept, answers = own_answers(session, task)
+        single, truth = answers.double(), kept.labels
         if outputs == "features":
             return cls(single.float(), None, f"{FORM}_unlabelled")
         way = "unlabelled" if truth is None else "labelled"

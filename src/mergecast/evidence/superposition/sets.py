@@ -9,11 +9,12 @@ the others' shifts shows, and then, as with pairs, how far that is off.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 import numpy as np
 
+from mergecast.errors import UndefinedError
 from mergecast.evidence.retention.answers import own_answers
 from mergecast.evidence.session import Session
 from mergecast.evidence.superposition.checks import checked_sets, real_merges
@@ -45,12 +46,16 @@ class SetReadings:
         The same without the others' shifts: of each member at what such a merge leaves of it.
     checked : mapping of str to list of tuple of str
         Method to the sets that were really merged by it; what they keep is what their merges did.
+    unjudged : mapping of str to str
+        Label of every model of whose answers nobody can say what is kept, to the reason; what
+        members keep in sets with one of them is NaN.
     """
 
     members: list[tuple[str, ...]]
     kept: Mapping[str, Floats]
     alone: Mapping[str, Floats]
     checked: Mapping[str, list[tuple[str, ...]]]
+    unjudged: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, method: str, names: Sequence[str]) -> Floats:
         """What members keep in sets by their joined names, (n, size); NaN for a set not here."""
@@ -75,7 +80,9 @@ def most_sets(session: Session, size: int) -> int:
 def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadings:
     """What the members of sets of one size keep under each of the session's methods.
 
-    Nothing is run but a few merges; shifts are read from the store, or made for it.
+    Nothing is run but a few merges; shifts are read from the store, or made for it. A model whose
+    answers cannot be judged takes its own sets out and no other: those of the rest are what they
+    are without it.
 
     Parameters
     ----------
@@ -84,7 +91,32 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
     sets : sequence of tuple of str
         Labels, each set sorted. Those that are merged as a check are added where they are not here.
     """
-    size, kinds = len(sets[0]), kinds_of(session)
+    size, missing = len(sets[0]), unjudged(session)
+    names = [label for label in session.family.names if label not in missing]
+    if not missing:
+        return _of_judged(session, sets, size)
+    judged_sets = [one for one in sets if not missing.keys() & {*one}]
+    empty = dict.fromkeys(session.methods, np.empty((0, size)))
+    found = SetReadings([], empty, empty, {method: [] for method in session.methods})
+    if len(names) >= size:
+        found = _of_judged(session.narrowed(names), judged_sets, size)
+    return _with_unjudged(found, [one for one in sets if one not in judged_sets], missing)
+
+
+def unjudged(session: Session) -> dict[str, str]:
+    """Label of every model of whose answers nobody can say what is kept, to the reason."""
+    found = {}
+    for label in session.family.names:
+        try:
+            SetJudge.of(session, label)
+        except UndefinedError as error:
+            found[label] = error.problem
+    return found
+
+
+def _of_judged(session: Session, sets: Sequence[tuple[str, ...]], size: int) -> SetReadings:
+    """`collect_sets` of a family whose models can all be judged."""
+    kinds = kinds_of(session)
     checks = checked_sets(kinds, size)
     sets = sorted({*sets, *checks})
     roles = [[role(label, members, kinds) for label in members] for members in sets]
@@ -105,13 +137,30 @@ def collect_sets(session: Session, sets: Sequence[tuple[str, ...]]) -> SetReadin
     return SetReadings(sets, found, alone, checked)
 
 
+def _with_unjudged(
+    found: SetReadings, sets: Sequence[tuple[str, ...]], missing: Mapping[str, str]
+) -> SetReadings:
+    """The same with sets of which nothing is said."""
+    members = [*found.members, *sets]
+    order = sorted(range(len(members)), key=members.__getitem__)
+
+    def longer(values: Floats) -> Floats:
+        nothing = np.full((len(sets), values.shape[1]), np.nan)
+        return np.asarray(np.vstack([values, nothing])[order])
+
+    return replace(
+        found,
+        members=[members[place] for place in order],
+        kept={method: longer(values) for method, values in found.kept.items()},
+        alone={method: longer(values) for method, values in found.alone.items()},
+        unjudged=missing,
+    )
+
+
 def judged(session: Session) -> tuple[Shifts, dict[str, SetJudge]]:
     """The models' shifts, and what says how much of each one's answers merges keep."""
     shifts = gather(session)
-    return shifts, {
-        task: SetJudge.of(session, shifts, own_answers(session, task)[0], task)
-        for task in session.family.names
-    }
+    return shifts, {task: SetJudge.of(session, task) for task in session.family.names}
 
 
 def merged_sets(

@@ -22,6 +22,7 @@ from mergecast.evidence.retention.forms import Comparison
 from mergecast.evidence.retention.merges import answer, compare, merge_spec
 from mergecast.evidence.session import Session
 from mergecast.evidence.superposition.gather import SHIFTS, gather
+from mergecast.evidence.superposition.sets import unjudged
 from mergecast.evidence.superposition.shifts import HALF, Shifts, centred
 from mergecast.family.heads import is_statistic
 from mergecast.merging.recipe import Recipe
@@ -40,6 +41,8 @@ _ALONE, _LENGTH, _DEFAULT = (1 / 6, 1 / 3, 1 / 2, 2 / 3, 1.0), 1.5, 1.2
 _GROUP = (0.5, 1.0, 1.5)
 #: The form of curves: what it says is near retention of accuracy (`benchmarks/strength.py`).
 FORM = "expected"
+#: Models of the smallest merge.
+_FEWEST = 2
 #: The form in which merges that were made are compared on few samples: smoother, its level lower.
 CHOICE = "matched"
 
@@ -69,6 +72,9 @@ class Direction:
 def collect_strengths(session: Session, method: str) -> StrengthReadings:
     """Measure a method's strengths in a family of two or more; what is stored is not made again.
 
+    A model whose answers cannot be judged is left out, and those of the others are what they are
+    without it.
+
     Parameters
     ----------
     session : Session
@@ -82,31 +88,56 @@ def collect_strengths(session: Session, method: str) -> StrengthReadings:
     UsageError
         The method has no strength.
     UndefinedError
-        A model cannot be merged by it, or what it keeps is not defined.
+        A merge cannot be made by it, or what is kept is defined of fewer than two models.
     """
     session.recipe(method).check_strength()
-    names = sorted(session.family.names)
-    way = way_of_asking(session)
-    key = f"{FORM}_{way}"
-    shifts = gather(session, ())
-    lengths = cache(partial(length, session))
-    advance = session.progress.stage(f"strengths of {method}", 3 * len(names))
-    alone, merges = {}, []
-    for label in names:
+    lengths, missing = cache(partial(length, session)), unjudged(session)
+    while True:
+        names = sorted(label for label in session.family.names if label not in missing)
+        if missing and len(names) < _FEWEST:
+            label, why = next(iter(missing.items()))
+            raise UndefinedError(f"model {label!r}", why)
+        able = session.narrowed(names)
+        shifts = gather(able, ())
+        advance = session.progress.stage(f"strengths of {method}", 3 * len(names))
+        alone, products, failed = _each(able, method, shifts, lengths, advance)
+        if not failed:
+            break
+        missing |= failed  # and asked again, since the way of asking is that of all that are left
+    way, merges = way_of_asking(able), []
+    for members in groups(names):
+        equal = dict.fromkeys(members, 1.0)
+        for label, strength, comparison in _group(able, members, method, lengths):
+            kept = value_of(comparison, f"{FORM}_{way}", label)
+            merges.append(Kept(label, equal, strength, kept))
+        advance(len(members))
+    return StrengthReadings(method, way, alone, products, tuple(merges), missing)
+
+
+def _each(
+    session: Session,
+    method: str,
+    shifts: Shifts,
+    lengths: Callable[[str], float],
+    advance: Callable[[int], None],
+) -> tuple[dict[str, Alone], dict[str, dict[tuple[str, str], float]], dict[str, str]]:
+    """Every model alone, its products with the others, and the models that have none: why."""
+    alone, products = dict[str, Alone](), dict[str, dict[tuple[str, str], float]]()
+    key, failed = f"{FORM}_{way_of_asking(session)}", dict[str, str]()
+    for label in sorted(session.family.names):
         task = session.task(label)
         chance = task.outputs == "classes" and task.score_name == "accuracy"
         floor = 1 / shifts.single[label].shape[1] if chance else 0.0
-        record = _alone(session, label, method, lengths)
-        kept = [value_of(Comparison(**one), key, label) for one in record["comparisons"]]
+        try:
+            record = _alone(session, label, method, lengths)
+            kept = [value_of(Comparison(**one), key, label) for one in record["comparisons"]]
+            products[label] = products_of(shifts, label)
+        except UndefinedError as error:
+            failed[label] = error.problem
+            continue
         alone[label] = Alone(np.array(record["strengths"]), np.array(kept), floor)
         advance(1)
-    for members in groups(names):
-        equal = dict.fromkeys(members, 1.0)
-        for label, strength, comparison in _group(session, members, method, lengths):
-            merges.append(Kept(label, equal, strength, value_of(comparison, key, label)))
-        advance(len(members))
-    products = {label: products_of(shifts, label) for label in names}
-    return StrengthReadings(method, way, alone, products, tuple(merges))
+    return alone, products, failed
 
 
 def way_of_asking(session: Session) -> str:
