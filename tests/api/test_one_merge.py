@@ -97,7 +97,9 @@ def test_without_labels_there_is_no_own_score_and_it_is_said(tmp_path):
     )
     assert found.kept["own"].isna().all()
     assert found.kept["kept"].between(0, 1).all()
-    assert "without labels: the share of a model's own answers" in found.parts[0].caption
+    assert "Without labels: the share of a model's own answers" in found.parts[0].caption
+    assert found.parts[0].title == "What each model keeps of its own answers"
+    assert f"keeps {found.kept['kept'].mean():.3f} of their own answers in the" in found.sentence
 
 
 def test_a_parameter_that_the_network_does_not_have_is_named(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from mergecast.merging import Recipe, read_mergekit
 from mergecast.search import merged as merged_module
 from mergecast.search.candidates import Candidate
 from mergecast.search.samples import parts_of
+from mergecast.search.shown import search_parts
 from mergecast.suites.evaluate import evaluate_merge
 from mergecast.tasks.measure import measure
 from mergecast.testing.tiny import tiny_family, tiny_tasks
@@ -194,10 +196,35 @@ def first(samples, count):
     return next(iter(samples.batches(count)))
 
 
-def test_unlabelled_tasks_are_asked_whether_answers_are_kept(family):
-    found = find(family, tasks=tiny_tasks(labelled=False))
+def test_unlabelled_tasks_are_asked_whether_answers_are_kept(family, tmp_path):
+    found = find(family, tasks=tiny_tasks(labelled=False), out=tmp_path / "merged")
     assert not any(one["labelled"] for one in found.samples.values())
     assert 0 <= found.verified.value <= 1
+    # And nothing that is said of it speaks of scores.
+    assert "the mean of what the models keep of their own answers is" in found.verdict[0]
+    assert "Without labels: the share of a model's own answers" in found.judged
+    assert [row["of"] for row in found.to_dict()["kept"]] == ["answers"] * 2
+    for text in (
+        " ".join(map(str, search_parts(found.to_dict()))),
+        found._repr_html_(),
+        (tmp_path / "merged" / "README.md").read_text(),
+        (tmp_path / "merged" / "search.html").read_text(),
+    ):
+        assert "own answers" in text
+        assert not re.search("own scores?", text)
+
+
+def test_a_task_without_labels_among_others_is_named(family):
+    tasks = tiny_tasks() | {"b": tiny_tasks("b", labelled=False)["b"]}
+    found = find(family, tasks=tasks, keep=("a", "b"), objective="worst")
+    assert (
+        "the least that a model keeps of its own score (b: of its own answers)"
+        in (found.verdict[0])
+    )
+    assert "Of b, without labels, the share of its own answers" in found.judged
+    assert [row["of"] for row in found.to_dict()["kept"]] == ["score", "answers"]
+    found = find(family, tasks=tasks, keep=("a", "c"))
+    assert "the models keep of their own scores is" in found.verdict[0]
 
 
 def test_a_merge_that_fails_is_named_and_left_out(family, monkeypatch):

@@ -32,6 +32,20 @@ def test_the_page_says_what_was_found_tried_and_left_out(found):
     )
 
 
+def test_without_labels_neither_page_nor_card_speaks_of_scores(found):
+    for one in found["kept"]:
+        one["of"] = "answers"
+    page = " ".join(Page(render_search_page(found)).text)
+    for text in (page, model_card(found)):
+        assert "What each model keeps of its own answers" in text
+        assert "own score" not in text
+    assert "is the share of its own answers that the merge gives : 1 is" in page.replace(":", " :")
+    found["kept"][0]["of"] = "score"
+    page = " ".join(Page(render_search_page(found)).text)
+    assert "of b, without labels, the share of its own answers" in page
+    assert "## What each model keeps of its own score (b: of its own answers)" in model_card(found)
+
+
 def test_nothing_is_loaded_from_elsewhere(found):
     page = Page(render_search_page(found))
     assert not [name for name, given in page.tags if "src" in given or name == "link"]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mergecast.api.inputs import Tasks, open_family, open_tasks
+from mergecast.display.kept import Own
 from mergecast.display.notebook import as_html
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.evidence.session import Session
@@ -51,7 +52,7 @@ class MergeForecast:
         worst = self.kept.sort_values("kept").iloc[0]
         return (
             f"{self.recipe} of {len(self.kept)} models keeps {self.kept['kept'].mean():.3f} of "
-            f"their own scores in the mean; {worst['model']} least, {worst['kept']:.3f}."
+            f"{self._own.all} in the mean; {worst['model']} least, {worst['kept']:.3f}."
         )
 
     @property
@@ -69,10 +70,14 @@ class MergeForecast:
         ]
         columns = ["model", "own score", "kept", f"{LEVEL:.0%} interval", "samples"]
         caption = "made in memory and measured on these samples; nothing was written"
-        if self.kept["own"].isna().any():
-            caption += "\nwithout labels: the share of a model's own answers that the merge gives"
-        title = "What each model keeps of its own score"
-        return [Table(title, columns, rows, caption=caption), "", self.sentence]
+        if self._own.caution:
+            caption += f"\n{self._own.caution}"
+        return [Table(self._own.title, columns, rows, caption=caption), "", self.sentence]
+
+    @property
+    def _own(self) -> Own:
+        known = self.kept["own"].notna().tolist()
+        return Own(dict(zip(self.kept["model"].tolist(), known, strict=True)))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

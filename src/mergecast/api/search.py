@@ -89,9 +89,10 @@ def search(
     tasks : str, Path or mapping
         A file of tasks, a suite's run folder, or label to `Task`; there is no search without.
     objective : {"mean", "worst", "weighted", "most"}, optional
-        What is made as large as can be, of what the members keep of their own scores; the mean,
-        weighted where `importance` is given. ``most`` looks for the largest set whose members keep
-        what `require` says of ``*``, and among sets of one size for the largest mean.
+        What is made as large as can be, of what the members keep of their own scores, or answers
+        where samples have no labels; the mean, weighted where `importance` is given. ``most`` looks
+        for the largest set whose members keep what `require` says of ``*``, and among sets of one
+        size for the largest mean.
     importance : mapping of str to float, optional
         Label to weight, 1 for others.
     require : mapping of str to float, optional

@@ -43,7 +43,7 @@ def model_card(found: Mapping[str, Any]) -> str:
         "",
         *found["verdict"],
         "",
-        "## What each model keeps of its own score",
+        f"## {_cell(kept_table(found).title)}",
         "",
         *_kept(found),
         "",

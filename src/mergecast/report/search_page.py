@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mergecast.display.kept import kept_table
+from mergecast.display.kept import kept_table, own_of
 from mergecast.report import plots
 from mergecast.report.html import environment
 from mergecast.runtime.files import write_text
@@ -34,6 +34,7 @@ def render_search_page(found: Mapping[str, Any]) -> str:
     text: str = page.render(
         s=found,
         kept=kept_table(found),
+        own=own_of(found),
         by=(found["verified"] or {}).get("scorer"),
         curve=path_curve(found["path"]),
         scatter={"title": "merges that were measured", **plots.scatter(rows, domain)},

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from mergecast.display.kept import ANSWERS, SCORE, Own
 from mergecast.display.notebook import as_html
 from mergecast.search.candidates import Candidate
 from mergecast.search.objective import EVERY, Objective
@@ -62,7 +63,8 @@ class SearchResult:
         `samples`, `measured`; `best` and `value`, the merge then thought best; `certainty`.
     samples : mapping of str to mapping
         Label to how many samples were `looked` at and `held` back (`held_from` test or data), and
-        how many were `shared`: left out of the latter, since the search may look at the same ones.
+        how many were `shared`: left out of the latter, since the search may look at the same ones;
+        and whether they are `labelled`: else what is kept is of the model's own answers.
     cost : mapping of str to float
         `seconds` of evidence, of the search and of verification; `passes` of the search.
     ended : str
@@ -177,16 +179,22 @@ class SearchResult:
             )
         return (
             f"Kept: on {found.samples} samples or more of each task that the search never "
-            f"touched; intervals are of {found.level:.0%}."
-        )
+            f"touched; intervals are of {found.level:.0%}. {self.own.caution}"
+        ).rstrip()
+
+    @property
+    def own(self) -> Own:
+        """What the members keep a part of: their own scores, or answers where there is no label."""
+        told = {label: self.samples.get(label, {}) for label in self.members}
+        return Own({label: bool(one.get("labelled", True)) for label, one in told.items()})
 
     @property
     def _what(self) -> str:
         words = {
-            "mean": "the mean of what the models keep of their own scores",
-            "worst": "the least that a model keeps of its own score",
-            "weighted": "the weighted mean of what the models keep of their own scores",
-            "most": "the mean of what the models keep of their own scores",
+            "mean": f"the mean of what the models keep of {self.own.all}",
+            "worst": f"the least that a model keeps of {self.own.each}",
+            "weighted": f"the weighted mean of what the models keep of {self.own.all}",
+            "most": f"the mean of what the models keep of {self.own.all}",
         }
         return words[self.objective.kind]
 
@@ -197,6 +205,7 @@ class SearchResult:
         for place, label in enumerate(self.members):
             told, seen = float(self.forecast[place]), float(self.seen[place])
             row: dict[str, Any] = {"model": label, "forecast": None if isnan(told) else told}
+            row["of"] = SCORE if self.own.labelled[label] else ANSWERS
             row["seen"] = None if isnan(seen) else seen
             if found is not None:
                 row["kept"] = float(found.kept[place])
