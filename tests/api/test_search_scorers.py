@@ -6,6 +6,7 @@ import pytest
 from search_case import find
 
 from mergecast.errors import UndefinedError, UsageError
+from mergecast.forecast.recommend import THRESHOLD
 from mergecast.testing.tiny import tiny_family
 
 
@@ -63,17 +64,47 @@ def test_scorers_that_fail_are_said_at_once(family, scorer, said):
         find(family, scorer=scorer)
 
 
-def test_a_model_that_loses_most_of_its_score_is_named(family):
+def test_a_model_that_keeps_too_little_is_named_in_the_headline(family):
     own = {"a": 0.5, "b": 0.8, "c": 1.0}
 
     def judge(path, label):
         return own[label] - (0.4 if label == "a" and "heads" in str(path) else 0.0)
 
     found = find(family, scorer=judge, budget=3, size=3)
-    said = [x for x in found.warnings if "of its own score in this merge" in x]
-    assert said == [
-        "a keeps 0.20 of its own score in this merge; ask for more by --require 'a>=0.5', or "
-        "leave the model out"
-    ]
-    rows = {row["model"]: row["seen"] for row in found.to_dict()["kept"]}
+    assert found.advice == "merge"
+    assert found.verdict[1] == (
+        "a keeps 0.200, less than 90% of its own score: keep it apart, or require more (--require "
+        '"*>=0.9"), so that a search refuses such a merge.'
+    )
+    plain = found.to_dict()
+    rows = {row["model"]: row["seen"] for row in plain["kept"]}
     assert rows == pytest.approx({"a": 0.2, "b": 1.0, "c": 1.0})
+    assert (plain["threshold"], plain["below"], plain["lost"]) == (THRESHOLD, ["a"], {})
+    refused = find(family, scorer=judge, budget=3, size=3, require={"*": THRESHOLD})
+    assert refused.advice == "do not merge"
+    assert "every model at least 0.9" in refused.verdict[0]
+    # Who said how little is enough is not told that it is little.
+    assert len(find(family, scorer=judge, budget=3, size=3, require={"*": 0.1}).verdict) == 1
+
+
+@pytest.mark.parametrize("score", [0.0, -0.5])
+def test_what_keeps_nothing_is_measured_and_not_advised(family, tmp_path, score):
+    def judge(path, label):
+        return score if "heads" in str(path) and label == "a" else 0.5
+
+    found = find(
+        family, scorer=judge, budget=3, size=3, methods="weight_avg", out=tmp_path / "merged"
+    )
+    assert found.tried["kept"].iloc[0]["a"] == score / 0.5
+    assert found.advice == "do not merge"
+    kept = f"nothing of a ({score / 0.5:.3f} of its own score)"
+    assert found.verdict[0].startswith(
+        f"Do not merge: the best merge that was found keeps {kept}. The best one, a, b, c by "
+    )
+    assert found.verdict[1].endswith(
+        'or search for a merge that keeps more of a (--require "a>=0.9"), or without it.'
+    )
+    assert not (tmp_path / "merged").exists()
+    assert found.to_dict()["lost"] == {"a": "nothing"}
+    # The base's share of a scorer's number is not known.
+    assert all(row["base"] is None for row in found.to_dict()["kept"])

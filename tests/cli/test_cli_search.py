@@ -52,6 +52,24 @@ def test_a_requirement_that_is_missed_is_another_exit_code(asked, capsys):
     assert capsys.readouterr().out.startswith("Do not merge: no merge was found")
 
 
+def test_a_merge_that_keeps_nothing_of_a_model_is_that_exit_code_too(asked, tmp_path, capsys):
+    (tmp_path / "bad.sh").write_text("case $1 in */heads/b) echo -0.5;; *) echo 0.5;; esac\n")
+    words = [*asked, "--scorer", "sh bad.sh {model}", "-o", "merged"]
+    assert run(["search", *words]) == 4
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.startswith("Do not merge: the best merge that was found keeps nothing of b (-1.0")
+    assert not (tmp_path / "merged").exists()
+
+
+def test_what_keeps_too_little_is_said_in_the_first_lines(asked, tmp_path, capsys):
+    (tmp_path / "poor.sh").write_text("case $1 in */heads/b) echo 0.3;; *) echo 0.5;; esac\n")
+    words = [*asked, "--scorer", "sh poor.sh {model}"]
+    assert run(["search", *words]) == 0
+    shown = " ".join(capsys.readouterr().out.split("\n")[:6]).split()
+    assert "b keeps 0.600, less than 90% of its own score: keep it apart" in " ".join(shown)
+    assert run(["search", *words, "--require", "*>=0.9"]) == 4
+
+
 @pytest.fixture
 def scorers(tmp_path):
     """Options of two scripts: one finds every merge good, the other says 0.8 of the half."""

@@ -23,6 +23,9 @@ def found_search():
         "members": ["a", "b"],
         "recipe": {"method": "ties", "params": {"scaling": 0.3}, "weights": {}, "seed": 0},
         "objective": {"kind": "mean", "importance": {}, "required": {}},
+        "threshold": 0.9,
+        "below": [],
+        "lost": {},
         "verified": {"value": 0.95, "lower": 0.93, "upper": 0.97, "level": 0.9, "samples": 200},
         "judged": "Kept: on 200 samples or more of each task; intervals are of 90%.",
         "kept": [

@@ -32,6 +32,15 @@ def test_the_page_says_what_was_found_tried_and_left_out(found):
     )
 
 
+def test_the_page_is_headed_by_what_the_merge_is_worth(found):
+    def heading(**told):
+        return " ".join(Page(render_search_page({**found, **told})).text)
+
+    assert "The merge worth making" in heading()
+    assert "The best merge there is, at a loss" in heading(below=["b"])
+    assert "No merge worth making" in heading(below=["b"], advice="do not merge")
+
+
 def test_without_labels_neither_page_nor_card_speaks_of_scores(found):
     for one in found["kept"]:
         one["of"] = "answers"

@@ -25,13 +25,14 @@ from mergecast.evidence.side_by_side import needs_program, pack
 from mergecast.family.family import Family
 from mergecast.family.models import Models
 from mergecast.forecast.forecaster import Forecaster
+from mergecast.forecast.recommend import DO_NOT_MERGE
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.workers import Workers
 from mergecast.search.budget import Budget
 from mergecast.search.merged import MergeJudge
 from mergecast.search.near import Near
 from mergecast.search.objective import Kind, Objective
-from mergecast.search.result import DO_NOT_MERGE, SearchResult
+from mergecast.search.result import SearchResult
 from mergecast.search.run import Search
 from mergecast.search.samples import HOLD_BACK, check_apart, evidence_samples
 from mergecast.search.scorer import Scorer, ScorerJudge
@@ -149,7 +150,11 @@ def search(
     Returns
     -------
     SearchResult
-        The merge, what it keeps, all that was tried; printed, it is one screen.
+        The merge, what it keeps, all that was tried; printed, it is one screen. Without `require`
+        it is the best there is, and its verdict names the members that keep less than nine tenths,
+        below which `forecast` advises no merge. Nothing is written, and its `advice` is ``do not
+        merge``, where a requirement is missed, or where the merge keeps nothing of a member or less
+        than the base does.
 
     Raises
     ------

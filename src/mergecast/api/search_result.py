@@ -12,16 +12,13 @@ from mergecast.api.search_tables import path_table, tried_table, untried_table
 from mergecast.search.candidates import Candidate
 from mergecast.search.merged import MergeJudge
 from mergecast.search.objective import Objective
-from mergecast.search.result import DO_NOT_MERGE, MERGE, SearchResult
+from mergecast.search.result import SearchResult
 from mergecast.search.run import Search
 from mergecast.search.scorer import ScorerJudge
 from mergecast.search.verify import Scored, Verified, verified
-from mergecast.typing import Floats
 
 #: With fewer samples a task than this, merges that matter look alike.
 _ENOUGH = 300
-#: A model that keeps less than this share of its score is hardly in a merge.
-_MOSTLY = 0.5
 
 
 def search_result(
@@ -62,10 +59,12 @@ def search_result(
     members = one.candidate.members
     beliefs = found.beliefs()
     checked: Verified | Scored | None = None
+    base = np.full(len(members), np.nan)
     began = monotonic()
     samples: dict[str, dict[str, object]] = {}
     if isinstance(judge, MergeJudge):
         checked = verified(members, judge.verify(one.candidate), sought)
+        base = judge.base(members)
         samples = {
             label: {
                 "looked": len(parts.looked),
@@ -78,17 +77,15 @@ def search_result(
         }
     else:
         checked = verify(one.candidate)
-    seen = found.seen[best].kept if best in found.seen else np.full(len(members), np.nan)
-    kept = found.kept(beliefs, best) if checked is None else checked.kept
     last = found.steps[-1]
     family = gathered.gathering.family
     return SearchResult(
         chosen=one.candidate,
-        advice=MERGE if bool(sought.met(members, kept)) else DO_NOT_MERGE,
         objective=sought,
         forecast=one.forecast,
         forecast_sd=one.sd,
-        seen=seen,
+        seen=found.seen[best].kept,
+        base_kept=base,
         believed=float(sought.value(members, found.kept(beliefs, best))),
         certainty=last.certainty,
         epsilon=epsilon,
@@ -106,12 +103,7 @@ def search_result(
         },
         ended=found.ended,
         left_out=(*found.pool.left_out, *_failed(found)),
-        warnings=(
-            *gathered.warnings,
-            *_few(judge),
-            *_shared(judge),
-            *_lost(members, seen if checked is None else checked.kept),
-        ),
+        warnings=(*gathered.warnings, *_few(judge), *_shared(judge)),
         base=str(family.base.path),
         models={label: str(family.models[label].path) for label in found.pool.labels},
         refused=gathered.refused,
@@ -136,16 +128,6 @@ def _shared(judge: MergeJudge | ScorerJudge) -> list[str]:
     if isinstance(judge, ScorerJudge):
         return []
     return [f"{label}: {one.doubt}" for label, one in sorted(judge.parts.items()) if one.doubt]
-
-
-def _lost(members: Sequence[str], kept: Floats) -> list[str]:
-    """The members of the chosen merge that lose most of their score."""
-    return [
-        f"{label} keeps {share:.2f} of its own score in this merge; ask for more by "
-        f"--require '{label}>={_MOSTLY:g}', or leave the model out"
-        for label, share in zip(members, kept, strict=True)
-        if share < _MOSTLY
-    ]
 
 
 def _failed(found: Search) -> list[str]:

@@ -109,8 +109,10 @@ def command(
     OUT.search), so that an interrupted search goes on where it was. Nothing is held back from a
     --scorer; a --verify-scorer beside it scores the single models and the choice alone. The folder
     gets the merged model, a model card (README.md), search.html, and mergekit.yml where mergekit
-    has the recipe. Where no merge keeps what --require asks for, nothing is written, and the exit
-    code is 4.
+    has the recipe. Without --require it is the best merge there is, however little that keeps: the
+    first lines name the models that keep less than 90 % of their own. Where no merge keeps what
+    --require asks for, or the best keeps nothing of a model or less than the base does, nothing is
+    written, and the exit code is 4.
 
     Examples:
 

@@ -20,7 +20,8 @@ MERGE = "merge"
 NO_FORECAST = "no forecast"
 NO_ADVICE = "no advice"
 
-#: A member below nine tenths of its own score has lost what fine-tuning usually gains.
+#: A member below nine tenths of its own score has lost what fine-tuning usually gains. What keeps
+#: less is not advised; a search, which is asked for the best there is, says so (`search/worth.py`).
 THRESHOLD = 0.9
 
 ADVICE_COLUMNS = ["method", "retention", "lower", "worst_member", "worst_retention", "advice"]

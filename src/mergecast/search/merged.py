@@ -9,10 +9,12 @@ from functools import cached_property
 import numpy as np
 from torch import Tensor
 
+from mergecast.checkpoints.torch_bridge import read_state
 from mergecast.errors import FamilyError, UndefinedError, UsageError
 from mergecast.evidence.session import Session
 from mergecast.evidence.side_by_side import pack, unpack
 from mergecast.merging import merge
+from mergecast.merging.stand_ins import with_own_head
 from mergecast.runtime.stage import Stage
 from mergecast.runtime.workers import Workers
 from mergecast.search.candidates import Candidate
@@ -132,6 +134,20 @@ class MergeJudge:
         single = [self._bench.single(label, held=True) for label in candidate.members]
         return Seen.of(scores, single)
 
+    def base(self, members: Sequence[str]) -> Floats:
+        """What the base keeps with each member's head on the samples that were held back, (k,).
+
+        NaN where it has no score.
+        """
+        found = np.full(len(members), np.nan)
+        for row, label in enumerate(members):
+            single = self._bench.single(label, held=True)
+            try:
+                found[row] = Seen.of([self._bench.base(label)], [single]).kept[0]
+            except UndefinedError:
+                continue
+        return found
+
     def _run(self, looks: Sequence[Look]) -> list[list[Floats] | str]:
         if self._workers.count == 1 or len(looks) == 1:
             found = [self._bench.look(one) for one in looks]
@@ -176,6 +192,19 @@ class _Bench:
 
         spec = self._session.spec(single_stage().with_uses(LOOK), label, samples)
         return np.asarray(self._session.unit(spec, compute)["scores"], dtype=np.float64)
+
+    def base(self, label: str) -> Floats:
+        """Scores of the base with a model's head on the model's held back samples, (n,)."""
+        session, samples = self._session, self.parts[label].held
+
+        def compute() -> dict[str, object]:
+            state = with_own_head(session.family, read_state(session.family.base), label)
+            own = self._own_features(label, held=True)
+            return {"scores": self._scores(label, state, samples, own)}
+
+        shared = {"base": session.base_digest, "shared": session.shared_digest}
+        spec = session.spec(single_stage().with_uses(LOOK), label, samples, **shared)
+        return np.asarray(session.unit(spec, compute)["scores"], dtype=np.float64)
 
     def look(self, asked: Look) -> list[list[float]] | str:
         """Scores of every member's samples, in the members' order; or why there are none."""

@@ -12,17 +12,18 @@ import pandas as pd
 
 from mergecast.display.kept import ANSWERS, SCORE, Own
 from mergecast.display.notebook import as_html
+from mergecast.forecast.recommend import MERGE, THRESHOLD
 from mergecast.search.candidates import Candidate
 from mergecast.search.objective import EVERY, Objective
 from mergecast.search.shown import search_parts
 from mergecast.search.verify import Scored, Verified
+from mergecast.search.worth import Worth
 from mergecast.tables.plain import records
 from mergecast.tables.sets import join_members
 from mergecast.tables.show import as_text
 from mergecast.typing import Floats
 
 _SHOWN = 10
-MERGE, DO_NOT_MERGE = "merge", "do not merge"
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,9 +34,6 @@ class SearchResult:
     ----------
     chosen : Candidate
         The merge that is thought best: models and recipe.
-    advice : {"merge", "do not merge"}
-        ``do not merge`` where what is required was not kept: on untouched samples, by the scorer
-        that verifies, or by the one that judged where none does.
     objective : Objective
         What was sought and required.
     forecast, forecast_sd : (k,) array
@@ -43,7 +41,10 @@ class SearchResult:
         where there was no forecast, and the error that it gave itself.
     seen : (k,) array
         What each member kept where the search measured it, by a scorer or on the samples that it
-        looked at; NaN where the chosen merge was not measured.
+        looked at.
+    base_kept : (k,) array
+        What the base keeps of each member's score, with the member's head, on the untouched
+        samples; NaN where a scorer judged, which does not know the base.
     believed : float
         The objective of the chosen merge after the search, on the samples that it looked at.
     certainty : float
@@ -82,11 +83,11 @@ class SearchResult:
     """
 
     chosen: Candidate
-    advice: str
     objective: Objective
     forecast: Floats
     forecast_sd: Floats
     seen: Floats
+    base_kept: Floats
     believed: float
     certainty: float
     epsilon: float
@@ -138,13 +139,32 @@ class SearchResult:
                 f"on samples that the search never touched {self._what} is {found.value:.3f} "
                 f"({found.level:.0%} interval {low:.3f} to {high:.3f})"
             )
+        worth = self.worth
         if self.advice == MERGE:
-            return [f"Merge {how}: {said}."]
+            return [f"Merge {how}: {said}.", *([worth.at_a_loss] if worth.at_a_loss else [])]
+        missed = f"no merge was found that keeps what is required ({self.required})"
+        lost = f"the best merge that was found {worth.why_not}"
+        reasons = [*([] if worth.met else [missed]), *([lost] if worth.lost else [])]
         return [
-            f"Do not merge: no merge was found that keeps what is required "
-            f"({self.required}). The best one, {how}: {said}.",
+            f"Do not merge: {'; '.join(reasons)}. The best one, {how}: {said}.",
             self.alternative,
         ]
+
+    @property
+    def advice(self) -> str:
+        """``merge`` or ``do not merge``.
+
+        The latter where what is required was not kept, or where the merge keeps nothing of a member
+        or less than the base does: on untouched samples, by the scorer that verifies, or by the one
+        that judged where none does.
+        """
+        return self.worth.advice
+
+    @property
+    def worth(self) -> Worth:
+        """What the members keep beside nothing, the base, and what `forecast` asks for."""
+        kept = self.seen if self.verified is None else self.verified.kept
+        return Worth(kept, self.base_kept, self.objective.least(self.members), self.own)
 
     @property
     def required(self) -> str:
@@ -160,7 +180,7 @@ class SearchResult:
         count = len(self.models)
         return (
             f"Instead: keep the {count} models apart and route each request to its own, which "
-            f"costs {count} times the memory and loses nothing; or require less."
+            f"costs {count} times the memory and loses nothing; or {self.worth.remedy}."
         )
 
     @property
@@ -206,7 +226,9 @@ class SearchResult:
             told, seen = float(self.forecast[place]), float(self.seen[place])
             row: dict[str, Any] = {"model": label, "forecast": None if isnan(told) else told}
             row["of"] = SCORE if self.own.labelled[label] else ANSWERS
-            row["seen"] = None if isnan(seen) else seen
+            row["seen"] = seen
+            base = float(self.base_kept[place])
+            row["base"] = None if isnan(base) else base
             if found is not None:
                 row["kept"] = float(found.kept[place])
             if isinstance(found, Scored):
@@ -229,6 +251,9 @@ class SearchResult:
             "verified": None if found is None else _plain(found),
             "judged": self.judged,
             "kept": rows,
+            "threshold": THRESHOLD,
+            "below": list(self.worth.below),
+            "lost": self.worth.lost,
             "believed": self.believed,
             "certainty": self.certainty,
             "epsilon": self.epsilon,
