@@ -29,6 +29,7 @@ def worth(kept, base=None, least=None, labelled=True):
         ([-0.1, 0.6], [0.2, 0.6], {"a": "nothing"}),
         ([0.5, 0.6], [0.5, 0.61], {"b": "less than the base"}),
         ([0.5, 0.6], [np.nan, 0.1], {}),
+        ([0.95, 0.94], [0.3, 1.02], {}),
     ],
 )
 def test_nothing_and_less_than_the_base_are_no_merge(kept, base, lost):
@@ -56,10 +57,16 @@ def test_those_below_what_a_forecast_asks_for_are_named_once():
 
 
 def test_the_reason_has_the_figures():
-    found = worth([0.4, -0.25, 0.9, 0.9], [0.5, np.nan, 0.1, 0.1])
+    found = worth([0.4, -0.25, 0.9, 0.9], [0.5, np.nan, 0.9, 0.9])
     assert found.why_not == (
         "keeps less of a than the base does (0.400 of its own score, the base 0.500 with its head) "
         "and nothing of b (-0.250 of its own score)"
     )
     assert found.remedy.endswith('more of a and b (--require "*>=0.9"), or without them')
     assert worth([0.4, 0.9], [0.5, 0.1]).remedy.endswith('more of a (--require "a>=0.9")')
+
+
+def test_a_member_that_the_base_alone_serves_better_is_named():
+    found = worth([0.95, 0.94], [0.3, 1.02])
+    assert found.beside_base == "The base keeps more, with the models' heads, of b 0.940 (1.020)."
+    assert worth([0.95, 0.94], [0.3, 0.94]).beside_base == worth([0.5, 0.6]).beside_base == ""

@@ -111,7 +111,7 @@ def command(
     gets the merged model, a model card (README.md), search.html, and mergekit.yml where mergekit
     has the recipe. Without --require it is the best merge there is, however little that keeps: the
     first lines name the models that keep less than 90 % of their own. Where no merge keeps what
-    --require asks for, or the best keeps nothing of a model or less than the base does, nothing is
+    --require asks for, or the best keeps nothing of a model or less than the base, nothing is
     written, and the exit code is 4.
 
     Examples:

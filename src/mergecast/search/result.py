@@ -141,7 +141,8 @@ class SearchResult:
             )
         worth = self.worth
         if self.advice == MERGE:
-            return [f"Merge {how}: {said}.", *([worth.at_a_loss] if worth.at_a_loss else [])]
+            beside = [text for text in (worth.at_a_loss, worth.beside_base) if text]
+            return [f"Merge {how}: {said}.", *beside]
         missed = f"no merge was found that keeps what is required ({self.required})"
         lost = f"the best merge that was found {worth.why_not}"
         reasons = [*([] if worth.met else [missed]), *([lost] if worth.lost else [])]

@@ -56,15 +56,24 @@ class Worth:
     def lost(self) -> dict[str, str]:
         """Members that the merge does no good, each to `NOTHING` or `LESS_THAN_BASE`.
 
-        It keeps nothing of them, or less than the base does, which is there without any merge.
+        It keeps nothing of them; or, where the base keeps more in the mean, less than that does,
+        which is there without any merge. A member that the base alone serves better is no reason
+        against a merge that serves the others.
         """
+        known = np.isfinite(self.base)
+        better = known.any() and self.kept[known].mean() < self.base[known].mean()
         found = {}
-        for label, kept, base in zip(self.members, self.kept, self.base, strict=True):
+        for label, kept in zip(self.members, self.kept, strict=True):
             if kept <= 0:
                 found[label] = NOTHING
-            elif kept < base:  # never where it is not known
+            elif better and label in self.worse:
                 found[label] = LESS_THAN_BASE
         return found
+
+    @property
+    def worse(self) -> tuple[str, ...]:
+        """Members of which the base keeps more; none where that is not known."""
+        return tuple(np.array(self.members)[self.kept < self.base].tolist())
 
     @property
     def below(self) -> tuple[str, ...]:
@@ -117,6 +126,13 @@ class Worth:
             f"{'it' if one else 'these'} apart, or require more "
             f'(--require "{EVERY}>={THRESHOLD:g}"), so that a search refuses such a merge.'
         )
+
+    @property
+    def beside_base(self) -> str:
+        """Which members the base alone serves better than the merge; empty where none."""
+        rows = zip(self.members, self.kept, self.base, strict=True)
+        said = [f"{x} {mine:.3f} ({theirs:.3f})" for x, mine, theirs in rows if x in self.worse]
+        return f"The base keeps more, with the models' heads, of {listing(said)}." if said else ""
 
     def _own(self, members: Sequence[str]) -> Own:
         return Own({label: self.own.labelled[label] for label in members})
