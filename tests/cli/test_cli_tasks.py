@@ -71,6 +71,24 @@ def test_some_samples_of_each_task_are_tried_with_its_model(zoo, filled, capsys)
     assert trials["lora"]["classes"] == 4
 
 
+def test_texts_that_are_cut_are_warned_of_where_nobody_said_how_long_they_are(filled, capsys):
+    """Who says how many tokens are kept, as many as a model was trained on, meant it."""
+    rows = {"text": ["w1 w2 " * 100] * 4, "label": [0, 1, 2, 1]}
+    out = filled("topics", rows)
+    content = yaml.safe_load(out.read_text("utf-8"))
+    said = {}
+    for length in (None, 8):
+        if length:
+            content["tasks"]["topics"]["data"]["max_length"] = length
+        out.write_text(yaml.safe_dump(content), "utf-8")
+        _, _, trials = checked(capsys, out)
+        said[length] = [text for text in trials["topics"]["warnings"] if "tokens" in text]
+    assert said[8] == []
+    [warned] = said[None]
+    assert "4 of 4 texts have more than 128 tokens" in warned
+    assert "set data.max_length to what the models were trained with" in warned
+
+
 def test_a_model_whose_head_is_random_is_named(zoo, filled, capsys):
     out = filled("topics", {"text": TEXTS * 5, "label": [0, 1, 2, 1] * 5})
     _, _, trials = checked(capsys, out, *paths(zoo, "topics", "rating", "lora"))

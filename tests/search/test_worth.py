@@ -63,7 +63,7 @@ def test_the_reason_has_the_figures():
         "and nothing of b (-0.250 of its own score)"
     )
     assert found.remedy.endswith('more of a and b (--require "*>=0.9"), or without them')
-    assert worth([0.4, 0.9], [0.5, 0.1]).remedy.endswith('more of a (--require "a>=0.9")')
+    assert worth([0.4, 0.9], [0.5, 0.9]).remedy.endswith('more of a (--require "a>=0.9")')
 
 
 def test_a_member_that_the_base_alone_serves_better_is_named():

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 #: Kinds of tasks to what their columns hold.
 COLUMNS = {
-    "classification": "text: texts, or [first, second] for pairs; labels: class numbers from 0",
+    "classification": "text: texts, or [first, second] for pairs; labels: class numbers from 0 or "
+    "their names",
     "multi_label": "text: texts, or [first, second]; labels: lists of 0 and 1, one a class",
     "regression": "text: texts, or [first, second]; labels: numbers",
     "tokens": "text: lists of words; labels: lists of class numbers, one a word",
@@ -194,7 +195,7 @@ def _data(kind: str, auto: str, folder: Path) -> dict[str, Any]:
 def _columns(kind: str, auto: str, data: dict[str, Any]) -> str:
     if "inputs" in data:
         names = ", ".join(data["inputs"])
-        labels = "; labels: class numbers from 0" if kind == "classification" else ""
+        labels = "; labels: class numbers from 0 or their names" if kind == "classification" else ""
         return f"{names}: images (paths or bytes), or arrays as the processor makes them{labels}"
     if auto == "AutoModelForMaskedLM":
         return "text: texts; labels: token numbers, or none"

@@ -17,7 +17,8 @@ _HEAD = f"""\
 #   mergecast tasks check {{file}} BASE MODEL...
 # Paths are relative to this file. Without labels, take the field out: a forecast needs none.
 # `test: {{{{file: ...}}}}` beside `data` gives the samples on which merges are measured; what it
-# does not say is as in `data`.
+# does not say is as in `data`. Of a text `max_length` tokens are kept, 128 where `data` does not
+# say it: give what the models were trained with.
 """
 
 
