@@ -53,6 +53,24 @@ def test_it_is_the_merge_s_score_over_the_model_s_own_on_the_same_samples(tmp_pa
     assert "<table" in found._repr_html_()
 
 
+class Few(TinyTask):
+    def samples(self, count, seed, split="calibration"):
+        return super().samples(30 if count is None else count, seed, split)
+
+
+def test_a_task_of_few_samples_takes_none_from_the_others(tmp_path):
+    family, tasks = tiny_family(tmp_path), tiny_tasks()
+    all_alike = mc.forecast_merge(family, recipe=RECIPE, tasks=tasks).kept.set_index("model")
+    few = mc.forecast_merge(family, recipe=RECIPE, tasks={**tasks, "b": Few("b", **HEAD)})
+    kept = few.kept.set_index("model")
+    assert kept["samples"].to_dict() == {"a": 64, "b": 30, "c": 64}
+    assert kept.loc["a", "kept"] == all_alike.loc["a", "kept"]
+    with pytest.raises(UsageError, match="calibration: is 31; give a number from 1 to 30"):
+        mc.forecast_merge(
+            family, recipe=RECIPE, tasks={**tasks, "b": Few("b", **HEAD)}, calibration=31
+        )
+
+
 def test_values_by_parameter_take_part(tmp_path):
     family, tasks = tiny_family(tmp_path), tiny_tasks()
     nothing = mc.Recipe("task_arithmetic", {"scaling": 0.0})

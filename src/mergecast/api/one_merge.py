@@ -186,12 +186,12 @@ def forecast_merge(
     merges = MergeSettings(merge_seed=given.seed)
     with Session(opened, by_label, settings, merges) as session, Workers(1) as one:
         judge = MergeJudge(session, one, calibration or CALIBRATION, hold=False)
-        samples = judge.levels[-1]
-        if calibration is not None and samples < calibration:
-            raise UsageError(
-                "calibration", f"is {calibration}", f"give a number from 1 to {samples}"
-            )
-        [seen] = judge.see([(Candidate(members, given, given.method), samples)])
+        samples = {label: len(judge.parts[label].looked) for label in members}
+        least = min(samples.values())
+        if calibration is not None and least < calibration:
+            raise UsageError("calibration", f"is {calibration}", f"give a number from 1 to {least}")
+        # One task with few samples takes none from the others.
+        [seen] = judge.see([(Candidate(members, given, given.method), max(samples.values()))])
         advance(1)
     if isinstance(seen, str):
         raise UndefinedError(f"merge of {', '.join(members)}", seen)
@@ -203,10 +203,10 @@ def forecast_merge(
             "lower": lower,
             "upper": upper,
             "own": [
-                float(judge.single[x][:samples].mean()) if judge.parts[x].labelled else np.nan
+                float(judge.single[x].mean()) if judge.parts[x].labelled else np.nan
                 for x in members
             ],
-            "samples": samples,
+            "samples": [samples[x] for x in members],
         }
     )
     return MergeForecast(given, table)
