@@ -184,7 +184,7 @@ def _apart(refused: Sequence[PairAdvice], n: int) -> Iterator[str]:
     if len(refused) <= _NAMED:
         named = [
             f"{one['left']} + {one['right']} ({one['worst_member']} keeps "
-            f"{number(one['worst_predicted'])} at best)"
+            f"{number(one['worst_predicted'])} by {one['method']})"
             for one in refused
         ]
         yield f"Keep apart: {listing(named)}."
