@@ -177,9 +177,9 @@ def test_the_shipped_default_comes_with_a_warning(
     Forecaster.load(forecaster_file).save(data / "suites.json")
     monkeypatch.setattr(shipped, "DATA", data)
     assert call(base, *models) == 0
-    assert "whose intervals are of kinds" in capsys.readouterr().err
+    assert "no forecaster given" in capsys.readouterr().err
     assert call(base, *models, "--forecaster", "suites") == 0
-    assert "whose intervals are of kinds" not in capsys.readouterr().err
+    assert "no forecaster given" not in capsys.readouterr().err
     assert call(base, *models, "--forecaster", "nothing") == 2
     assert "give a file or one of: suites" in capsys.readouterr().err
 

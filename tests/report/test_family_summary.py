@@ -57,7 +57,7 @@ def test_the_verdict_counts_pairs_and_methods(summary):
     assert "1 of 3 pairs is forecast to keep at least 90% of both members' scores" in text
     assert "Method advised: ties." in text
     assert "Best: a + b by ties: a keeps 0.95 (0.85 to 1.05); b keeps 0.95" in text
-    assert "Keep apart: a + c (c keeps 0.850 by ties) and b + c (c keeps 0.850 by ties)." in text
+    assert "Keep apart: a + c (c keeps 0.850 by dare) and b + c (c keeps 0.850 by dare)." in text
     assert summary["headline"] == "1 of 3 pairs can be merged"
     assert summary["next"] == "mergecast merge --method ties base.safetensors a.pt b.pt -o merged/"
 
