@@ -211,7 +211,7 @@ def test_the_reference_family_in_one_call(reference):
     models = [reference / f"model_{label}.safetensors" for label in "abcd"]
     found = mc.forecast(mc.Family.open(reference / "base.safetensors", models))
     assert found.name == "suites"
-    assert "whose intervals are of kinds" in found.warnings[0]
+    assert "no forecaster given" in found.warnings[0]
     assert len(found.pairs) == 6
     screen = str(found).splitlines()
     assert len(screen) <= 28
