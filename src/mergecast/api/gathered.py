@@ -167,8 +167,9 @@ def _preflight(measured: Measurement) -> tuple[dict[str, str], list[str]]:
 
 def _stranger(name: str) -> str:
     return (
-        f"no forecaster given: the one that comes with mergecast ({name}) is used, which never saw "
-        "models like these; to narrow its intervals measure a few merges and give them (--measured)"
+        f"no forecaster given: the one that comes with mergecast ({name}) is used, with intervals "
+        "as for kinds of models that it never saw; merges of yours that were measured (--measured) "
+        "narrow them"
     )
 
 
