@@ -93,8 +93,8 @@ def test_samples_that_are_not_finite_are_no_merge_s_doing(tmp_path):
     with pytest.raises(UndefinedError) as caught:
         evaluate_single(session, "a")
     assert str(caught.value) == (
-        "model 'a': has no score: task 'a': the model's output is not finite; look for NaN in its "
-        "samples and head, or leave the task out"
+        "model 'a': has no score: task 'a': the model's output is not finite; leave the task out, "
+        "or look for NaN in its samples and head"
     )
     # A merge of models that answer is what is too strong.
     session = session_of(tasks(), tmp_path / "base.safetensors", paths(tmp_path))

@@ -140,7 +140,7 @@ def evaluate_single(session: Session, label: str, batch_size: int | None = None)
             else "give it a score"
         )
         raise UndefinedError(
-            f"model {label!r}", f"has no score: {why}", f"{wrong}, or leave the task out"
+            f"model {label!r}", f"has no score: {why}", f"leave the task out, or {wrong}"
         )
     base = session.probe(label)
     base.load(with_own_head(session.family, read_state(session.family.base), label))
