@@ -94,26 +94,6 @@ def test_another_model_costs_its_own_merges_and_another_file_is_measured_anew(tm
     assert progress.stages == [("evaluate", 3, 2), ("merge and evaluate", 6, 2)]
 
 
-class Likely(TinyTask):
-    """Scored by likelihood."""
-
-    @property
-    def score_name(self):
-        return "likelihood"
-
-
-def test_another_score_of_the_same_samples_is_measured_anew(tmp_path):
-    """It had been found under the accuracy's key."""
-    likely = {label: Likely(label, private=("head.*",)) for label in "ab"}
-    by_accuracy = measured(tmp_path, "ab", cache=tmp_path / "cache").outcomes.frame
-    found, anew = (
-        measured(tmp_path, "ab", tasks=likely, cache=tmp_path / cache).outcomes.frame
-        for cache in ("cache", "other")
-    )
-    pd.testing.assert_frame_equal(found, anew)
-    assert (found["retention"] != by_accuracy["retention"]).any()
-
-
 def test_scores_of_samples_stand_beside_the_table_in_its_order(tmp_path):
     found = measured(tmp_path)
     found.write(tmp_path / "run/outcomes.csv")

@@ -21,9 +21,8 @@ from mergecast.typing import Floats
 USUAL = 100
 #: With fewer, a forecast says so.
 WARNED = 50
-#: A merge and a member's own model disagree about what is lost, and some more; as in
-#: `mergecast.search.judge.expected_variance`.
-_DISAGREE = 0.05
+#: A merge and a member's own model disagree about what is lost, and about so much more.
+DISAGREE = 0.05
 
 
 @dataclass(frozen=True)
@@ -86,4 +85,4 @@ def widened(half: Floats, variance: Floats | float, level: float) -> Floats:
 def _variance(lost: Floats, counts: Floats) -> Floats:
     """Of a mean over so many samples; a share of none in a handful is not taken for none."""
     share = (counts * np.minimum(lost, 1) + 1) / (counts + 2)
-    return np.asarray((share + _DISAGREE) / counts)
+    return np.asarray((share + DISAGREE) / counts)

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from mergecast.errors import UndefinedError
+from mergecast.forecast.few_samples import DISAGREE
 from mergecast.search.candidates import Candidate
 from mergecast.typing import Floats
 
@@ -74,9 +75,9 @@ def half_width(level: float) -> float:
 def expected_variance(kept: Floats, single: Floats) -> Floats:
     """Of one sample's part in what a member keeps, before it is measured, (k,).
 
-    A merge and its member's own model disagree about what is lost, and some more.
+    A merge and its member's own model disagree about what is lost, and some more (`DISAGREE`).
     """
-    return np.asarray((np.abs(1 - kept) + 0.05) / np.maximum(single, 0.05))
+    return np.asarray((np.abs(1 - kept) + DISAGREE) / np.maximum(single, 0.05))
 
 
 def levels(size: int) -> tuple[int, ...]:

@@ -97,7 +97,7 @@ def source_digest(reference: str) -> str:
 def config_digest(folder: Path) -> str:
     """SHA-256 (hex) of a folder's ``config.json``; its name and transformers' version aside.
 
-    Raises UsageError as `read_json` does.
+    Raises CheckpointError as `read_json` does.
     """
     config = dict(read_json(folder / "config.json"))
     for name in ("_name_or_path", "transformers_version"):
