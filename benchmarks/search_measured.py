@@ -48,23 +48,31 @@ class TableJudge:
 
     def __init__(self, measured: Measured, order: dict[str, np.ndarray]) -> None:
         self.measured, self.order = measured, order
-        self.levels = levels(min(map(len, order.values())))
         self.samples = 0
         self._seen: dict[Key, int] = {}
 
-    def variance(self, candidate: Candidate, kept: Floats) -> Floats:
-        single = np.array([self.measured.single[x].mean() for x in candidate.members])
-        return expected_variance(kept, single)
+    def levels(self, candidate: Candidate) -> tuple[int, ...]:
+        return levels(max(len(self.order[label]) for label in candidate.members))
 
-    def cost(self, candidate: Candidate, samples: int) -> float:
-        return len(candidate.members) * (samples + 20.0)
+    def variance(self, candidate: Candidate, kept: Floats, samples: int) -> Floats:
+        single = np.array([self.measured.single[x].mean() for x in candidate.members])
+        return expected_variance(kept, single) / self._counts(candidate, samples)
+
+    def cost(self, candidate: Candidate, first: int, last: int) -> float:
+        more = self._counts(candidate, last) - self._counts(candidate, first)
+        return float((more + 20.0).sum())
+
+    def _counts(self, candidate: Candidate, samples: int) -> np.ndarray:
+        most = [len(self.order[label]) for label in candidate.members]
+        return np.minimum(most, float(samples))
 
     def see(self, asked: Sequence[tuple[Candidate, int]]) -> list[Seen]:
         return [self._one(*one) for one in asked]
 
     def _one(self, candidate: Candidate, samples: int) -> Seen:
         key = (candidate.members, candidate.method)
-        self.samples += len(candidate.members) * (samples - self._seen.get(key, 0))
+        before = self._counts(candidate, self._seen.get(key, 0))
+        self.samples += int((self._counts(candidate, samples) - before).sum())
         self._seen[key] = samples
         merged, single = [], []
         for member, scores in zip(candidate.members, self.measured.scores[key], strict=True):

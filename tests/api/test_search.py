@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 
 import numpy as np
 import pytest
@@ -12,12 +11,11 @@ from search_case import find, studies
 
 import mergecast as mc
 from mergecast.api import search_pool
-from mergecast.errors import UndefinedError, UsageError
+from mergecast.errors import UndefinedError
 from mergecast.merging import Recipe, read_mergekit
 from mergecast.search import merged as merged_module
 from mergecast.search.candidates import Candidate
 from mergecast.search.samples import parts_of
-from mergecast.search.shown import search_parts
 from mergecast.suites.evaluate import evaluate_merge
 from mergecast.tasks.measure import measure
 from mergecast.testing.tiny import tiny_family, tiny_tasks
@@ -171,60 +169,6 @@ def test_other_objectives(family, objective, importance):
     weights = np.array([(importance or {}).get(x, 1.0) for x in best["kept"]])
     expected = kept.min() if objective == "worst" else kept @ weights / weights.sum()
     assert best["measured"] == pytest.approx(expected)
-
-
-def test_without_test_samples_a_third_is_held_back(family):
-    tasks = tiny_tasks()
-    for task in tasks.values():
-        whole = task.samples
-
-        def samples(count, seed, split="calibration", whole=whole, name=task.name):
-            if split == "test":
-                raise UsageError(f"task {name!r}, split 'test'", "there is none", "give it")
-            return whole(64, seed, split) if count is None else first(whole(64, seed), count)
-
-        task.samples = samples
-    found = find(family, tasks=tasks)
-    assert {(one["looked"], one["held"], one["held_from"]) for one in found.samples.values()} == {
-        (43, 21, "data")
-    }
-    with pytest.raises(UsageError, match="43 a task may be looked at"):
-        find(family, tasks=tasks, calibration=60)
-
-
-def first(samples, count):
-    return next(iter(samples.batches(count)))
-
-
-def test_unlabelled_tasks_are_asked_whether_answers_are_kept(family, tmp_path):
-    found = find(family, tasks=tiny_tasks(labelled=False), out=tmp_path / "merged")
-    assert not any(one["labelled"] for one in found.samples.values())
-    assert 0 <= found.verified.value <= 1
-    # And nothing that is said of it speaks of scores.
-    assert "the mean of what the models keep of their own answers is" in found.verdict[0]
-    assert "Without labels: the share of a model's own answers" in found.judged
-    assert [row["of"] for row in found.to_dict()["kept"]] == ["answers"] * 2
-    for text in (
-        " ".join(map(str, search_parts(found.to_dict()))),
-        found._repr_html_(),
-        (tmp_path / "merged" / "README.md").read_text(),
-        (tmp_path / "merged" / "search.html").read_text(),
-    ):
-        assert "own answers" in text
-        assert not re.search("own scores?", text)
-
-
-def test_a_task_without_labels_among_others_is_named(family):
-    tasks = tiny_tasks() | {"b": tiny_tasks("b", labelled=False)["b"]}
-    found = find(family, tasks=tasks, keep=("a", "b"), objective="worst")
-    assert (
-        "the least that a model keeps of its own score (b: of its own answers)"
-        in (found.verdict[0])
-    )
-    assert "Of b, without labels, the share of its own answers" in found.judged
-    assert [row["of"] for row in found.to_dict()["kept"]] == ["score", "answers"]
-    found = find(family, tasks=tasks, keep=("a", "c"))
-    assert "the models keep of their own scores is" in found.verdict[0]
 
 
 def test_a_merge_that_fails_is_named_and_left_out(family, monkeypatch):

@@ -36,8 +36,7 @@ def priced(sd=0.05, seed=0, sizes=(2, 3)):
 class Truth:
     """A judge that knows what every merge keeps, and answers with the noise of its samples."""
 
-    levels = levels(400)
-    at_once = 1
+    at_once, most = 1, 400
 
     def __init__(self, merges, seed=0):
         rows = Rows.of(LABELS, merges)
@@ -48,12 +47,16 @@ class Truth:
         }
         self.asked = []
 
-    def variance(self, candidate, kept):
+    def levels(self, candidate):
         del candidate
-        return np.full(len(kept), 0.1)
+        return levels(self.most)
 
-    def cost(self, candidate, samples):
-        return float(len(candidate.members) * samples)
+    def variance(self, candidate, kept, samples):
+        del candidate
+        return np.full(len(kept), 0.1 / samples)
+
+    def cost(self, candidate, first, last):
+        return float(len(candidate.members) * (last - first))
 
     def see(self, asked):
         found = []
@@ -62,7 +65,8 @@ class Truth:
             truth = self.kept[candidate.key]
             noise = np.random.default_rng(len(self.asked)).standard_normal(len(truth))
             variance = np.full(len(truth), 0.1 / samples)
-            found.append(Seen(truth + noise * np.sqrt(variance), variance, samples))
+            counts = (samples,) * len(truth)
+            found.append(Seen(truth + noise * np.sqrt(variance), variance, counts))
         return found
 
 

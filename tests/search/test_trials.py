@@ -18,7 +18,7 @@ def told(folder, *measured):
     """A search that saw a merge keep some value on so many samples."""
     trials = Trials(folder, "one", ("a", "b"), ("weight_avg",))
     for value, samples in measured:
-        seen = Seen(np.full(2, value), np.full(2, 0.01), samples)
+        seen = Seen(np.full(2, value), np.full(2, 0.01), (samples, 5))
         trials.told(Step(MERGE, seen, 1.0, MERGE, value, 0.5), value)
     trials.end()
     [found] = studies(folder)

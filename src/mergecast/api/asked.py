@@ -60,7 +60,7 @@ def ask(
     merge_samples: int | None = None,
     merge_seed: int = 0,
     reestimate_batchnorm: bool = False,
-    calibration: int | None = None,
+    calibration: int | Mapping[str, int] | None = None,
     layer: str | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -105,9 +105,9 @@ def ask(
         Seed that the merges' random masks will have.
     reestimate_batchnorm : bool
         Measure BatchNorm's running statistics anew after each merge.
-    calibration : int, optional
+    calibration : int or mapping of str to int, optional
         Samples of every task; by default 100, or all that a task has if it has fewer,
-        which must be 10 at least.
+        which must be 10 at least. Or label to samples, for those that differ.
     layer : str, optional
         Block to take activations of; the last one by default.
     seed : int

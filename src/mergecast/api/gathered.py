@@ -62,7 +62,7 @@ def gathered_forecast(
     methods: Names | None = None,
     suite: str | None = None,
     measured: OutcomeTable | None = None,
-    calibration: int | None = None,
+    calibration: int | Mapping[str, int] | None = None,
     seed: int = 0,
     merge_seed: int = 0,
     device: str = "cpu",

@@ -41,7 +41,7 @@ def refuse_too_short(
         return
     with Session(family, tasks, replace(settings, cache=None)) as session:
         each = pass_seconds(session, names[0])
-    n, samples = len(family.names), settings.calibration or CALIBRATION
+    n, samples = len(family.names), max(settings.count(label) or CALIBRATION for label in names)
     passes = 3 * n * n + n * n_methods + 2 * min(_CHECKED, n // 2) * n_methods
     seconds = passes * samples * each
     if seconds > have:

@@ -112,14 +112,20 @@ def search_result(
 
 def _few(judge: MergeJudge | ScorerJudge) -> list[str]:
     """That there were few samples to choose by, and how much that leaves open."""
-    if isinstance(judge, ScorerJudge) or judge.levels[-1] >= _ENOUGH:
+    if isinstance(judge, ScorerJudge):
         return []
-    count = judge.levels[-1]
+    counts = {label: len(parts.looked) for label, parts in sorted(judge.parts.items())}
+    few = {label: count for label, count in counts.items() if count < _ENOUGH}
+    if not few:
+        return []
     # Two merges that differ on a tenth of the answers.
-    error = (0.1 / count) ** 0.5
+    least = min(few.values())
+    whose = "a task" if len(few) == len(counts) else f"of {', '.join(few)}"
+    more = " or more" if max(few.values()) > least else ""
     return [
-        f"{count} samples a task were there to choose by: what a model keeps is known to about "
-        f"{error:.3f} of them; more `data:` tells merges apart that are nearer to each other"
+        f"{least} samples{more} {whose} were there to choose by: what a model keeps is known to "
+        f"about {(0.1 / least) ** 0.5:.3f} of them; more `data:` tells merges apart that are "
+        "nearer to each other"
     ]
 
 

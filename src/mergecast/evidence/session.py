@@ -143,17 +143,12 @@ class Session(Finished):
 
     def _count(self, label: str, asked: int | None) -> int:
         """Samples asked for of a task, or as many as it has up to what is usual; never too few."""
-        count = asked or self.settings.calibration
+        count = asked or self.settings.count(label)
         if count is not None:
             return count
         if label not in self._sizes:
             self._sizes[label] = self.task(label).size("calibration")
         return usual_count(label, self._sizes[label])
-
-    @property
-    def merge_count(self) -> int | None:
-        """Calibration samples a task on which merges are measured."""
-        return self.merges.samples or self.settings.calibration
 
     def samples(self, label: str, count: int | None = None) -> Samples:
         """Calibration samples of a model's task, the same whatever the family."""
@@ -164,7 +159,7 @@ class Session(Finished):
 
     def merge_samples(self, label: str) -> Samples:
         """The calibration samples on which merges with a model are measured."""
-        return self.samples(label, self.merge_count)
+        return self.samples(label, self.merges.samples)
 
     def test_samples(self, label: str) -> Samples:
         """All test samples of a model's task, on which it is scored; the last ones are kept."""
@@ -208,7 +203,7 @@ class Session(Finished):
         count : int, optional
             Calibration samples.
         """
-        samples = self.samples(label, count or self.merge_count)
+        samples = self.samples(label, count or self.merges.samples)
         key = (label, len(samples))
         return self._logits.get(key, lambda: self._answered(label, self.state(label), samples))
 
@@ -216,7 +211,7 @@ class Session(Finished):
         """The base's logits with a model's head; see `logits`."""
         from mergecast.merging.stand_ins import with_own_head
 
-        samples = self.samples(label, count or self.merge_count)
+        samples = self.samples(label, count or self.merges.samples)
 
         def compute() -> Tensor:
             state = with_own_head(self.family, read_state(self.family.base), label)

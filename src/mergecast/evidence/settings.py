@@ -26,9 +26,9 @@ class ProbeSettings:
 
     Attributes
     ----------
-    calibration : int or None
-        Samples of every task; None takes `CALIBRATION`, or all that a task has if it has
-        fewer, but `LEAST` in any case.
+    calibration : int, mapping of str to int or None
+        Samples of every task, or by the label of its model; None, and a label left out, takes
+        `CALIBRATION`, or all that a task has if it has fewer, but `LEAST` in any case.
     seed : int
         Of their choice.
     device : str
@@ -41,7 +41,7 @@ class ProbeSettings:
         Folder of finished units, reused by later runs; a temporary one if None.
     """
 
-    calibration: int | None = None
+    calibration: int | Mapping[str, int] | None = None
     seed: int = 0
     device: str = "cpu"
     batch_size: int = 32
@@ -49,8 +49,17 @@ class ProbeSettings:
     cache: Path | None = None
 
     def __post_init__(self) -> None:
-        at_least(1, calibration=self.calibration, batch_size=self.batch_size)
+        asked = self.calibration
+        by_label = asked if isinstance(asked, Mapping) else {"": asked}
+        for label, count in by_label.items():
+            at_least(1, **{f"calibration of {label!r}" if label else "calibration": count})
+        at_least(1, batch_size=self.batch_size)
         at_least(0, seed=self.seed)
+
+    def count(self, label: str) -> int | None:
+        """Samples asked for of a model's task; None where that is left open."""
+        asked = self.calibration
+        return asked.get(label) if isinstance(asked, Mapping) else asked
 
 
 def usual_count(label: str, available: int) -> int:

@@ -32,13 +32,18 @@ class Seen:
     ----------
     kept, variance : (k,) array
         Of every member: the estimate and the variance of its sampling noise.
-    samples : int
-        Samples a member that it rests on.
+    counts : tuple of int
+        Samples of every member that it rests on.
     """
 
     kept: Floats
     variance: Floats
-    samples: int
+    counts: tuple[int, ...]
+
+    @property
+    def samples(self) -> int:
+        """How many samples a member were asked for: a task that has fewer gives what it has."""
+        return max(self.counts)
 
     @classmethod
     def of(cls, merged: Sequence[Floats], single: Sequence[Floats]) -> Seen:
@@ -59,7 +64,7 @@ class Seen:
             expected = float(expected_variance(kept[row : row + 1], np.array([share]))[0])
             spread = (residuals @ residuals + _EXPECTED * expected) / (n + _EXPECTED)
             variance[row] = spread / n
-        return cls(kept, variance, min(map(len, merged)))
+        return cls(kept, variance, tuple(map(len, merged)))
 
     def interval(self, level: float) -> tuple[Floats, Floats]:
         """Both ends, (k,) each, of what sampling leaves open."""
@@ -90,18 +95,17 @@ class Judge(Protocol):
     """What a search asks for measurements."""
 
     @property
-    def levels(self) -> Sequence[int]:
-        """Numbers of samples a member, smallest first."""
-
-    @property
     def at_once(self) -> int:
         """Merges that are measured side by side."""
 
-    def variance(self, candidate: Candidate, kept: Floats) -> Floats:
-        """Of one sample's part in what each member keeps, before it is measured, (k,)."""
+    def levels(self, candidate: Candidate) -> Sequence[int]:
+        """Numbers of samples a member, smallest first; the last is all that any of them has."""
 
-    def cost(self, candidate: Candidate, samples: int) -> float:
-        """Of so many more samples a member, in forward passes; alike on every machine."""
+    def variance(self, candidate: Candidate, kept: Floats, samples: int) -> Floats:
+        """Of what each member is seen to keep on so many samples, before it is measured, (k,)."""
+
+    def cost(self, candidate: Candidate, first: int, last: int) -> float:
+        """Of going from so many samples a member to more, in passes; alike on every machine."""
 
     def see(self, asked: Sequence[tuple[Candidate, int]]) -> Sequence[Seen | str]:
         """Measure merges on that many samples a member, those of before among them; or why a merge

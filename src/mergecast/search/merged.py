@@ -82,7 +82,6 @@ class MergeJudge:
                 raise UndefinedError(
                     f"model {label!r}", "its score on its own task is 0", "leave it out"
                 )
-        self.levels = levels(min(len(one.looked) for one in self.parts.values()))
         self.samples = 0
         self._scores: dict[str, list[Floats]] = {}
 
@@ -91,21 +90,31 @@ class MergeJudge:
         """Two, however many workers there are: the same seed is to give the same search."""
         return 2
 
-    def variance(self, candidate: Candidate, kept: Floats) -> Floats:
-        """Of one sample's part in what each member keeps, before it is measured, (k,)."""
-        single = np.array([self.single[label].mean() for label in candidate.members])
-        return expected_variance(kept, single)
+    def levels(self, candidate: Candidate) -> tuple[int, ...]:
+        """Numbers of samples a member; of a task that has fewer all are taken."""
+        return levels(max(len(self.parts[label].looked) for label in candidate.members))
 
-    def cost(self, candidate: Candidate, samples: int) -> float:
-        """Forward passes of so many more samples a member, and what making the merge counts as."""
-        return len(candidate.members) * (samples + _MERGE)
+    def variance(self, candidate: Candidate, kept: Floats, samples: int) -> Floats:
+        """Of what each member is seen to keep on so many samples, before it is measured, (k,)."""
+        single = np.array([self.single[label].mean() for label in candidate.members])
+        return expected_variance(kept, single) / self._counts(candidate, samples)
+
+    def cost(self, candidate: Candidate, first: int, last: int) -> float:
+        """Forward passes of more samples, and what making the merge counts as."""
+        more = self._counts(candidate, last) - self._counts(candidate, first)
+        return float((more + _MERGE).sum())
+
+    def _counts(self, candidate: Candidate, samples: int) -> Floats:
+        """Samples of each member where so many are asked for, (k,)."""
+        most = [len(self.parts[label].looked) for label in candidate.members]
+        return np.minimum(most, float(samples))
 
     def see(self, asked: Sequence[tuple[Candidate, int]]) -> list[Seen | str]:
         """Measure merges."""
         looks = []
         for candidate, samples in asked:
             before = self._scores.get(candidate.key)
-            first = 0 if before is None else len(before[0])
+            first = 0 if before is None else max(map(len, before))
             looks.append(Look(candidate, first, samples))
         found = self._run(looks)
         seen: list[Seen | str] = []
@@ -218,10 +227,13 @@ class _Bench:
         spec = outcome_spec(session, candidate.recipe, chosen, stage, session.settings.batch_size)
 
         def compute() -> dict[str, object]:
-            batch, scores = session.settings.batch_size, {}
+            batch, scores = session.settings.batch_size, dict[str, list[float]]()
             try:
                 merged = self._made(candidate)
                 for label, some in chosen.items():
+                    if not len(some):  # its task has no more, and another member's has
+                        scores[label] = []
+                        continue
                     own = self._own_features(label, held=asked.held)
                     own = None if own is None else own[asked.first : asked.last]
                     state = merged_state(session, merged, label, batch, candidate.members)

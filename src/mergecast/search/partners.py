@@ -162,7 +162,7 @@ class PartnerMerges:
 
     def _of_task(self, label: str) -> Samples:
         if label not in self._samples:
-            task, count = self.tasks[label], self.settings.calibration
+            task, count = self.tasks[label], self.settings.count(label)
             if count is None:
                 count = usual_count(label, task.size("calibration"))
             self._samples[label] = task.samples(count, self.settings.seed)

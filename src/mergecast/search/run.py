@@ -219,17 +219,20 @@ class Search:
             candidate = self.priced[place].candidate
             before = self.seen[place].samples if place in self.seen else 0
             mine = self._rows.merge[found.rows] == place
-            kept = beliefs.mean[found.rows[mine]]
-            single = found.slopes[column, mine] ** 2 @ self.judge.variance(candidate, kept)
+            kept, squares = beliefs.mean[found.rows[mine]], found.slopes[column, mine] ** 2
+            known = (
+                float(squares @ self.judge.variance(candidate, kept, before)) if before else np.inf
+            )
             for level in self._next_levels(int(place))[:_AHEAD]:
-                more = level - before
-                cost = self.judge.cost(candidate, more)
-                options.append((column, float(single) / more, cost))
+                noise = float(squares @ self.judge.variance(candidate, kept, level))
+                cost = self.judge.cost(candidate, before, level)
+                options.append((column, of_more(known, noise), cost))
         return options
 
     def _next_levels(self, place: int) -> list[int]:
         before = self.seen[place].samples if place in self.seen else 0
-        return [level for level in self.judge.levels if level > before]
+        levels = self.judge.levels(self.priced[place].candidate)
+        return [level for level in levels if level > before]
 
     def _measure(self, asked: Sequence[tuple[int, int]]) -> None:
         candidates = [(self.priced[place].candidate, level) for place, level in asked]
@@ -243,7 +246,7 @@ class Search:
                 self.failed[place] = seen
                 continue
             self.seen[place] = seen
-            cost = self.judge.cost(candidate, level - old)
+            cost = self.judge.cost(candidate, old, level)
             beliefs, outlook = self._now()
             value, _ = self.utilities(beliefs)
             best = max(self.seen, key=lambda one: (value[one], -one))
@@ -274,6 +277,15 @@ class Search:
             self.priced += added
             self._rows = Rows.of(self.pool.labels, self.priced)
         return bool(added)
+
+
+def of_more(before: float, after: float) -> float:
+    """The variance of what further samples say by themselves, from that of the samples so far
+    (infinite where there are none) and that of all together.
+    """
+    if np.isinf(before):
+        return after
+    return before * after / (before - after) if before > after else np.inf
 
 
 def _nth_of_each(columns: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.intp]:

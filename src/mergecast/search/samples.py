@@ -108,22 +108,24 @@ def sizes_of(label: str, task: Task) -> tuple[int, int, bool]:
     return looked, held, n_test > 0
 
 
-def evidence_samples(tasks: Mapping[str, Task], asked: int | None) -> int | None:
-    """Samples a task that forecasts are made from, none of which is held back; None for any.
+def evidence_samples(
+    tasks: Mapping[str, Task], asked: int | None
+) -> int | Mapping[str, int] | None:
+    """Samples that forecasts are made from, none of which is held back: of every task, or by label
+    where that differs; None for as many as is usual.
 
     Raises UsageError where more are asked for than may be looked at.
     """
-    found = [sizes_of(label, task) for label, task in sorted(tasks.items())]
-    most = min((looked for looked, _, from_test in found if not from_test), default=None)
-    if most is None:
-        return asked
-    if asked is not None and asked > most:
-        raise UsageError(
-            "calibration",
-            f"is {asked}, and without test samples {most} a task may be looked at",
-            f"give {most} or fewer, or give the tasks `test:`",
-        )
-    return asked or min(most, CALIBRATION)
+    found = {label: sizes_of(label, task) for label, task in sorted(tasks.items())}
+    most = {label: looked for label, (looked, _, from_test) in found.items() if not from_test}
+    for label, looked in most.items():
+        if asked is not None and asked > looked:
+            raise UsageError(
+                "calibration",
+                f"is {asked}, and of {label!r}, without test samples, {looked} may be looked at",
+                f"give {min(most.values())} or fewer, or give the tasks `test:`",
+            )
+    return asked or {label: min(looked, CALIBRATION) for label, looked in most.items()} or None
 
 
 def check_apart(session: Session) -> None:

@@ -221,21 +221,25 @@ class ScorerJudge:
         The scorer fails on one of the models, or gives no number above 0.
     """
 
-    levels: Sequence[int] = (1,)
     at_once = 1
 
     def __init__(self, session: Session, scoring: Scoring) -> None:
         self._session, self._scoring, self.samples = session, scoring, 0
         self.single = {label: scoring.own(session, label) for label in sorted(session.family.names)}
 
-    def variance(self, candidate: Candidate, kept: Floats) -> Floats:
-        """What a scorer's numbers may be off by, (k,)."""
+    def levels(self, candidate: Candidate) -> tuple[int, ...]:
+        """A merge is scored once."""
         del candidate
+        return (1,)
+
+    def variance(self, candidate: Candidate, kept: Floats, samples: int) -> Floats:
+        """What a scorer's numbers may be off by, (k,)."""
+        del candidate, samples
         return np.full(len(kept), NOISE**2)
 
-    def cost(self, candidate: Candidate, samples: int) -> float:
+    def cost(self, candidate: Candidate, first: int, last: int) -> float:
         """One run of the scorer a member."""
-        return float(len(candidate.members) * samples)
+        return float(len(candidate.members) * (last - first))
 
     def see(self, asked: Sequence[tuple[Candidate, int]]) -> list[Seen]:
         """Score merges; raises what the scorer raises."""
@@ -246,4 +250,4 @@ class ScorerJudge:
         found = self._scoring.merged(self._session, candidate)
         self.samples += len(members)
         kept = np.array([found[label] / self.single[label] for label in members])
-        return Seen(kept, np.full(len(members), NOISE**2), 1)
+        return Seen(kept, np.full(len(members), NOISE**2), (1,) * len(members))

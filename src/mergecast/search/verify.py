@@ -114,7 +114,7 @@ def verified(
         value - bias,
         stderr,
         (max(value - bias - reach, 0.0), value - bias + reach),
-        seen.samples,
+        min(seen.counts),
         level,
     )
 
