@@ -6,8 +6,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from mergecast.api.metrics import measure
 from mergecast.checkpoints.writer import write_safetensors
 from mergecast.errors import FamilyError
+from mergecast.family.family import Family
+from mergecast.family.light import refuse_unusable
 from mergecast.family.preflight import check
 from tiny_family import arrays
 
@@ -44,6 +47,32 @@ def test_a_wrong_base_is_far_away_and_common_to_all(tmp_path):
     assert ("error", "wrong base", "a") in rules(preflight)
     assert ("error", "common component", "family") in rules(preflight)
     assert preflight.usable == []
+
+
+@pytest.mark.parametrize("labels", ["ab", "abcd"])
+def test_a_model_in_the_place_of_its_base_is_common_to_all(tmp_path, labels):
+    base = write(tmp_path, "base", arrays(0))
+    models = [write(tmp_path, label, arrays(seed)) for seed, label in enumerate(labels, 1)]
+    assert check(base, models).findings == ()
+    forgotten = write(tmp_path, "forgotten", arrays(9))
+    [found] = check(forgotten, models).findings
+    assert (found.severity, found.rule, found.subject) == ("warning", "common component", "family")
+    assert "give first the base that all were fine-tuned from" in found.remedy
+    # A merge says so as well, and forecasts from weights.
+    assert [one.rule for one in refuse_unusable(Family.open(forgotten, models))] == [found.rule]
+    assert measure(forgotten, models).findings[-1].message == found.message
+
+
+def test_running_statistics_that_move_alike_are_no_common_component(tmp_path):
+    def with_statistics(tensors, mean):
+        return tensors | {"norm.running_mean": np.full(4000, mean, np.float32)}
+
+    base = write(tmp_path, "base", with_statistics(arrays(0), 0.0))
+    models = [
+        write(tmp_path, label, with_statistics(arrays(seed), 0.02 * seed))
+        for seed, label in enumerate("abc", 1)
+    ]
+    assert not [one for one in check(base, models).findings if one.rule == "common component"]
 
 
 def test_zero_and_identical_task_vectors(tmp_path):

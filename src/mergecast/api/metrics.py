@@ -17,6 +17,7 @@ from mergecast.evidence.plan import plan as plan_of
 from mergecast.family.family import Family
 from mergecast.family.findings import Finding, delta_findings
 from mergecast.family.headers import header_findings
+from mergecast.family.heads import is_statistic
 from mergecast.tables.pairs import PairTable
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ class Measurement:
         gram = weights.gram[usable][:, usable]
         members = [weights.members[i] for i in usable]
         doubts = [one for one in self.doubts if one.about not in weights.refused]
-        return [*doubts, *files, *delta_findings(members, gram, weights.base_norm)]
+        trained = None if any(map(is_statistic, self.family.shared)) else gram
+        return [*doubts, *files, *delta_findings(members, gram, weights.base_norm, trained)]
 
     @property
     def kinds(self) -> list[str]:

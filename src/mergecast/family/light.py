@@ -13,6 +13,7 @@ from mergecast.errors import FamilyError
 from mergecast.family.family import Family
 from mergecast.family.findings import Finding, delta_findings
 from mergecast.family.headers import header_findings
+from mergecast.family.heads import is_statistic
 from mergecast.typing import Array
 
 #: Elements up to which a family is read whole.
@@ -55,7 +56,8 @@ def _judged(family: Family, gram: Array, square: float) -> list[Finding]:
     """Findings on the task vectors; none where a value is not finite: the merge names its place."""
     if not (np.isfinite(gram).all() and np.isfinite(square)):
         return []
-    findings = delta_findings(list(family.names), gram, sqrt(square))
+    trained = None if any(map(is_statistic, family.shared)) else gram
+    findings = delta_findings(list(family.names), gram, sqrt(square), trained)
     return [
         replace(one, severity="warning") if one.rule == "zero task vector" else one
         for one in findings

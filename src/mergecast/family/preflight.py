@@ -19,6 +19,7 @@ from mergecast.family.blocks import ParamBlock
 from mergecast.family.family import Family
 from mergecast.family.findings import VANISHED_SHARE, Finding, delta_findings
 from mergecast.family.headers import dtype_names, header_findings
+from mergecast.family.heads import is_statistic
 from mergecast.family.models import Models, paths_of
 from mergecast.family.reading import Reading, readings
 from mergecast.runtime.progress import Progress, Silent
@@ -192,7 +193,7 @@ def _not_compared(base: str | Path, models: Models) -> Finding:
 
 def _weights(family: Family, progress: Progress) -> tuple[list[Finding], dict[str, float]]:
     """What the weights say, all of them, and label to ‖τ‖/‖θ₀‖."""
-    gram = np.zeros((family.size, family.size))
+    gram, statistics = np.zeros((2, family.size, family.size))
     base_square = 0.0
     vanished = np.zeros((family.size, 2))
     non_finite: dict[str, list[str]] = {}
@@ -206,6 +207,8 @@ def _weights(family: Family, progress: Progress) -> tuple[list[Finding], dict[st
         for label in block.non_finite(part):
             non_finite.setdefault(label, []).append(block.name)
         gram += part
+        if is_statistic(block.name):
+            statistics += part
         base_square += square
         vanished += _vanished(family, block, part)
         advance(1)
@@ -216,7 +219,8 @@ def _weights(family: Family, progress: Progress) -> tuple[list[Finding], dict[st
     finite = [i for i, name in enumerate(family.names) if name not in non_finite]
     if not base_non_finite:
         names = [family.names[i] for i in finite]
-        findings += delta_findings(names, gram[np.ix_(finite, finite)], sqrt(base_square))
+        both = [one[np.ix_(finite, finite)] for one in (gram, gram - statistics)]
+        findings += delta_findings(names, both[0], sqrt(base_square), both[1])
     norms = {
         family.names[i]: float(sqrt(gram[i, i] / base_square)) if base_square else float("inf")
         for i in finite
