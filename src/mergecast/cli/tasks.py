@@ -139,13 +139,18 @@ def _print(found: TasksCheck) -> None:
         "tried",
         "labels",
         "score",
+        "test score",
+        "base",
+        "commonest",
         "cut",
         "empty",
         "ms",
     )
     caption = (
         "samples, test: what the file holds; of those tried, labels: different ones, of the "
-        "model's classes; cut: texts longer than max_length; ms: of the forward pass, a sample"
+        "model's classes; score, test score: the model's on either; base: the base's with the "
+        "model's head; commonest: one class for all; cut: texts longer than max_length; ms: of the "
+        "forward pass, a sample"
     )
     rows = [_cells(trial) for trial in found.trials]
     show(open_console(), [Table("Tasks, tried", names, rows, keys=2, caption=caption)])
@@ -177,6 +182,9 @@ def _cells(trial: Trial) -> list[str]:
         shown(trial.tried),
         labels,
         number(trial.score),
+        number(trial.test_score),
+        number(trial.base_score),
+        number(trial.commonest),
         shown(trial.cut),
         shown(trial.empty),
         number(None if trial.seconds is None else 1000 * trial.seconds, 1),

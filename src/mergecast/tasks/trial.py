@@ -15,12 +15,11 @@ from mergecast.errors import MergecastError
 from mergecast.tasks.apart import one_source, shared
 from mergecast.tasks.columns import Columns, as_tensor
 from mergecast.tasks.file_task import FileTask
-from mergecast.tasks.measure import measure
 from mergecast.tasks.probe import Probe
 from mergecast.tasks.renumbered import RenumberedTask
 from mergecast.tasks.spec import DataSpec
-from mergecast.tasks.standing import Standing
 from mergecast.tasks.task import BATCH_SIZE, Samples, Split, Task
+from mergecast.tasks.trial_scores import tried_scores
 from mergecast.typing import Array
 
 
@@ -42,8 +41,10 @@ class Trial:
         Outputs that the model chooses among, where its labels are classes.
     labels : dict of int to int
         Class to its number of samples.
-    score : float or None
-        The model's mean score; None without labels or without the model.
+    score, test_score : float or None
+        The model's mean score, and on its test samples; None without labels or the model.
+    base_score, commonest : float or None
+        Of the base with the model's head, and of the commonest class for every sample.
     empty, cut : int or None
         Texts without a word, and texts longer than ``max_length`` tokens.
     seconds : float or None
@@ -61,6 +62,9 @@ class Trial:
     classes: int | None = None
     labels: dict[int, int] = field(default_factory=dict)
     score: float | None = None
+    test_score: float | None = None
+    base_score: float | None = None
+    commonest: float | None = None
     empty: int | None = None
     cut: int | None = None
     seconds: float | None = None
@@ -107,7 +111,10 @@ def try_task(
         probe.load(_random_state(task, seed) if state is None else state)
         _run(trial, probe, batches, batch_size, with_model=state is not None)
         if state is not None:
-            _judge(trial, probe, base, batches["calibration"], batch_size)
+            found = tried_scores(probe, base, batches, batch_size)
+            trial.score, trial.test_score = found.score, found.test
+            trial.base_score, trial.commonest = found.base, found.commonest
+            trial.warnings += found.warnings
     except MergecastError as error:
         trial.problem = str(error)
     return trial
@@ -171,36 +178,6 @@ def _run(
     labels = read["calibration"].labels
     if labels is not None:
         _count_labels(trial, labels)
-
-
-def _judge(
-    trial: Trial,
-    probe: Probe,
-    base: Mapping[str, Tensor] | None,
-    samples: Samples,
-    batch_size: int,
-) -> None:
-    """The model's score, and whether it is one of its task at all."""
-    if samples.labels is None:
-        with torch.no_grad():
-            logits = [probe.forward(batch).cpu() for batch in samples.batches(batch_size)]
-        if probe.task.outputs == "classes":
-            standing = Standing.unlabelled(torch.cat(logits))
-            trial.warnings += _doubts(standing)
-        return
-    single = measure(probe, samples, batch_size)
-    trial.score = single.values.get("score")
-    if "score" in single.missing and "loss" in single.missing:
-        trial.warnings.append(single.missing["score"])
-    if base is not None and trial.score is not None:
-        probe.load(base)
-        of_base = measure(probe, samples, batch_size)
-        standing = Standing.labelled(single, samples.labels, of_base)
-        trial.warnings += _doubts(standing)
-
-
-def _doubts(standing: Standing) -> list[str]:
-    return [f"the model {standing.doubt}; {standing.remedy}"] if standing.doubt else []
 
 
 def _count_labels(trial: Trial, labels: Tensor) -> None:
