@@ -1,10 +1,11 @@
 """What predicts what on the measured suites, and whether the paper's claims hold on them.
 
-python benchmarks/science.py [-o docs] [--gradients benchmarks/results/gradients-text-15.csv]
+python benchmarks/science.py [-o docs] [--gradients benchmarks/results]
                              [--run DIR …]
 
-From the tables that come with the package alone; nothing is trained. --gradients is a table of the
-paper's gradient metrics of `text-15/minilm-l3`, whose own table has none. It writes
+From the tables that come with the package alone; nothing is trained. --gradients is a folder of
+gradients-*.csv, which gradients.py makes of suites whose own tables have no gradient metrics. It
+writes
 science-shares.svg and science-metrics.svg to the folder of -o. Printed:
 
 shares     variance of what a member keeps: the model's own part, its partner's, the pair's, and
@@ -71,9 +72,7 @@ _FLIP, _SIGNIFICANT = 0.2, 0.05
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("-o", "--out", type=Path, default=Path("docs"))
-    parser.add_argument(
-        "--gradients", type=Path, default=Path("benchmarks/results/gradients-text-15.csv")
-    )
+    parser.add_argument("--gradients", type=Path, default=Path("benchmarks/results"))
     parser.add_argument(
         "--run", nargs="+", type=Path, help="other runs than those of the package, by folder"
     )
@@ -101,17 +100,16 @@ def main() -> None:
     print(f"\n{time.perf_counter() - start:.0f} s")
 
 
-def with_gradients(pairs: PairTable, path: Path) -> PairTable:
-    """The table with the gradient metrics of a CSV, where it is of this suite and lacks them."""
-    known = set(PAPER_GROUPS["gradient"]) & set(pairs.metrics)
-    if known or not path.exists():
-        return pairs
-    more = pd.read_csv(path)
-    if set(more["suite"]) != set(pairs.suites):
-        return pairs
-    frame = pairs.frame.merge(more, on=PAIR_KEYS, how="left", validate="one_to_one")
-    tiers = dict(pairs.tiers) | dict.fromkeys(more.columns.drop(PAIR_KEYS), "gradients")
-    return PairTable.from_pandas(frame, tiers=tiers)
+def with_gradients(pairs: PairTable, folder: Path) -> PairTable:
+    """The table with the gradient metrics of the file that is of this suite, if it lacks them."""
+    for path in sorted(folder.glob("gradients-*.csv")):
+        more = pd.read_csv(path)
+        if set(more["suite"]) != set(pairs.suites) or set(pairs.metrics) & set(more.columns):
+            continue
+        frame = pairs.frame.merge(more, on=PAIR_KEYS, how="left", validate="one_to_one")
+        tiers = dict(pairs.tiers) | dict.fromkeys(more.columns.drop(PAIR_KEYS), "gradients")
+        return PairTable.from_pandas(frame, tiers=tiers)
+    return pairs
 
 
 def member_shares(outcomes: OutcomeTable) -> pd.DataFrame:

@@ -153,7 +153,7 @@ def test_metrics_out_of_range_and_suspicious_models_are_named_on_stderr(
     assert call(base, models[0], twin, "--forecaster", narrow_file, "--verbose") == 0
     printed = capsys.readouterr()
     assert "warning: Outside the forecaster's training range" in printed.err
-    assert "task_vector_magnitude_ratio (1)" in printed.err
+    assert "task_vector_magnitude_ratio (1: a + twin)" in printed.err
     assert "has the same task vector as" in printed.err
     assert "out of the training range: task_vector_magnitude_ratio" in printed.out
 

@@ -82,7 +82,7 @@ def test_methods_carry_their_validation(summary):
 
 def test_metrics_out_of_range_are_counted_by_pair(summary):
     assert summary["out_of_range"] == {"cosine": 2}
-    assert "pairs of 3): cosine (2)" in summary["warnings"][-1]
+    assert "pairs of 3): cosine (2: all of c)" in summary["warnings"][-1]
     assert summary["warnings"][0] == "a warning"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import cast
@@ -37,6 +37,9 @@ from mergecast.report.verdicts import judged
 from mergecast.tables.plain import records
 from mergecast.tables.sets import split_members
 from mergecast.version import __version__
+
+#: Pairs that a warning names.
+_NAMED = 3
 
 
 def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> FamilySummary:
@@ -115,7 +118,7 @@ def summarise_forecast(forecast: Forecast, *, date: str | None = None) -> Family
         "methods": entries,
         "rows": member_rows,
         "pairs": advice,
-        "out_of_range": {key: outside[key] for key in sorted(outside)},
+        "out_of_range": {key: len(outside[key]) for key in sorted(outside)},
         "tasks": task_rows(forecast.task_scores),
         "missing": [asdict(entry) for entry in pairs.missing],
         "notes": [*forecaster.training.notes, *forecast.unused],
@@ -145,7 +148,9 @@ def forecast_warnings(forecast: Forecast) -> list[str]:
     outside = _out_of_range(forecast.rows)
     warnings = [f"{e['method']}: {e['sentence']}" for e in entries if not e["better"]]
     if outside:
-        listing = ", ".join(f"{key} ({count})" for key, count in sorted(outside.items()))
+        listing = ", ".join(
+            f"{key} ({len(pairs)}: {_whose(pairs)})" for key, pairs in sorted(outside.items())
+        )
         warnings.append(
             "Outside the forecaster's training range, so that its numbers are extrapolations "
             f"(metric, pairs of {len(forecast.pairs)}): {listing}."
@@ -209,9 +214,21 @@ def _evidence(forecast: Forecast) -> list[str]:
     return [f"Evidence taken: {', '.join(forecast.evidence)} (tier {forecast.tier})."]
 
 
-def _out_of_range(rows: pd.DataFrame) -> Counter[str]:
-    """Metric to the number of pairs with a number in which it lies outside the training range."""
+def _out_of_range(rows: pd.DataFrame) -> dict[str, list[tuple[str, str]]]:
+    """Metric to the pairs with a number in which it lies outside the training range, sorted."""
     rows = rows[rows["basis"] != ABSTAINED]
-    columns = zip(rows["suite"], rows["left"], rows["right"], rows["out_of_range"], strict=True)
-    outside = {(metric, *pair) for *pair, metrics in columns for metric in metrics}
-    return Counter(metric for metric, *_ in outside)
+    columns = zip(rows["left"], rows["right"], rows["out_of_range"], strict=True)
+    outside: dict[str, set[tuple[str, str]]] = {}
+    for left, right, metrics in columns:
+        for metric in metrics:
+            outside.setdefault(metric, set()).add((left, right))
+    return {metric: sorted(pairs) for metric, pairs in outside.items()}
+
+
+def _whose(pairs: Sequence[tuple[str, str]]) -> str:
+    """The models that some pairs are of: one that is in all of them, or the first pairs."""
+    common = set(pairs[0]).intersection(*pairs)
+    if len(pairs) > 1 and len(common) == 1:
+        return f"all of {common.pop()}"
+    named = ", ".join(" + ".join(pair) for pair in pairs[:_NAMED])
+    return named + (", …" if len(pairs) > _NAMED else "")
