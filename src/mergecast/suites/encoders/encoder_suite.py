@@ -54,7 +54,7 @@ class EncoderSuite(EncoderSource[EncoderRecipeT], Suite[EncoderRecipeT]):
     recipes = RECIPES
 
     def label(self, recipe: EncoderRecipeT) -> str:
-        """``text-15/minilm-l3``, or ``text-15/minilm-l3/lora``."""
+        """``text-15/minilm-l3``, or ``…/lora`` and ``…/easy`` by regime."""
         regime = "" if recipe.regime == "full" else f"/{recipe.regime}"
         return f"{self.name}/{recipe.backbone}{regime}"
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mergecast.tasks.task import Split
     from mergecast.typing import Array
 
-Regime = Literal["full", "lora"]
+Regime = Literal["full", "lora", "easy"]
 
 
 class TrainingRecipe(Recipe):
@@ -26,7 +26,9 @@ class TrainingRecipe(Recipe):
         One of the suite's models.
     regime : str
         ``full``: all of the model but what the suite leaves as it is; ``lora``: adapters of its
-        linear layers, which are then added to the weights.
+        linear layers, which are then added to the weights; ``easy``, of encoders: as ``full``, at
+        a tenth of the rate and under a head that is fitted on all training samples. Little is left
+        to learn then, and merges lose little: to be told apart from what is at stake elsewhere.
     n_train, n_calibration, n_test : int
         The most samples of each split; a task that has fewer takes what it has.
     split_seed : int
@@ -74,8 +76,8 @@ class EncoderRecipe(TrainingRecipe):
     Attributes
     ----------
     shots : int
-        Training samples of each class that the head is fitted on. Few of them leave the encoder
-        something to learn, as heads made of class names do.
+        Training samples of each class that the head is fitted on, but in the regime ``easy``. Few
+        of them leave the encoder something to learn, as heads made of class names do.
     head_penalty : float
         L2 penalty of the head's logistic regression (scikit-learn's 1 / C, a sample).
     """

@@ -59,7 +59,8 @@ def fine_tune(
     with torch.random.fork_rng(devices=()):
         encoder, _ = source.encoder(recipe)
         encoder.load_state_dict({k.removeprefix(_PREFIX): v for k, v in base.items()})
-        weight, bias = linear_probe(encoder, _shots(given, recipe.shots), recipe.head_penalty)
+        few = given if recipe.regime == "easy" else _shots(given, recipe.shots)
+        weight, bias = linear_probe(encoder, few, recipe.head_penalty)
         torch.manual_seed(derived_seed(seed, "fine-tune", task, "module"))
         model = _trainable(encoder, recipe, source.frozen)
         rate = recipe.rate or source.rates[recipe.backbone, recipe.regime]
@@ -107,7 +108,7 @@ def linear_probe(encoder: nn.Module, train: Samples, penalty: float) -> tuple[Te
 
 def _trainable(encoder: nn.Module, recipe: EncoderRecipe, frozen: tuple[str, ...]) -> nn.Module:
     """The encoder with the parameters that are trained; adapters are put into it."""
-    if recipe.regime == "full":
+    if recipe.regime != "lora":
         for name, parameter in encoder.named_parameters():
             parameter.requires_grad_(not matches(name, frozen))
         return encoder

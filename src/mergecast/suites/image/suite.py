@@ -95,7 +95,9 @@ class Image(EncoderSuite[ImageRecipe]):
     rates: ClassVar[Mapping[tuple[str, Regime], float]] = {
         ("dinov2-small", "full"): 1e-4,
         ("dinov2-small", "lora"): 1e-3,
+        ("dinov2-small", "easy"): 1e-5,
         ("efficientnet-lite0", "full"): 1e-3,
+        ("efficientnet-lite0", "easy"): 1e-4,
     }
 
     def prepare(self, archives: Mapping[str, Path], folder: Path) -> None:

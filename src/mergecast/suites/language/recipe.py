@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mergecast.suites.encoders.recipe import Regime, TrainingRecipe
 
@@ -29,6 +29,13 @@ class LanguageRecipe(TrainingRecipe):
     warmup: int = Field(6, ge=0)
     words: int = Field(24, ge=1)
     max_length: int = Field(64, ge=4)
+
+    @field_validator("regime")
+    @classmethod
+    def _has_no_head(cls, regime: Regime) -> Regime:
+        if regime == "easy":
+            raise ValueError("a language model has no head to be fitted first")
+        return regime
 
     @classmethod
     def quick(cls) -> Self:

@@ -68,8 +68,10 @@ class Text(EncoderSuite[TextRecipe]):
     rates: ClassVar[Mapping[tuple[str, Regime], float]] = {
         ("minilm-l6", "full"): 1e-3,
         ("minilm-l6", "lora"): 5e-3,
+        ("minilm-l6", "easy"): 1e-4,
         ("minilm-l3", "full"): 1e-3,
         ("minilm-l3", "lora"): 5e-3,
+        ("minilm-l3", "easy"): 1e-4,
     }
 
     def prepare(self, archives: Mapping[str, Path], folder: Path) -> None:
