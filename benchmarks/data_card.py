@@ -43,6 +43,22 @@ def command(described: dict, named: set[str]) -> str:
     return " ".join(words)
 
 
+def packages(suite: str) -> list[str]:
+    """The pinned archives that a suite's weights and data come from; none of one that has none."""
+    pinned = getattr(SUITES.get(suite), "packages", ())
+    if not pinned:
+        return []
+    rows = [f"| {one} | `{one.sha256}` |" for one in pinned]
+    return [
+        "",
+        "Weights and data come from these archives:",
+        "",
+        "| package | SHA-256 |",
+        "|---|---|",
+        *rows,
+    ]
+
+
 def card(folder: Path, hours: float, date: str, note: str) -> str:
     """The card as Markdown."""
     plan = read_run(folder)
@@ -74,6 +90,7 @@ def card(folder: Path, hours: float, date: str, note: str) -> str:
         HEAD,
         "|---|---|---|---|---|---|---|",
         *rows,
+        *packages(described["suite"]),
     ]
     return "\n".join(lines) + "\n"
 

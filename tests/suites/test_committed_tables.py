@@ -60,3 +60,11 @@ def test_a_stage_that_was_raised_since_is_named():
     pairs, _ = load_run(COMMITTED[0])
     before = replace(pairs, versions={**current, "retention": current["retention"] - 1})
     assert before.stale(current) == ["retention"]
+
+
+@pytest.mark.parametrize("folder", COMMITTED, ids=lambda folder: folder.name)
+def test_cards_name_the_archives_that_the_suites_pin(folder):
+    card = (folder / "card.md").read_text("utf-8")
+    pinned = getattr(read_run(folder).suite, "packages", ())
+    assert bool(pinned) == (folder.name != "digits-14")
+    assert [one.sha256 for one in pinned if one.sha256 not in card] == []
