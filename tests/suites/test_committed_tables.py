@@ -65,6 +65,6 @@ def test_a_stage_that_was_raised_since_is_named():
 @pytest.mark.parametrize("folder", COMMITTED, ids=lambda folder: folder.name)
 def test_cards_name_the_archives_that_the_suites_pin(folder):
     card = (folder / "card.md").read_text("utf-8")
-    pinned = getattr(read_run(folder).suite, "packages", ())
+    pinned = getattr(read_run(folder).run.suite, "packages", ())
     assert bool(pinned) == (folder.name != "digits-14")
     assert [one.sha256 for one in pinned if one.sha256 not in card] == []
