@@ -31,6 +31,7 @@ def test_a_search_finds_a_merge_and_verifies_it_on_test_samples(family, tmp_path
     assert found.advice == "merge"
     assert len(found.members) == 2
     assert len(found.path) <= 8
+    assert found.untried["why"].str.startswith(("thought ", "has ")).all()
     session_kept = {}
     with merged_module.Session(family, tiny_tasks()) as session:
         scores = evaluate_merge(session, found.members, found.chosen.recipe)

@@ -73,7 +73,14 @@ def found_search():
             }
         ],
         "untried": [
-            {"members": "a+c", "recipe": "dare", "forecast": 0.9, "believed": 0.9, "sd": 0.03}
+            {
+                "members": "a+c",
+                "recipe": "dare",
+                "forecast": 0.9,
+                "believed": 0.9,
+                "sd": 0.03,
+                "why": "thought to be worth 0.900 <b>",
+            }
         ],
         "path": [step(1, 0.8, 0.93), step(2, 0.95, 0.951)],
         "left_out": ["d: it cannot be read"],

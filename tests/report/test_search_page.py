@@ -26,6 +26,7 @@ def test_the_page_says_what_was_found_tried_and_left_out(found):
     text = " ".join(page.text)
     for words in (found["verdict"][0], "0.940 to 0.980", "a+c", "d: it cannot be read", "87%"):
         assert words in text
+    assert found["untried"][0]["why"] in text
     assert "The merge worth making" in text
     assert "No merge worth making" in " ".join(
         Page(render_search_page({**found, "advice": "do not merge"})).text

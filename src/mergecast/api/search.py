@@ -250,7 +250,7 @@ def search(
             if scorers.judge is None:
                 judge = MergeJudge(session, pool_of_workers)
             else:
-                judge = ScorerJudge(session, scorers.judge)
+                judge = ScorerJudge(session, scorers.judge, partial(scorers.go_on, work))
             scorers.check(session)
             deadline = None if spend.seconds is None else began + spend.seconds
             limits = Limits(epsilon, confidence, spend.looks, deadline)

@@ -9,8 +9,9 @@ from mergecast.errors import MergecastError, UndefinedError, UsageError
 from mergecast.evidence.session import Session
 from mergecast.runtime.progress import Progress
 from mergecast.search.candidates import Candidate
+from mergecast.search.command import SCORER, VERIFIER, Command
 from mergecast.search.objective import Objective
-from mergecast.search.scorer import SCORER, VERIFIER, Command, Scorer, Scoring
+from mergecast.search.scorer import Scorer, Scoring
 from mergecast.search.verify import Scored, scored
 
 
@@ -101,7 +102,7 @@ class Scorers:
         Raises
         ------
         MergecastError
-            The scorer fails on it; says how to go on, and what was done stays.
+            The scorer fails on it, or raises anything; says how to go on, and what was done stays.
         """
         if self.verifier is None:
             return None
@@ -112,18 +113,19 @@ class Scorers:
             raise type(error)(
                 f"verification of {candidate.name}",
                 f"{error.thing} {error.problem}",
-                f"see to the verification scorer and {self._go_on(work)}",
-            ) from error
-        except Exception as error:
-            error.add_note(f"verification of {candidate.name}; {self._go_on(work)}")
-            raise
+                f"see to the verification scorer and {self.go_on(work)}",
+            ) from error.__cause__ or error
         return scored(own, merged, objective, self.verifier.text)
 
-    def _go_on(self, work: Work) -> str:
-        said = work.keep()
-        if self.judge is not None and not isinstance(self.judge.scorer, Command):
-            said += " (but for scores by a function, which are not stored)"
-        return said
+    def go_on(self, work: Work) -> str:
+        """How to go on where a scorer failed on a merge; what was done stays, and which scores."""
+        if self.judge is None:
+            return work.keep()
+        if isinstance(self.judge.scorer, Command):
+            kept = "scores too, unless the scorer's words or a file that they name change"
+        else:
+            kept = "but for scores by a function, which are not stored: it is asked again"
+        return f"{work.keep()} ({kept})"
 
 
 def _callable(given: Scorer | str, name: str) -> Scorer:

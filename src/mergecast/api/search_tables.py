@@ -11,6 +11,7 @@ import pandas as pd
 from mergecast.search.beliefs import Beliefs
 from mergecast.search.result import joined
 from mergecast.search.run import Search
+from mergecast.search.untried import Reasons
 
 #: Merges that were not tried and are shown.
 _UNTRIED = 50
@@ -40,9 +41,9 @@ def tried_table(found: Search, beliefs: Beliefs) -> pd.DataFrame:
 
 
 def untried_table(found: Search, beliefs: Beliefs) -> pd.DataFrame:
-    """The best merges that were not measured: what was forecast, and what is believed now."""
+    """The best merges that were not measured: what is believed of each now, and why it was not."""
     value, spread = found.utilities(beliefs)
-    known = {*found.seen, *found.failed}
+    known, reasons = {*found.seen, *found.failed}, Reasons(found, beliefs)
     places = [row for row in np.argsort(-value, kind="stable") if int(row) not in known]
     rows = [
         {
@@ -54,10 +55,11 @@ def untried_table(found: Search, beliefs: Beliefs) -> pd.DataFrame:
             ),
             "believed": float(value[row]),
             "sd": float(spread[row]),
+            "why": reasons.why(int(row)),
         }
         for row in places[:_UNTRIED]
     ]
-    return pd.DataFrame(rows, columns=["members", "recipe", "forecast", "believed", "sd"])
+    return pd.DataFrame(rows, columns=["members", "recipe", "forecast", "believed", "sd", "why"])
 
 
 def path_table(found: Search, seconds: Sequence[float]) -> pd.DataFrame:

@@ -58,7 +58,7 @@ class SearchResult:
         One row a merge that was measured, best first: `members`, `recipe`, `forecast`, `measured`,
         `stderr`, `believed` (all of the objective), `samples` a member, and `kept LABEL`.
     untried : DataFrame
-        The best merges that were not measured: `members`, `recipe`, `forecast`, `believed`.
+        The best that were not measured: `members`, `recipe`, `forecast`, `believed`, `sd`, `why`.
     path : DataFrame
         One row a measurement: `look`, `passes` and `seconds` so far, `members`, `recipe`,
         `samples`, `measured`; `best` and `value`, the merge then thought best; `certainty`.

@@ -17,7 +17,7 @@ from mergecast.search.judge import Judge, Seen
 from mergecast.search.objective import Objective
 from mergecast.search.outlook import Outlook
 from mergecast.search.policy import after, certainty, expected_gains
-from mergecast.search.steps import Limits, Step
+from mergecast.search.steps import IDLE, KNOWN, MEASURED, OVER, SPENT, Limits, Step
 from mergecast.typing import Floats
 
 #: Merges that are kept of all that could be made, by what is believed of them before.
@@ -91,7 +91,7 @@ class Search:
             asked = self._next(beliefs, found)
             self.ended = self.ended or self._settled(found)
             if not asked or self.ended:
-                self.ended = self.ended or "every merge that may be the best is fully measured"
+                self.ended = self.ended or MEASURED
                 return
             self._measure(asked)
 
@@ -155,9 +155,9 @@ class Search:
         """Why nothing more may be measured; empty where it may."""
         limits = self.limits
         if limits.looks is not None and self._looked >= limits.looks:
-            return "the budget of measurements is spent"
+            return SPENT
         if self._looked and limits.deadline is not None and monotonic() >= limits.deadline:
-            return "the time is over"
+            return OVER
         return ""
 
     def _settled(self, found: Outlook) -> str:
@@ -166,9 +166,9 @@ class Search:
         if int(found.short[best]) not in self.seen:
             return ""
         if certainty(found.utilities, best, self.limits.epsilon) >= self.limits.confidence:
-            return "the best is known"
+            return KNOWN
         if self._idle >= _IDLE:
-            return "no further measurement is expected to gain anything"
+            return IDLE
         return ""
 
     def _next(self, beliefs: Beliefs, found: Outlook) -> list[tuple[int, int]]:

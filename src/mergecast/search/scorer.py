@@ -1,10 +1,8 @@
-"""Scorers of people's own: a function, or a command that prints a number, scores models."""
+"""Scorers of people's own, functions or commands: the scores that they give, kept and judged by."""
 
 from __future__ import annotations
 
 import math
-import shlex
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
@@ -13,96 +11,22 @@ from typing import TypeAlias
 
 import numpy as np
 
-from mergecast.errors import UndefinedError, UsageError
+from mergecast.errors import FamilyError, UndefinedError, UsageError
 from mergecast.evidence.session import Session
 from mergecast.family.task_heads import has_heads
 from mergecast.merging import write_merge
 from mergecast.runtime.stage import Stage
-from mergecast.runtime.store import file_digest
 from mergecast.search.candidates import Candidate
+from mergecast.search.command import SAID, SCORER, Command
 from mergecast.search.judge import Seen
 from mergecast.typing import Floats
 
 #: From the folder or file of a model and the label of a task, a score: higher is better.
 Scorer: TypeAlias = Callable[[Path, str], float]
-SCORED = Stage("scored", 2, modules=("mergecast.search.scorer",))
+SCORED = Stage("scored", 2, modules=("mergecast.search.scorer", "mergecast.search.command"))
 #: What a scorer's number may be off by, as a standard deviation of what is kept: it has samples of
 #: its own, of which nothing is known here.
 NOISE = 0.005
-#: What errors call a scorer, and one that verifies.
-SCORER, VERIFIER = "scorer", "verification scorer"
-_TAIL = 300
-
-
-class Command:
-    """A command that prints a score as the last line of its output.
-
-    Parameters
-    ----------
-    text : str
-        The command; ``{model}`` and ``{task}`` in it stand for a model's path and a task's label.
-    name : str
-        What errors call it.
-
-    Raises
-    ------
-    UsageError
-        ``{model}`` is not in it, or a quotation in it has no end.
-    """
-
-    def __init__(self, text: str, name: str = SCORER) -> None:
-        if "{model}" not in text:
-            raise UsageError(
-                name, f"{text!r} names no model", "put {model} (and {task}) into the command"
-            )
-        try:
-            self.words = shlex.split(text)
-        except ValueError as error:
-            raise UsageError(name, f"{text!r} cannot be read: {error}", "close it") from error
-        self.text, self._name = text, name
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Command) and self.words == other.words
-
-    def __hash__(self) -> int:
-        return hash(tuple(self.words))
-
-    @property
-    def files(self) -> dict[str, str]:
-        """Words of it that are files, each to the SHA-256 of what the file holds now."""
-        return {word: file_digest(Path(word)) for word in self.words if _is_file(word)}
-
-    def __call__(self, model: Path, label: str, /) -> float:
-        """Run it; raises UsageError where it fails or prints no number."""
-        words = [w.replace("{model}", str(model)).replace("{task}", label) for w in self.words]
-        try:
-            done = subprocess.run(words, capture_output=True, text=True, check=False)
-        except OSError as error:
-            raise UsageError(self._name, f"cannot be run: {error}", "check the command") from error
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip()[-_TAIL:]
-            raise UsageError(
-                f"{self._name} on {label!r}",
-                f"ended with {done.returncode}: {said}",
-                "run it by hand",
-            )
-        lines = done.stdout.split("\n")
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        try:
-            return float(last)
-        except ValueError as error:
-            raise UsageError(
-                f"{self._name} on {label!r}",
-                f"printed {last!r} last, which is no number",
-                "print the score as the last line",
-            ) from error
-
-
-def _is_file(word: str) -> bool:
-    try:
-        return Path(word).is_file()
-    except OSError:  # longer than a name may be
-        return False
 
 
 class Scoring:
@@ -137,8 +61,10 @@ class Scoring:
 
         Raises
         ------
-        UsageError, UndefinedError
-            The scorer fails, or gives no number above 0.
+        UsageError
+            The scorer fails or raises anything, or gives no number.
+        UndefinedError
+            It gives one that is not above 0.
         """
         if isinstance(self.scorer, Command):
             models = {"models": {label: session.digest(label)}}
@@ -149,11 +75,22 @@ class Scoring:
         return self._own[label]
 
     def merged(self, session: Session, candidate: Candidate) -> dict[str, float]:
-        """Scores of a merge on its members' tasks, by label; raises what the scorer raises."""
+        """Scores of a merge on its members' tasks, by label.
+
+        Raises
+        ------
+        UsageError
+            The scorer fails or raises anything, or gives no number.
+        UndefinedError
+            The merge cannot be made, whoever scores it.
+        """
 
         def compute() -> dict[str, float]:
             with TemporaryDirectory(prefix="mergecast-") as scratch:
-                places = _written(session, candidate, Path(scratch) / "merged")
+                try:
+                    places = _written(session, candidate, Path(scratch) / "merged")
+                except (FamilyError, UndefinedError, UsageError) as error:
+                    raise UndefinedError("", f"it cannot be made: {error}") from error
                 return {label: self._score(path, label) for label, path in places.items()}
 
         if not isinstance(self.scorer, Command):
@@ -186,7 +123,7 @@ class Scoring:
         return score
 
     def _score(self, path: Path, label: str) -> float:
-        score: object = self.scorer(path, label)
+        score: object = self._asked(path, label)
         # NumPy's numbers are numbers too; a truth value is what a comparison gave by mistake.
         if not isinstance(score, Real) or isinstance(score, bool) or not math.isfinite(score):
             raise UsageError(
@@ -195,6 +132,20 @@ class Scoring:
                 "let it give a finite number, as a float",
             )
         return float(score)
+
+    def _asked(self, path: Path, label: str) -> object:
+        """What the scorer gives; whatever a function raises becomes one kind of error."""
+        if isinstance(self.scorer, Command):
+            return self.scorer(path, label)
+        try:
+            return self.scorer(path, label)
+        except Exception as error:
+            said = f": {error}"[:SAID] if str(error) else ""
+            raise UsageError(
+                f"{self._name} on {label!r}",
+                f"raised {type(error).__name__}{said}",
+                f"see to {self.text}",
+            ) from error
 
 
 def _written(session: Session, candidate: Candidate, out: Path) -> dict[str, Path]:
@@ -214,6 +165,8 @@ class ScorerJudge:
         The family.
     scoring : Scoring
         Who is asked.
+    go_on : callable
+        Says how to go on where the scorer fails on a merge, and what is kept.
 
     Raises
     ------
@@ -223,8 +176,9 @@ class ScorerJudge:
 
     at_once = 1
 
-    def __init__(self, session: Session, scoring: Scoring) -> None:
+    def __init__(self, session: Session, scoring: Scoring, go_on: Callable[[], str]) -> None:
         self._session, self._scoring, self.samples = session, scoring, 0
+        self._go_on = go_on
         self.single = {label: scoring.own(session, label) for label in sorted(session.family.names)}
 
     def levels(self, candidate: Candidate) -> tuple[int, ...]:
@@ -241,13 +195,28 @@ class ScorerJudge:
         """One run of the scorer a member."""
         return float(len(candidate.members) * (last - first))
 
-    def see(self, asked: Sequence[tuple[Candidate, int]]) -> list[Seen]:
-        """Score merges; raises what the scorer raises."""
+    def see(self, asked: Sequence[tuple[Candidate, int]]) -> list[Seen | str]:
+        """Score merges, or say why one cannot be made.
+
+        Raises
+        ------
+        UsageError
+            The scorer fails on a merge: none is passed over, since a broken scorer decides nothing.
+        """
         return [self._one(candidate) for candidate, _ in asked]
 
-    def _one(self, candidate: Candidate) -> Seen:
+    def _one(self, candidate: Candidate) -> Seen | str:
         members = candidate.members
-        found = self._scoring.merged(self._session, candidate)
+        try:
+            found = self._scoring.merged(self._session, candidate)
+        except UndefinedError as error:
+            return str(error)
+        except UsageError as error:
+            raise UsageError(
+                candidate.name,
+                f"{error.thing} {error.problem}",
+                f"{error.remedy}, and {self._go_on()}",
+            ) from error.__cause__ or error
         self.samples += len(members)
         kept = np.array([found[label] / self.single[label] for label in members])
         return Seen(kept, np.full(len(members), NOISE**2), (1,) * len(members))

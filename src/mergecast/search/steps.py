@@ -7,6 +7,13 @@ from dataclasses import dataclass
 from mergecast.search.candidates import Candidate
 from mergecast.search.judge import Seen
 
+#: Why a search ended.
+KNOWN = "the best is known"
+IDLE = "no further measurement is expected to gain anything"
+MEASURED = "every merge that may be the best is fully measured"
+SPENT = "the budget of measurements is spent"
+OVER = "the time is over"
+
 
 @dataclass(frozen=True)
 class Limits:

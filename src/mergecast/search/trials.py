@@ -89,15 +89,25 @@ class Trials:
         )
 
         inside = {f"has {x}": int(x in candidate.members) for x in self._labels}
-        params = {"method": candidate.method, **inside}
+        params: dict[str, object] = {"method": candidate.method, **inside}
         ways: dict[str, BaseDistribution] = {
             "method": CategoricalDistribution(self._methods),
             **dict.fromkeys(inside, IntDistribution(0, 1)),
         }
-        strength = candidate.recipe.strength
-        if strength is not None:
-            params["scaling"] = strength
-            ways["scaling"] = FloatDistribution(min(0.0, strength), max(10.0, strength))
+        for name, value in _numbers(candidate).items():
+            params[name] = value
+            ways[name] = FloatDistribution(min(0.0, value), max(10.0, value))
         named = {"merge": candidate.key, "name": candidate.name}
         self._study.enqueue_trial(params, user_attrs=named)
         return self._study.ask(ways)
+
+
+def _numbers(candidate: Candidate) -> dict[str, float]:
+    """A recipe's strength and every member's weight, where the method takes them."""
+    recipe, found = candidate.recipe, dict[str, float]()
+    if recipe.strength is not None:
+        found["scaling"] = recipe.strength
+    if recipe.merging_method.weights != "none":
+        # Weights that nobody gives are 1.
+        found |= {f"weight {x}": recipe.weights.get(x, 1.0) for x in candidate.members}
+    return found
