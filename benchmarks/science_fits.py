@@ -103,6 +103,8 @@ def _cell_of_fit(pairs: PairTable, outcomes: OutcomeTable, extra: str) -> str:
         return "–"
     rows = training_rows(_of_superposition(pairs, [extra] if extra else []), outcomes, list(SIX))
     both, alone = [], []
+    if extra and any(extra not in one.X.columns for one in rows.values()):
+        return "–"  # missing for too many pairs
     for one in rows.values():
         constant = _fitted(one, [])
         both.append(_fitted(one, [START, *([extra] if extra else [])]) / constant)
