@@ -57,6 +57,12 @@ def test_evaluate_prints_predictors_beside_the_baselines(run_folder):
     for text in ("l2to: leave two tasks out", "partner_mean (warm)", "n/a", "lasso"):
         assert text in result.stdout
     assert "note: not applicable" in result.stdout
+    for text in (
+        "gain: MAE of the constant less",
+        "of one fit, on other suites: evaluate --default",
+    ):
+        assert text in result.stdout
+    assert "the task" in result.stdout
 
 
 def test_evaluate_as_json_is_one_object(run_folder):

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mergecast.forecast.validation.evaluate import evaluate
 from mergecast.forecast.validation.over_tasks import (
+    beside_constant,
     error_over_tasks,
     gain_over_tasks,
     inside_over_tasks,
@@ -96,3 +98,41 @@ def test_one_task_that_intervals_miss_is_an_eighth_of_all_members_and_more_of_a_
     holed = rows.assign(lower=np.where(rows["member"] == "t3", np.nan, 0.7), upper=0.9)
     assert inside_over_tasks(holed)["inside"] == 1
     assert np.isnan(inside_over_tasks(rows.assign(lower=np.nan, upper=np.nan))["inside"])
+
+
+def test_the_error_beside_the_constants_is_of_the_same_pairs_in_every_draw():
+    rows = told(lambda *_: 0.9, lambda *_: 0.8).query("method == 'ties'").assign(suite="s")
+    constant = rows.assign(predicted=0.6)
+    found = beside_constant(rows, constant, draws=50)
+    assert [found[key] for key in ("gain", "gain_low", "gain_high")] == pytest.approx([0.1] * 3)
+    assert [found["ratio"], found["ratio_without"]] == pytest.approx([0.5, 0.5])
+    # 7 of the 28 pairs are of t3, where both are off by more: (21 x 0.1 + 7 x 0.5) / (28 x 0.2).
+    of_t3 = (rows[["left", "right"]] == "t3").any(axis=1)
+    found = beside_constant(rows.assign(predicted=rows["predicted"] + 0.4 * of_t3), constant, 50)
+    assert found["ratio"] == pytest.approx(1)
+    assert (found["task"], found["ratio_without"]) == ("t3", pytest.approx(0.5))
+    assert found["gain_low"] < found["gain"] == pytest.approx(0)
+    assert 0 < found["gain_high"] <= 0.1 + 1e-12
+    assert "gain_low" not in beside_constant(rows, constant)
+    assert np.isnan(beside_constant(rows, rows.assign(predicted=0.8))["ratio"])
+
+
+def test_tasks_of_two_suites_are_not_one_task():
+    one = told(lambda *_: 0.9, lambda *_: 0.8).query("method == 'ties'").assign(suite="s")
+    both = pd.concat([one, one.assign(suite="u", predicted=1.0)], ignore_index=True)
+    assert beside_constant(both, both.assign(predicted=0.6))["task"].split("/")[0] in ("s", "u")
+
+
+@pytest.mark.parametrize("protocol", ["loto", "l2to"])
+def test_an_evaluation_says_what_is_gained_over_the_constant(protocol, make_suite):
+    suite = make_suite("metric", n_tasks=6)
+    found = evaluate(*suite, protocol, ["ridge"], bootstrap=20).results.set_index("predictor")
+    ridge, constant = found.loc["ridge"], found.loc["constant"]
+    assert ridge["gain"] == pytest.approx(constant["mae"] - ridge["mae"])
+    assert ridge["ratio"] == pytest.approx(ridge["mae"] / constant["mae"])
+    assert 0 < ridge["gain_low"] <= ridge["gain"] <= ridge["gain_high"]
+    assert ridge["task"].startswith("t0")
+    assert 0 < ridge["ratio_without"] < 1
+    assert found.loc["constant", ["gain", "gain_low", "ratio"]].isna().all()
+    assert constant["task"] == ""
+    assert "gain_low" not in evaluate(*suite, protocol, ["ridge"]).results

@@ -1,9 +1,12 @@
+from itertools import combinations
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from mergecast.forecast.training import training_rows
 from mergecast.forecast.validation.evaluate import evaluate
-from mergecast.forecast.validation.uncertainty import permuted_outcomes
+from mergecast.forecast.validation.uncertainty import permuted_outcomes, relabelled_r
 
 
 def test_intervals_over_tasks_contain_the_scores_and_depend_on_the_seed_alone(make_suite):
@@ -64,3 +67,33 @@ def test_every_result_has_rank_correlation_and_explained_share(make_suite):
     assert row["per_fold_rho"] > 0.9
     assert row["r2"] > 0.9
     assert found.set_index("predictor").loc["constant", "r2"] < 0
+
+
+def forecast_of(value, models="abcdefgh", measured=None):
+    rows = [(a, b, value(a, b)) for a, b in combinations(models, 2)]
+    paired = pd.DataFrame(rows, columns=["left", "right", "predicted"])
+    return paired.assign(measured=paired["predicted"] if measured is None else measured)
+
+
+def test_chance_relabels_models_and_pairs_follow():
+    # One model is bad. Chance meets it in one of eight draws: more than one of twenty.
+    assert relabelled_r(forecast_of(lambda a, _: float(a == "a"))) == pytest.approx(1)
+    # One pair of 28 is met more seldom; else r = (0 - 1/28 x 1/28) / (1/28 x 27/28).
+    one = forecast_of(lambda a, b: float(a + b == "ab"))
+    assert relabelled_r(one) == pytest.approx(-1 / 27)
+    assert relabelled_r(one, seed=1) == relabelled_r(one, seed=1)
+
+
+def test_chance_is_higher_where_few_models_decide_than_where_pairs_are_noise():
+    draw = np.random.default_rng(0)
+    level = dict(zip("abcdefgh", draw.normal(size=8), strict=True))
+    by_models = relabelled_r(forecast_of(lambda a, b: level[a] + level[b]))
+    by_pairs = relabelled_r(forecast_of(lambda *_: draw.normal()))
+    assert 0.2 < by_pairs < by_models < 0.9
+
+
+def test_pairs_whose_image_has_no_forecast_are_left_out_of_a_draw():
+    whole = forecast_of(lambda a, b: float("a" in (a, b)))
+    assert relabelled_r(whole.drop(index=0)) == pytest.approx(1)
+    assert np.isnan(relabelled_r(forecast_of(lambda *_: 0.5, measured=np.arange(28.0))))
+    assert np.isnan(relabelled_r(whole.iloc[:2]))

@@ -14,7 +14,8 @@ from mergecast.forecast import shipped as shipped_module
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.intervals import conformal_half_width
 from mergecast.forecast.rows import kin_weights
-from mergecast.forecast.unseen_suites import CONSTANT, FORECASTER, score_suites
+from mergecast.forecast.unseen_suites import FORECASTER, score_suites
+from mergecast.forecast.validation.beside import CONSTANT, PARTNER
 from mergecast.forecast.validation.ceiling import ceilings, split_half_ceilings, tried_errors
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.paired import retention_stderr
@@ -122,14 +123,15 @@ def test_the_command_scores_what_is_shipped_and_what_is_given(shipped, tmp_path,
     said = capsys.readouterr().out
     assert "A suite unseen, from activations" in said
     assert CONSTANT in said
+    assert f"{PARTNER}: the mean of both models' other merges" in said
     out = tmp_path / "scores.csv"
     arguments = ["evaluate", str(shipped), "--default", "--json", "--workers", "1", "-o", str(out)]
     assert run(arguments) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert {row["suite"] for row in rows} == {"a", "c", "b/small"}
-    assert {"pooled_r", "r_ceiling", "per_fold_r", "mae", "mae_constant", "mae_tried"} <= rows[
-        0
-    ].keys()
+    keys = {"pooled_r", "r_ceiling", "r_null", "per_fold_r", "mae", "mae_constant", "mae_tried"}
+    assert keys <= rows[0].keys()
+    assert PARTNER in {row["predictor"] for row in rows}
     assert len(pd.read_csv(out)) == len(rows)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,17 @@ import numpy as np
 import pandas as pd
 
 from mergecast.errors import UsageError
-from mergecast.forecast.estimators.retention_linear import LABELLED, UNLABELLED
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.rows import ROW_KEYS, kin, member_rows
+from mergecast.forecast.validation.beside import (
+    AS_THEY_ARE,
+    CONSTANT,
+    NORM,
+    PARTNER,
+    delta_norms,
+    on_a_line,
+    partner_means,
+)
 from mergecast.forecast.validation.ceiling import ceilings, tried_errors
 from mergecast.forecast.validation.decisions import method_regret
 from mergecast.forecast.validation.over_tasks import (
@@ -21,25 +29,16 @@ from mergecast.forecast.validation.over_tasks import (
     inside_over_tasks,
 )
 from mergecast.forecast.validation.scoring import paired_predictions, pearson
+from mergecast.forecast.validation.uncertainty import relabelled_r
 from mergecast.runtime.progress import Progress, Silent
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.pairs import PairTable
 from mergecast.tables.plain import records
 from mergecast.tables.show import as_html, as_text
 
-#: What stands beside a forecaster, as the metric is, nothing fitted: the first that is there.
-AS_THEY_ARE: Mapping[str, tuple[str, ...]] = {
-    "superposition": ("superposed_expected_unlabelled",),
-    "superposition, matched": ("superposed_matched_unlabelled",),
-    "superposition, overlap": ("superposed_overlap_unlabelled",),
-    "superposition, labelled": ("superposed_expected_labelled",),
-    "the base alone": ("base_expected_unlabelled",),
-    "retention alone": (*LABELLED, *UNLABELLED),
-}
 FORECASTER = "forecaster"
 # Rows in a notebook: as many as an evaluation shows of its predictors.
 _SHOWN = 16
-CONSTANT = "constant of the others"
 COLUMNS = [
     "suite",
     "tier",
@@ -48,6 +47,7 @@ COLUMNS = [
     "predictor",
     "pooled_r",
     "r_ceiling",
+    "r_null",
     "per_fold_r",
     "mae",
     "bias",
@@ -94,12 +94,13 @@ class SuiteScores:
     rows : DataFrame
         One row a suite, tier, protocol, method and predictor: `pooled_r` over all pairs and
         `per_fold_r` (of ``suite``, the same); `r_ceiling`, the most that the outcomes' noise
-        allows; `mae` of a pair, `bias`, the mean of forecast less measured, and `mae_constant`, the
-        error of the suite's own mean, which nobody knows before; `mae_tried`, what making every
-        merge and trying it on 100 labelled samples of each task would be off by; `coverage90` and
-        `width90`, the share of members in their 90 % interval and its mean width, NaN for
-        predictors without intervals; `answered`, the share of pairs that got a number, on which all
-        but it, `mae_constant` and `mae_tried` are measured.
+        allows, and `r_null`, what chance gives (`relabelled_r`); `mae` of a pair, `bias`, the mean
+        of forecast less measured, and `mae_constant`, the error of the suite's own mean, which
+        nobody knows before; `mae_tried`, what making every merge and trying it on 100 labelled
+        samples of each task would be off by; `coverage90` and `width90`, the share of members in
+        their 90 % interval and its mean width, NaN for predictors without intervals; `answered`,
+        the share of pairs that got a number, on which all but it, `mae_constant` and `mae_tried`
+        are measured. The predictor ``partner mean (warm)`` knows other merges of both models.
     choices : DataFrame
         One row a suite and tier: what choosing every pair's method by the forecasts loses against
         the best choice in hindsight (`regret`, of `n_pairs` pairs and `n_methods` methods), and
@@ -174,6 +175,7 @@ def score_suites(
     notes: dict[str, None] = {}
     for tier in tiers:
         cut = pairs.up_to(tier)
+        norms = delta_norms(cut)
         for name in kins:
             others = [suite for suite in pairs.suites if kin(suite) != name]
             known = outcomes.keep(outcomes.frame["suite"].isin(others))
@@ -190,7 +192,7 @@ def score_suites(
                 )
                 measured = truth.members().rename(columns={"retention": "measured"})
                 told = forecaster.forecast(new).rows.merge(measured, on=[*ROW_KEYS, "method"])
-                rows += [{**here, **row} for row in _scored(told, known, new, truth)]
+                rows += [{**here, **row} for row in _scored(told, known, new, truth, norms)]
                 choices += [{**here, **row} for row in _choice(told)]
                 known_rows = _as_predicted(told)
                 sure = error_over_tasks(known_rows) | inside_over_tasks(known_rows)
@@ -219,24 +221,36 @@ def _as_predicted(told: pd.DataFrame) -> pd.DataFrame:
 
 
 def _scored(
-    told: pd.DataFrame, known: OutcomeTable, pairs: PairTable, truth: OutcomeTable
+    told: pd.DataFrame,
+    known: OutcomeTable,
+    pairs: PairTable,
+    truth: OutcomeTable,
+    norms: pd.Series,
 ) -> Iterator[dict[str, Any]]:
     """The rows of one suite: by the forecaster's `told`, and by what there is without one."""
     measured = told[[*ROW_KEYS, "method", "measured"]]
     most, tried = ceilings(truth), tried_errors(truth)
     means = known.pairs().groupby("method")["retention"].mean()
+    kept = known.members().set_index(ROW_KEYS).groupby("method")["retention"]
     for method, table in told.groupby("method", sort=True):
         name = str(method)
         members = member_rows(pairs, name)
         beside = {CONSTANT: pd.Series(means[name], members.index)}
+        if len(norms):
+            y, own = (
+                kept.get_group(name),
+                norms.reindex(pd.MultiIndex.from_frame(members[ROW_KEYS])),
+            )
+            beside[NORM] = on_a_line(norms.reindex(y.index), y, own.set_axis(members.index))
         for label, forms in AS_THEY_ARE.items():
             found = [form for form in forms if form in members]
             if found:
                 beside[label] = members[found[0]]
+        here = measured[measured["method"] == method]
         tables = {FORECASTER: table.rename(columns={"retention": "predicted"})}
         for label, values in beside.items():
-            one = members[ROW_KEYS].assign(predicted=values)
-            tables[label] = one.merge(measured[measured["method"] == method], on=ROW_KEYS)
+            tables[label] = members[ROW_KEYS].assign(predicted=values).merge(here, on=ROW_KEYS)
+        tables[PARTNER] = here.assign(predicted=partner_means(here))
         for label, one in tables.items():
             noise = {"r_ceiling": most.get(name), "mae_tried": tried.get(name)}
             yield {"method": name, "predictor": label, **noise, **_numbers(one)}
@@ -255,6 +269,7 @@ def _numbers(table: pd.DataFrame) -> dict[str, Any]:
         return numbers
     predicted, measured = paired["predicted"].to_numpy(), paired["measured"].to_numpy()
     numbers["pooled_r"] = numbers["per_fold_r"] = pearson(predicted, measured)
+    numbers["r_null"] = relabelled_r(paired)
     numbers["mae"] = float(np.abs(predicted - measured).mean())
     numbers["bias"] = float((predicted - measured).mean())
     if "lower" in told:

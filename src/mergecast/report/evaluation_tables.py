@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mergecast.forecast.unseen_suites import SuiteScores
+from mergecast.forecast.validation.beside import NORM, PARTNER
 from mergecast.forecast.validation.choices import MEASURED_PAIRS
 from mergecast.forecast.validation.decisions import Choices
 from mergecast.forecast.validation.evaluation import CEILING, Evaluation
@@ -30,7 +31,11 @@ _SCORES = (
     ("mae", "MAE", 4, 3),
     ("r2", "R²", 2, 2),
     ("coverage", "coverage", 2, 2),
+    ("gain", "gain", 4, 3),
+    ("ratio", "ratio", 2, 2),
+    ("ratio_without", "without", 2, 2),
 )
+_TASK = Column("task", "the task", lambda task: str(task) or MISSING)
 _NULLS = (Column("p_per_fold_r", "p by fold", number), Column("p_pooled_r", "p pooled", number))
 _SEEDS = (
     Column("per_fold_r_seed_sd", "sd r", decimals(4)),
@@ -45,7 +50,7 @@ def evaluation_parts(evaluation: Evaluation) -> Iterator[Table | str]:
     nulls = [column for column in _NULLS if _defined(results, column.key)]
     # A spread of 0 everywhere is a sentence, not two columns.
     moves = any(_defined(results, c.key) and (results[c.key] > 0).any() for c in _SEEDS)
-    extra = [*nulls, *(_SEEDS if moves else ())]
+    extra = [_TASK, *nulls, *(_SEEDS if moves else ())]
     width = len(scores) + len(extra)
     rows: list[list[str] | None] = []
     for method, predictors in results.groupby("method", sort=False):
@@ -84,6 +89,7 @@ def suite_parts(found: SuiteScores) -> Iterator[Table | str]:
                 Column("predictor", "predictor"),
                 Column("pooled_r", "r", decimals(2)),
                 Column("r_ceiling", "r at most", decimals(2)),
+                Column("r_null", "by chance", decimals(2)),
                 Column("mae", "MAE", decimals(3)),
                 Column("mae_constant", "own mean's", decimals(3)),
                 Column("mae_tried", "tried", decimals(3)),
@@ -92,9 +98,12 @@ def suite_parts(found: SuiteScores) -> Iterator[Table | str]:
                 Column("answered", "answered", percent),
             ],
             caption="r, MAE: of a pair's retention; r at most: what the noise of the outcomes "
-            "allows; own mean's: the error of the suite's own mean, which nobody knows before; "
+            "allows; by chance: what 5 % of forecasts pass whose models are relabelled at random; "
+            "own mean's: the error of the suite's own mean, which nobody knows before; "
             "tried: that of making every merge and trying it on 100 labelled samples a task; "
-            "inside, width: of 90 % intervals; answered: pairs with a number",
+            "inside, width: of 90 % intervals; answered: pairs with a number; "
+            f"{NORM}: by the length of a member's task vector, a line fitted on the other suites; "
+            f"{PARTNER}: the mean of both models' other merges, which nobody knows of new models",
         )
     if not found.choices.empty:
         yield frame_table(
@@ -236,6 +245,14 @@ def _captions(evaluation: Evaluation, nulls: bool, moves: bool) -> Iterator[str]
         yield "r by fold is undefined: no fold has three pairs that differ"
     if evaluation.protocol == "l2to":
         yield "coverage: share of members inside their 90% interval"
+        yield (
+            "pooled r: fits change with the fold, which makes it too low (that of the constant is "
+            "negative); of one fit, on other suites: evaluate --default"
+        )
+    yield (
+        "gain: MAE of the constant less a predictor's; ratio: of the two; without: the same but "
+        "for the pairs of the task that counts most"
+    )
     if nulls:
         yield "p: share of permuted outcomes (by task, refitted) that score as high"
     if moves:

@@ -13,6 +13,7 @@ from mergecast.forecast.intervals import add_intervals
 from mergecast.forecast.training import TrainingRows, learnable, training_rows
 from mergecast.forecast.validation.ceiling import ceilings
 from mergecast.forecast.validation.evaluation import CEILING, COUNTS, RESULT_COLUMNS, Evaluation
+from mergecast.forecast.validation.over_tasks import beside_constant
 from mergecast.forecast.validation.protocols import PROTOCOLS, out_of_fold
 from mergecast.forecast.validation.scoring import is_constant, scores
 from mergecast.forecast.validation.uncertainty import (
@@ -26,6 +27,7 @@ from mergecast.tables.outcomes import OutcomesLike, OutcomeTable, as_outcomes
 from mergecast.tables.pairs import PairsLike
 
 NOT_APPLICABLE = "not applicable: needs outcomes of the partner, and both tasks are unseen"
+_CONSTANT = BASELINES[0]
 # The others are there to be asked for: they cost more, or serve to reproduce the paper.
 DEFAULT_PREDICTORS = [
     *BASELINES,
@@ -120,7 +122,17 @@ def evaluate(
     advance = (progress or Silent()).stage(f"validating ({protocol})", len(units))
     with Workers(workers, worth=WORTH) as pool:
         validated = pool.map(_validate, units, advance)
-    results = [row for row, _ in validated]
+    constants = {
+        row["method"]: told
+        for row, told in validated
+        if row["predictor"] == _CONSTANT and told is not None
+    }
+    results = [
+        row
+        if told is None or row["predictor"] == _CONSTANT
+        else row | beside_constant(told, constants[row["method"]], bootstrap, seed)
+        for row, told in validated
+    ]
     tables = [table for _, table in validated if table is not None]
     notes = dict.fromkeys(note for rows in data.values() for note in rows.notes)
     notes |= dict.fromkeys(undefined)
@@ -134,7 +146,8 @@ def evaluate(
     frame = pd.DataFrame(results, columns=[*RESULT_COLUMNS, *extra])
     frame[CEILING] = frame["method"].map(ceilings(outcomes))
     frame[COUNTS] = frame[COUNTS].fillna(0).astype("int64")
-    frame["note"] = [note if isinstance(note, str) else "" for note in frame["note"]]
+    for key in ("task", "note"):
+        frame[key] = [text if isinstance(text, str) else "" for text in frame[key]]
     return Evaluation(protocol, frame, pd.concat(tables, ignore_index=True), list(notes))
 
 

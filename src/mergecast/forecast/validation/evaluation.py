@@ -15,7 +15,16 @@ from mergecast.tables.show import as_html, as_text
 SCORES = ["per_fold_r", "per_fold_rho", "pooled_r", "mae", "r2", "coverage"]
 CEILING = "r_ceiling"
 COUNTS = ["n_pairs", "n_folds", "n_undefined_folds"]
-RESULT_COLUMNS = ["protocol", "method", "predictor", "warm", *SCORES, CEILING, *COUNTS, "note"]
+#: Against the constant; `task` is text.
+GAINS = ["gain", "ratio", "ratio_without", "task"]
+RESULT_COLUMNS = [
+    *("protocol", "method", "predictor", "warm"),
+    *SCORES,
+    CEILING,
+    *GAINS,
+    *COUNTS,
+    "note",
+]
 # Predictors on one screen.
 _SHOWN = 16
 
@@ -34,11 +43,12 @@ class Evaluation:
         together; `mae`, the mean absolute error; `r2`, the share of squared deviations from the
         mean outcome that is explained; all on *pairs*, in retention; `r_ceiling`, the highest r
         that outcomes as noisy as these allow (`ceilings`; NaN where their errors are not known);
-        `coverage`, the share of
-        member rows inside their nominal 90 % interval (``l2to`` only); counts of pairs, of folds
-        and of folds whose r is undefined (fewer than three pairs, or a constant side). What does
-        not apply or is undefined is NaN, with a `note`. What was asked for stands in further
-        columns: see `bootstrap_interval`, `permutation_null`, `seed_spread`.
+        `coverage`, the share of member rows inside their nominal 90 % interval (``l2to`` only);
+        `gain`, `ratio`, `ratio_without` and `task`, the error beside the constant's
+        (`beside_constant`); counts of pairs, of folds and of folds whose r is undefined (fewer than
+        three pairs, or a constant side). What does not apply or is undefined is NaN, with a `note`.
+        What was asked for stands in further columns: see `bootstrap_interval`, `permutation_null`,
+        `seed_spread`; with a bootstrap `gain_low` and `gain_high`, too.
     predictions : DataFrame
         One row a (method, predictor, fold, member): `predicted`, `measured`, and under ``l2to``
         `lower`, `upper`.

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mergecast.forecast.validation.decisions import method_choices
+from mergecast.forecast.validation.scoring import paired_predictions
 from mergecast.forecast.validation.uncertainty import INTERVAL
 from mergecast.runtime.seeds import derived_seed
 from mergecast.typing import Floats
@@ -133,7 +134,59 @@ def inside_over_tasks(told: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
     return {"inside": found["value"], "inside_low": found["low"], "inside_high": found["high"]}
 
 
-def _over_tasks(pairs: pd.DataFrame, score: Score, seed: int) -> dict[str, Any]:
+def beside_constant(
+    told: pd.DataFrame, constant: pd.DataFrame, draws: int = 0, seed: int = 0
+) -> dict[str, Any]:
+    """The error of a predictor beside that of the constant, on the same pairs of the same folds.
+
+    Parameters
+    ----------
+    told, constant : DataFrame
+        Out-of-fold predictions of both under one method: `fold, suite, left, right, member,
+        predicted, measured`.
+    draws : int
+        Of tasks, the same for both errors; 0 for no interval.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    dict
+        `gain`, the constant's mean absolute error less the predictor's, and with draws `gain_low`
+        and `gain_high`, 90 % of them; `ratio` of the two errors; `task`, whose pairs count most in
+        it, and `ratio_without` them, nothing refitted.
+    """
+    keys = ["fold", "suite", *_SIDES]
+    both = paired_predictions(told).merge(
+        paired_predictions(constant), on=keys, suffixes=("", "_constant")
+    )
+    pairs = both[_SIDES]
+    if len(both["suite"].unique()) > 1:  # a task of two suites is two tasks
+        pairs = pairs.apply(lambda side: both["suite"] + "/" + side)
+    own = (both["predicted"] - both["measured"]).abs().to_numpy()
+    other = (both["predicted_constant"] - both["measured"]).abs().to_numpy()
+
+    def gain(weight: Floats) -> float:
+        return float(weight @ (other - own) / weight.sum())
+
+    def ratio(weight: Floats) -> float:
+        total = weight @ other
+        return float(weight @ own / total) if total > _EQUAL * weight.sum() else np.nan
+
+    gained, compared = (
+        _over_tasks(pairs, gain, seed, draws),
+        _over_tasks(pairs, ratio, seed, 0),
+    )
+    numbers = {"gain": gained["value"]}
+    if draws:
+        numbers |= {"gain_low": gained["low"], "gain_high": gained["high"]}
+    without = {"ratio_without": compared["without"], "task": compared["task"]}
+    return {**numbers, "ratio": compared["value"], **without}
+
+
+def _over_tasks(
+    pairs: pd.DataFrame, score: Score, seed: int, n_draws: int = DRAWS
+) -> dict[str, Any]:
     """A score of weighted pairs: of all, 90 % of draws of tasks, without the most influential."""
     if pairs.empty:
         return dict.fromkeys(("value", "low", "high", "without"), np.nan) | {"task": ""}
@@ -141,7 +194,7 @@ def _over_tasks(pairs: pd.DataFrame, score: Score, seed: int) -> dict[str, Any]:
     tasks, places = np.unique(sides, return_inverse=True)
     places = places.reshape(sides.shape)
     value = score(np.ones(len(pairs)))
-    draws = [score(weight) for weight in _draws(places, len(tasks), seed)]
+    draws = [score(weight) for weight in _draws(places, len(tasks), seed, n_draws)]
     draws = [draw for draw in draws if np.isfinite(draw)]
     low, high = np.quantile(draws, INTERVAL) if draws else (np.nan, np.nan)
     without = {
@@ -160,12 +213,12 @@ def _over_tasks(pairs: pd.DataFrame, score: Score, seed: int) -> dict[str, Any]:
     }
 
 
-def _draws(places: npt.NDArray[np.intp], n_tasks: int, seed: int) -> Iterator[Floats]:
+def _draws(places: npt.NDArray[np.intp], n_tasks: int, seed: int, n_draws: int) -> Iterator[Floats]:
     """How often each pair counts where tasks are drawn anew; draws of fewer than two pairs are not
     among them, and those of which a score is not defined not among its ends.
     """
-    random = np.random.default_rng(derived_seed(seed, "over tasks", DRAWS))
-    for _ in range(DRAWS):
+    random = np.random.default_rng(derived_seed(seed, "over tasks", n_draws))
+    for _ in range(n_draws):
         count = np.bincount(random.integers(n_tasks, size=n_tasks), minlength=n_tasks)
         weight = count[places].prod(axis=1).astype(np.float64)
         if (weight > 0).sum() > 1:

@@ -18,12 +18,14 @@ from mergecast.forecast.estimators.predictors import Predictor
 from mergecast.forecast.rows import ROW_KEYS
 from mergecast.forecast.training import TrainingRows
 from mergecast.forecast.validation.protocols import Protocol, out_of_fold
-from mergecast.forecast.validation.scoring import MIN_PAIRS, paired_predictions, scores
+from mergecast.forecast.validation.scoring import MIN_PAIRS, is_constant, paired_predictions, scores
 from mergecast.runtime.seeds import derived_seed
 from mergecast.typing import Floats
 
 INTERVAL = (0.05, 0.95)
 _SCORES = ("per_fold_r", "pooled_r", "mae")
+#: Draws of models relabelled at random, and the quantile of their r.
+RELABELLED, CHANCE = 500, 0.95
 
 
 def bootstrap_interval(predictions: pd.DataFrame, n: int, seed: int = 0) -> dict[str, float]:
@@ -119,6 +121,47 @@ def permutation_null(
         null[f"null_{name}"] = float(defined.mean()) if len(defined) else np.nan
         null[f"p_{name}"] = (1 + at_least) / (1 + len(defined)) if comparable else np.nan
     return null
+
+
+def relabelled_r(paired: pd.DataFrame, draws: int = RELABELLED, seed: int = 0) -> float:
+    """The r that chance gives: above it lie 5 % of forecasts whose models are relabelled at random.
+
+    Pairs follow their models: (i, j) gets what was forecast of (π(i), π(j)), so that a forecast of
+    good and poor models stays one. Nothing is refitted.
+
+    Parameters
+    ----------
+    paired : DataFrame
+        Pairs of one suite, `left, right, predicted, measured`; one whose image has no forecast is
+        left out of that draw.
+    draws : int
+        Permutations of the models.
+    seed : int
+        Of the permutations.
+
+    Returns
+    -------
+    float
+        NaN where r is defined in no draw.
+    """
+    predicted, measured = paired["predicted"].to_numpy(), paired["measured"].to_numpy()
+    if len(paired) < MIN_PAIRS or is_constant(predicted) or is_constant(measured):
+        return float("nan")
+    tasks, places = np.unique(paired[["left", "right"]].to_numpy(dtype=str), return_inverse=True)
+    left, right = places.reshape(-1, 2).T
+    forecast = np.full((len(tasks), len(tasks)), np.nan)
+    forecast[left, right] = forecast[right, left] = predicted
+    random = np.random.default_rng(derived_seed(seed, "relabelled", draws))
+    image = random.permuted(np.tile(np.arange(len(tasks)), (draws, 1)), axis=1)
+    x = forecast[image[:, left], image[:, right]]
+    known = np.isfinite(x)
+    x, y = np.where(known, x, 0.0), np.where(known, measured, 0.0)
+    count = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    dx, dy = (known * (v - v.sum(axis=1, keepdims=True) / count) for v in (x, y))
+    size = np.sqrt((dx**2).sum(axis=1) * (dy**2).sum(axis=1))
+    defined = (count[:, 0] >= MIN_PAIRS) & (size > 0)
+    found = (dx * dy).sum(axis=1)[defined] / size[defined]
+    return float(np.quantile(found, CHANCE)) if len(found) else float("nan")
 
 
 def permuted_outcomes(rows: TrainingRows, seed: int) -> TrainingRows:
