@@ -24,7 +24,7 @@ TITLES = {
 
 def draw_shares(shares: dict[str, pd.DataFrame], parts: Sequence[str], path: Path) -> None:
     """Stacked bars, one a recipe, a panel a suite."""
-    figure, axes = _figure(len(shares), width=11.0, height=3.6)
+    figure, axes = figure_of(len(shares), width=11.0, height=3.6)
     for axis, (name, table) in zip(axes, shares.items(), strict=True):
         left = np.zeros(len(table))
         for part, colour in zip(parts, COLOURS, strict=True):
@@ -38,7 +38,7 @@ def draw_shares(shares: dict[str, pd.DataFrame], parts: Sequence[str], path: Pat
     axes[0].invert_yaxis()  # of all: they share it
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
-    _save(figure, path, "Shares of the variance of what a member keeps, by recipe and suite")
+    save(figure, path, "Shares of the variance of what a member keeps, by recipe and suite")
 
 
 def draw_metrics(
@@ -49,7 +49,7 @@ def draw_metrics(
 ) -> None:
     """A row a metric, a panel a suite: mean r, its range over methods, the ceiling."""
     keys = [key for group in groups for key in group]
-    figure, axes = _figure(len(found), width=11.0, height=0.19 * len(keys) + 1.2)
+    figure, axes = figure_of(len(found), width=11.0, height=0.19 * len(keys) + 1.2)
     for axis, (name, table) in zip(axes, found.items(), strict=True):
         limit = limits[name]
         axis.axvspan(-limit, limit, color="#f1f4f7", zorder=0)
@@ -68,10 +68,10 @@ def draw_metrics(
         axis.set_yticks(range(len(keys)), keys, fontsize=7)
         axis.set_ylim(len(keys) - 0.5, -0.5)
         axis.axhline(len(groups[0]) - 0.5, color="#c8ccd1", linewidth=0.8)
-    _save(figure, path, "Correlation of metrics with the retention of pairs, by suite")
+    save(figure, path, "Correlation of metrics with the retention of pairs, by suite")
 
 
-def _figure(n: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+def figure_of(n: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(1, n, sharey=True)
     for axis in axes:
@@ -80,7 +80,7 @@ def _figure(n: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     return figure, list(axes)
 
 
-def _save(figure: Figure, path: Path, title: str) -> None:
+def save(figure: Figure, path: Path, title: str) -> None:
     """The same bytes for the same figures, text as text."""
     with mpl.rc_context({"svg.hashsalt": "mergecast", "svg.fonttype": "none"}):
         figure.savefig(path, metadata={"Date": None, "Title": title})

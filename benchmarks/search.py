@@ -1,25 +1,28 @@
 """How near `search` comes to trying every merge, and at what cost, beside other ways of searching.
 
-python benchmarks/search.py --table FOLDER [--searches N] [--json FILE]
-python benchmarks/search.py --run DIR --outcomes TABLE … [--searches N] [--json FILE]
+python benchmarks/search.py --table FOLDER [--table FOLDER …] [--searches N] [--plot FILE]
+python benchmarks/search.py --run DIR --outcomes TABLE … [--searches N] [--plot FILE]
 
 FOLDER is a measured table that has the scores of every sample, as some of those that come with the
-package do: its pairs are searched, and no model is read. Or DIR is a finished run, and the tables,
-of `mergecast measure` with all its sets of some sizes, have the scores beside them.
+package do: its pairs are searched, and no model is read; several are searched in turn. Or DIR is a
+finished run, and the tables, of `mergecast measure` with all its sets of some sizes, have the
+scores beside them.
 
 A search, of merges of one size of some of the models, looks at one half of a task's samples, chosen
 anew, and is judged on the other: what its choice keeps there, less what the merge keeps that is
 best on all of the first half (the exhaustive search). Forecasts are by a forecaster fitted on the
 other suites. Beside it: taking the best forecast unseen, random search, Optuna's TPE and CMA-ES,
-each of whose proposals is measured on the whole half. A choice is verified on one half of the
-samples that it is judged on; how often the interval holds is told by the other half. Needs the
-packages optuna and, for CMA-ES, cma.
+each of whose proposals is measured on the whole half, none twice. A look of the search counts as
+one measurement as well, however few its samples. A choice is verified on one half of the samples
+that it is judged on; how often the interval holds is told by the other half. Needs the packages
+optuna and, for CMA-ES, cma.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,16 +40,14 @@ from mergecast.search.run import Search
 from mergecast.search.verify import verify
 from mergecast.suites.folder import read_run, run_tasks
 from mergecast.suites.units import BASE_FILE, model_file
+from search_curves import Z90, draw_curves, show_curves
 from search_measured import Measured, TableJudge
 from search_ways import WAYS, Key
-
-SHARES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-Z90 = 1.645
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--table", type=Path)
+    parser.add_argument("--table", type=Path, action="append", default=[])
     parser.add_argument("--run", type=Path)
     parser.add_argument("--outcomes", nargs="+", type=Path)
     parser.add_argument("--searches", type=int, default=20)
@@ -54,30 +55,37 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=8, help="models of each search, drawn anew")
     parser.add_argument("--objective", default="mean")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="draw the curves")
     parser.add_argument("--cache", type=Path)
     arguments = parser.parse_args()
-    if (arguments.table is None) == (arguments.run is None or arguments.outcomes is None):
-        parser.error("give a table alone, or a run and its outcomes")
+    if bool(arguments.table) == (arguments.run is not None and arguments.outcomes is not None):
+        parser.error("give tables alone, or a run and its outcomes")
     objective = Objective(arguments.objective)
-    if arguments.table is not None:
-        measured = Measured([arguments.table / "outcomes.parquet"])
-        pool = pairs_of(arguments.table, measured)
-    else:
-        measured = Measured(arguments.outcomes)
-        pool = pool_of(arguments.run, measured, objective, arguments.cache)
-    name = (arguments.table or arguments.run).name
-    print(f"{name}: {len(pool.priced):,} merges of {len(pool.labels)} models")
-    rows = []
-    for seed in range(arguments.searches):
-        others = seed < arguments.others
-        rows += one_search(pool, measured, objective, seed, arguments.tasks, others)
-    show(pd.DataFrame(rows))
+    found = {}
+    for folder in arguments.table or [arguments.run]:
+        if arguments.table:
+            measured = Measured([folder / "outcomes.parquet"])
+            pool = pairs_of(folder, measured)
+        else:
+            measured = Measured(arguments.outcomes)
+            pool = pool_of(folder, measured, objective, arguments.cache)
+        print(f"{folder.name}: {len(pool.priced):,} merges of {len(pool.labels)} models")
+        rows = []
+        for seed in range(arguments.searches):
+            others = seed < arguments.others
+            rows += one_search(pool, measured, objective, seed, arguments.tasks, others)
+        found[folder.name] = pd.DataFrame(rows)
+        show(found[folder.name])
+        sys.stdout.flush()
+    if arguments.plot:
+        draw_curves(found, arguments.plot)
     if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1))
+        named = pd.concat(found, names=["of"]).reset_index("of")
+        named.to_json(arguments.json, orient="records", indent=1)
 
 
 def show(table: pd.DataFrame) -> None:
-    """Final regrets, then the regret after shares of the samples of trying everything."""
+    """Final regrets, how the searches ended, then the curves of all ways."""
     final = table[table["way"].isin(["forecast", "search"])]
     for keys in (["way"], ["way", "size"]):
         by = final.groupby(keys)[["share", "regret"]]
@@ -87,24 +95,7 @@ def show(table: pd.DataFrame) -> None:
     print(f"intervals hold: {found['holds'].mean():.0%} of {len(found)} searches")
     print(found["ended"].value_counts().to_string())
     print(found[["looks", "certainty"]].describe().loc[["mean", "min", "max"]].round(3).to_string())
-    curves = {}
-    for way in ("path", "random", "tpe", "cma-es"):
-        curves[way] = _curve(table[table["way"] == way])
-    print("regret after a share of the exhaustive search's samples")
-    print(pd.DataFrame(curves, index=SHARES).round(4).to_string())
-
-
-def _curve(rows: pd.DataFrame) -> list[float]:
-    """Mean regret after every share in `SHARES`, over searches."""
-    means = []
-    for share in SHARES:
-        found = [
-            one[one["share"] <= share]["regret"].iloc[-1]
-            for _, one in rows.groupby("seed")
-            if (one["share"] <= share).any()
-        ]
-        means.append(float(np.mean(found)) if found else np.nan)
-    return means
+    show_curves(table)
 
 
 def pairs_of(table: Path, measured: Measured) -> Pool:
@@ -181,7 +172,7 @@ def one_search(
     search.told = lambda step: path.append((judge.samples, place[_key(step.best)]))
     search.run()
     chosen = search.best
-    rows += [row("path", samples, best) for samples, best in path]
+    rows += [row("path", *one, looks=looks) for looks, one in enumerate(path, start=1)]
     key = keys[chosen]
     rows.append(
         row("search", judge.samples, chosen, ended=search.ended, looks=len(search.steps),
@@ -197,7 +188,7 @@ def one_search(
                     samples += len(keys[tried][0]) * len(looked[keys[tried][0][0]])
                 if on_looked[tried] > best:
                     best, at = on_looked[tried], tried
-                rows.append(row(way, samples, at))
+                rows.append(row(way, samples, at, looks=len(done)))
     return rows
 
 
