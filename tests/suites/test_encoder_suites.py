@@ -111,6 +111,20 @@ def test_fine_tuning_learns_beyond_the_head_and_leaves_the_embeddings(ready, tol
     assert loss(ready, told, "tweets", tuned) < 0.9 * loss(ready, told, "tweets", probed)
 
 
+def test_an_easy_model_has_a_head_of_all_training_samples_and_less_to_learn(ready):
+    base = ready.base(recipe(), 0)
+    left = {}
+    for regime in ("full", "easy"):
+        told = recipe(regime=regime, rate=None, steps=1)
+        tuned = ready.fine_tune(told, 0, "tweets", base)
+        head = {name: value for name, value in tuned.items() if name.startswith("head.")}
+        left[regime] = loss(ready, told, "tweets", {**base, **head})
+        length = max((tuned[name] - base[name]).abs().max() for name in base)
+        assert length <= 1.1 * ready.rates["minilm-l3", regime]  # a step of AdamW
+    assert left["easy"] < left["full"]
+    assert 10 * ready.rates["minilm-l3", "easy"] == ready.rates["minilm-l3", "full"]
+
+
 def test_the_laws_of_suites_hold(ready):
     check_suite(ready.name)
 
@@ -180,4 +194,5 @@ def test_settings_that_there_are_not(ready, settings, said, tmp_path):
 def test_labels_tell_backbones_and_regimes_apart(ready):
     assert ready.label(recipe()) == "text-15/minilm-l3"
     assert ready.label(recipe(regime="lora")) == "text-15/minilm-l3/lora"
+    assert ready.label(recipe(regime="easy")) == "text-15/minilm-l3/easy"
     assert SUITES.get("digits-14").label(None) == "digits-14"

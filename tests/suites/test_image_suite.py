@@ -92,7 +92,7 @@ def test_pictures_are_normalised_at_the_side_of_the_backbone(backbone, side):
 
 
 def test_every_backbone_and_regime_has_a_rate_unless_it_cannot_be_trained_so():
-    kinds = {(backbone, regime) for backbone in BACKBONES for regime in ("full", "lora")}
+    kinds = {(backbone, regime) for backbone in BACKBONES for regime in ("full", "lora", "easy")}
     assert kinds - Image.rates.keys() == {("efficientnet-lite0", "lora")}
     assert (ImageRecipe.quick().steps, ImageRecipe.quick().n_calibration) == (2, 16)
 

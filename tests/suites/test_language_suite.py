@@ -11,8 +11,9 @@ from language_suite import COUNTING, Language, LanguageTask
 from safetensors.torch import load_file
 
 import mergecast as mc
-from mergecast.errors import UndefinedError
+from mergecast.errors import UndefinedError, UsageError
 from mergecast.suites.folder import run_tasks
+from mergecast.suites.language.recipe import LanguageRecipe
 from mergecast.suites.run import run_suite
 from mergecast.suites.suite import SUITES
 from mergecast.tables.outcomes import OutcomeTable
@@ -96,3 +97,8 @@ def test_a_single_model_without_a_score_stops_the_run_by_name(tmp_path, monkeypa
     monkeypatch.setattr(LanguageTask, "score", no_score)
     with pytest.raises(UndefinedError, match="model 'counting': has no score: .*; leave the task"):
         run_suite(Language.name, tmp_path, only=["double", COUNTING], tier="weights", workers=1)
+
+
+def test_a_language_model_has_no_easy_regime():
+    with pytest.raises(UsageError, match="regime.*is 'easy'.*no head to be fitted"):
+        LanguageRecipe.of({"regime": "easy"})
