@@ -107,3 +107,9 @@ def test_a_frame_puts_values_between_its_axes_and_cuts_what_lies_beyond():
 )
 def test_numbers_are_written_in_what_contrasts_most(value, ink):
     assert plots.ink(value, (0.0, 1.0)) == ink
+
+
+@pytest.mark.parametrize("domain", [(0.9, 1.1), (0.96, 1.02), (0.3, 1.1)])
+def test_axes_are_labelled_with_the_values_at_their_ticks(domain):
+    texts = [tick["text"] for tick in plots.scatter([], domain)["ticks"]]
+    assert [float(text) for text in texts] == pytest.approx(plots.ticks(domain))

@@ -83,7 +83,7 @@ def scatter(rows: list[MemberRow], domain: Domain, *, by_method: bool = False) -
             {
                 "x": _short(_along(value, domain)),
                 "y": _short(_up(value, domain)),
-                "text": f"{value:.2g}",
+                "text": f"{value:.3g}",
             }
             for value in ticks(domain)
         ],
