@@ -19,7 +19,8 @@ NORM_WARNING, NORM_ERROR = 0.5, 1.0
 COMMON_WARNING, COMMON_ERROR = 0.7, 0.95
 #: With one of several fine-tuned models in the base's place all others' cosines are near 1/2: 0.32
 #: to 0.73 with each of 79 models of six suites there, their means at least 0.39; with the true base
-#: no two models have more than 0.25. Published families tuned alike by LoRA come to 0.51.
+#: no two models have more than 0.25 (`benchmarks/forgotten_base.py`). Published families tuned
+#: alike by LoRA come to 0.51.
 ONE_OF_THEM_LEAST, ONE_OF_THEM_MEAN = 0.3, 0.38
 #: The rule that a model hardly answers its own task, which takes running it.
 NO_MODEL = "no model of its task"
