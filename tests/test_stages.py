@@ -19,6 +19,7 @@ from types import ModuleType
 import mergecast
 from mergecast.merging import METHODS
 from mergecast.runtime.stage import Stage, tree_digest
+from mergecast.suites.described.described_suite import DescribedSuite
 from mergecast.suites.suite import SUITES
 
 RECORD = Path(__file__).with_name("stages.json")
@@ -40,7 +41,7 @@ def declared() -> dict[str, tuple[Stage, str]]:
         if method.package == "mergecast":
             _, line = inspect.getsourcelines(method.kernel)
             stages[method.stage.name] = (method.stage, f"{method.kernel.__module__}:{line}")
-    for suite in SUITES:
+    for suite in (*SUITES, DescribedSuite()):
         module_name = type(suite).__module__
         if module_name.startswith("mergecast."):
             stages[suite.stage.name] = (suite.stage, f"{module_name}, an attribute of the class")

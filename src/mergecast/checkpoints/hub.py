@@ -65,6 +65,15 @@ def fetched(name: str | Path) -> Path:
     return folder
 
 
+def located(folder: Path, path: str | Path) -> Path:
+    """A path of a file in `folder`: from there, or what the hub has under it as a name.
+
+    Raises CheckpointError where the hub does not give it.
+    """
+    place = folder / path  # an absolute path stays
+    return fetched(str(path)) if not place.exists() and is_model_name(str(path)) else place
+
+
 @cache
 def described(name: str | Path) -> Path:
     """The same folder with what stands beside the weights: they are fetched no more than before.

@@ -33,7 +33,12 @@ app = typer.Typer(
 )
 
 _SuiteName = Annotated[
-    str, typer.Argument(metavar="SUITE", help="A name of `bench list`.", autocompletion=suites)
+    str,
+    typer.Argument(
+        metavar="SUITE",
+        help="A name of `bench list`, or a YAML file that describes a suite.",
+        autocompletion=suites,
+    ),
 ]
 _Folder = Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="The run folder.")]
 _NewFolder = Annotated[
@@ -75,9 +80,9 @@ def fetch(suite: _SuiteName) -> None:
 
       mergecast bench fetch text-15
     """
-    import mergecast as mc
+    from mergecast.suites.named import asked_suite
 
-    print(mc.SUITES.get(suite).fetch())
+    print(asked_suite(suite)[0].fetch())
 
 
 @app.command(short_help="Run a suite, or go on with an interrupted run.")
@@ -119,6 +124,8 @@ def run(
       mergecast bench run text-15 --backbone minilm-l3 -o runs/l3
 
       mergecast bench run digits-14 -o runs/cut --only parity,loops --n-sets 0
+
+      mergecast bench run mine.yaml -o runs/mine
     """
     import mergecast as mc
     from mergecast.report.outcome_tables import retention_figures, retention_parts

@@ -11,8 +11,8 @@ from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from mergecast.errors import UsageError
 from mergecast.runtime.files import write_text
+from mergecast.suites.named import suite_named
 from mergecast.suites.plan import RunPlan
-from mergecast.suites.suite import SUITES
 from mergecast.suites.units import Run
 from mergecast.tables.tiers import Tier
 from mergecast.tasks.task import Task
@@ -57,7 +57,7 @@ def write_run(plan: RunPlan) -> None:
     new = _described(plan)
     if path.exists():
         old = _current(path)
-        for name, before, after in _identity(old, new):
+        for name, before, after in _identity(old, new, plan.run.recipe.may_change):
             if before != after:
                 raise UsageError(
                     plan.run.folder,
@@ -87,7 +87,7 @@ def read_run(folder: Path, *, unfinished: bool = False) -> RunPlan:
         raise UsageError(folder, f"holds no suite run (no {_FILE})", "start one by `bench run`")
     content = _current(path) if unfinished else _read(path)
     try:
-        recipe = SUITES.get(content.suite).recipe_type.model_validate(content.recipe)
+        recipe = suite_named(content.suite).recipe_type.model_validate(content.recipe)
     except ValidationError as error:
         raise UsageError(
             path,
@@ -160,10 +160,12 @@ def _current(path: Path) -> _RunFile:
     return content
 
 
-def _identity(old: _RunFile, new: _RunFile) -> list[tuple[str, object, object]]:
+def _identity(old: _RunFile, new: _RunFile, may_change: bool) -> list[tuple[str, object, object]]:
     fields: list[tuple[str, object, object]] = [
         ("suite", old.suite, new.suite),
         ("seed", old.seed, new.seed),
     ]
+    if may_change:
+        return fields
     names = sorted({*old.recipe, *new.recipe})
     return fields + [(f"recipe.{n}", old.recipe.get(n), new.recipe.get(n)) for n in names]

@@ -42,7 +42,7 @@ def pairs_spec(plan: RunPlan, base: str, models: Digests) -> dict[str, object]:
     samples = CALIBRATION if plan.tier != "weights" else 0
     asked = {"tier": plan.tier, "calibration": samples, "base": base, "models": dict(models)}
     told: dict[str, object] = {"recipes": names} if (names := _recipes(plan)) else {}
-    return plan.run.spec(_stage(plan), **asked, **recipe, **told)
+    return plan.run.spec(_stage(plan), plan.tasks, **asked, **recipe, **told)
 
 
 def _recipes(plan: RunPlan) -> list[str]:

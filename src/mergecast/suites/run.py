@@ -16,9 +16,10 @@ from mergecast.runtime.progress import Progress, Silent
 from mergecast.runtime.workers import Workers
 from mergecast.suites.folder import write_run
 from mergecast.suites.merges import N_SETS, Recipes, check_members, listed_recipes
+from mergecast.suites.named import asked_suite
 from mergecast.suites.pair_table import pair_table
 from mergecast.suites.plan import RunPlan
-from mergecast.suites.suite import SUITES, Recipe
+from mergecast.suites.suite import Recipe
 from mergecast.suites.tables import outcomes_table, samples_path, samples_table, tasks_table
 from mergecast.suites.units import BaseUnit, OutcomeUnit, Run, Unit, compute
 from mergecast.tables.io import write_table
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def run_suite(
-    name: str,
+    name: str | Path,
     out: str | Path,
     *,
     only: Sequence[str] | None = None,
@@ -48,8 +49,8 @@ def run_suite(
 
     Parameters
     ----------
-    name : str
-        A name in `SUITES`.
+    name : str or Path
+        A name in `SUITES`, or a YAML file that describes a suite.
     out : str or Path
         The run folder.
     only : sequence of str, optional
@@ -99,12 +100,8 @@ def run_suite(
     --------
     >>> run_suite("digits-14", "runs/digits", only=["upright", "parity"])  # doctest: +SKIP
     """
-    if backbone or suite_params:
-        named = {"backbone": backbone} if backbone else {}
-        if recipe is not None:
-            raise UsageError("recipe", "given beside single settings", "put them into the recipe")
-        recipe = SUITES.get(name).recipe_type.of({**(suite_params or {}), **named})
-    run, tasks = _run_of(name, Path(out), only, seed, recipe)
+    settings = {**(suite_params or {}), **({"backbone": backbone} if backbone else {})}
+    run, tasks = _run_of(name, Path(out), only, seed, recipe, settings)
     if n_sets < 0:
         raise UsageError("n_sets", f"is {n_sets}", "name a number of sets of each size, 0 for none")
     chosen = _checked_recipes(methods, recipes, run, tasks)
@@ -140,25 +137,25 @@ def models_of(
 
 
 def _run_of(
-    name: str, out: Path, only: Sequence[str] | None, seed: int, recipe: Recipe | None
+    name: str | Path,
+    out: Path,
+    only: Sequence[str] | None,
+    seed: int,
+    recipe: Recipe | None,
+    settings: Mapping[str, object],
 ) -> tuple[Run, tuple[str, ...]]:
     """The run and its tasks, sorted, checked before hours are spent."""
     at_least(0, seed=seed)
-    suite = SUITES.get(name)
-    tasks = tuple(sorted(suite.tasks if only is None else only))
+    suite, recipe = asked_suite(name, recipe, settings)
+    known = suite.names(recipe)
+    tasks = tuple(sorted(known if only is None else only))
     for task in tasks:
-        if task not in suite.tasks:
-            raise UsageError.unknown("task", task, suite.tasks)
+        if task not in known:
+            raise UsageError.unknown("task", task, known)
     if len(set(tasks)) != len(tasks) or len(tasks) < 2:
         raise UsageError("tasks", f"are {list(tasks)}", "name at least two, each once")
-    if recipe is None:
-        recipe = suite.recipe_type()
-    elif not isinstance(recipe, suite.recipe_type):
-        raise UsageError(
-            "recipe", f"is a {type(recipe).__name__}", f"{name} takes {suite.recipe_type.__name__}"
-        )
     suite.check(recipe)
-    return Run(out, name, recipe, seed), tasks
+    return Run(out, suite.name, recipe, seed), tasks
 
 
 def _checked_recipes(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mergecast.errors import UsageError
 from mergecast.suites.folder import read_run
+from mergecast.suites.named import asked_suite
 from mergecast.suites.pair_table import pairs_spec
-from mergecast.suites.suite import SUITES
 from mergecast.suites.units import BaseUnit
 
 
@@ -33,7 +33,7 @@ def suite_status(out: str | Path, name: str | None = None) -> dict[str, tuple[in
         The folder holds no run, one of another suite, or one of an earlier version.
     """
     plan = read_run(Path(out), unfinished=True)
-    if name is not None and SUITES.get(name).name != plan.run.suite_name:
+    if name is not None and asked_suite(name)[0].name != plan.run.suite_name:
         raise UsageError(out, f"holds a run of {plan.run.suite_name}, not {name}", "name that one")
     store = plan.run.store
     status = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -64,8 +64,12 @@ class Recipe(BaseModel):
                 f"setting {name}", f"is {first['input']!r}: {first['msg']}", "give another value"
             ) from error
 
-    def training(self) -> dict[str, Any]:
-        """What decides data, base and fine-tuned models: all but how they are merged, as JSON."""
+    #: Whether a folder may go on by another recipe: where units are kept by what made each.
+    may_change: ClassVar[bool] = False
+
+    def training(self, tasks: Collection[str] = ()) -> dict[str, Any]:
+        """What decides data, base and models of `tasks`: all but how they are merged, as JSON."""
+        del tasks
         return self.model_dump(mode="json", exclude=set(Recipe.model_fields))
 
 
@@ -122,6 +126,11 @@ class Suite(ABC, Generic[RecipeT]):
         """
         del recipe
         return self.name
+
+    def names(self, recipe: RecipeT) -> tuple[str, ...]:
+        """Its tasks under a recipe; the same under every one by default."""
+        del recipe
+        return self.tasks
 
     def check(self, recipe: RecipeT) -> None:
         """Raise an error where a run by this recipe could not even begin; nothing by default."""

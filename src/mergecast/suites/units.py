@@ -9,7 +9,7 @@ whose version or default was changed.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ from mergecast.suites.evaluate import (
     single_stage,
 )
 from mergecast.suites.merges import told
-from mergecast.suites.suite import SUITES, Recipe, Suite
+from mergecast.suites.named import suite_named
+from mergecast.suites.suite import Recipe, Suite
 from mergecast.tasks.task import Task
 
 BASE_FILE = "base.safetensors"
@@ -49,7 +50,7 @@ class Run:
     folder : Path
         Where it is kept.
     suite_name : str
-        A name in `SUITES`: a unit travels to workers without the suite.
+        What `suite_named` finds it by: a unit travels to workers without the suite.
     recipe : Recipe
         The suite's settings.
     seed : int
@@ -64,7 +65,7 @@ class Run:
     @property
     def suite(self) -> Suite[Any]:
         """The suite, looked up by name."""
-        return SUITES.get(self.suite_name)
+        return suite_named(self.suite_name)
 
     @property
     def label(self) -> str:
@@ -85,11 +86,11 @@ class Run:
         params = {} if "(" in name else self.recipe.merging.get(name, {})
         return replace(MergeRecipe.of(name, params), seed=self.seed)
 
-    def spec(self, stage: Stage, **more: object) -> dict[str, object]:
-        """A unit's spec: what made it, the run's identity, and `more`."""
+    def spec(self, stage: Stage, tasks: Collection[str], **more: object) -> dict[str, object]:
+        """A unit's spec: what made it, the run's identity as far as `tasks` go, and `more`."""
         return {
             "stage": stage.with_uses(self.suite.stage).key,
-            "recipe": self.recipe.training(),
+            "recipe": self.recipe.training(tasks),
             "seed": self.seed,
             **more,
         }
@@ -113,10 +114,15 @@ class Unit(ABC):
         """What its result is made by, the suite aside."""
 
     @property
+    @abstractmethod
+    def of_tasks(self) -> tuple[str, ...]:
+        """The tasks that its result hangs on."""
+
+    @property
     def spec(self) -> dict[str, object]:
         """What it is stored under: its stage, the run's identity and all its other fields."""
         others = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "run"}
-        return self.run.spec(self.stage, **others)
+        return self.run.spec(self.stage, self.of_tasks, **others)
 
     @abstractmethod
     def compute(self) -> None:
@@ -131,6 +137,11 @@ class BaseUnit(Unit):
     def stage(self) -> Stage:
         """What it is made by."""
         return BASE
+
+    @property
+    def of_tasks(self) -> tuple[str, ...]:
+        """All: what the base shares with every one of them."""
+        return self.run.suite.names(self.run.recipe)
 
     def compute(self) -> None:
         """Pre-train or load; the record holds the file's digest."""
@@ -155,6 +166,11 @@ class ModelUnit(Unit):
     def stage(self) -> Stage:
         """What it is made by."""
         return FINE_TUNE
+
+    @property
+    def of_tasks(self) -> tuple[str, ...]:
+        """Its own."""
+        return (self.task,)
 
     def compute(self) -> None:
         """Train; the record holds the file's digest."""
@@ -181,6 +197,11 @@ class SingleUnit(Unit):
     def stage(self) -> Stage:
         """What it is made by."""
         return single_stage()
+
+    @property
+    def of_tasks(self) -> tuple[str, ...]:
+        """Its own."""
+        return (self.task,)
 
     def compute(self) -> None:
         """Evaluate both; the record holds sizes of the splits and both scores."""
@@ -222,10 +243,16 @@ class OutcomeUnit(Unit):
         return outcome_stage(self.method)
 
     @property
+    def of_tasks(self) -> tuple[str, ...]:
+        """Its members'."""
+        return self.members
+
+    @property
     def spec(self) -> dict[str, object]:
         """What it is stored under."""
         return self.run.spec(
             self.stage,
+            self.of_tasks,
             members=self.members,
             base=self.base,
             models=self.models,

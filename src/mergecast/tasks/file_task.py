@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mergecast.checkpoints.hub import fetched, is_model_name
+from mergecast.checkpoints.hub import located
 from mergecast.checkpoints.side_files import read_json
 from mergecast.errors import MergecastError, UndefinedError, UsageError
 from mergecast.tasks import models
@@ -283,14 +283,16 @@ class FileTask(Task):
 
     def path(self, path: Path | None) -> Path:
         """A path of the file, from where the program runs; raises UsageError for None."""
-        if path is None:
-            raise UsageError(f"task {self.name!r}", "has no tokenizer folder", "set data.tokenizer")
-        return path if path.is_absolute() else self.folder / path
+        return self.folder / self._said(path)  # an absolute path stays
 
     def model_path(self, path: Path | None) -> Path:
         """The same of a model's folder, which may also be a model of the hub, by name."""
-        place = self.path(path)
-        return fetched(str(path)) if not place.exists() and is_model_name(str(path)) else place
+        return located(self.folder, self._said(path))
+
+    def _said(self, path: Path | None) -> Path:
+        if path is None:
+            raise UsageError(f"task {self.name!r}", "has no tokenizer folder", "set data.tokenizer")
+        return path
 
 
 def _tensor(name: str, value: Any) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -14,6 +14,8 @@ from mergecast.runtime.yaml_file import YamlFile, children_of, first_problem
 from mergecast.tasks.file_task import FileTask
 from mergecast.tasks.spec import TasksFile
 from mergecast.tasks.task import Task
+
+FormT = TypeVar("FormT", bound=TasksFile)
 
 #: What stands in a drafted file where only its owner knows the value.
 TODO = "TODO"
@@ -64,7 +66,28 @@ def load_tasks(path: str | Path) -> dict[str, Task]:
           mnli:
             data: {file: mnli.parquet, text: pair, labels: label}
     """
-    file = YamlFile.read(path, "tasks", "tasks")
+    specs = read_form(path, TasksFile, "tasks").tasks
+    return {label: FileTask(label, spec, Path(path).parent) for label, spec in specs.items()}
+
+
+def read_form(path: str | Path, form: type[FormT], holds: str) -> FormT:
+    """A file of tasks as a form that has more fields than it, or as its own.
+
+    Parameters
+    ----------
+    path : str or Path
+        The YAML file.
+    form : type of TasksFile
+        Its fields.
+    holds : str
+        What errors say that the file should hold.
+
+    Raises
+    ------
+    UsageError
+        It cannot be read, or is wrong: by line and field.
+    """
+    file = YamlFile.read(path, holds, "tasks")
     todos = list(_todos(file.root))
     if todos:
         number, field = todos[0]
@@ -74,11 +97,10 @@ def load_tasks(path: str | Path) -> dict[str, Task]:
         raise UsageError(path, f"line {number}: {field}: is still {TODO}{more}", remedy)
     merged = _with_defaults(file)
     try:
-        specs = TasksFile.model_validate(merged).tasks
+        return form.model_validate(merged)
     except ValidationError as error:
         where, problem = first_problem(error)
         raise UsageError(path, f"line {_line(file, where)}: {problem}", "fix the field") from error
-    return {label: FileTask(label, spec, file.path.parent) for label, spec in specs.items()}
 
 
 def open_fields(text: str) -> list[tuple[int, str]]:
@@ -109,12 +131,13 @@ def _with_defaults(file: YamlFile) -> dict[str, Any]:
 def _filled(defaults: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
     """A task with the defaults' fields that it does not set; its test is as its data by default."""
     full = {**defaults, **task}
-    for section in ("model", "data", "test"):
+    for section in ("model", "data", "test", "train"):
         ours, theirs = full.get(section), defaults.get(section)
         if isinstance(ours, dict) and isinstance(theirs, dict):
             full[section] = _inherited(theirs, ours)
-    if isinstance(full.get("data"), dict) and isinstance(full.get("test"), dict):
-        full["test"] = _inherited(full["data"], full["test"])
+    for section in ("test", "train"):
+        if isinstance(full.get("data"), dict) and isinstance(full.get(section), dict):
+            full[section] = _inherited(full["data"], full[section])
     return full
 
 

@@ -22,7 +22,7 @@ from mergecast.runtime.stage import code_digest
 from mergecast.runtime.store import text_digest
 
 
-def from_config(folder: Path, auto: str) -> nn.Module:
+def from_config(folder: Path, auto: str, classes: int = 0) -> nn.Module:
     """A transformers model of the architecture that ``config.json`` of `folder` describes.
 
     Parameters
@@ -31,6 +31,8 @@ def from_config(folder: Path, auto: str) -> nn.Module:
         Holds ``config.json``; nothing else of it is read.
     auto : str
         Name of a transformers Auto class, such as ``AutoModelForSequenceClassification``.
+    classes : int
+        Of its head, where the config does not say it.
 
     Raises
     ------
@@ -43,14 +45,16 @@ def from_config(folder: Path, auto: str) -> nn.Module:
         raise UsageError("transformers", "is not installed", "pip install mergecast[hf]") from error
     factory = getattr(transformers, auto, None) if auto.startswith("AutoModel") else None
     if factory is None:
-        classes = [name for name in dir(transformers) if name.startswith("AutoModel")]
-        raise UsageError.unknown("transformers class", auto, classes)
+        known = [name for name in dir(transformers) if name.startswith("AutoModel")]
+        raise UsageError.unknown("transformers class", auto, known)
     if not (folder / "config.json").is_file():
         raise UsageError(folder, "holds no config.json", "give the folder of the base model")
     try:
         config = transformers.AutoConfig.from_pretrained(
             str(folder), trust_remote_code=False, local_files_only=True
         )
+        if classes:
+            config.num_labels = classes
         module = factory.from_config(config, trust_remote_code=False)
     except (ValueError, KeyError, OSError, TypeError, ImportError) as error:
         first = str(error).strip().splitlines()[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -137,4 +138,4 @@ class TaskSpec(_Strict):
 class TasksFile(_Strict):
     """The file: `tasks` by the label of their model; `defaults` of fields they do not set."""
 
-    tasks: dict[str, TaskSpec] = Field(min_length=1)
+    tasks: Mapping[str, TaskSpec] = Field(min_length=1)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from mergecast.suites.encoders.libraries import library
-from mergecast.suites.encoders.recipe import TrainingRecipe
+from mergecast.suites.encoders.recipe import Tuning
+from mergecast.tasks.batches import Lengths, cut
+from mergecast.tasks.task import Samples
 
 
 def train(
     model: nn.Module,
-    recipe: TrainingRecipe,
+    recipe: Tuning,
     rate: float,
     count: int,
     draw: torch.Generator,
@@ -26,7 +28,7 @@ def train(
     ----------
     model : Module
         Its parameters that require a gradient are trained.
-    recipe : TrainingRecipe
+    recipe : Tuning
         Steps, batch and optimiser.
     rate : float
         The highest learning rate.
@@ -53,7 +55,7 @@ def train(
     model.eval()
 
 
-def adapted(model: nn.Module, recipe: TrainingRecipe, layers: list[str]) -> nn.Module:
+def adapted(model: nn.Module, recipe: Tuning, layers: list[str]) -> nn.Module:
     """The model with adapters in some of its linear layers, which alone are trained."""
     peft = library("peft")
     config = peft.LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, target_modules=layers)
@@ -63,16 +65,31 @@ def adapted(model: nn.Module, recipe: TrainingRecipe, layers: list[str]) -> nn.M
     return adapters
 
 
-def _optimizer(
-    trained: list[nn.Parameter], recipe: TrainingRecipe, rate: float
-) -> torch.optim.Optimizer:
+def inputs_of(samples: Samples, rows: Tensor) -> Mapping[str, Tensor]:
+    """Some samples' inputs, texts without the padding that all of them have."""
+    chosen = chosen_of(samples, rows)
+    lengths = Lengths.of(chosen)
+    if lengths is None:
+        return chosen.inputs
+    longest = int(lengths.of_each.max())
+    return cut(chosen, list(range(len(chosen))), longest).inputs
+
+
+def chosen_of(samples: Samples, rows: Tensor) -> Samples:
+    """Some of the samples."""
+    inputs = {name: value[rows] for name, value in samples.inputs.items()}
+    labels = None if samples.labels is None else samples.labels[rows]
+    return Samples(inputs, labels, tuple(samples.ids[row] for row in rows.tolist()))
+
+
+def _optimizer(trained: list[nn.Parameter], recipe: Tuning, rate: float) -> torch.optim.Optimizer:
     if recipe.optimizer == "sgd":
         decay = recipe.weight_decay
         return torch.optim.SGD(trained, lr=rate, momentum=0.9, weight_decay=decay)
     return torch.optim.AdamW(trained, lr=rate, weight_decay=recipe.weight_decay)
 
 
-def _orders(n: int, recipe: TrainingRecipe, draw: torch.Generator) -> list[Tensor]:
+def _orders(n: int, recipe: Tuning, draw: torch.Generator) -> list[Tensor]:
     size = min(recipe.batch, n)
     found: list[Tensor] = []
     while len(found) < recipe.steps:

@@ -17,22 +17,16 @@ if TYPE_CHECKING:
 Regime = Literal["full", "lora", "easy"]
 
 
-class TrainingRecipe(Recipe):
-    """Which model is fine-tuned, how, and on how many samples.
+class Tuning(Recipe):
+    """How models are trained.
 
     Attributes
     ----------
-    backbone : str
-        One of the suite's models.
     regime : str
         ``full``: all of the model but what the suite leaves as it is; ``lora``: adapters of its
         linear layers, which are then added to the weights; ``easy``, of encoders: as ``full``, at
         a tenth of the rate and under a head that is fitted on all training samples. Little is left
         to learn then, and merges lose little: to be told apart from what is at stake elsewhere.
-    n_train, n_calibration, n_test : int
-        The most samples of each split; a task that has fewer takes what it has.
-    split_seed : int
-        Of which sample lies in which split.
     steps, batch, optimizer, rate, warmup, weight_decay
         AdamW, or SGD with momentum 0.9; the rate warms up and falls to zero, linearly. Without a
         rate the suite's own of the regime.
@@ -40,12 +34,7 @@ class TrainingRecipe(Recipe):
         Of the adapters.
     """
 
-    backbone: str
     regime: Regime = "full"
-    n_train: int = Field(2000, ge=2)
-    n_calibration: int = Field(100, ge=1)
-    n_test: int = Field(500, ge=1)
-    split_seed: int = 0
     steps: int = Field(200, ge=1)
     batch: int = Field(16, ge=1)
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -54,6 +43,26 @@ class TrainingRecipe(Recipe):
     weight_decay: float = Field(0.01, ge=0)
     rank: int = Field(8, ge=1)
     alpha: float = Field(16, gt=0)
+
+
+class TrainingRecipe(Tuning):
+    """Which model is fine-tuned, how, and on how many samples.
+
+    Attributes
+    ----------
+    backbone : str
+        One of the suite's models.
+    n_train, n_calibration, n_test : int
+        The most samples of each split; a task that has fewer takes what it has.
+    split_seed : int
+        Of which sample lies in which split.
+    """
+
+    backbone: str
+    n_train: int = Field(2000, ge=2)
+    n_calibration: int = Field(100, ge=1)
+    n_test: int = Field(500, ge=1)
+    split_seed: int = 0
 
     @classmethod
     def quick(cls) -> Self:

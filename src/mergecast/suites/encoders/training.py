@@ -13,11 +13,10 @@ from torch.nn import functional
 from mergecast.checkpoints.patterns import matches
 from mergecast.errors import UsageError
 from mergecast.runtime.seeds import derived_seed, generator
-from mergecast.suites.encoders.optimizing import adapted, train
+from mergecast.suites.encoders.optimizing import adapted, chosen_of, inputs_of, train
 from mergecast.suites.encoders.recipe import EncoderRecipe
 from mergecast.suites.encoders.source import EncoderSource
 from mergecast.suites.encoders.task import BATCH, EncoderTask
-from mergecast.tasks.batches import Lengths, cut
 from mergecast.tasks.task import Samples
 
 _PREFIX = "encoder."
@@ -68,7 +67,7 @@ def fine_tune(
 
         def loss(rows: Tensor) -> Tensor:
             assert labels is not None
-            logits = functional.linear(model(**_batch(given, rows)), weight, bias)
+            logits = functional.linear(model(**inputs_of(given, rows)), weight, bias)
             return functional.cross_entropy(logits, labels[rows])
 
         train(model, recipe, rate, len(given), generator(seed, "fine-tune", task), loss)
@@ -95,7 +94,7 @@ def linear_probe(encoder: nn.Module, train: Samples, penalty: float) -> tuple[Te
     encoder.eval()
     with torch.inference_mode():
         places = torch.split(torch.arange(len(train)), BATCH)
-        parts = [encoder(**_batch(train, rows)) for rows in places]
+        parts = [encoder(**inputs_of(train, rows)) for rows in places]
     features = torch.cat(parts).double().numpy()
     assert train.labels is not None
     model = LogisticRegression(C=1 / (penalty * len(train)), max_iter=2000)
@@ -124,25 +123,8 @@ def _trainable(encoder: nn.Module, recipe: EncoderRecipe, frozen: tuple[str, ...
     return adapted(encoder, recipe, linear)
 
 
-def _batch(train: Samples, rows: Tensor) -> Mapping[str, Tensor]:
-    """Some samples' inputs, texts without the padding that all of them have."""
-    chosen = _chosen(train, rows)
-    lengths = Lengths.of(chosen)
-    if lengths is None:
-        return chosen.inputs
-    longest = int(lengths.of_each.max())
-    return cut(chosen, list(range(len(chosen))), longest).inputs
-
-
 def _shots(samples: Samples, count: int) -> Samples:
     """The first `count` samples of each class."""
     assert samples.labels is not None
     of_class = [(samples.labels == k).nonzero()[:count, 0] for k in torch.unique(samples.labels)]
-    return _chosen(samples, torch.cat(of_class))
-
-
-def _chosen(samples: Samples, rows: Tensor) -> Samples:
-    """Some of the samples."""
-    inputs = {name: value[rows] for name, value in samples.inputs.items()}
-    labels = None if samples.labels is None else samples.labels[rows]
-    return Samples(inputs, labels, tuple(samples.ids[row] for row in rows.tolist()))
+    return chosen_of(samples, torch.cat(of_class))
