@@ -7,7 +7,7 @@ from search_case import find
 
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.forecast.recommend import THRESHOLD
-from mergecast.testing.tiny import tiny_family
+from mergecast.testing.tiny import tiny_family, tiny_tasks
 
 
 @pytest.fixture
@@ -108,3 +108,44 @@ def test_what_keeps_nothing_is_measured_and_not_advised(family, tmp_path, score)
     assert found.to_dict()["lost"] == {"a": "nothing"}
     # The base's share of a scorer's number is not known.
     assert all(row["base"] is None for row in found.to_dict()["kept"])
+
+
+@pytest.fixture
+def four(tmp_path):
+    return tiny_family(tmp_path, "abcd")
+
+
+def even(path, label):
+    return 0.5
+
+
+def test_models_that_are_cheap_to_score_are_measured_rather(four):
+    def looked(costs):
+        options = {"size": 2, "budget": 4, "scorer_cost": costs, "tasks": tiny_tasks("abcd")}
+        found = find(four, scorer=even, **options)
+        measured = "+".join(found.path["members"][1:])  # the first is the best forecast
+        return measured.count("a") + measured.count("b"), found.path["passes"].iloc[-1]
+
+    cheap, _ = looked({"c": 1000.0, "d": 1000.0})
+    dear, passes = looked({"a": 1000.0, "b": 1000.0})
+    assert cheap > dear
+    assert passes >= 1000 or dear == 0
+
+
+@pytest.mark.parametrize(
+    ("costs", "said"),
+    [
+        ({"a": 0}, "scorer_cost of 'a': is 0; give a number above 0"),
+        ({"a": float("nan")}, "scorer_cost of 'a': is nan"),
+        ({"a": "much"}, "scorer_cost of 'a': is 'much'"),
+        ({"x": 2.0}, "model of scorer_cost 'x': unknown"),
+    ],
+)
+def test_costs_that_are_none(family, costs, said):
+    with pytest.raises(UsageError, match=said):
+        find(family, scorer=even, scorer_cost=costs)
+
+
+def test_costs_without_a_scorer(family):
+    with pytest.raises(UsageError, match="scorer_cost: given without a scorer"):
+        find(family, scorer_cost={"a": 2.0})

@@ -59,6 +59,7 @@ def search(
     confidence: float = 0.9,
     scorer: Scorer | str | None = None,
     verify_scorer: Scorer | str | None = None,
+    scorer_cost: Mapping[str, float] | None = None,
     out: str | Path | None = None,
     forecaster: Forecaster | str | Path | None = None,
     calibration: int | None = None,
@@ -120,6 +121,9 @@ def search(
         A judge of the choice alone, beside a `scorer` and written as one: it scores the single
         models before the search and the chosen merge after it, on samples that the scorer does not
         use. Without one nothing is held back from a scorer.
+    scorer_cost : mapping of str to float, optional
+        Label to what a run of the scorer on its task costs, in any unit, 1 for others: merges of
+        models that are cheap to score are then measured rather.
     out : str or Path, optional
         Folder for the merged model, with a model card and a page about the search.
     forecaster : Forecaster, str or Path, optional
@@ -187,7 +191,7 @@ def search(
         raise UsageError("tasks", "not given", "a merge is measured on samples of its tasks")
     by_label: Mapping[str, Task] = load_tasks(tasks) if isinstance(tasks, str | Path) else tasks
     size = "any" if size is None and kind == "most" else size
-    scorers = Scorers.of(scorer, verify_scorer)
+    scorers = Scorers.of(scorer, verify_scorer, scorer_cost)
     with Work(cache, out) as work:
         opened = open_family(
             family,
@@ -202,6 +206,7 @@ def search(
             inputs = [opened.base.path, *(one.path for one in opened.models.values())]
             refuse_folder(Path(out), inputs, overwrite=overwrite)
         sought.check(opened.names)
+        scorers.check_labels(opened.names)
         for label in listed(keep):
             if label not in opened.names:
                 raise UsageError.unknown("model", label, opened.names)
@@ -250,7 +255,8 @@ def search(
             if scorers.judge is None:
                 judge = MergeJudge(session, pool_of_workers)
             else:
-                judge = ScorerJudge(session, scorers.judge, partial(scorers.go_on, work))
+                go_on = partial(scorers.go_on, work)
+                judge = ScorerJudge(session, scorers.judge, go_on, scorers.costs)
             scorers.check(session)
             deadline = None if spend.seconds is None else began + spend.seconds
             limits = Limits(epsilon, confidence, spend.looks, deadline)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from numbers import Real
 
 from mergecast.api.search_work import Work
 from mergecast.errors import MergecastError, UndefinedError, UsageError
@@ -25,10 +28,13 @@ class Scorers:
         Measures merges in place of the tasks' scores.
     verifier : Scoring or None
         Is asked of the single models before the search and of its choice after it, no more.
+    costs : mapping of str to float
+        Label of a model to what the judge's run on its task costs, in any unit; 1 for others.
     """
 
     judge: Scoring | None = None
     verifier: Scoring | None = None
+    costs: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -36,17 +42,33 @@ class Scorers:
         return "" if self.judge is None else self.judge.text
 
     @classmethod
-    def of(cls, scorer: Scorer | str | None, verify_scorer: Scorer | str | None) -> Scorers:
+    def of(
+        cls,
+        scorer: Scorer | str | None,
+        verify_scorer: Scorer | str | None,
+        costs: Mapping[str, float] | None = None,
+    ) -> Scorers:
         """Those that are asked for.
 
         Raises
         ------
         UsageError
             A command that cannot be one; a scorer that verifies without one that judges, or that
-            is the same.
+            is the same; costs without a scorer, or that are no numbers above 0.
         """
+        costs = dict(costs or {})
+        if costs and scorer is None:
+            problem = "given without a scorer"
+            raise UsageError(
+                "scorer_cost", problem, "leave it out: passes are counted by themselves"
+            )
+        for label, cost in costs.items():
+            if not (isinstance(cost, Real) and not isinstance(cost, bool) and 0 < cost < math.inf):
+                raise UsageError(
+                    f"scorer_cost of {label!r}", f"is {cost!r}", "give a number above 0, as seconds"
+                )
         if verify_scorer is None:
-            return cls(None if scorer is None else Scoring(_callable(scorer, SCORER)))
+            return cls(None if scorer is None else Scoring(_callable(scorer, SCORER)), costs=costs)
         if scorer is None:
             raise UsageError(
                 "verify_scorer",
@@ -60,7 +82,13 @@ class Scorers:
                 "is the scorer itself, which the search chooses by",
                 "let it score other samples, as by `--split test`",
             )
-        return cls(Scoring(judge), Scoring(verifier, VERIFIER))
+        return cls(Scoring(judge), Scoring(verifier, VERIFIER), costs)
+
+    def check_labels(self, labels: Sequence[str]) -> None:
+        """Raise UsageError for a cost of a model that there is not."""
+        for label in self.costs:
+            if label not in labels:
+                raise UsageError.unknown("model of scorer_cost", label, labels)
 
     def try_out(self, session: Session, progress: Progress) -> None:
         """Score the single models, so that a scorer that is broken is known before anything else.

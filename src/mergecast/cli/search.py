@@ -80,6 +80,13 @@ def command(
             help="A judge of the choice alone, beside --scorer: the same on other samples.",
         ),
     ] = None,
+    scorer_cost: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A=600,B=5",
+            help="What a run of --scorer on each task costs, as seconds; 1 for others.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", help="Folder for the merged model.", callback=a_folder),
@@ -145,6 +152,7 @@ def command(
             confidence=confidence,
             scorer=scorer,
             verify_scorer=verify_scorer,
+            scorer_cost=parse_weights(scorer_cost, "--scorer-cost"),
             out=out,
             forecaster=forecaster,
             calibration=calibration,

@@ -67,7 +67,8 @@ class SearchResult:
         how many were `shared`: left out of the latter, since the search may look at the same ones;
         and whether they are `labelled`: else what is kept is of the model's own answers.
     cost : mapping of str to float
-        `seconds` of evidence, of the search and of verification; `passes` of the search.
+        `evidence_seconds`, `search_seconds` and `verification_seconds`; how many `measurements`
+        the search made, and on how many `samples`, or runs of a scorer, in all.
     ended : str
         Why the search ended.
     left_out : tuple of str

@@ -167,6 +167,8 @@ class ScorerJudge:
         Who is asked.
     go_on : callable
         Says how to go on where the scorer fails on a merge, and what is kept.
+    costs : mapping of str to float, optional
+        Label to what scoring its task costs, in any unit; 1 for others.
 
     Raises
     ------
@@ -176,9 +178,15 @@ class ScorerJudge:
 
     at_once = 1
 
-    def __init__(self, session: Session, scoring: Scoring, go_on: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        scoring: Scoring,
+        go_on: Callable[[], str],
+        costs: Mapping[str, float] | None = None,
+    ) -> None:
         self._session, self._scoring, self.samples = session, scoring, 0
-        self._go_on = go_on
+        self._go_on, self._costs = go_on, costs or {}
         self.single = {label: scoring.own(session, label) for label in sorted(session.family.names)}
 
     def levels(self, candidate: Candidate) -> tuple[int, ...]:
@@ -192,8 +200,8 @@ class ScorerJudge:
         return np.full(len(kept), NOISE**2)
 
     def cost(self, candidate: Candidate, first: int, last: int) -> float:
-        """One run of the scorer a member."""
-        return float(len(candidate.members) * (last - first))
+        """One run of the scorer a member, each at what its task costs."""
+        return sum(self._costs.get(label, 1.0) for label in candidate.members) * (last - first)
 
     def see(self, asked: Sequence[tuple[Candidate, int]]) -> list[Seen | str]:
         """Score merges, or say why one cannot be made.
