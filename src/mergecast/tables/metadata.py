@@ -82,11 +82,11 @@ def to_parquet(frame: pd.DataFrame, metadata: Metadata | None, path: Path) -> No
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    if metadata is not None:
-        kept = {**(table.schema.metadata or {}), _KEY: metadata.model_dump_json().encode()}
-        table = table.replace_schema_metadata(kept)
-    pq.write_table(table, path)
+    # pandas' own metadata and statistics would take a third of a pair table of a thousand
+    # columns, and say nothing that its types do not.
+    kept = None if metadata is None else {_KEY: metadata.model_dump_json().encode()}
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(kept)
+    pq.write_table(table, path, write_statistics=False)
 
 
 def from_parquet(path: Path) -> Metadata:
