@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 WORDS = [f"w{k}" for k in range(30)]
+#: A run that takes seconds.
+SMALL = {"methods": ["weight_avg"], "tier": "weights", "n_sets": 0, "workers": 1}
 SPLITS = {"train": 200, "data": 40, "test": 60}
 
 

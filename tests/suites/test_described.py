@@ -9,7 +9,7 @@ import shutil
 import pandas as pd
 import pytest
 import torch
-from described_files import SPLITS, described, rows, write_described, write_rows
+from described_files import SMALL, SPLITS, described, rows, write_described, write_rows
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -26,8 +26,6 @@ from mergecast.testing import check_suite
 
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.filterwarnings("ignore")  # other packages' warnings about themselves
-
-SMALL = {"methods": ["weight_avg"], "tier": "weights", "n_sets": 0, "workers": 1}
 
 
 @pytest.fixture(scope="module")
