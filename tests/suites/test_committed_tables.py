@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 
 from mergecast.forecast.forecaster import Forecaster
-from mergecast.forecast.shipped import MEASURED
+from mergecast.forecast.shipped import HELD_OUT, MEASURED
 from mergecast.suites.folder import read_run
 from mergecast.suites.pair_table import pairs_versions
 from mergecast.suites.tables import samples_path
 from mergecast.tables.runs import load_run
 
-COMMITTED = sorted(path.parent for path in MEASURED.glob("*/suite.json"))
+LEARNED = sorted(path.parent for path in MEASURED.glob("*/suite.json"))
+COMMITTED = [*LEARNED, *sorted(path.parent for path in HELD_OUT.glob("*/suite.json"))]
 
 
 @pytest.mark.parametrize("folder", COMMITTED, ids=lambda folder: folder.name)
@@ -44,14 +45,22 @@ def test_the_scores_of_single_samples_are_those_of_the_outcomes(folder):
 def test_no_number_in_the_shipped_forecaster_is_stale():
     shipped = Forecaster.load()
     current: dict[str, int] = {}
-    for folder in COMMITTED:
+    for folder in LEARNED:
         plan = read_run(folder)
         current |= {**pairs_versions(plan), **plan.stages()}
     versions = shipped.file.training.versions
     assert versions
     assert versions.items() <= current.items(), "fit it again"
-    labels = {read_run(folder).run.label for folder in COMMITTED}
+    labels = {read_run(folder).run.label for folder in LEARNED}
     assert set(shipped.file.training.suites) == labels
+
+
+def test_what_is_held_out_had_no_part_in_the_fit():
+    held_out = {load_run(folder)[0].suites[0] for folder in COMMITTED} - {
+        load_run(folder)[0].suites[0] for folder in LEARNED
+    }
+    assert held_out == {"text-15/minilm-l6/lora"}
+    assert not held_out & set(Forecaster.load().file.training.suites)
 
 
 def test_a_stage_that_was_raised_since_is_named():

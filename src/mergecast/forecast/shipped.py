@@ -9,6 +9,8 @@ from mergecast.errors import UsageError
 DATA = Path(__file__).parents[1] / "data"
 #: Folders with the measured tables that the shipped forecasters are fitted on, one a suite.
 MEASURED = DATA / "measured"
+#: The same of suites that had no part in any choice or fit: what forecasts are worth on these.
+HELD_OUT = DATA / "held_out"
 DEFAULT = "suites"
 
 
