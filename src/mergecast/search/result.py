@@ -52,8 +52,8 @@ class SearchResult:
     epsilon : float
         What does not matter.
     verified : Verified, Scored or None
-        What it keeps on samples that the search never touched; by a scorer that verifies, as its
-        scores and without intervals; None with a scorer and none that verifies.
+        What it keeps on samples that the search never touched; of a scorer that verifies, its
+        scores, without intervals; None with a scorer that none verifies.
     tried : DataFrame
         One row a merge that was measured, best first: `members`, `recipe`, `forecast`, `measured`,
         `stderr`, `believed` (all of the objective), `samples` a member, and `kept LABEL`.
@@ -63,12 +63,12 @@ class SearchResult:
         One row a measurement: `look`, `passes` and `seconds` so far, `members`, `recipe`,
         `samples`, `measured`; `best` and `value`, the merge then thought best; `certainty`.
     samples : mapping of str to mapping
-        Label to how many samples were `looked` at and `held` back (`held_from` test or data), and
-        how many were `shared`: left out of the latter, since the search may look at the same ones;
-        and whether they are `labelled`: else what is kept is of the model's own answers.
+        Label to how many samples were `looked` at and `held` back (`held_from` test or data); how
+        many were left out of the latter as `shared` with the former; and whether they are
+        `labelled`: else what is kept is of the model's own answers.
     cost : mapping of str to float
-        `evidence_seconds`, `search_seconds` and `verification_seconds`; how many `measurements`
-        the search made, and on how many `samples`, or runs of a scorer, in all.
+        `evidence_seconds`, `search_seconds`, `verification_seconds`, all `measurements` of the
+        search, and the `samples`, or runs of a scorer, that they took.
     ended : str
         Why the search ended.
     left_out : tuple of str
@@ -156,9 +156,8 @@ class SearchResult:
     def advice(self) -> str:
         """``merge`` or ``do not merge``.
 
-        The latter where what is required was not kept, or where the merge keeps nothing of a member
-        or less than the base does: on untouched samples, by the scorer that verifies, or by the one
-        that judged where none does.
+        The latter where what is required was not kept, or the merge keeps nothing of a member or
+        less than the base does: on untouched samples, or by the last scorer that was asked.
         """
         return self.worth.advice
 
