@@ -54,15 +54,15 @@ class TableJudge:
     def levels(self, candidate: Candidate) -> tuple[int, ...]:
         return levels(max(len(self.order[label]) for label in candidate.members))
 
-    def variance(self, candidate: Candidate, kept: Floats, samples: int) -> Floats:
+    def variance(self, candidate: Candidate, kept: Floats) -> Floats:
         single = np.array([self.measured.single[x].mean() for x in candidate.members])
-        return expected_variance(kept, single) / self._counts(candidate, samples)
+        return expected_variance(kept, single)
 
     def cost(self, candidate: Candidate, first: int, last: int) -> float:
-        more = self._counts(candidate, last) - self._counts(candidate, first)
+        more = self.counts(candidate, last) - self.counts(candidate, first)
         return float((more + 20.0).sum())
 
-    def _counts(self, candidate: Candidate, samples: int) -> np.ndarray:
+    def counts(self, candidate: Candidate, samples: int) -> np.ndarray:
         most = [len(self.order[label]) for label in candidate.members]
         return np.minimum(most, float(samples))
 
@@ -71,8 +71,8 @@ class TableJudge:
 
     def _one(self, candidate: Candidate, samples: int) -> Seen:
         key = (candidate.members, candidate.method)
-        before = self._counts(candidate, self._seen.get(key, 0))
-        self.samples += int((self._counts(candidate, samples) - before).sum())
+        before = self.counts(candidate, self._seen.get(key, 0))
+        self.samples += int((self.counts(candidate, samples) - before).sum())
         self._seen[key] = samples
         merged, single = [], []
         for member, scores in zip(candidate.members, self.measured.scores[key], strict=True):

@@ -51,9 +51,12 @@ class Truth:
         del candidate
         return levels(self.most)
 
-    def variance(self, candidate, kept, samples):
+    def counts(self, candidate, samples):
+        return np.full(len(candidate.members), float(samples))
+
+    def variance(self, candidate, kept):
         del candidate
-        return np.full(len(kept), 0.1 / samples)
+        return np.full(len(kept), 0.1)
 
     def cost(self, candidate, first, last):
         return float(len(candidate.members) * (last - first))

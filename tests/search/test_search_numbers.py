@@ -12,9 +12,18 @@ from mergecast.search.beliefs import Beliefs, Rows, covariance
 from mergecast.search.budget import Budget
 from mergecast.search.candidates import Candidate, Priced
 from mergecast.search.judge import Seen, levels
+from mergecast.search.noise import Noise
 from mergecast.search.objective import Objective
-from mergecast.search.policy import after, certainty, expected_gains
+from mergecast.search.outlook import Outlook
+from mergecast.search.policy import certainty, expected_gains
 from mergecast.search.verify import verify
+
+
+def apart(variance):
+    """Noise that nothing shares, of single numbers."""
+    n = len(variance)
+    names = np.array(["a"] * n, dtype=np.str_)
+    return Noise(names, np.ones(n), np.diag(variance), np.zeros(n, dtype=bool))
 
 
 def test_beliefs_are_what_conditioning_a_joint_normal_gives():
@@ -24,7 +33,7 @@ def test_beliefs_are_what_conditioning_a_joint_normal_gives():
     np.testing.assert_allclose(np.diag(whole), rows.sd**2)
     known = np.array([0, 1, 7, 30])
     values, noise = rows.mean[known] + [0.02, -0.03, 0.01, 0.04], np.full(4, 0.01**2)
-    beliefs = Beliefs.given(rows, known, values, noise)
+    beliefs = Beliefs.given(rows, known, values, apart(noise))
     whole *= beliefs.scale
     gain = whole[:, known] @ np.linalg.inv(whole[np.ix_(known, known)] + np.diag(noise))
     np.testing.assert_allclose(beliefs.mean, rows.mean + gain @ (values - rows.mean[known]))
@@ -36,7 +45,7 @@ def test_beliefs_are_what_conditioning_a_joint_normal_gives():
 
 def test_with_nothing_measured_beliefs_are_the_forecasts():
     rows = Rows.of(LABELS, priced())
-    beliefs = Beliefs.given(rows, np.empty(0, dtype=np.intp), np.empty(0), np.empty(0))
+    beliefs = Beliefs.given(rows, np.empty(0, dtype=np.intp), np.empty(0), Noise.of([]))
     np.testing.assert_array_equal(beliefs.mean, rows.mean)
     np.testing.assert_array_equal(beliefs.variance, rows.sd**2)
 
@@ -46,7 +55,7 @@ def test_forecasts_that_are_off_by_more_than_they_say_are_trusted_less():
     known = np.arange(0, 20)
     draw = np.random.default_rng(3)
     near, far = (rows.mean[known] + s * draw.standard_normal(20) for s in (0.005, 0.2))
-    small, large = (Beliefs.given(rows, known, v, np.full(20, 1e-4)) for v in (near, far))
+    small, large = (Beliefs.given(rows, known, v, apart(np.full(20, 1e-4))) for v in (near, far))
     assert large.variance[30:].min() > 2 * small.variance[30:].max()
 
 
@@ -60,10 +69,10 @@ def test_how_far_forecasts_are_off_is_learned_from_what_was_measured(true):
     for _ in range(40):
         off = draw.multivariate_normal(np.zeros(len(errors)), true * errors)[known]
         values = rows.mean[known] + off + 0.01 * draw.standard_normal(60)
-        found.append(Beliefs.given(rows, known, values, noise).scale)
+        found.append(Beliefs.given(rows, known, values, apart(noise)).scale)
     # The forecasts' own word, 1, counts as five rows beside sixty.
     assert np.median(found) == pytest.approx((5 + 60 * true) / 63, rel=0.4)
-    exact = Beliefs.given(rows, known, rows.mean[known], np.zeros(60))
+    exact = Beliefs.given(rows, known, rows.mean[known], apart(np.zeros(60)))
     assert exact.scale == pytest.approx(5 / 63, rel=0.1)
     assert np.isfinite(exact.variance).all()
 
@@ -78,24 +87,35 @@ def test_strengths_far_apart_tell_less_of_each_other():
     assert joint[0, 0] > joint[0, 2] > joint[0, 4]
 
 
+def outlook(spread):
+    """An outlook of merges of such beliefs, of which none was measured."""
+    n = len(spread)
+    return Outlook(
+        np.arange(n), np.zeros((1, n)), spread, np.eye(n), np.arange(n), np.empty((0, n))
+    )
+
+
 def test_expected_gain_is_that_of_choosing_after_a_measurement():
     mean = np.array([0.9, 0.92, 0.85])
     spread = np.array([[4e-4, 1e-4, 0], [1e-4, 1e-4, 0], [0, 0, 9e-4]])
     noise = np.array([1e-4, 1e-4, 1e-4])
-    gains = expected_gains(mean, spread, noise)
+    moved = outlook(spread).moved(np.arange(3), noise, np.empty((0, 3)))
+    gains = expected_gains(mean, moved)
     draw = np.random.default_rng(0).standard_normal(400_000)
     for row in range(3):
-        moved = spread[row] / np.sqrt(spread[row, row] + noise[row])
-        best = (mean + moved * draw[:, None]).max(axis=1).mean() - mean.max()
+        by_hand = spread[row] / np.sqrt(spread[row, row] + noise[row])
+        np.testing.assert_allclose(moved[:, row], by_hand)
+        best = (mean + by_hand * draw[:, None]).max(axis=1).mean() - mean.max()
         assert gains[row] == pytest.approx(best, abs=2e-4)
-    assert expected_gains(mean, spread, np.full(3, np.inf)).max() == 0
+    assert expected_gains(mean, np.zeros((3, 3))).max() == 0
 
 
 def test_what_is_measured_again_is_known_better():
     spread = np.array([[4e-4, 2e-4], [2e-4, 4e-4]])
-    left = after(spread, 0, 1e-4)
-    assert left[0, 0] == pytest.approx(1 / (1 / 4e-4 + 1 / 1e-4))
-    assert left[1, 1] < spread[1, 1]
+    found = outlook(spread)
+    left = found.after(found.moved(np.array([0]), np.array([1e-4]), np.empty((0, 1)))[:, 0])
+    assert left.covariance[0, 0] == pytest.approx(1 / (1 / 4e-4 + 1 / 1e-4))
+    assert left.covariance[1, 1] < spread[1, 1]
 
 
 def test_certainty_counts_what_matters():

@@ -12,7 +12,7 @@ from mergecast.errors import UndefinedError
 from mergecast.search.candidates import Candidate, Pool, Priced
 from mergecast.search.judge import levels
 from mergecast.search.objective import Objective
-from mergecast.search.run import Search, of_more
+from mergecast.search.run import Search
 from mergecast.search.steps import Limits
 
 
@@ -85,16 +85,6 @@ def test_samples_grow_and_are_never_asked_for_twice():
     for key in {key for key, _ in truth.asked}:
         seen = [samples for one, samples in truth.asked if one == key]
         assert seen == list(levels(400)[: len(seen)])
-
-
-def test_further_samples_say_what_both_together_do_not_say_before_them():
-    assert of_more(np.inf, 0.002) == 0.002
-    # Of 50 and of 200 samples: 150 more.
-    assert of_more(0.1 / 50, 0.1 / 200) == pytest.approx(0.1 / 150)
-    # A member that has no more of them, beside one that has: less than by its samples alone.
-    before, after = 0.1 / 50 + 0.1 / 40, 0.1 / 200 + 0.1 / 40
-    assert of_more(before, after) > 0.1 / 150
-    assert of_more(0.002, 0.002) == np.inf
 
 
 def test_merges_near_the_best_are_looked_at_once_for_every_set_and_method():

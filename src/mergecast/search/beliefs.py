@@ -16,10 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg import cholesky, solve_triangular
 
 from mergecast.merging.recipe import Recipe
 from mergecast.search.candidates import Candidate, Priced
+from mergecast.search.noise import Noise
 from mergecast.typing import Floats
 
 Places = npt.NDArray[np.intp]
@@ -135,6 +136,8 @@ class Beliefs:
     scale : float
         What the variances that forecasts tell of their errors are multiplied by, after what was
         measured.
+    noise : Noise
+        Of what was measured, in the order of `known`.
     """
 
     rows: Rows
@@ -142,10 +145,12 @@ class Beliefs:
     mean: Floats
     variance: Floats
     scale: float
+    noise: Noise
+    _lower: Floats
     _solved: Floats
 
     @classmethod
-    def given(cls, rows: Rows, known: Places, values: Floats, noise: Floats) -> Beliefs:
+    def given(cls, rows: Rows, known: Places, values: Floats, noise: Noise) -> Beliefs:
         """Beliefs after measurements.
 
         Parameters
@@ -154,28 +159,43 @@ class Beliefs:
             All that may be asked of.
         known : (n,) array of int
             Rows that were measured.
-        values, noise : (n,) array
-            What was measured, and the variance of its sampling noise.
+        values : (n,) array
+            What was measured.
+        noise : Noise
+            Its sampling noise.
         """
         prior = rows.sd**2
         if not len(known):
-            return cls(rows, known, rows.mean, prior, 1.0, np.empty((0, len(rows.mean))))
+            none = np.empty((0, len(rows.mean)))
+            return cls(rows, known, rows.mean, prior, 1.0, noise, np.empty((0, 0)), none)
         seen, residuals = rows.take(known), values - rows.mean[known]
         inside = covariance(seen, seen)
-        scale = _scale_of(inside, residuals, noise)
-        factor = cho_factor(scale * inside + np.diag(noise), lower=True)
+        scale = _scale_of(inside, residuals, noise.covariance)
+        lower = cholesky(scale * inside + noise.covariance, lower=True)
         across = scale * covariance(seen, rows)
-        solved = solve_triangular(factor[0], across, lower=True)
-        mean = rows.mean + cho_solve(factor, residuals) @ across
+        solved = solve_triangular(lower, across, lower=True)
+        mean = rows.mean + solve_triangular(lower, residuals, lower=True) @ solved
         variance = np.maximum(scale * prior - np.einsum("ij,ij->j", solved, solved), 1e-12)
-        whole = np.asarray(solved, dtype=np.float64)
-        return cls(rows, known, np.asarray(mean), variance, scale, whole)
+        return cls(rows, known, np.asarray(mean), variance, scale, noise, lower, solved)
 
     def joint(self, rows: Places) -> Floats:
         """Covariance of some rows."""
         some = self.rows.take(rows)
         solved = self._solved[:, rows]
         return np.asarray(self.scale * covariance(some, some) - solved.T @ solved)
+
+    def told(self, rows: Places, slopes: Floats) -> Floats:
+        """What was measured, freed of what it shares, tells of sums of some rows, (n, c).
+
+        The covariance of both, the sums with `slopes`, (c, rows).
+        """
+        return np.asarray(self._solved[:, rows] @ slopes.T)
+
+    def freed(self, beside: Floats) -> Floats:
+        """Covariances with the noise of what was measured, (n, o), freed of what that shares."""
+        if not len(beside):
+            return beside
+        return np.asarray(solve_triangular(self._lower, beside, lower=True))
 
 
 def _scale_of(errors: Floats, residuals: Floats, noise: Floats) -> float:
@@ -189,12 +209,15 @@ def _scale_of(errors: Floats, residuals: Floats, noise: Floats) -> float:
     ----------
     errors : (n, n) array
         Covariance of the forecasts' errors, as they say.
-    residuals, noise : (n,) array
-        Measured less forecast, and the variance of what was measured.
+    residuals : (n,) array
+        Measured less forecast.
+    noise : (n, n) array
+        Covariance of the noise of what was measured.
     """
-    roots = np.sqrt(np.maximum(noise, _EXACT))
-    values, vectors = np.linalg.eigh(errors / (roots[:, None] * roots))
-    told = (vectors.T @ (residuals / roots)) ** 2
+    lower = cholesky(noise + _EXACT * np.eye(len(noise)), lower=True)
+    half = solve_triangular(lower, errors, lower=True)
+    values, vectors = np.linalg.eigh(solve_triangular(lower, half.T, lower=True))
+    told = (vectors.T @ solve_triangular(lower, residuals, lower=True)) ** 2
     spread = 1 + _SCALES[:, None] * np.maximum(values, 0.0)
     doubt = (np.log(spread) + told / spread).sum(axis=1)
     doubt += _TRUSTED * (np.log(_SCALES) + 1 / _SCALES)

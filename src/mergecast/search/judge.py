@@ -19,7 +19,7 @@ from mergecast.search.candidates import Candidate
 from mergecast.typing import Floats
 
 #: Samples that the expected variance counts as, against what was seen of it.
-_EXPECTED = 5
+EXPECTED = 5
 #: Samples a member of the first look at a merge; every further look doubles them.
 FIRST = 50
 
@@ -34,11 +34,15 @@ class Seen:
         Of every member: the estimate and the variance of its sampling noise.
     counts : tuple of int
         Samples of every member that it rests on.
+    residuals : tuple of (n,) array
+        Of every member: each sample's part in how far off the estimate is, whose mean is 0. None
+        where single numbers were given instead of samples.
     """
 
     kept: Floats
     variance: Floats
     counts: tuple[int, ...]
+    residuals: tuple[Floats, ...] = ()
 
     @property
     def samples(self) -> int:
@@ -52,6 +56,7 @@ class Seen:
         Raises UndefinedError where a model's own score on them is 0: there is nothing to keep.
         """
         kept, variance = np.empty(len(merged)), np.empty(len(merged))
+        residuals = []
         for row, (m, s) in enumerate(zip(merged, single, strict=True)):
             share, n = s.mean(), len(m)
             if not share > 0:
@@ -60,11 +65,12 @@ class Seen:
                 )
             kept[row] = m.mean() / share
             # The ratio of two means over paired samples, see `retention_stderr`.
-            residuals = (m - kept[row] * s) / share
+            off = (m - kept[row] * s) / share
             expected = float(expected_variance(kept[row : row + 1], np.array([share]))[0])
-            spread = (residuals @ residuals + _EXPECTED * expected) / (n + _EXPECTED)
+            spread = (off @ off + EXPECTED * expected) / (n + EXPECTED)
             variance[row] = spread / n
-        return cls(kept, variance, tuple(map(len, merged)))
+            residuals.append(off)
+        return cls(kept, variance, tuple(map(len, merged)), tuple(residuals))
 
     def interval(self, level: float) -> tuple[Floats, Floats]:
         """Both ends, (k,) each, of what sampling leaves open."""
@@ -101,8 +107,11 @@ class Judge(Protocol):
     def levels(self, candidate: Candidate) -> Sequence[int]:
         """Numbers of samples a member, smallest first; the last is all that any of them has."""
 
-    def variance(self, candidate: Candidate, kept: Floats, samples: int) -> Floats:
-        """Of what each member is seen to keep on so many samples, before it is measured, (k,)."""
+    def counts(self, candidate: Candidate, samples: int) -> Floats:
+        """Samples of each member where so many are asked for, (k,)."""
+
+    def variance(self, candidate: Candidate, kept: Floats) -> Floats:
+        """Of one sample's part in what each member is seen to keep, before it is measured, (k,)."""
 
     def cost(self, candidate: Candidate, first: int, last: int) -> float:
         """Of going from so many samples a member to more, in passes; alike on every machine."""

@@ -94,17 +94,17 @@ class MergeJudge:
         """Numbers of samples a member; of a task that has fewer all are taken."""
         return levels(max(len(self.parts[label].looked) for label in candidate.members))
 
-    def variance(self, candidate: Candidate, kept: Floats, samples: int) -> Floats:
-        """Of what each member is seen to keep on so many samples, before it is measured, (k,)."""
+    def variance(self, candidate: Candidate, kept: Floats) -> Floats:
+        """Of one sample's part in what each member is seen to keep, before it is measured, (k,)."""
         single = np.array([self.single[label].mean() for label in candidate.members])
-        return expected_variance(kept, single) / self._counts(candidate, samples)
+        return expected_variance(kept, single)
 
     def cost(self, candidate: Candidate, first: int, last: int) -> float:
         """Forward passes of more samples, and what making the merge counts as."""
-        more = self._counts(candidate, last) - self._counts(candidate, first)
+        more = self.counts(candidate, last) - self.counts(candidate, first)
         return float((more + _MERGE).sum())
 
-    def _counts(self, candidate: Candidate, samples: int) -> Floats:
+    def counts(self, candidate: Candidate, samples: int) -> Floats:
         """Samples of each member where so many are asked for, (k,)."""
         most = [len(self.parts[label].looked) for label in candidate.members]
         return np.minimum(most, float(samples))

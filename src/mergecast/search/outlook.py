@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,8 @@ class Outlook:
         How what a merge is worth changes with what each row of `rows` keeps.
     rows : (r,) array of int
         Their members' rows.
+    told : (n, c) array
+        What was measured tells of what they are worth, as `Beliefs.told`.
     """
 
     short: npt.NDArray[np.intp]
@@ -39,6 +41,7 @@ class Outlook:
     covariance: Floats
     slopes: Floats
     rows: npt.NDArray[np.intp]
+    told: Floats
 
     @classmethod
     def of(
@@ -74,12 +77,38 @@ class Outlook:
             mine = merge == place
             utilities[:, column] = objective.utility(names, draws[:, mine])
             slopes[column, mine] = _slopes(objective, names, draws[:, mine])
-        return cls(short, utilities, slopes @ joint @ slopes.T, slopes, rows)
+        told = beliefs.told(rows, slopes)
+        return cls(short, utilities, slopes @ joint @ slopes.T, slopes, rows, told)
 
     @property
     def mean(self) -> Floats:
         """Of what they are worth."""
         return np.asarray(self.utilities.mean(axis=0))
+
+    def moved(self, columns: npt.NDArray[np.intp], noise: Floats, beside: Floats) -> Floats:
+        """How far looks at merges will move what all of them are thought worth, (c, o).
+
+        Standard deviations, with their signs.
+
+        Parameters
+        ----------
+        columns : (o,) array of int
+            Which merges are looked at.
+        noise : (o,) array
+            Variance of the noise of what each look says a merge is worth.
+        beside : (n, o) array
+            Covariance of that with the noise of what was measured, as `Beliefs.freed` gives it.
+        """
+        change = self.covariance[:, columns] - self.told.T @ beside
+        spread = np.diag(self.covariance)[columns] + noise
+        spread -= ((2 * self.told[:, columns] + beside) * beside).sum(axis=0)
+        # How alike noise is, is in part assumed; no look tells more than there is to know.
+        least = (change**2 / np.maximum(np.diag(self.covariance), 1e-18)[:, None]).max(axis=0)
+        return np.asarray(change / np.sqrt(np.maximum(spread, np.maximum(least, 1e-18))))
+
+    def after(self, moved: Floats) -> Outlook:
+        """The same once a look will have moved what merges are thought worth so far, (c,)."""
+        return replace(self, covariance=self.covariance - np.outer(moved, moved))
 
 
 def _slopes(objective: Objective, members: Sequence[str], draws: Floats) -> Floats:

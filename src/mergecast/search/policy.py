@@ -11,8 +11,8 @@ from mergecast.typing import Floats
 _POINTS = 64
 
 
-def expected_gains(mean: Floats, covariance: Floats, noise: Floats) -> Floats:
-    """How much better the merge chosen after one more measurement is expected to be, (c,).
+def expected_gains(mean: Floats, moved: Floats) -> Floats:
+    """How much better the merge chosen after one more measurement is expected to be, (o,).
 
     The knowledge gradient for correlated normal beliefs (Frazier, Powell and Dayanik, 'The
     Knowledge-Gradient Policy for Correlated Normal Beliefs', 2009), its expectation over points of
@@ -22,25 +22,13 @@ def expected_gains(mean: Floats, covariance: Floats, noise: Floats) -> Floats:
     ----------
     mean : (c,) array
         Of every merge's utility.
-    covariance : (c, c) array
-        Of the beliefs.
-    noise : (c,) array
-        Variance of the noise of measuring each merge.
+    moved : (c, o) array
+        How far each measurement will move it, as the standard deviation with its sign.
     """
     points = ndtri((np.arange(_POINTS) + 0.5) / _POINTS)
     now = mean.max()
-    gains = np.empty(len(mean))
-    for row, spread in enumerate(np.diag(covariance) + noise):
-        moved = covariance[row] / np.sqrt(max(spread, 1e-18))
-        gains[row] = (mean[:, None] + moved[:, None] * points).max(axis=0).mean() - now
+    gains = [(mean[:, None] + one[:, None] * points).max(axis=0).mean() - now for one in moved.T]
     return np.maximum(gains, 0.0)
-
-
-def after(covariance: Floats, row: int, noise: float) -> Floats:
-    """The covariance of beliefs once a merge will have been measured."""
-    column = covariance[:, row]
-    spread = max(float(covariance[row, row]) + noise, 1e-18)
-    return np.asarray(covariance - np.outer(column, column) / spread)
 
 
 def draws_of(mean: Floats, covariance: Floats, count: int, seed: int) -> Floats:

@@ -8,15 +8,15 @@ from time import monotonic
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from mergecast.errors import UndefinedError
 from mergecast.search.beliefs import Beliefs, Rows
 from mergecast.search.candidates import Pool, Priced
 from mergecast.search.judge import Judge, Seen
+from mergecast.search.noise import Noise
 from mergecast.search.objective import Objective
 from mergecast.search.outlook import Outlook
-from mergecast.search.policy import after, certainty, expected_gains
+from mergecast.search.policy import certainty, expected_gains
 from mergecast.search.steps import IDLE, KNOWN, MEASURED, OVER, SPENT, Limits, Step
 from mergecast.typing import Floats
 
@@ -38,6 +38,16 @@ class Refine(Protocol):
 
     def __call__(self, priced: Priced, /) -> Sequence[Priced]:
         """Merges near one, none where there are none."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A further look at a merge: at `column` of an outlook, with what `Noise.ahead` says of it."""
+
+    column: int
+    noise: float
+    beside: Floats
+    cost: float
 
 
 @dataclass
@@ -100,11 +110,10 @@ class Search:
         places = [np.flatnonzero(self._rows.merge == one) for one in self.seen]
         known = np.concatenate(places) if places else np.empty(0, dtype=np.intp)
         values = [one.kept for one in self.seen.values()]
-        noise = [one.variance for one in self.seen.values()]
-        empty = [np.empty(0)]
-        return Beliefs.given(
-            self._rows, known, np.concatenate(values or empty), np.concatenate(noise or empty)
+        noise = Noise.of(
+            [(self.priced[place].candidate.members, one) for place, one in self.seen.items()]
         )
+        return Beliefs.given(self._rows, known, np.concatenate(values or [np.empty(0)]), noise)
 
     def kept(self, beliefs: Beliefs, place: int) -> Floats:
         """What each member of a merge is believed to keep, (k,)."""
@@ -173,23 +182,23 @@ class Search:
 
     def _next(self, beliefs: Beliefs, found: Outlook) -> list[tuple[int, int]]:
         """Merges to measure, each with its number of samples."""
-        covariance, asked = found.covariance, list[tuple[int, int]]()
+        asked = list[tuple[int, int]]()
         left = self.judge.at_once
         if self.limits.looks is not None:
             left = min(left, self.limits.looks - self._looked)
         best = int(found.mean.argmax())
         sure = certainty(found.utilities, best, self.limits.epsilon)
         for _ in range(left):
-            options = self._options(beliefs, found, {place for place, _ in asked})
-            if not options:
+            looks = self._looks(beliefs, found, {place for place, _ in asked})
+            if not looks:
                 break
-            columns, noise, cost = (np.array(x) for x in zip(*options, strict=True))
-            gains = np.zeros(len(options))
-            for target in range(_AHEAD):
-                some = _nth_of_each(columns, target)
-                wide = np.full(len(found.short), np.inf)
-                wide[columns[some]] = noise[some]
-                gains[some] = expected_gains(found.mean, covariance, wide)[columns[some]]
+            columns, noise, cost = (
+                np.array([getattr(one, name) for one in looks])
+                for name in ("column", "noise", "cost")
+            )
+            beside = np.column_stack([one.beside for one in looks])
+            moved = found.moved(columns, noise, beliefs.freed(beside))
+            gains = expected_gains(found.mean, moved)
             worth = gains / cost
             if not asked:
                 few = float(gains.max()) < _GAIN * self.limits.epsilon
@@ -205,29 +214,30 @@ class Search:
             place = int(found.short[columns[chosen]])
             # One look at a time, however many it was planned with.
             asked.append((place, self._next_levels(place)[0]))
-            covariance = after(covariance, int(columns[chosen]), float(noise[chosen]))
+            found = found.after(moved[:, chosen])
         return asked
 
-    def _options(
-        self, beliefs: Beliefs, found: Outlook, taken: set[int]
-    ) -> list[tuple[int, float, float]]:
-        """Column, noise and cost of every further look at a merge."""
-        options = []
-        for column, place in enumerate(found.short):
-            if int(place) in taken:
+    def _looks(self, beliefs: Beliefs, found: Outlook, taken: set[int]) -> list[Look]:
+        """Every further look at a merge that may be the best."""
+        looks = list[Look]()
+        sizes = [len(one.counts) for one in self.seen.values()]
+        rows = dict(zip(self.seen, np.cumsum([0, *sizes]).tolist(), strict=False))
+        for column, place in enumerate(found.short.tolist()):
+            if place in taken:
                 continue
             candidate = self.priced[place].candidate
             before = self.seen[place].samples if place in self.seen else 0
             mine = self._rows.merge[found.rows] == place
-            kept, squares = beliefs.mean[found.rows[mine]], found.slopes[column, mine] ** 2
-            known = (
-                float(squares @ self.judge.variance(candidate, kept, before)) if before else np.inf
-            )
-            for level in self._next_levels(int(place))[:_AHEAD]:
-                noise = float(squares @ self.judge.variance(candidate, kept, level))
+            slopes = found.slopes[column, mine]
+            each = self.judge.variance(candidate, beliefs.mean[found.rows[mine]])
+            for level in self._next_levels(place)[:_AHEAD]:
+                counts = self.judge.counts(candidate, level)
+                noise, beside = beliefs.noise.ahead(
+                    candidate.members, counts, each, slopes, rows.get(place)
+                )
                 cost = self.judge.cost(candidate, before, level)
-                options.append((column, of_more(known, noise), cost))
-        return options
+                looks.append(Look(column, noise, beside, cost))
+        return looks
 
     def _next_levels(self, place: int) -> list[int]:
         before = self.seen[place].samples if place in self.seen else 0
@@ -277,23 +287,3 @@ class Search:
             self.priced += added
             self._rows = Rows.of(self.pool.labels, self.priced)
         return bool(added)
-
-
-def of_more(before: float, after: float) -> float:
-    """The variance of what further samples say by themselves, from that of the samples so far
-    (infinite where there are none) and that of all together.
-    """
-    if np.isinf(before):
-        return after
-    return before * after / (before - after) if before > after else np.inf
-
-
-def _nth_of_each(columns: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.intp]:
-    """Places of the n-th option of every column that has so many."""
-    seen: dict[int, int] = {}
-    found = []
-    for place, column in enumerate(columns.tolist()):
-        if seen.setdefault(column, 0) == n:
-            found.append(place)
-        seen[column] += 1
-    return np.array(found, dtype=np.intp)

@@ -194,9 +194,13 @@ class ScorerJudge:
         del candidate
         return (1,)
 
-    def variance(self, candidate: Candidate, kept: Floats, samples: int) -> Floats:
+    def counts(self, candidate: Candidate, samples: int) -> Floats:
+        """One number of each member, (k,)."""
+        return np.full(len(candidate.members), float(samples))
+
+    def variance(self, candidate: Candidate, kept: Floats) -> Floats:
         """What a scorer's numbers may be off by, (k,)."""
-        del candidate, samples
+        del candidate
         return np.full(len(kept), NOISE**2)
 
     def cost(self, candidate: Candidate, first: int, last: int) -> float:
