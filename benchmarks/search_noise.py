@@ -24,9 +24,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--table", type=Path, action="append")
     asked = parser.parse_args()
-    rows = []
-    for folder in asked.table or measured_folders():
-        rows.append({"suite": folder.name, **alike(Measured([folder / "outcomes.parquet"]))})
+    rows = [
+        {"suite": folder.name, **alike(Measured([folder / "outcomes.parquet"]))}
+        for folder in asked.table or measured_folders()
+    ]
     print(pd.DataFrame(rows).round(2).to_string(index=False))
 
 

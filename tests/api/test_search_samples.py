@@ -9,6 +9,9 @@ import pytest
 from search_case import find
 
 from mergecast.errors import UsageError
+from mergecast.evidence import ProbeSettings, Session
+from mergecast.search import samples
+from mergecast.search.samples import parts_of
 from mergecast.search.shown import search_parts
 from mergecast.testing.tiny import tiny_family, tiny_tasks
 
@@ -24,12 +27,12 @@ def sized(**sizes):
     for task in tasks.values():
         whole, size = task.samples, sizes.get(task.name, 64)
 
-        def samples(count, seed, split="calibration", whole=whole, name=task.name, size=size):
+        def drawn(count, seed, split="calibration", whole=whole, name=task.name, size=size):
             if split == "test":
                 raise UsageError(f"task {name!r}, split 'test'", "there is none", "give it")
             return whole(size, seed, split) if count is None else first(whole(size, seed), count)
 
-        task.samples = samples
+        task.samples = drawn
     return tasks
 
 
@@ -56,6 +59,31 @@ def test_without_test_samples_a_third_is_held_back(family):
     }
     with pytest.raises(UsageError, match="of 'a', without test samples, 43 may be"):
         find(family, tasks=tasks, calibration=60)
+
+
+def test_what_forecasts_were_made_from_is_looked_at_last(family):
+    with Session(family, sized(a=90, b=90), ProbeSettings(24)) as session:
+        ids = parts_of(session, "a").looked.ids
+        assert len(set(ids)) == 60
+        assert ids[-24:] == session.samples("a").ids
+        assert not {*ids[:-24]} & {*session.samples("a").ids}
+
+
+def test_where_a_task_has_no_others_they_are_looked_at(family):
+    with Session(family, sized(a=60), ProbeSettings(40)) as session:
+        assert parts_of(session, "a").looked.ids == session.samples("a").ids
+
+
+def test_own_answers_are_asked_for_once(family, monkeypatch, tmp_path):
+    asked = []
+    answers = samples.own_answers
+    monkeypatch.setattr(samples, "own_answers", lambda *a: asked.append(a) or answers(*a))
+    for _ in range(2):
+        settings = ProbeSettings(24, cache=tmp_path / "work")
+        with Session(family, tiny_tasks(labelled=False), settings) as session:
+            found = parts_of(session, "a")
+            assert len(found.looked.labels) == len(found.looked)
+    assert len(asked) == 2  # what is looked at, and what is held back
 
 
 def first(samples, count):

@@ -11,7 +11,7 @@ import pytest
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import ProbeSettings
-from mergecast.merging import Recipe
+from mergecast.merging import METHODS, Recipe
 from mergecast.search.candidates import Candidate
 from mergecast.search.objective import Objective
 from mergecast.search.scorer import Command, Scoring
@@ -87,6 +87,17 @@ def test_another_private_part_is_another_merge(session, script):
     narrow = replace(session, family=session.family.without(["up.*"]))
     assert scoring.merged(narrow, MERGE)["a"] == 0.75
     assert scoring.merged(session, MERGE)["a"] == 0.5
+
+
+def test_another_kernel_of_a_method_is_another_merge(session, script, monkeypatch):
+    scoring = Scoring(Command(f"sh {script} {{model}}"))
+    assert scoring.merged(session, MERGE) == {"a": 0.5, "b": 0.5}
+    (script.parent / "score").write_text("0.7\n")
+    assert scoring.merged(session, MERGE) == {"a": 0.5, "b": 0.5}
+    method = METHODS.get("weight_avg")
+    other = replace(method.stage, version=method.stage.version + 1)
+    monkeypatch.setattr(type(method), "stage", other)
+    assert scoring.merged(session, MERGE) == {"a": 0.7, "b": 0.7}
 
 
 def test_a_score_of_nothing_is_not_kept(session, script):

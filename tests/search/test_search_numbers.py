@@ -90,9 +90,8 @@ def test_strengths_far_apart_tell_less_of_each_other():
 def outlook(spread):
     """An outlook of merges of such beliefs, of which none was measured."""
     n = len(spread)
-    return Outlook(
-        np.arange(n), np.zeros((1, n)), spread, np.eye(n), np.arange(n), np.empty((0, n))
-    )
+    places, none = np.arange(n), np.empty((0, n))
+    return Outlook(places, np.zeros(n), np.zeros((1, n)), spread, np.eye(n), places, none)
 
 
 def test_expected_gain_is_that_of_choosing_after_a_measurement():

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from search_case import LABELS, Truth, priced
 
+from mergecast.api.search_tables import tried_table, untried_table
 from mergecast.errors import UndefinedError
 from mergecast.search.candidates import Candidate, Pool, Priced
 from mergecast.search.judge import levels
 from mergecast.search.objective import Objective
 from mergecast.search.run import Search
-from mergecast.search.steps import Limits
+from mergecast.search.steps import KNOWN, Limits
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -163,3 +164,27 @@ def test_the_largest_set_that_keeps_what_is_required_is_found(seed):
     chosen = merges[smaller.best].candidate
     assert len(chosen.members) < 4
     assert not kept_by_few or judge.kept[chosen.key].min() > least - 0.02
+
+
+@pytest.mark.parametrize("kind", ["mean", "worst", "most"])
+def test_the_merge_that_ends_a_search_is_the_one_that_it_gives(kind):
+    for seed in range(6):
+        merges = priced(seed=seed)
+        sought = Objective(kind, required={"*": 0.7} if kind == "most" else {})
+        search = Search(Pool(LABELS, merges), sought, Truth(merges, seed), Limits(epsilon=0.02))
+        search.seed = seed
+        search.run()
+        if search.ended == KNOWN:
+            assert search.certainty >= search.limits.confidence
+        assert search.steps[-1].best.key == merges[search.best].candidate.key
+        assert search.steps[-1].certainty == search.certainty
+
+
+def test_what_is_believed_is_the_objective_and_not_what_requirements_make_of_it():
+    merges = priced()
+    for sought in (Objective("most", required={"*": 0.7}), Objective(required={"*": 0.99})):
+        search = Search(Pool(LABELS, merges), sought, Truth(merges), Limits(looks=8))
+        search.run()
+        beliefs = search.beliefs()
+        for table in (tried_table(search, beliefs), untried_table(search, beliefs)):
+            assert table["believed"].between(0.5, 1.2).all()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+
 import pandas as pd
 import pytest
 import torch
@@ -9,6 +12,7 @@ from described_files import SMALL, described, rows, write_base, write_described,
 from safetensors.torch import load_file
 
 from mergecast.checkpoints.writer import write_safetensors
+from mergecast.suites.described.reading import read_described
 from mergecast.suites.run import run_suite
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.testing.tiny import Net
@@ -64,6 +68,32 @@ def test_modules_of_ones_own_on_arrays(tmp_path):
     }
     run = run_suite(write_described(tmp_path, content), tmp_path / "run", **SMALL)
     assert OutcomeTable.read(run / "outcomes.parquet").suites == ["suite"]
+
+
+def test_a_model_is_another_where_the_code_that_builds_it_is(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    write_safetensors(tmp_path / "base.safetensors", Net().state_dict())
+    data = {"call": "tiny_models:labelled", "args": {"label": "a", "split": "test", "count": 4}}
+    task = dict.fromkeys(("train", "data", "test"), data)
+    content = {
+        "base": "base.safetensors",
+        "defaults": {"model": {"build": "builds_it:make"}},
+        "tasks": {"a": task, "b": task},
+    }
+    path = write_described(tmp_path, content)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def contents():
+        monkeypatch.delitem(sys.modules, "builds_it", raising=False)
+        importlib.invalidate_caches()
+        return read_described(path, {}).contents["a"]
+
+    code = "from mergecast.testing.tiny import Net\n\n\ndef make():\n    return Net()\n"
+    (tmp_path / "builds_it.py").write_text(code)
+    before = contents()
+    assert contents() == before
+    (tmp_path / "builds_it.py").write_text(code.replace("Net()", "Net(batchnorm=False)"))
+    assert contents() != before
 
 
 @pytest.mark.parametrize(("regime", "times"), [("full", 3), ("lora", 1.2)])

@@ -18,7 +18,7 @@ from mergecast.forecast.measured_use import MeasuredUse
 from mergecast.forecast.method_forecast import at_most, interval_of_new
 from mergecast.forecast.result import Forecast
 from mergecast.forecast.rows import MEASURED
-from mergecast.forecast.sets import CHECKED, PAIRS, SUPERPOSED, Sets, rank_all_sets
+from mergecast.forecast.sets import CHECKED, SUPERPOSED, Sets, rank_all_sets
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.tables.sets import join_members, split_members
 from mergecast.typing import Floats
@@ -128,8 +128,11 @@ def _from_answers(
     means = by_pairs.groupby("members")["retention"].mean().sort_values(ascending=False)
     most = most_sets(session, size)
     chosen, left = means.index[:most], len(means) - most
+    if measured is not None:
+        known = measured.frame["members"].unique()
+        chosen = chosen.union(means.index[means.index.isin(known)])
     said = f"{most:,} of {len(means):,} sets of {size} are forecast, those of the best pairs"
-    said += ", and those that are merged as a check"
+    said += ", and those that are merged as a check or were measured"
     readings = collect_sets(session, sorted(tuple(split_members(one)) for one in chosen))
 
     def judged(joined: Iterable[str]) -> npt.NDArray[np.bool_]:
@@ -155,19 +158,17 @@ def _from_answers(
     basis = table["basis"].mask(answered, SUPERPOSED)
     checked = [(name, join_members(one)) for name, sets in readings.checked.items() for one in sets]
     basis = basis.mask(merges.isin(checked), CHECKED)
-    if measured is not None:
-        known = pd.MultiIndex.from_frame(measured.by_recipe[["method", "members"]])
-        basis = basis.mask(merges.isin(known), MEASURED)
-    table = table.assign(basis=basis)
+    table = table.assign(basis=basis.mask(table["basis"] == MEASURED, MEASURED))
     table = with_intervals(table, made, readings)
     return RankedSets(table, use, (said,) if left > 0 else (), readings.unjudged)
 
 
 def with_intervals(table: pd.DataFrame, made: Forecast, readings: SetReadings) -> pd.DataFrame:
-    """The table with `lower` and `upper` of sets that are forecast from answers."""
+    """The table with `lower` and `upper` of sets that are forecast from answers, too."""
     models, few = made.forecaster.tiers[made.tier], FewSamples.of(made.metrics)
-    table = table.assign(lower=float("nan"), upper=float("nan"))
-    for method, rows in table[table["basis"] != PAIRS].groupby("method"):
+    if "lower" not in table:
+        table = table.assign(lower=float("nan"), upper=float("nan"))
+    for method, rows in table[table["basis"].isin([SUPERPOSED, CHECKED])].groupby("method"):
         numbers = rows["retention"].to_numpy(dtype="float64")
         alone = readings.alone_of(str(method), rows["members"].tolist()).mean(axis=1)
         others = len(readings.members[0]) - 1

@@ -21,13 +21,12 @@ from mergecast.checkpoints.folder_writer import refuse_folder
 from mergecast.errors import ResourceError, UsageError
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import ProbeSettings
-from mergecast.evidence.side_by_side import needs_program, pack
+from mergecast.evidence.side_by_side import workers_for
 from mergecast.family.family import Family
 from mergecast.family.models import Models
 from mergecast.forecast.forecaster import Forecaster
 from mergecast.forecast.recommend import DO_NOT_MERGE
 from mergecast.runtime.progress import Progress, Silent
-from mergecast.runtime.workers import Workers
 from mergecast.search.budget import Budget
 from mergecast.search.merged import MergeJudge
 from mergecast.search.near import Near
@@ -249,7 +248,7 @@ def search(
         narrow = before.family.subset(pool.labels)
         with (
             replace(before, family=narrow, keys=None) as session,
-            Workers(workers, imports_main=_imports_program(session)) as pool_of_workers,
+            workers_for(session, workers) as pool_of_workers,
         ):
             judge: MergeJudge | ScorerJudge
             if scorers.judge is None:
@@ -278,12 +277,6 @@ def search(
             if out is None or result.advice == DO_NOT_MERGE:
                 return result
             return write_merged(session.family, result, Path(out), device, workers, overwrite)
-
-
-def _imports_program(session: Session) -> bool:
-    """Whether workers have to import the program, for which a script must be written."""
-    packed = pack(session)
-    return packed is not None and needs_program(session, packed)
 
 
 def _refuse_spent(have: float, evidence: float, tried: float, work: Work) -> None:

@@ -77,7 +77,6 @@ def search_result(
         }
     else:
         checked = verify(one.candidate)
-    last = found.steps[-1]
     family = gathered.gathering.family
     return SearchResult(
         chosen=one.candidate,
@@ -87,7 +86,7 @@ def search_result(
         seen=found.seen[best].kept,
         base_kept=base,
         believed=float(sought.value(members, found.kept(beliefs, best))),
-        certainty=last.certainty,
+        certainty=found.certainty,
         epsilon=epsilon,
         verified=checked,
         tried=tried_table(found, beliefs),

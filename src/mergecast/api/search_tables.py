@@ -21,8 +21,8 @@ def tried_table(found: Search, beliefs: Beliefs) -> pd.DataFrame:
     """One row a merge that was measured, the best by what is believed first."""
     value, _ = found.utilities(beliefs)
     rows: list[dict[str, Any]] = []
-    for place, seen in found.seen.items():
-        one = found.priced[place]
+    for place in sorted(found.seen, key=lambda place: (-value[place], place)):
+        one, seen = found.priced[place], found.seen[place]
         members = one.candidate.members
         noise = np.random.default_rng(0).standard_normal((400, len(members)))
         drawn = found.objective.value(members, seen.kept + noise * np.sqrt(seen.variance))
@@ -32,12 +32,12 @@ def tried_table(found: Search, beliefs: Beliefs) -> pd.DataFrame:
                 "forecast": float(found.objective.value(members, one.forecast)),
                 "measured": float(found.objective.value(members, seen.kept)),
                 "stderr": float(drawn.std()),
-                "believed": float(value[place]),
+                "believed": _believed(found, beliefs, place),
                 "samples": seen.samples,
                 "kept": dict(zip(members, seen.kept.tolist(), strict=True)),
             }
         )
-    return pd.DataFrame(rows).sort_values("believed", ascending=False, ignore_index=True)
+    return pd.DataFrame(rows)
 
 
 def untried_table(found: Search, beliefs: Beliefs) -> pd.DataFrame:
@@ -53,13 +53,19 @@ def untried_table(found: Search, beliefs: Beliefs) -> pd.DataFrame:
                     found.priced[row].candidate.members, found.priced[row].forecast
                 )
             ),
-            "believed": float(value[row]),
+            "believed": _believed(found, beliefs, int(row)),
             "sd": float(spread[row]),
             "why": reasons.why(int(row)),
         }
         for row in places[:_UNTRIED]
     ]
     return pd.DataFrame(rows, columns=["members", "recipe", "forecast", "believed", "sd", "why"])
+
+
+def _believed(found: Search, beliefs: Beliefs, place: int) -> float:
+    """The objective of a merge, by what its members are believed to keep."""
+    members = found.priced[place].candidate.members
+    return float(found.objective.value(members, found.kept(beliefs, place)))
 
 
 def path_table(found: Search, seconds: Sequence[float]) -> pd.DataFrame:

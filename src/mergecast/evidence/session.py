@@ -76,6 +76,7 @@ class Session(Finished):
         self._samples: dict[tuple[str, int], Samples] = {}
         self._tests: Remembered[Samples] = Remembered(lambda samples: samples.size_in_bytes)
         self._digests: dict[str, str] = {}
+        self._defined: dict[str, dict[str, object]] = {}
         self._logits: Remembered[Tensor] = Remembered(lambda logits: logits.nbytes)
         self._modules: dict[str, nn.Module] = {}
         self._loaded: tuple[str, Probe] | None = None
@@ -263,7 +264,10 @@ class Session(Finished):
         """What a unit of one model on some samples is stored under: content, no names of files."""
         from mergecast.tasks.batches import BATCHES, WIDE, Lengths
 
-        task = self.task(label)
+        if label not in self._defined:
+            task = self.task(label)
+            head = {"blueprint": task.blueprint, "head": state_digest(task.head())}
+            self._defined[label] = head | task.definition
         if self.widest >= WIDE or Lengths.of(samples) is not None:
             stage = stage.with_uses(BATCHES)
         if self.family.vocabulary is not None:
@@ -274,10 +278,8 @@ class Session(Finished):
         return {
             "stage": stage.key,
             "model": self.digest(label),
-            "blueprint": task.blueprint,
-            "head": state_digest(task.head()),
             "samples": samples.digest(),
-            **task.definition,
+            **self._defined[label],
             **more,
         }
 

@@ -9,6 +9,7 @@ computes does not depend on where it runs: all of them take one thread.
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import copy
@@ -104,6 +105,21 @@ def needs_program(session: Session, packed: bytes) -> bool:
 
     kernels = {session.recipe(method).method for method in session.methods}
     return b"__main__" in packed or not all(map(METHODS.known_elsewhere, kernels))
+
+
+def workers_for(session: Session, count: int) -> Workers:
+    """Workers that can take the session's tasks; this process alone where no other can.
+
+    Others import the program where it defines tasks or methods, for which a script must be written;
+    what a notebook defines they cannot have.
+    """
+    packed = pack(session)
+    if packed is None:
+        return Workers(1)
+    program = needs_program(session, packed)
+    if program and not hasattr(sys.modules["__main__"], "__file__"):
+        return Workers(1)
+    return Workers(count, imports_main=program)
 
 
 def _finished(session: Session, units: Sequence[Unit]) -> dict[int, Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
 from mergecast.forecast.effects_posterior import Codes, Rows, posterior
 from mergecast.forecast.measured import own_errors, usable_merges
 from mergecast.forecast.measured_use import MeasuredUse
+from mergecast.forecast.rows import MEASURED
 from mergecast.forecast.sets import Correction, Sets, rank_all_sets
 from mergecast.tables.outcomes import OutcomeTable
 from mergecast.typing import Floats
@@ -41,6 +43,14 @@ def rank_with_measured(
     source : callable, optional
         What members keep, in the place of the rule on pairs.
 
+    Returns
+    -------
+    table : DataFrame
+        As of `rank_all_sets`, with `lower` and `upper`: of sets that were measured, whose `basis`
+        says so, as what was measured and all else leave it; NaN of others.
+    use : MeasuredUse
+        What the measured sets changed.
+
     Raises
     ------
     UsageError
@@ -58,8 +68,11 @@ def rank_with_measured(
     before = rank_all_sets(rows, size, read)
     # A set's members are sorted in both.
     forecast = np.concatenate([by_rule[merge] for merge in merges])
-    shifts, kept = _learned(rows, known, forecast, level)
+    shifts, kept, variance = _learned(rows, known, forecast, level)
     found = dict(zip(merges, kept.reshape(-1, size), strict=True))
+    # Members are measured on samples of their own, so that their errors are apart.
+    spread = np.sqrt(variance.reshape(-1, size).sum(axis=1)) / size
+    half = dict(zip(merges, ndtri((1 + level) / 2) * spread, strict=True))
 
     def correct(method: str, names: list[str], sets: Sets, each: Floats) -> Floats:
         each = source(method, names, sets, each) if source else each
@@ -70,6 +83,13 @@ def rank_with_measured(
         return moved
 
     after = rank_all_sets(rows, size, correct)
+    keys = list(zip(after["method"], after["members"], strict=True))
+    ends = np.array([half.get(key, np.nan) for key in keys])
+    after = after.assign(
+        basis=after["basis"].mask(np.isfinite(ends), MEASURED),
+        lower=(after["retention"] - ends).clip(lower=0.0),
+        upper=after["retention"] + ends,
+    )
     both = after.merge(before, on=["method", "members"], suffixes=("", "_before"))
     fresh = [key not in merges for key in zip(both["method"], both["members"], strict=True)]
     change = (both["retention"] - both["retention_before"])[fresh].dropna()
@@ -78,8 +98,9 @@ def rank_with_measured(
 
 def _learned(
     rows: pd.DataFrame, known: pd.DataFrame, forecast: Floats, level: float
-) -> tuple[dict[str, Floats], Floats]:
-    """By method the shift of each model in any set (in sorted order), and what known members keep.
+) -> tuple[dict[str, Floats], Floats, Floats]:
+    """By method the shift of each model in any set (in sorted order), and what known members keep,
+    with its variance.
 
     `forecast` is by the rule, of the rows of `known`.
     """
@@ -99,12 +120,13 @@ def _learned(
         pd.factorize(known["members"])[0],
     )
     method, member = np.indices((len(methods), len(models))).reshape(2, -1)
-    measured = known["measured"].to_numpy(dtype="float64")
+    measured, noise = (known[name].to_numpy(dtype="float64") for name in ("measured", "variance"))
     has = np.isfinite(forecast)
     if not has.any():
-        return {name: np.zeros(len(models)) for name in methods}, measured
-    given = (seen.take(has), (measured - forecast)[has], known["variance"].to_numpy()[has])
+        return {name: np.zeros(len(models)) for name in methods}, measured, noise
+    given = (seen.take(has), (measured - forecast)[has], noise[has])
     shift, _ = posterior(*given, coded(method, member, np.full(len(method), -1)))
-    kept = measured.copy()
-    kept[has] = forecast[has] + posterior(*given, given[0])[0]
-    return dict(zip(methods, shift.reshape(len(methods), -1), strict=True)), kept
+    kept, variance = measured.copy(), noise.copy()
+    moved, spread = posterior(*given, given[0])
+    kept[has], variance[has] = forecast[has] + moved, np.fmin(spread, noise[has])
+    return dict(zip(methods, shift.reshape(len(methods), -1), strict=True)), kept, variance

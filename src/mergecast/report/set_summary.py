@@ -7,7 +7,7 @@ from typing import cast
 import pandas as pd
 
 from mergecast.forecast.recommend import best_merges
-from mergecast.forecast.sets import PAIRS
+from mergecast.forecast.sets import CHECKED, PAIRS, SUPERPOSED
 from mergecast.report.set_model import BestSet, MethodSets, RankedSet, SetSummary
 from mergecast.tables.plain import records
 from mergecast.tables.sets import split_members
@@ -56,6 +56,7 @@ def summarise_sets(sets: pd.DataFrame) -> SetSummary:
         )
     size = str(sets["members"].iloc[0]).count("+") + 1
     n_sets, known = sets["members"].nunique(), sets[sets["basis"] != PAIRS]
+    answered = sets["basis"].isin([SUPERPOSED, CHECKED]).any()
     summary: SetSummary = {
         "size": size,
         "n_sets": n_sets,
@@ -63,7 +64,7 @@ def summarise_sets(sets: pd.DataFrame) -> SetSummary:
         "best": [],
         "methods": methods,
     }
-    if not known.empty:
+    if answered:
         best = best_merges(known).head(SHOWN).drop(columns="pair_mean")
         summary |= {"rule": ANSWERS, "best": cast("list[BestSet]", _plain(best))}
     return summary

@@ -70,8 +70,7 @@ class Workers:
 
     def __enter__(self) -> Self:
         self._scope.enter_context(_sigterm_exits())
-        here = self.count == 1 or self._worth > 0
-        self._scope.enter_context(one_thread() if here else _one_thread_for_children())
+        self._scope.enter_context(one_thread())
         self._scope.callback(self._stop)
         return self
 

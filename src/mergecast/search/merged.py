@@ -30,6 +30,8 @@ LOOK = Stage(
     1,
     modules=("mergecast.search.merged", "mergecast.search.samples", "mergecast.search.scores"),
 )
+#: A session, and the samples and whether some are held back, as `MergeJudge` is given them.
+Packed = tuple[bytes, int | None, bool]
 #: Samples that making a merge counts as, a member: fixed, so that a search does not depend on how
 #: fast a machine is.
 _MERGE = 20.0
@@ -75,7 +77,7 @@ class MergeJudge:
     ) -> None:
         self._session, self._workers = session, workers
         self._bench = _Bench(session, most, hold=hold)
-        self.parts = self._bench.parts
+        self.parts = {x: self._bench.parts(x) for x in sorted(session.family.names)}
         self.single = {x: self._bench.single(x, held=False) for x in self.parts}
         for label, scores in self.single.items():
             if not scores.mean() > 0:
@@ -91,8 +93,12 @@ class MergeJudge:
         return 2
 
     def levels(self, candidate: Candidate) -> tuple[int, ...]:
-        """Numbers of samples a member; of a task that has fewer all are taken."""
-        return levels(max(len(self.parts[label].looked) for label in candidate.members))
+        """Numbers of samples a member; of a task that has fewer all are taken.
+
+        None on which a member's own model scores 0, since there is nothing to keep.
+        """
+        single = [self.single[label] for label in candidate.members]
+        return tuple(n for n in levels(max(map(len, single))) if all(s[:n].any() for s in single))
 
     def variance(self, candidate: Candidate, kept: Floats) -> Floats:
         """Of one sample's part in what each member is seen to keep, before it is measured, (k,)."""
@@ -135,7 +141,7 @@ class MergeJudge:
         return seen
 
     def verify(self, candidate: Candidate) -> Seen:
-        """The same on the samples that were held back; raises UndefinedError where that fails."""
+        """The same on samples that were held back; raises UndefinedError where that fails."""
         last = max(len(self.parts[label].held) for label in candidate.members)
         [scores] = self._run([Look(candidate, 0, last, held=True)])
         if isinstance(scores, str):
@@ -161,8 +167,7 @@ class MergeJudge:
         if self._workers.count == 1 or len(looks) == 1:
             found = [self._bench.look(one) for one in looks]
         else:
-            words = [(self._bench.pickled, one) for one in looks]
-            found = self._workers.map(_look, words)
+            found = self._workers.map(_look, [(self._bench.packed, one) for one in looks])
         return [
             one
             if isinstance(one, str)
@@ -178,22 +183,25 @@ class _Bench:
         self._session, self._most, self._hold = session, most, hold
         self._merged: tuple[str, Mapping[str, Tensor]] | None = None
         self._features: dict[tuple[str, bool], Tensor] = {}
+        self._parts: dict[str, Parts] = {}
+
+    def parts(self, label: str) -> Parts:
+        """Samples of a model's task, read once."""
+        if label not in self._parts:
+            self._parts[label] = parts_of(self._session, label, self._most, hold=self._hold)
+        return self._parts[label]
 
     @cached_property
-    def parts(self) -> dict[str, Parts]:
-        return parts_of(self._session, self._most, hold=self._hold)
-
-    @cached_property
-    def pickled(self) -> bytes:
+    def packed(self) -> Packed:
         """All that another process needs to take looks."""
         packed = pack(self._session)
         if packed is None:
             raise UsageError("tasks", "cannot be sent to workers", "search with one worker")
-        return packed
+        return packed, self._most, self._hold
 
     def single(self, label: str, *, held: bool) -> Floats:
         """Scores of a model on its own samples, (n,)."""
-        samples = self.parts[label].held if held else self.parts[label].looked
+        samples = self.parts(label).held if held else self.parts(label).looked
 
         def compute() -> dict[str, object]:
             own = self._own_features(label, held=held)
@@ -204,7 +212,7 @@ class _Bench:
 
     def base(self, label: str) -> Floats:
         """Scores of the base with a model's head on the model's held back samples, (n,)."""
-        session, samples = self._session, self.parts[label].held
+        session, samples = self._session, self.parts(label).held
 
         def compute() -> dict[str, object]:
             state = with_own_head(session.family, read_state(session.family.base), label)
@@ -221,7 +229,7 @@ class _Bench:
         stage = outcome_stage(candidate.recipe.method).with_uses(LOOK)
         chosen: dict[str, Samples] = {}
         for label in candidate.members:
-            parts = self.parts[label]
+            parts = self.parts(label)
             samples = parts.held if asked.held else parts.looked
             chosen[label] = part(samples, asked.first, min(asked.last, len(samples)))
         spec = outcome_spec(session, candidate.recipe, chosen, stage, session.settings.batch_size)
@@ -262,7 +270,7 @@ class _Bench:
             return None
         key = (label, held)
         if key not in self._features:
-            samples = self.parts[label].held if held else self.parts[label].looked
+            samples = self.parts(label).held if held else self.parts(label).looked
             probe, own = self._session.probe(label), self._session.state(label)
             batch = self._session.settings.batch_size
             self._features[key] = probe.logits(own, samples, batch).double()
@@ -279,13 +287,14 @@ class _Bench:
         return sample_scores(probe, label, state, samples, batch, own)
 
 
-_BENCHES: dict[bytes, _Bench] = {}
+_BENCHES: dict[Packed, _Bench] = {}
 
 
-def _look(words: tuple[bytes, Look]) -> list[list[float]] | str:
+def _look(words: tuple[Packed, Look]) -> list[list[float]] | str:
     """One look in a worker, which keeps its session for the next one."""
-    pickled, look = words
-    if pickled not in _BENCHES:
+    packed, look = words
+    if packed not in _BENCHES:
         _BENCHES.clear()
-        _BENCHES[pickled] = _Bench(unpack(pickled))
-    return _BENCHES[pickled].look(look)
+        session, most, hold = packed
+        _BENCHES[packed] = _Bench(unpack(session), most, hold=hold)
+    return _BENCHES[packed].look(look)

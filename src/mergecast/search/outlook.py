@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +24,8 @@ class Outlook:
     ----------
     short : (c,) array of int
         Their places.
+    value : (c,) array
+        What they are worth if each member keeps what is believed.
     utilities : (s, c) array
         Draws of what they are worth.
     covariance : (c, c) array
@@ -37,6 +39,7 @@ class Outlook:
     """
 
     short: npt.NDArray[np.intp]
+    value: Floats
     utilities: Floats
     covariance: Floats
     slopes: Floats
@@ -71,19 +74,25 @@ class Outlook:
         merge = beliefs.rows.merge[rows]
         joint = beliefs.joint(rows)
         draws = draws_of(beliefs.mean[rows], joint, _DRAWS, seed)
-        utilities = np.empty((_DRAWS, len(short)))
+        value, utilities = np.empty(len(short)), np.empty((_DRAWS, len(short)))
         slopes = np.zeros((len(short), len(rows)))
         for column, (place, names) in enumerate(zip(short, members, strict=True)):
             mine = merge == place
+            value[column] = objective.utility(names, beliefs.mean[rows[mine]])
             utilities[:, column] = objective.utility(names, draws[:, mine])
             slopes[column, mine] = _slopes(objective, names, draws[:, mine])
         told = beliefs.told(rows, slopes)
-        return cls(short, utilities, slopes @ joint @ slopes.T, slopes, rows, told)
+        return cls(short, value, utilities, slopes @ joint @ slopes.T, slopes, rows, told)
 
     @property
     def mean(self) -> Floats:
-        """Of what they are worth."""
+        """Of what they are worth, over draws."""
         return np.asarray(self.utilities.mean(axis=0))
+
+    def best(self, among: Container[int]) -> int | None:
+        """The column of the merge that is thought best, of some places; None where none is here."""
+        columns = [one for one, place in enumerate(self.short.tolist()) if place in among]
+        return max(columns, key=lambda one: (self.value[one], -one), default=None)
 
     def moved(self, columns: npt.NDArray[np.intp], noise: Floats, beside: Floats) -> Floats:
         """How far looks at merges will move what all of them are thought worth, (c, o).

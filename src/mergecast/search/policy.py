@@ -32,11 +32,13 @@ def expected_gains(mean: Floats, moved: Floats) -> Floats:
 
 
 def draws_of(mean: Floats, covariance: Floats, count: int, seed: int) -> Floats:
-    """Draws of correlated normal numbers, (count, n)."""
+    """Draws of correlated normal numbers, (count, n), in pairs that lie opposite: the mean of an
+    even number of them is `mean`.
+    """
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    points = np.random.default_rng(seed).standard_normal((count, len(mean)))
-    return np.asarray(mean + points @ root.T)
+    half = np.random.default_rng(seed).standard_normal(((count + 1) // 2, len(mean)))
+    return np.asarray(mean + np.concatenate([half, -half])[:count] @ root.T)
 
 
 def certainty(utilities: Floats, best: int, epsilon: float) -> float:

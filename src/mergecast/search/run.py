@@ -137,8 +137,20 @@ class Search:
         if not self.seen:
             reason = next(iter(self.failed.values()), "the budget is spent")
             raise UndefinedError("merges", f"none was measured: {reason}")
-        value, _ = self.utilities(self.beliefs())
+        beliefs, found = self._now()
+        column = found.best(self.seen)
+        if column is not None:
+            return int(found.short[column])
+        value, _ = self.utilities(beliefs)
         return max(self.seen, key=lambda place: (value[place], -place))
+
+    @property
+    def certainty(self) -> float:
+        """The probability that no merge is better than the best one by what matters."""
+        column = (found := self._now()[1]).best(self.seen)
+        if column is None:
+            return 0.0
+        return certainty(found.utilities, column, self.limits.epsilon)
 
     def _now(self) -> tuple[Beliefs, Outlook]:
         """What is believed now; worked out once for every measurement and every new merge."""
@@ -171,7 +183,7 @@ class Search:
 
     def _settled(self, found: Outlook) -> str:
         """Why nothing more need be measured; empty where it must."""
-        best = int(found.mean.argmax())
+        best = int(found.value.argmax())
         if int(found.short[best]) not in self.seen:
             return ""
         if certainty(found.utilities, best, self.limits.epsilon) >= self.limits.confidence:
@@ -186,7 +198,7 @@ class Search:
         left = self.judge.at_once
         if self.limits.looks is not None:
             left = min(left, self.limits.looks - self._looked)
-        best = int(found.mean.argmax())
+        best = int(found.value.argmax())
         sure = certainty(found.utilities, best, self.limits.epsilon)
         for _ in range(left):
             looks = self._looks(beliefs, found, {place for place, _ in asked})
@@ -209,7 +221,7 @@ class Search:
             if due and best in columns and not asked:
                 worth[np.flatnonzero(columns == best)[0]] = np.inf
             elif not (worth > 0).any():
-                worth = found.utilities.mean(axis=0)[columns]
+                worth = found.mean[columns]
             chosen = int(worth.argmax())
             place = int(found.short[columns[chosen]])
             # One look at a time, however many it was planned with.
@@ -257,24 +269,17 @@ class Search:
                 continue
             self.seen[place] = seen
             cost = self.judge.cost(candidate, old, level)
-            beliefs, outlook = self._now()
-            value, _ = self.utilities(beliefs)
-            best = max(self.seen, key=lambda one: (value[one], -one))
-            column = int(np.searchsorted(outlook.short, best))
-            inside = column < len(outlook.short) and outlook.short[column] == best
-            epsilon = self.limits.epsilon
-            sure = certainty(outlook.utilities, column, epsilon) if inside else 0.0
-            kept = self.kept(beliefs, best)
-            members = self.priced[best].candidate.members
-            worth = float(self.objective.value(members, kept))
-            step = Step(candidate, seen, cost, self.priced[best].candidate, worth, sure)
+            best = self.best
+            kept, chosen = self.kept(self._now()[0], best), self.priced[best].candidate
+            worth = float(self.objective.value(chosen.members, kept))
+            step = Step(candidate, seen, cost, chosen, worth, self.certainty)
             self.steps.append(step)
             if self.told is not None:
                 self.told(step)
 
     def _grown(self, found: Outlook) -> bool:
         """Whether merges near the best one were added; each set and method is looked at once."""
-        best = int(found.short[int(found.mean.argmax())])
+        best = int(found.short[int(found.value.argmax())])
         candidate = self.priced[best].candidate
         key = (candidate.method, candidate.members)
         if self.refine is None or best not in self.seen or key in self._refined:

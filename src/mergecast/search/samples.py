@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import CALIBRATION
+from mergecast.runtime.stage import Stage
 from mergecast.search.scores import own_answers
-from mergecast.tasks.apart import kept, shared
+from mergecast.tasks.apart import kept, ordered, shared
 from mergecast.tasks.task import Samples, Task
 
 #: Samples of a task that a search looks at, and that it verifies on, at most.
@@ -22,6 +25,8 @@ _HELD = 1 / 3
 LEAST = 20
 #: Samples of a task, those held back among them, that are compared before anything else is done.
 _AT_ONCE = 500
+
+ANSWERED = Stage("own answers", 1, modules=("mergecast.search.scores",))
 
 #: What to do about a task whose samples and test samples are the same.
 HOLD_BACK = (
@@ -37,7 +42,8 @@ class Parts:
     Attributes
     ----------
     looked : Samples
-        What the search may measure on, in the order in which it does.
+        What the search may measure on, in the order in which it does: those that forecasts were
+        made from last.
     held : Samples
         What its choice is verified on; no sample is in both.
     from_test : bool
@@ -67,22 +73,6 @@ class Parts:
             f"{self.shared} of {drawn} {kind} {twice} also among those that the search may look "
             f"at, with the same content: left out, so that {len(self.held)} verify"
         )
-
-
-def parts_of(session: Session, most: int | None = None, *, hold: bool = True) -> dict[str, Parts]:
-    """The samples of every model's task, apart; of each part `most` at most, where it is given.
-
-    Where none are to be held back, all of a task's calibration samples may be looked at.
-
-    Raises
-    ------
-    UsageError
-        A task has too few samples to hold some back, or too few that are not looked at.
-    UndefinedError
-        A task's score is not defined.
-    """
-    names = sorted(session.family.names)
-    return {label: _parts(session, label, most, hold=hold) for label in names}
 
 
 def sizes_of(label: str, task: Task) -> tuple[int, int, bool]:
@@ -139,7 +129,18 @@ def check_apart(session: Session) -> None:
             _drawn(session, label, None)
 
 
-def _parts(session: Session, label: str, most: int | None, *, hold: bool) -> Parts:
+def parts_of(session: Session, label: str, most: int | None = None, *, hold: bool = True) -> Parts:
+    """The samples of a model's task, apart; of each part `most` at most, where it is given.
+
+    Where none are to be held back, all of a task's calibration samples may be looked at.
+
+    Raises
+    ------
+    UsageError
+        The task has too few samples to hold some back, or too few that are not looked at.
+    UndefinedError
+        The task's score is not defined.
+    """
     task = session.task(label)
     if task.outputs == "values":
         raise UndefinedError(
@@ -157,11 +158,21 @@ def _parts(session: Session, label: str, most: int | None, *, hold: bool) -> Par
     classes = task.outputs == "classes"
     labelled = classes and first.labels is not None and last.labels is not None
     if classes and not labelled:
-        probe, batch = session.load(label), session.settings.batch_size
-        first, last = (
-            own_answers(probe, some, batch) if len(some) else some for some in (first, last)
-        )
+        first, last = (_answered(session, label, some) for some in (first, last))
     return Parts(first, last, from_test, labelled, twice)
+
+
+def _answered(session: Session, label: str, samples: Samples) -> Samples:
+    """The samples with the model's own answers as their labels, which are stored."""
+    if not len(samples):
+        return samples
+
+    def compute() -> dict[str, list[Any]]:
+        found = own_answers(session.load(label), samples, session.settings.batch_size)
+        return {"answers": [] if found.labels is None else found.labels.tolist()}
+
+    found = session.unit(session.spec(ANSWERED, label, samples), compute)
+    return Samples(samples.inputs, torch.tensor(found["answers"]), samples.ids)
 
 
 def _drawn(session: Session, label: str, most: int | None) -> tuple[Samples, Samples, bool, int]:
@@ -172,7 +183,10 @@ def _drawn(session: Session, label: str, most: int | None) -> tuple[Samples, Sam
     task, seed = session.task(label), session.settings.seed
     looked, held, from_test = sizes_of(label, task)
     whole = task.samples(looked if from_test else looked + held, seed)
-    first = part(whole, 0, min(looked, most or MOST_LOOKED))
+    # What a forecast says of the samples that it was made from is no news, so they come last.
+    known = min(len(session.samples(label)), looked)
+    order = np.roll(np.arange(looked), -known)[: most or MOST_LOOKED]
+    first = ordered(whole, order)
     if from_test:
         last = task.samples(min(held, most or MOST_HELD), seed, "test")
     else:

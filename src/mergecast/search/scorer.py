@@ -15,6 +15,7 @@ from mergecast.errors import FamilyError, UndefinedError, UsageError
 from mergecast.evidence.session import Session
 from mergecast.family.task_heads import has_heads
 from mergecast.merging import write_merge
+from mergecast.merging.run import MERGE
 from mergecast.runtime.stage import Stage
 from mergecast.search.candidates import Candidate
 from mergecast.search.command import SAID, SCORER, Command
@@ -68,7 +69,7 @@ class Scoring:
         """
         if isinstance(self.scorer, Command):
             models = {"models": {label: session.digest(label)}}
-            kept = self._spec(self.scorer, models)
+            kept = self._spec(self.scorer, SCORED, models)
             return float(session.unit(kept, lambda: {label: self._single(session, label)})[label])
         if label not in self._own:
             self._own[label] = self._single(session, label)
@@ -104,13 +105,16 @@ class Scoring:
         }
         if session.family.vocabulary is not None:
             spec["vocabulary"] = session.family.vocabulary.mode
-        return session.unit(self._spec(self.scorer, spec), compute)
+        stage = SCORED.with_uses(MERGE, candidate.recipe.merging_method.stage)
+        return session.unit(self._spec(self.scorer, stage, spec), compute)
 
-    def _spec(self, command: Command, spec: Mapping[str, object]) -> dict[str, object]:
+    def _spec(
+        self, command: Command, stage: Stage, spec: Mapping[str, object]
+    ) -> dict[str, object]:
         """What scores of a command are stored under."""
         if self._files is None:
             self._files = command.files
-        return {"stage": SCORED.key, "scorer": command.text, **spec, "files": self._files}
+        return {"stage": stage.key, "scorer": command.text, **spec, "files": self._files}
 
     def _single(self, session: Session, label: str) -> float:
         score = self._score(session.family.models[label].path, label)

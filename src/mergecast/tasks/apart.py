@@ -90,20 +90,17 @@ def shared(seen: Sequence[Samples], others: Samples) -> npt.NDArray[np.bool_]:
 
 
 def kept(samples: Samples, rows: npt.NDArray[np.bool_]) -> Samples:
-    """Some rows of samples.
+    """The rows of n samples that `rows`, (n,) of bool, says."""
+    return ordered(samples, np.flatnonzero(rows))
 
-    Parameters
-    ----------
-    samples : Samples
-        All n of them.
-    rows : (n,) bool array
-        Which to keep.
-    """
-    where = torch.from_numpy(np.flatnonzero(rows))
+
+def ordered(samples: Samples, rows: npt.NDArray[np.intp]) -> Samples:
+    """Some rows of samples, (m,) of int, in their order."""
+    where = torch.from_numpy(rows)
     return Samples(
         {name: value[where] for name, value in samples.inputs.items()},
         None if samples.labels is None else samples.labels[where],
-        tuple(samples.ids[row] for row in where.tolist()),
+        tuple(samples.ids[row] for row in rows),
     )
 
 

@@ -6,6 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -97,6 +98,10 @@ class Samples:
 
     def digest(self) -> str:
         """SHA-256 (hex) of inputs and labels: what a result on these samples depends on."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         digest = hashlib.sha256()
         labels = {} if self.labels is None else {"labels": self.labels}
         for name, value in (*sorted(self.inputs.items()), *labels.items()):

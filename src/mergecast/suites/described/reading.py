@@ -110,7 +110,7 @@ def _contents(folder: Path, spec: DescribedTask) -> str:
     """Digest of all that a task's models and scores hang on outside the file itself."""
     places: list[Path] = [] if spec.checkpoint is None else [located(folder, spec.checkpoint)]
     aside: list[Path] = [] if spec.model.folder is None else [located(folder, spec.model.folder)]
-    called: list[str] = []
+    called = [] if spec.model.build is None else [source_digest(spec.model.build)]
     for data in filter(None, (spec.train, spec.data, spec.test)):
         aside += [located(folder, x) for x in (data.tokenizer, data.processor) if x is not None]
         if data.file is not None:
