@@ -38,7 +38,7 @@ def test_a_search_finds_a_merge_and_verifies_it_on_test_samples(family, tmp_path
         own = {x: measure(session.load(x), session.test_samples(x)) for x in "abc"}
         for label in found.members:
             session_kept[label] = scores[label]["values"]["score"] / own[label].values["score"]
-        parts = parts_of(session)
+        parts = {label: parts_of(session, label) for label in "abc"}
     kept = dict(zip(found.members, found.verified.kept, strict=True))
     assert kept == pytest.approx(session_kept)
     assert all(one.from_test and one.labelled for one in parts.values())
