@@ -134,7 +134,6 @@ def _of_size(
     _check_count(names, needed, size)
     sets = _sets(names, needed, size)
     answered = "superposition" in gathered.gathering.evidence.kinds
-    few = FewSamples.of(made.metrics)
     priced: list[Priced] = []
     alone: dict[str, Floats] = {}
     if answered:
@@ -142,23 +141,25 @@ def _of_size(
         said += more
     else:
         kept = _from_pairs(rows, sets, size)
+    flat = [label for members in sets for label in members]
     for method in able:
         values = kept.get(method, np.full((len(sets), size), np.nan))
-        values = np.where(np.isnan(values).any(axis=1, keepdims=True), np.nan, values)
         model = made.forecaster.tiers[made.tier].get(method)
-        apart = alone.get(method, values)
-        for members, numbers, lone in zip(sets, values, apart, strict=True):
-            known = model is not None and not np.isnan(numbers).any()
-            if model is None or not known:
-                numbers, sd = _unknown(values, size), np.full(size, _UNKNOWN_SD)
-            else:
-                unsure = few.variance(numbers, members)
-                lower, upper = interval_of_new(model, numbers, made.level, lone, size - 1, unsure)
-                half = np.maximum(upper - numbers, numbers - lower)
-                half = np.where(np.isfinite(half), half, _UNKNOWN_SD)
-                sd = half / ndtri((1 + made.level) / 2) * (1.0 if answered else _FROM_PAIRS)
-            sd = np.clip(sd, 1e-3, _UNKNOWN_SD)
-            priced.append(Priced(Candidate(members, seeded[method], method), numbers, sd, known))
+        known = np.asarray(~np.isnan(values).any(axis=1) & (model is not None))
+        numbers = np.where(known[:, None], values, np.nan)
+        sd = np.full_like(numbers, _UNKNOWN_SD)
+        if model is not None and known.any():
+            each = numbers.ravel()
+            few = FewSamples.of(made.metrics).variance(each, flat)
+            lone = alone.get(method, values).ravel()
+            lower, upper = interval_of_new(model, each, made.level, lone, size - 1, few)
+            half = np.maximum(upper - each, each - lower).reshape(numbers.shape)
+            told = half / ndtri((1 + made.level) / 2) * (1.0 if answered else _FROM_PAIRS)
+            sd = np.where(np.isfinite(half), np.clip(told, 1e-3, _UNKNOWN_SD), _UNKNOWN_SD)
+        numbers = np.where(known[:, None], numbers, _unknown(numbers, size))
+        for row, members in enumerate(sets):
+            merged = Candidate(members, seeded[method], method)
+            priced.append(Priced(merged, numbers[row], sd[row], bool(known[row])))
     return priced, said
 
 
