@@ -11,7 +11,7 @@ from mergecast.errors import UsageError
 from mergecast.evidence import MergeSettings, side_by_side
 from mergecast.evidence.finished import NotFinished
 from mergecast.evidence.retention.collect import collect as alone
-from mergecast.evidence.side_by_side import Unit, all_of
+from mergecast.evidence.side_by_side import Unit, all_of, workers_for
 from mergecast.evidence.superposition.collect import collect as superposed
 from tiny_models import tiny_session
 
@@ -124,3 +124,17 @@ def _refused(session, name):
         raise UsageError(f"unit {name}", "refused")
 
     return session.unit({"stage": "test", "name": name}, refuse)
+
+
+def test_what_only_this_process_can_run_it_runs_alone(tmp_path, monkeypatch):
+    main = sys.modules["__main__"]
+    monkeypatch.setattr(main, "__file__", "script.py", raising=False)
+    assert workers_for(tiny_session(tmp_path), 2).count == 2
+    # Tasks of a script are imported by others, those of a notebook cannot be.
+    monkeypatch.setattr(side_by_side, "needs_program", lambda *_: True)
+    assert workers_for(tiny_session(tmp_path), 2).count == 2
+    monkeypatch.delattr(main, "__file__")
+    assert workers_for(tiny_session(tmp_path), 2).count == 1
+    # And what holds a function cannot be sent at all.
+    monkeypatch.setattr(side_by_side, "pack", lambda _: None)
+    assert workers_for(tiny_session(tmp_path), 2).count == 1
