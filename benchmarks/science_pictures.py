@@ -71,13 +71,16 @@ def draw_metrics(
     save(figure, path, "Correlation of metrics with the retention of pairs, by suite")
 
 
-def figure_of(n: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+def figure_of(n: int, width: float, height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(1, n, sharey=True)
+    every = figure.subplots(rows, -(-n // rows), sharey=True, squeeze=False).ravel()
+    axes = list(every[:n])
+    for spare in every[n:]:
+        spare.set_axis_off()
     for axis in axes:
         axis.spines[["top", "right", "left"]].set_visible(False)
         axis.tick_params(axis="y", length=0)
-    return figure, list(axes)
+    return figure, axes
 
 
 def save(figure: Figure, path: Path, title: str) -> None:

@@ -25,8 +25,8 @@ NAMES = {
     "cma-es": "CMA-ES",
 }
 COLOURS = {SEARCH: "#0072b2", "random": "#9aa3ad", "tpe": "#d55e00", "cma-es": "#009e73"}
-#: Regrets that are drawn, and at how many places of the curves.
-LOW, HIGH, POINTS = -0.04, 0.25, 80
+#: Regrets that are drawn, at how many places of the curves, and panels beside each other.
+LOW, HIGH, POINTS, ACROSS = -0.04, 0.25, 80, 4
 
 
 def regrets(rows: pd.DataFrame, by: str, most: float) -> pd.Series:
@@ -80,7 +80,9 @@ def _cell(values: pd.Series) -> str:
 def draw_curves(tables: Mapping[str, pd.DataFrame], path: Path) -> None:
     """A panel a table, a curve and its band a way, from where every search has measured."""
     n = len(tables)
-    figure, axes = figure_of(n, width=max(2.75 * n, 5.0), height=3.2)
+    rows = -(-n // ACROSS)
+    across = -(-n // rows)
+    figure, axes = figure_of(n, width=max(2.75 * across, 5.0), height=0.6 + 2.6 * rows, rows=rows)
     shares = np.geomspace(SHARES[0], 1, POINTS)
     for axis, (name, table) in zip(axes, tables.items(), strict=True):
         axis.axhline(0, color="#888", linewidth=0.8)
@@ -101,7 +103,8 @@ def draw_curves(tables: Mapping[str, pd.DataFrame], path: Path) -> None:
         axis.tick_params(axis="y", labelsize=8)
         axis.grid(axis="y", color="#e4e8ec", linewidth=0.6)
         axis.set_axisbelow(True)
-    axes[0].set_ylabel("regret", fontsize=8)
+    for axis in axes[::across]:
+        axis.set_ylabel("regret", fontsize=8)
     figure.supxlabel("share of the samples that trying every merge takes", fontsize=8)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False, fontsize=8)
