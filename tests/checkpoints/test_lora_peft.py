@@ -131,6 +131,27 @@ def test_embeddings_that_peft_stores_beside_their_factors_are_no_change(modules,
     equal(tmp_path, adapter_of(model, tmp_path, target_modules=modules))
 
 
+@pytest.mark.parametrize("modules", [["lm_head"], ["embed_tokens"], ["q_proj", "embed_tokens"]])
+@pytest.mark.parametrize("named", [True, False])
+def test_adapters_of_embeddings_that_answer_too_are_refused(modules, named, tmp_path):
+    config = transformers.LlamaConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,
+        intermediate_size=24, vocab_size=40, tie_word_embeddings=True,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    transformers.LlamaForCausalLM(config).save_pretrained(tmp_path / "base")
+    model = transformers.LlamaForCausalLM.from_pretrained(tmp_path / "base")
+    adapter_of(model, tmp_path, target_modules=modules)
+    if not named:  # a config alone, as some converters write it
+        path = tmp_path / "base" / "config.json"
+        config = json.loads(path.read_text())
+        del config["architectures"]
+        path.write_text(json.dumps(config | {"tie_word_embeddings": True}))
+    base = Checkpoint.open(tmp_path / "base")
+    with pytest.raises(CheckpointError, match="input embeddings and output layer are one tensor"):
+        Checkpoint.open(tmp_path / "adapter", base=base)
+
+
 def test_modules_that_transformers_renamed_are_found_in_older_checkpoints(tmp_path):
     config = transformers.ViTConfig(
         hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,

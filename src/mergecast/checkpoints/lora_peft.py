@@ -25,6 +25,7 @@ from mergecast.checkpoints.lora_config import (
 from mergecast.checkpoints.lora_init import initialisation
 from mergecast.checkpoints.module_names import module_names
 from mergecast.checkpoints.safetensors_file import open_safetensors
+from mergecast.checkpoints.tied import INPUT_EMBEDDINGS, answers_by_embeddings, is_output_layer
 from mergecast.errors import CheckpointError
 
 _PREFIX = "base_model.model."
@@ -65,6 +66,8 @@ def open_lora(folder: Path, base: Checkpoint, stored: Checkpoint | None = None) 
     updates: dict[str, Update] = {}
     for (module, is_embedding), sides in factors.items():
         target = names.get(f"{module}.weight", new=False)
+        if _moves_outputs_too(target, base, config):
+            raise _tied(folder, target)
         if target in updates:
             raise _collision(folder, target, updates[target].factor_a, min(sides.values()))
         if target in replaced:
@@ -103,6 +106,26 @@ def _collision(folder: Path, target: str, one: str, other: str) -> CheckpointErr
         folder,
         f"changes the base's {target!r} twice, by {one!r} and {other!r}",
         "merge the adapter into its base (PEFT's merge_and_unload) and give the result",
+    )
+
+
+def _moves_outputs_too(name: str, base: Checkpoint, config: dict[str, Any]) -> bool:
+    """Whether factors of a base's parameter would move its output layer as well, which PEFT leaves.
+
+    Unless PEFT was told to tie both adapters, `ensure_weight_tying`.
+    """
+    if config.get("ensure_weight_tying") or not name.endswith(INPUT_EMBEDDINGS):
+        return False
+    return answers_by_embeddings(base)
+
+
+def _tied(folder: Path, name: str) -> CheckpointError:
+    return CheckpointError(
+        folder,
+        f"adapts {name!r}, and in this base input embeddings and output layer are one tensor: PEFT "
+        "moves one of them, merged weights would move both",
+        "give a base and adapter trained with both apart (tie_word_embeddings false), or leave it "
+        "out",
     )
 
 
@@ -207,9 +230,11 @@ class BaseNames:
             return target
         if new:
             return plain
+        if is_output_layer(plain) and answers_by_embeddings(self._base):
+            raise _tied(self._folder, plain)
         raise CheckpointError(
             self._folder,
-            f"adapts {plain!r}, which the base {self._base.path} does not have",
+            f"adapts {plain!r}, which {self._base.path} does not have",
             "use the base model this adapter was trained on",
         )
 

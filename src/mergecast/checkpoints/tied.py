@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mergecast.checkpoints.checkpoint import Checkpoint
+from mergecast.checkpoints.side_files import read_json
 
 #: Ends of the names of input embeddings, and of the output layers that are tied to them.
 INPUT_EMBEDDINGS = (
@@ -49,3 +50,39 @@ def tied_embeddings(checkpoint: Checkpoint, config: Mapping[str, Any]) -> dict[s
                 if same and checkpoint.equal(kept, dropped):
                     ties[dropped] = kept
     return ties
+
+
+#: Ends of names of output layers of language models, and of classes that have one.
+_OUTPUT_LAYERS = (
+    "lm_head.weight",
+    "embed_out.weight",
+    "proj_out.weight",
+    "generator_lm_head.weight",
+    "predictions.decoder.weight",
+    "vocab_projector.weight",
+    "lm_head.decoder.weight",
+)
+_LANGUAGE_MODELS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForMaskedLM")
+
+
+def is_output_layer(name: str) -> bool:
+    """Whether a parameter is called as a language model's output layer is."""
+    return name.endswith(_OUTPUT_LAYERS)
+
+
+def answers_by_embeddings(checkpoint: Checkpoint) -> bool:
+    """Whether a language model's output layer is its input embeddings.
+
+    Files hold no output layer then, or the same tensor twice. A model that is no language model by
+    its config has none.
+    """
+    if any(map(is_output_layer, checkpoint.tied)):
+        return True
+    if any(map(is_output_layer, checkpoint.names)) or not checkpoint.path.is_dir():
+        return False
+    path = checkpoint.path / "config.json"
+    config = read_json(path) if path.is_file() else {}
+    classes = config.get("architectures")
+    if not classes:
+        return config.get("tie_word_embeddings") is True
+    return any(str(one).endswith(_LANGUAGE_MODELS) for one in classes)
