@@ -107,16 +107,19 @@ def test_without_labels_one_class_for_all_samples_is_named(tmp_path):
     assert "it answers all 40 samples with class" in finding.message
 
 
-@pytest.mark.parametrize(("labels", "cheaper"), [("ab", True), ("abcdef", False)])
+@pytest.mark.parametrize(
+    ("labels", "methods", "cheaper"), [("ab", ["ties", "tsv"], True), ("abcdef", (), False)]
+)
 def test_where_measuring_is_cheaper_than_probing_it_is_said_at_once(
-    labels, cheaper, tmp_path, caplog
+    labels, methods, cheaper, tmp_path, caplog
 ):
     given = {"tasks": tiny_tasks(labels), "tier": "activations", "calibration": 40}
-    measure(tiny_family(tmp_path, labels), methods=["ties", "tsv"], **given)
-    # Two models: 2 · 64 · (2 + 2) test samples beside 2 · 40 · (2 · 4 + 1) probed ones.
+    measure(tiny_family(tmp_path, labels), methods=methods, **given)
+    # Two models: 2 · 64 · (2 + 2) test samples beside 2 · 40 · (2 · 4 + 1) probed ones, 2 · 40 · 6
+    # superposed and 2 · 2 · 40 of a pair merged as a check.
     said = "measuring all pairs (1) by 2 method(s) takes 2 merges and about"
     assert (said in caplog.text) == cheaper
-    assert ("less than the retention probes asked for (16 and" in caplog.text) == cheaper
+    assert ("less than the evidence asked for (20 and" in caplog.text) == cheaper
     assert ("mergecast measure" in caplog.text) == cheaper
     caplog.clear()
     measure(tiny_family(tmp_path, labels), metrics="paper", **given)

@@ -60,7 +60,7 @@ def test_a_forecast_is_one_line_a_pair_and_what_to_do():
 def test_a_pair_that_is_asked_for_is_shown_by_every_method_with_reasons():
     text = printed(forecast_parts, forecast_summary(), width=120, pairs=["b+a", "a+c"])
     assert "a + b: merge by ties (a keeps 0.950)" in text
-    assert "a + c: do not merge (c keeps 0.850 under the best method, dare)" in text
+    assert "a + c: do not merge (c keeps 0.850 by the method advised, dare)" in text
     assert "b + c:" not in text
     assert "0.95 [0.85, 1.05]" in text
     assert "0.85 [0.75, ∞]" in text

@@ -12,6 +12,7 @@ from mergecast.api.gathered import gathered_forecast
 from mergecast.api.inputs import Tasks, heads_of
 from mergecast.api.known_merges import MeasuredLike, known_merges
 from mergecast.api.strengths import Strengths, forecast_strengths
+from mergecast.checkpoints.lora import LoraCheckpoint
 from mergecast.checkpoints.patterns import matches
 from mergecast.errors import UndefinedError, UsageError
 from mergecast.evidence.apart import shared_tests
@@ -248,6 +249,8 @@ def _merge_options(session: Session, private: Names, *, strict: bool) -> tuple[s
     for pattern in sorted({*listed(private), *heads}):
         if any(matches(name, [pattern]) for name in family.base.names):
             options += ["--private", pattern]
+    if all(isinstance(model, LoraCheckpoint) for model in family.models.values()):
+        options.append("--adapter")
     return (*options, "--heads") if has_heads(family) else tuple(options)
 
 

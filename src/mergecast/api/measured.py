@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mergecast.api.asked import ask
 from mergecast.api.inputs import Tasks
+from mergecast.api.search_budget import CHECKED
 from mergecast.errors import UsageError
 from mergecast.evidence import MetricSpec, Session
 from mergecast.evidence.apart import shared_tests
@@ -157,9 +158,10 @@ def measure(
 
 
 def cheaper_by_measuring(session: Session, specs: Sequence[MetricSpec]) -> str:
-    """What measuring all pairs would take, where that is less than retention probes alone do.
+    """What measuring all pairs would take, where that is less than the evidence that is asked for.
 
-    Both are counted in merges and in samples run, which one timed forward pass turns into minutes.
+    Both are counted in merges and in samples run, which one timed forward pass turns into minutes:
+    of evidence those of models merged alone, and of superposition.
 
     Parameters
     ----------
@@ -188,11 +190,16 @@ def cheaper_by_measuring(session: Session, specs: Sequence[MetricSpec]) -> str:
     pairs = comb(len(labels), 2)
     own = (methods * pairs, tests * (methods * (len(labels) - 1) + 2))
     probes = (alone * len(labels), kept * (alone + 1))
+    if any(spec.evidence == "superposition" for spec in specs):
+        # Every model, and every two averaged and added up, on everyone's samples; then the checks.
+        checks = min(CHECKED, len(labels) // 2) * methods
+        more = (2 * pairs + checks, kept * 3 * len(labels) + 2 * checks * kept // len(labels))
+        probes = (probes[0] + more[0], probes[1] + more[1])
     if own[0] > probes[0] or own[1] >= probes[1]:
         return ""
     minute = pass_seconds(session, labels[0]) / 60
     return (
         f"measuring all pairs ({pairs}) by {methods} method(s) takes {own[0]} merges and about "
-        f"{own[1] * minute:.2g} minutes of forward passes, less than the retention probes asked "
-        f"for ({probes[0]} and {probes[1] * minute:.2g}): see mergecast measure"
+        f"{own[1] * minute:.2g} minutes of forward passes, less than the evidence asked for "
+        f"({probes[0]} and {probes[1] * minute:.2g}): see mergecast measure"
     )

@@ -14,6 +14,7 @@ from mergecast.api.inputs import log_refused
 from mergecast.evidence import Evidence, collect_evidence, wanted
 from mergecast.evidence.plan import PlanRow
 from mergecast.evidence.plan import plan as plan_of
+from mergecast.evidence.table import need_pair
 from mergecast.family.family import Family
 from mergecast.family.findings import Finding, delta_findings
 from mergecast.family.headers import header_findings
@@ -126,6 +127,7 @@ def measure(*args: Any, **options: Any) -> Measurement:
     asked = ask(*args, **options)
     answered: dict[str, Standing] = {}
     with asked.session as session:
+        need_pair(len(session.family.names))
         if asked.tier != "weights":
             from mergecast.evidence.doubts import standings
 

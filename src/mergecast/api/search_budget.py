@@ -14,7 +14,7 @@ from mergecast.family.family import Family
 from mergecast.tasks.task import Task
 
 #: Pairs that are merged as a check.
-_CHECKED = 3
+CHECKED = 3
 
 
 def refuse_too_short(
@@ -42,7 +42,7 @@ def refuse_too_short(
     with Session(family, tasks, replace(settings, cache=None)) as session:
         each = pass_seconds(session, names[0])
     n, samples = len(family.names), max(settings.count(label) or CALIBRATION for label in names)
-    passes = 3 * n * n + n * n_methods + 2 * min(_CHECKED, n // 2) * n_methods
+    passes = 3 * n * n + n * n_methods + 2 * min(CHECKED, n // 2) * n_methods
     seconds = passes * samples * each
     if seconds > have:
         raise UsageError(

@@ -131,7 +131,7 @@ def collect_evidence(
     """
     metrics = wanted(tier, metric_set, keys)
     names = session.family.names
-    _need_pair(len(names))
+    need_pair(len(names))
     asked = session.narrowed(names, [spec.key for spec in metrics])
     kinds: dict[str, FamilyEvidence] = {}
     for kind in kinds_of(metrics):
@@ -139,7 +139,7 @@ def collect_evidence(
         if kind.name == WEIGHTS:
             refused = cast("WeightFingerprints", kinds[WEIGHTS]).refused
             usable = [label for label in names if label not in refused]
-            _need_pair(len(usable), refused)
+            need_pair(len(usable), refused)
             asked = asked.narrowed(usable)
     methods = session.methods if any(spec.per_method for spec in metrics) else ()
     recipe = _recipe(session) if len(kinds) > 1 else {}
@@ -156,7 +156,8 @@ def _recipe(session: Session) -> dict[str, object]:
     return recipe | ({FEW_SAMPLES: few} if few else {})
 
 
-def _need_pair(count: int, refused: Mapping[str, str] | None = None) -> None:
+def need_pair(count: int, refused: Mapping[str, str] | None = None) -> None:
+    """Raise FamilyError where fewer than two models can be used."""
     if count < 2:
         reasons = "; ".join(f"{label}: {reason}" for label, reason in (refused or {}).items())
         raise FamilyError(

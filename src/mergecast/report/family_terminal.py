@@ -168,7 +168,7 @@ def _advice(advice: PairAdvice) -> str:
     worst = f"{advice['worst_member']} keeps {number(advice['worst_predicted'])}"
     if advice["advice"] == "merge":
         return f"merge by {advice['method']} ({worst})"
-    return f"do not merge ({worst} under the best method, {advice['method']})"
+    return f"do not merge ({worst} by the method advised, {advice['method']})"
 
 
 def _interval(row: MemberRow) -> str:
