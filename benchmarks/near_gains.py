@@ -6,9 +6,9 @@ python benchmarks/near_gains.py --rows FILE [FILE …]
 
 DIR is a finished run of a suite. Each draw takes `--size` of its models; merges near the forecast
 one of each method, as a search has them (`search/near.py`), are made and asked on the same test
-samples, three of each kind. The table says by which share of the change that superposition says the
-true one follows, by kind of change and sign, and what a chosen change errs by. Draws are numbered
-from `--first` on, so that those of `search_near.py` have no part in it.
+samples: four other strengths, and the weights. The table says by which share of the change that
+superposition says the true one follows, by kind of change and sign, and what a chosen change errs
+by. Draws are numbered from `--first` on, so that those of `search_near.py` have no part in it.
 """
 
 from __future__ import annotations

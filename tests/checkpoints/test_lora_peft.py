@@ -119,29 +119,35 @@ def test_each_module_of_gpt2_has_its_own_layout(modules, tmp_path):
     equal(tmp_path, adapter_of(model, tmp_path, target_modules=modules))
 
 
-@pytest.mark.parametrize("modules", [["lm_head"], ["embed_tokens"], ["q_proj", "lm_head"]])
-def test_embeddings_that_peft_stores_beside_their_factors_are_no_change(modules, tmp_path):
+def tiny_llama(folder, kind="LlamaForCausalLM", *, tied):
+    """A model of transformers as its own base, saved in `folder`."""
     config = transformers.LlamaConfig(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,
-        intermediate_size=24, vocab_size=40, tie_word_embeddings=False,
+        intermediate_size=24, vocab_size=40, tie_word_embeddings=tied, pad_token_id=0,
     )  # fmt: skip
     torch.manual_seed(0)
-    transformers.LlamaForCausalLM(config).save_pretrained(tmp_path / "base")
-    model = transformers.LlamaForCausalLM.from_pretrained(tmp_path / "base")
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    return getattr(transformers, kind).from_pretrained(folder)
+
+
+@pytest.mark.parametrize("modules", [["lm_head"], ["embed_tokens"], ["q_proj", "lm_head"]])
+def test_embeddings_that_peft_stores_beside_their_factors_are_no_change(modules, tmp_path):
+    model = tiny_llama(tmp_path / "base", tied=False)
     equal(tmp_path, adapter_of(model, tmp_path, target_modules=modules))
 
 
-@pytest.mark.parametrize("modules", [["lm_head"], ["embed_tokens"], ["q_proj", "embed_tokens"]])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"target_modules": ["lm_head"]},
+        {"target_modules": ["embed_tokens"], "task_type": "CAUSAL_LM"},
+        {"target_modules": ["q_proj", "embed_tokens"]},
+        {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]},
+    ],
+)
 @pytest.mark.parametrize("named", [True, False])
-def test_adapters_of_embeddings_that_answer_too_are_refused(modules, named, tmp_path):
-    config = transformers.LlamaConfig(
-        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,
-        intermediate_size=24, vocab_size=40, tie_word_embeddings=True,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    transformers.LlamaForCausalLM(config).save_pretrained(tmp_path / "base")
-    model = transformers.LlamaForCausalLM.from_pretrained(tmp_path / "base")
-    adapter_of(model, tmp_path, target_modules=modules)
+def test_adapters_of_embeddings_that_answer_too_are_refused(given, named, tmp_path):
+    adapter_of(tiny_llama(tmp_path / "base", tied=True), tmp_path, **given)
     if not named:  # a config alone, as some converters write it
         path = tmp_path / "base" / "config.json"
         config = json.loads(path.read_text())
@@ -150,6 +156,16 @@ def test_adapters_of_embeddings_that_answer_too_are_refused(modules, named, tmp_
     base = Checkpoint.open(tmp_path / "base")
     with pytest.raises(CheckpointError, match="input embeddings and output layer are one tensor"):
         Checkpoint.open(tmp_path / "adapter", base=base)
+
+
+@pytest.mark.parametrize("told", [{"task_type": "SEQ_CLS"}, {}])
+def test_a_classifier_on_a_language_model_has_no_output_layer_to_move(told, tmp_path):
+    model = tiny_llama(tmp_path / "base", "LlamaForSequenceClassification", tied=True)
+    adapter_of(model, tmp_path, target_modules=["embed_tokens"], **told)
+    base = Checkpoint.open(tmp_path / "base")
+    assert Checkpoint.open(tmp_path / "adapter", base=base).updates.keys() == {
+        "model.embed_tokens.weight"
+    }
 
 
 def test_modules_that_transformers_renamed_are_found_in_older_checkpoints(tmp_path):

@@ -41,7 +41,7 @@ def test_a_handful_is_taken_only_where_it_is_asked_for(tmp_path):
         session(tmp_path, 8).samples("a")
     assert str(caught.value) == (
         "task 'a': has 8 calibration samples, and 10 are the least that is taken unasked; give it "
-        "10, or ask for fewer of every task (--calibration 8)"
+        "10, or take all of 8 and as many of every task (--calibration 8)"
     )
     with pytest.raises(UsageError, match="has 0 calibration samples, .* unasked; give it 10$"):
         session(tmp_path, 0).samples("a")

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from mergecast.api.asked import ask
 from mergecast.api.inputs import Tasks
-from mergecast.api.search_budget import CHECKED
 from mergecast.errors import UsageError
 from mergecast.evidence import MetricSpec, Session
 from mergecast.evidence.apart import shared_tests
 from mergecast.evidence.plan import pass_seconds
 from mergecast.evidence.retention.collect import stand_ins_of
+from mergecast.evidence.superposition.checks import superposition_cost
 from mergecast.family.family import Family
 from mergecast.family.light import refuse_unusable
 from mergecast.family.models import Models
@@ -191,10 +191,8 @@ def cheaper_by_measuring(session: Session, specs: Sequence[MetricSpec]) -> str:
     own = (methods * pairs, tests * (methods * (len(labels) - 1) + 2))
     probes = (alone * len(labels), kept * (alone + 1))
     if any(spec.evidence == "superposition" for spec in specs):
-        # Every model, and every two averaged and added up, on everyone's samples; then the checks.
-        checks = min(CHECKED, len(labels) // 2) * methods
-        more = (2 * pairs + checks, kept * 3 * len(labels) + 2 * checks * kept // len(labels))
-        probes = (probes[0] + more[0], probes[1] + more[1])
+        merges_more, passes_more = superposition_cost(len(labels), methods)
+        probes = (probes[0] + merges_more, probes[1] + passes_more * kept // len(labels))
     if own[0] > probes[0] or own[1] >= probes[1]:
         return ""
     minute = pass_seconds(session, labels[0]) / 60

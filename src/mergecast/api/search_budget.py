@@ -10,11 +10,9 @@ from mergecast.errors import UsageError
 from mergecast.evidence.plan import pass_seconds
 from mergecast.evidence.session import Session
 from mergecast.evidence.settings import CALIBRATION, ProbeSettings
+from mergecast.evidence.superposition.checks import superposition_cost
 from mergecast.family.family import Family
 from mergecast.tasks.task import Task
-
-#: Pairs that are merged as a check.
-CHECKED = 3
 
 
 def refuse_too_short(
@@ -42,7 +40,7 @@ def refuse_too_short(
     with Session(family, tasks, replace(settings, cache=None)) as session:
         each = pass_seconds(session, names[0])
     n, samples = len(family.names), max(settings.count(label) or CALIBRATION for label in names)
-    passes = 3 * n * n + n * n_methods + 2 * min(CHECKED, n // 2) * n_methods
+    passes = n * n_methods + superposition_cost(n, n_methods)[1]
     seconds = passes * samples * each
     if seconds > have:
         raise UsageError(

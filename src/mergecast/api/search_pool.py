@@ -141,7 +141,7 @@ def _of_size(
         said += more
     else:
         kept = _from_pairs(rows, sets, size)
-    flat = [label for members in sets for label in members]
+    flat, fewer = [x for members in sets for x in members], FewSamples.of(made.metrics)
     for method in able:
         values = kept.get(method, np.full((len(sets), size), np.nan))
         model = made.forecaster.tiers[made.tier].get(method)
@@ -150,8 +150,7 @@ def _of_size(
         sd = np.full_like(numbers, _UNKNOWN_SD)
         if model is not None and known.any():
             each = numbers.ravel()
-            few = FewSamples.of(made.metrics).variance(each, flat)
-            lone = alone.get(method, values).ravel()
+            lone, few = alone.get(method, values).ravel(), fewer.variance(each, flat)
             lower, upper = interval_of_new(model, each, made.level, lone, size - 1, few)
             half = np.maximum(upper - each, each - lower).reshape(numbers.shape)
             told = half / ndtri((1 + made.level) / 2) * (1.0 if answered else _FROM_PAIRS)

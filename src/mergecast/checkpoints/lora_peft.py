@@ -25,12 +25,19 @@ from mergecast.checkpoints.lora_config import (
 from mergecast.checkpoints.lora_init import initialisation
 from mergecast.checkpoints.module_names import module_names
 from mergecast.checkpoints.safetensors_file import open_safetensors
-from mergecast.checkpoints.tied import INPUT_EMBEDDINGS, answers_by_embeddings, is_output_layer
+from mergecast.checkpoints.tied import (
+    INPUT_EMBEDDINGS,
+    answers_by_embeddings,
+    is_language_model,
+    is_output_layer,
+)
 from mergecast.errors import CheckpointError
 
 _PREFIX = "base_model.model."
 #: A module that PEFT keeps beside the trained one, which runs in its place.
 _REPLACED = (".original_module.", ".modules_to_save.")
+#: PEFT's tasks of models that answer with tokens.
+_LANGUAGE = ("CAUSAL_LM", "SEQ_2_SEQ_LM")
 _FACTOR = re.compile(r"^(?P<module>.+)\.lora_(?P<emb>embedding_)?(?P<side>[AB])(\.weight)?$")
 
 
@@ -60,6 +67,9 @@ def open_lora(folder: Path, base: Checkpoint, stored: Checkpoint | None = None) 
         else:
             target = names.get(name.replace(".modules_to_save.", "."), new=True)
             # PEFT stores both names of tied embeddings.
+            alone = _trained_whole(target, config) and not any(map(is_output_layer, adapter.names))
+            if alone and _moves_outputs_too(target, base, config):
+                raise _tied(folder, target)
             if target in replaced and not adapter.equal(name, replaced[target]):
                 raise _collision(folder, target, replaced[target], name)
             replaced.setdefault(target, name)
@@ -110,13 +120,26 @@ def _collision(folder: Path, target: str, one: str, other: str) -> CheckpointErr
 
 
 def _moves_outputs_too(name: str, base: Checkpoint, config: dict[str, Any]) -> bool:
-    """Whether factors of a base's parameter would move its output layer as well, which PEFT leaves.
+    """Whether a change of a base's parameter would change its output layer as well.
 
-    Unless PEFT was told to tie both adapters, `ensure_weight_tying`.
+    PEFT changes the input embeddings alone, unless it was told to tie both, `ensure_weight_tying`.
     """
-    if config.get("ensure_weight_tying") or not name.endswith(INPUT_EMBEDDINGS):
+    if config.get("ensure_weight_tying"):
         return False
-    return answers_by_embeddings(base)
+    if not (name.endswith(INPUT_EMBEDDINGS) or is_output_layer(name)):
+        return False
+    task, mapping = config.get("task_type"), config.get("auto_mapping")
+    as_language: bool | None = None
+    if task:
+        as_language = str(task) in _LANGUAGE
+    elif isinstance(mapping, dict) and mapping.get("base_model_class"):
+        as_language = is_language_model(str(mapping["base_model_class"]))
+    return answers_by_embeddings(base, as_language=as_language)
+
+
+def _trained_whole(name: str, config: dict[str, Any]) -> bool:
+    """Whether PEFT trained a copy of a module's parameter; it stores resized embeddings, too."""
+    return name.removesuffix(".weight").rpartition(".")[2] in (config.get("modules_to_save") or ())
 
 
 def _tied(folder: Path, name: str) -> CheckpointError:
@@ -203,7 +226,7 @@ class BaseNames:
     """
 
     def __init__(self, folder: Path, base: Checkpoint, config: dict[str, Any]) -> None:
-        self._folder, self._base = folder, base
+        self._folder, self._base, self._config = folder, base, config
         mapping = config.get("auto_mapping")
         named = mapping.get("base_model_class") if isinstance(mapping, dict) else None
         self._classes = [str(named)] if named else []
@@ -230,7 +253,7 @@ class BaseNames:
             return target
         if new:
             return plain
-        if is_output_layer(plain) and answers_by_embeddings(self._base):
+        if _moves_outputs_too(plain, self._base, self._config):
             raise _tied(self._folder, plain)
         raise CheckpointError(
             self._folder,

@@ -54,13 +54,14 @@ def tied_embeddings(checkpoint: Checkpoint, config: Mapping[str, Any]) -> dict[s
 
 #: Ends of names of output layers of language models, and of classes that have one.
 _OUTPUT_LAYERS = (
-    "lm_head.weight",
+    "head.weight",
+    "head.decoder.weight",
     "embed_out.weight",
     "proj_out.weight",
-    "generator_lm_head.weight",
     "predictions.decoder.weight",
     "vocab_projector.weight",
-    "lm_head.decoder.weight",
+    "output.weight",
+    "output_layer.weight",
 )
 _LANGUAGE_MODELS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForMaskedLM")
 
@@ -70,19 +71,32 @@ def is_output_layer(name: str) -> bool:
     return name.endswith(_OUTPUT_LAYERS)
 
 
-def answers_by_embeddings(checkpoint: Checkpoint) -> bool:
+def is_language_model(kind: str) -> bool:
+    """Whether a class of transformers answers with tokens."""
+    return kind.endswith(_LANGUAGE_MODELS)
+
+
+def answers_by_embeddings(checkpoint: Checkpoint, *, as_language: bool | None = None) -> bool:
     """Whether a language model's output layer is its input embeddings.
 
-    Files hold no output layer then, or the same tensor twice. A model that is no language model by
-    its config has none.
+    Files hold no output layer then, or the same tensor twice.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The model.
+    as_language : bool, optional
+        Whether it is run as a language model; by default as its config says.
     """
-    if any(map(is_output_layer, checkpoint.tied)):
-        return True
-    if any(map(is_output_layer, checkpoint.names)) or not checkpoint.path.is_dir():
-        return False
     path = checkpoint.path / "config.json"
     config = read_json(path) if path.is_file() else {}
-    classes = config.get("architectures")
-    if not classes:
-        return config.get("tie_word_embeddings") is True
-    return any(str(one).endswith(_LANGUAGE_MODELS) for one in classes)
+    if config.get("tie_word_embeddings") is False:
+        return False
+    if as_language is None:
+        classes = config.get("architectures")
+        told = config.get("tie_word_embeddings") is True
+        as_language = any(is_language_model(str(one)) for one in classes) if classes else told
+    if not as_language:
+        return False
+    tied = any(map(is_output_layer, checkpoint.tied))
+    return tied or not any(map(is_output_layer, checkpoint.names))

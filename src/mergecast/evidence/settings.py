@@ -69,7 +69,9 @@ def usual_count(label: str, available: int) -> int:
     """
     if available < LEAST:
         ask = f"give it {LEAST}" + (
-            f", or ask for fewer of every task (--calibration {available})" if available else ""
+            f", or take all of {available} and as many of every task (--calibration {available})"
+            if available
+            else ""
         )
         raise UsageError(
             f"task {label!r}",

@@ -53,6 +53,7 @@ def model_card(found: Mapping[str, Any]) -> str:
     if by is not None:
         lines += ["", f"Verification scorer: {_code(by)}"]
     cost = found["cost"]
+    unit = "samples answered by them" if found["samples"] else "runs of the scorer"
     lines += [
         "",
         "## How it was made",
@@ -62,7 +63,7 @@ def model_card(found: Mapping[str, Any]) -> str:
         "```",
         "",
         f"{cost['measurements']:.0f} measurements of {len(found['tried'])} merges, "
-        f"{cost['samples']:,.0f} samples answered by them. {found['ended'].capitalize()}. "
+        f"{cost['samples']:,.0f} {unit}. {found['ended'].capitalize()}. "
         "`search.html` shows all that was tried, `mergecast.json` has the record. With mergekit: "
         f"{found['mergekit']}.",
         "",

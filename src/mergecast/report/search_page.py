@@ -22,7 +22,7 @@ def render_search_page(found: Mapping[str, Any]) -> str:
         {
             "member": one["recipe"],
             "left": one["members"],
-            "right": f"{one['samples']} samples",
+            "right": f"{one['samples']} samples" if found["samples"] else "by the scorer",
             "predicted": one["forecast"],
             "measured": one["measured"],
             "lower": None,
@@ -36,7 +36,7 @@ def render_search_page(found: Mapping[str, Any]) -> str:
         kept=kept_table(found),
         own=own_of(found),
         by=(found["verified"] or {}).get("scorer"),
-        curve=path_curve(found["path"]),
+        curve=path_curve(found["path"], sampled=bool(found["samples"])),
         scatter={"title": "merges that were measured", **plots.scatter(rows, domain)},
         side=plots.SIDE,
         margin=plots.MARGIN,
@@ -49,13 +49,15 @@ def write_search_page(found: Mapping[str, Any], path: str | Path) -> Path:
     return write_text(Path(path), render_search_page(found))
 
 
-def path_curve(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def path_curve(steps: Sequence[Mapping[str, Any]], *, sampled: bool = True) -> dict[str, Any]:
     """The best merge so far over measurements, and what each of these gave.
 
     Parameters
     ----------
     steps : sequence of mapping
         Rows of `SearchResult.path`.
+    sampled : bool
+        Whether samples were measured; not by a scorer.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def path_curve(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "x": frame.x(one["look"]),
             "y": frame.y(one["measured"]),
             "label": f"{one['look']}: {one['members']} by {one['recipe']}, "
-            f"{one['measured']:.3f} on {one['samples']} samples",
+            f"{one['measured']:.3f}" + (f" on {one['samples']} samples" if sampled else ""),
         }
         for one in steps
     ]

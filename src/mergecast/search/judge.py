@@ -35,7 +35,7 @@ class Seen:
     counts : tuple of int
         Samples of every member that it rests on.
     residuals : tuple of (n,) array
-        Of every member: each sample's part in how far off the estimate is, whose mean is 0. None
+        Of every member: each sample's part in how far off the estimate is, whose mean is 0. Empty
         where single numbers were given instead of samples.
     """
 

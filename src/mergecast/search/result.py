@@ -63,9 +63,8 @@ class SearchResult:
         One row a measurement: `look`, `passes` and `seconds` so far, `members`, `recipe`,
         `samples`, `measured`; `best` and `value`, the merge then thought best; `certainty`.
     samples : mapping of str to mapping
-        Label to how many samples were `looked` at and `held` back (`held_from` test or data); how
-        many were left out of the latter as `shared` with the former; and whether they are
-        `labelled`: else what is kept is of the model's own answers.
+        Label to how many samples were `looked` at and `held` back (`held_from` test or data), how
+        many were left out as `shared` by both, and whether they are `labelled`; empty by a scorer.
     cost : mapping of str to float
         `evidence_seconds`, `search_seconds`, `verification_seconds`, all `measurements` of the
         search, and the `samples`, or runs of a scorer, that they took.
@@ -226,8 +225,7 @@ class SearchResult:
         for place, label in enumerate(self.members):
             told, seen = float(self.forecast[place]), float(self.seen[place])
             row: dict[str, Any] = {"model": label, "forecast": None if isnan(told) else told}
-            row["of"] = SCORE if self.own.labelled[label] else ANSWERS
-            row["seen"] = seen
+            row |= {"of": SCORE if self.own.labelled[label] else ANSWERS, "seen": seen}
             base = float(self.base_kept[place])
             row["base"] = None if isnan(base) else base
             if found is not None:
@@ -273,8 +271,10 @@ class SearchResult:
         }
 
     def __repr__(self) -> str:
-        shown = self.tried[["members", "recipe", "forecast", "measured", "samples"]]
-        return as_text(self.verdict, shown, rows=_SHOWN, notes=[self.ended, *self.warnings])
+        columns = ["members", "recipe", "forecast", "measured", "samples"][: 4 + bool(self.samples)]
+        return as_text(
+            self.verdict, self.tried[columns], rows=_SHOWN, notes=[self.ended, *self.warnings]
+        )
 
     def _repr_html_(self) -> str:
         warnings = [f"warning: {text}" for text in (*self.left_out, *self.warnings)]

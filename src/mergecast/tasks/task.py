@@ -73,11 +73,9 @@ class Samples:
         """Consecutive parts of at most `size` samples."""
         for start in range(0, len(self), size):
             part = slice(start, start + size)
-            yield Samples(
-                {name: value[part] for name, value in self.inputs.items()},
-                None if self.labels is None else self.labels[part],
-                self.ids[part],
-            )
+            inputs = {name: value[part] for name, value in self.inputs.items()}
+            labels = None if self.labels is None else self.labels[part]
+            yield Samples(inputs, labels, self.ids[part])
 
     def tokens(self, length: int, *, decoder: bool = False) -> Tensor | None:
         """Which positions of a sequence are no padding, (n, length) bool; None where nothing says.
@@ -296,8 +294,6 @@ def take(
     """`count` samples of arrays in memory; see `draw`."""
     available = len(next(iter(inputs.values()))) if inputs else 0
     rows = torch.from_numpy(draw(available, count, seed, task, split))
-    return Samples(
-        {name: value[rows] for name, value in inputs.items()},
-        None if labels is None else labels[rows],
-        tuple(f"{task}/{split}/{row}" for row in rows.tolist()),
-    )
+    chosen = {name: value[rows] for name, value in inputs.items()}
+    ids = tuple(f"{task}/{split}/{row}" for row in rows.tolist())
+    return Samples(chosen, None if labels is None else labels[rows], ids)

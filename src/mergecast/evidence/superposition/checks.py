@@ -23,6 +23,15 @@ PAIRS = 3
 SAID = "expected_unlabelled"
 
 
+def superposition_cost(n_models: int, n_methods: int) -> tuple[int, int]:
+    """Merges, and models run on a sample of a task, that superposing pairs of one kind takes.
+
+    Every model, and every two averaged and added up, on everyone's samples; then the checks.
+    """
+    checks = min(PAIRS, n_models // 2) * n_methods
+    return n_models * (n_models - 1) + checks, 3 * n_models**2 + 2 * checks
+
+
 def checked_pairs(kinds: Kinds, lost: Mapping[tuple[str, str], float]) -> list[tuple[str, str]]:
     """Pairs to be merged as a check, each sorted, of different models.
 
