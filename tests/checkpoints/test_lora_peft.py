@@ -142,7 +142,6 @@ def test_embeddings_that_peft_stores_beside_their_factors_are_no_change(modules,
         {"target_modules": ["lm_head"]},
         {"target_modules": ["embed_tokens"], "task_type": "CAUSAL_LM"},
         {"target_modules": ["q_proj", "embed_tokens"]},
-        {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]},
     ],
 )
 @pytest.mark.parametrize("named", [True, False])

@@ -66,10 +66,6 @@ def open_lora(folder: Path, base: Checkpoint, stored: Checkpoint | None = None) 
             continue  # and what a module that is saved whole stands in the place of
         else:
             target = names.get(name.replace(".modules_to_save.", "."), new=True)
-            # PEFT stores both names of tied embeddings.
-            alone = _trained_whole(target, config) and not any(map(is_output_layer, adapter.names))
-            if alone and _moves_outputs_too(target, base, config):
-                raise _tied(folder, target)
             if target in replaced and not adapter.equal(name, replaced[target]):
                 raise _collision(folder, target, replaced[target], name)
             replaced.setdefault(target, name)
@@ -135,11 +131,6 @@ def _moves_outputs_too(name: str, base: Checkpoint, config: dict[str, Any]) -> b
     elif isinstance(mapping, dict) and mapping.get("base_model_class"):
         as_language = is_language_model(str(mapping["base_model_class"]))
     return answers_by_embeddings(base, as_language=as_language)
-
-
-def _trained_whole(name: str, config: dict[str, Any]) -> bool:
-    """Whether PEFT trained a copy of a module's parameter; it stores resized embeddings, too."""
-    return name.removesuffix(".weight").rpartition(".")[2] in (config.get("modules_to_save") or ())
 
 
 def _tied(folder: Path, name: str) -> CheckpointError:
